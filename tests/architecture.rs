@@ -39,6 +39,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "verge-mqtt",
             "verge-outbox",
             "verge-pipeline",
+            "verge-scene",
             "verge-tls",
             "verge-vision",
             "verge-wire",

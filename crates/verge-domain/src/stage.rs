@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::finding::Finding;
 use crate::frame::{EncodedFrame, View};
 use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane};
-use crate::observation::Observable;
+use crate::observation::{Camera, Observable};
 use crate::reading::{Acknowledged, Decoded, Inbound, Receipt};
 use crate::rejection::Reason;
 pub use crate::sink::{Control, ControlEvent, Form, OfferError, Sink, SinkEvent, Token};
@@ -192,6 +192,19 @@ pub struct AlarmRate {
     pub rarest: Option<Duration>,
 }
 
+/// A frame to look at.
+#[derive(Debug, Clone, Copy)]
+pub struct ViewRequest<'a> {
+    /// Where it comes from.
+    pub camera: &'a Camera,
+    /// The frame.
+    pub frame: &'a EncodedFrame,
+    /// The judges that look at it.
+    pub judges: &'a [JudgeIndex],
+    /// When a viewer gives up.
+    pub until: Option<std::time::Instant>,
+}
+
 /// From frame to views: decodes the picture once and lets every judge of the camera's source look at it.
 /// One per worker thread, with sessions of its own. What a camera's judges remember from frame to frame travels
 /// with the frame, so that any worker can take the camera's next one.
@@ -199,16 +212,14 @@ pub trait Viewer: Send {
     /// What the judges of one camera remember.
     type Memory: Default + Send;
 
-    /// Looks at one frame; pushes what the model of each judge sees, and gives up where `until` passes. The other
-    /// judges' views stand where one of them fails.
+    /// Looks at one frame; pushes what the model of each judge sees. The other judges' views stand where one of them
+    /// fails.
     ///
     /// # Errors
     /// The frame cannot be decoded, or a model could not be run on it.
     fn view(
         &mut self,
-        judges: &[JudgeIndex],
-        frame: &EncodedFrame,
-        until: Option<std::time::Instant>,
+        request: ViewRequest<'_>,
         memory: &mut Self::Memory,
         views: &mut Vec<(JudgeIndex, View)>,
     ) -> Result<(), Reason>;

@@ -10,7 +10,7 @@ use crate::ground::{Footprint, Ground};
 pub const MAX_LINES: usize = 64;
 /// Zones of a scene at most.
 pub const MAX_ZONES: usize = 64;
-/// Corners of a zone at most.
+/// Corners of a polygon at most.
 pub const MAX_CORNERS: usize = 64;
 /// Nearer to the border of the picture than this share, a line may not see both sides of what passes it.
 const NEAR_BORDER: f64 = 0.05;
@@ -110,7 +110,7 @@ pub enum SceneError {
     },
     /// Two edges that cross.
     #[error(
-        "the edges from corner {first} and from corner {second} cross; expected corners in order around the zone"
+        "the edges from corner {first} and from corner {second} cross; expected corners in order around the polygon"
     )]
     Crossed {
         /// Number of the corner at which one begins, from 1.
@@ -160,10 +160,7 @@ impl SceneZone {
     /// # Errors
     /// See [`SceneError`].
     pub fn check(&self, ground: Option<&Ground>) -> Result<(), SceneError> {
-        if !(3..=MAX_CORNERS).contains(&self.polygon.len()) {
-            return Err(SceneError::Corners { found: self.polygon.len() });
-        }
-        within(&self.polygon)?;
+        check_polygon(&self.polygon)?;
         for ends in [self.stop_line, self.lane].into_iter().flatten() {
             within(&ends)?;
             on_ground(ground, &ends)?;
@@ -172,15 +169,30 @@ impl SceneZone {
                 return Err(SceneError::NoLength);
             }
         }
-        let corners: Vec<Point> = self.polygon.iter().map(|&[x, y]| Point::new(x, y)).collect();
-        if let Some((first, second)) = self_crossing(&corners) {
-            return Err(SceneError::Crossed { first: first + 1, second: second + 1 });
-        }
-        if area(&corners).abs() < SMALLEST {
-            return Err(SceneError::NoArea);
-        }
         on_ground(ground, &self.polygon)
     }
+}
+
+/// Whether corners in shares of the picture enclose a part of it.
+///
+/// # Errors
+/// See [`SceneError`].
+pub fn check_polygon(polygon: &[[f64; 2]]) -> Result<(), SceneError> {
+    if !(3..=MAX_CORNERS).contains(&polygon.len()) {
+        return Err(SceneError::Corners { found: polygon.len() });
+    }
+    within(polygon)?;
+    let corners: Vec<Point> = polygon.iter().map(|&[x, y]| Point::new(x, y)).collect();
+    if let Some((first, second)) = self_crossing(&corners) {
+        return Err(SceneError::Crossed { first: first + 1, second: second + 1 });
+    }
+    if area(&corners).abs() < SMALLEST { Err(SceneError::NoArea) } else { Ok(()) }
+}
+
+/// The share of the picture that a polygon encloses.
+#[must_use]
+pub fn share_within(polygon: &[[f64; 2]]) -> f64 {
+    area(&polygon.iter().map(|&[x, y]| Point::new(x, y)).collect::<Vec<_>>()).abs()
 }
 
 fn within(points: &[[f64; 2]]) -> Result<(), SceneError> {

@@ -2,7 +2,7 @@
 //!
 //! Pixels live here and nowhere else. This crate must never know where frames come from or where findings go.
 //!
-//! Reading order: [`picture`] (JPEG to pixels), [`preprocess`] (pixels to a tensor, in one pass), [`classify`] and
+//! Reading order: [`picture`] (JPEG to pixels), [`mask`] (what of them nothing else sees), [`preprocess`] (pixels to a tensor, in one pass), [`classify`] and
 //! [`detect`] (a tensor to what it means), `reconstruct` (how far it is from what was shown), [`viewer`] (all judges of
 //! one worker), `judge_run` (one of them, held against its model), [`watch`] (what a frame shows without a model), [`trial`] (whether a model does as its card says), [`annotate`] (views drawn into a picture).
 
@@ -11,6 +11,7 @@ pub mod classify;
 pub mod detect;
 mod elements;
 mod judge_run;
+pub mod mask;
 pub mod picture;
 pub mod preprocess;
 mod reconstruct;
@@ -18,5 +19,6 @@ pub mod trial;
 pub mod viewer;
 pub mod watch;
 
+pub use mask::{PrivacyMask, SourceMasks};
 pub use picture::{Picture, PictureError};
 pub use viewer::{FrameViewer, Memory, ViewerError, ViewerSettings, VisionJudge};

@@ -8,7 +8,7 @@ use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::id::JudgeIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::scheme::ClassScheme;
-use verge_domain::stage::Viewer;
+use verge_domain::stage::{ViewRequest, Viewer};
 use verge_engine::{GraphError, RecurrentState, RunError, Runner};
 use verge_models::FrameModel;
 use verge_models::card::ModelTask;
@@ -16,6 +16,7 @@ use verge_models::card::ModelTask;
 use crate::classify::{BadOutput, Classifier, ScoredClass};
 use crate::detect::{Candidate, DetectError, ObjectDetector};
 use crate::judge_run::JudgeRun;
+use crate::mask::{HiddenPixels, SourceMasks};
 use crate::picture::Picture;
 use crate::preprocess::{Preprocess, Region};
 use crate::reconstruct::Comparison;
@@ -63,6 +64,8 @@ pub struct ViewerSettings {
     pub models: Vec<Arc<FrameModel>>,
     /// The judges, by their index; `None` where one looks at no frames.
     pub judges: Vec<Option<VisionJudge>>,
+    /// What of pictures is hidden before anything sees them.
+    pub masks: SourceMasks,
     /// Memory that decoding one picture may take; each worker decodes one at a time.
     pub max_picture_bytes: usize,
 }
@@ -88,9 +91,10 @@ fn nearest_words(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
 }
 
-/// What the judges of one camera remember: the recurrent state of each judge's model.
+/// What is kept of one camera: which pixels are hidden, and the recurrent state of each judge's model.
 #[derive(Debug, Default)]
 pub struct Memory {
+    hidden: HiddenPixels,
     states: Vec<JudgeMemory>,
 }
 
@@ -140,6 +144,7 @@ pub struct FrameViewer {
     judges: Vec<Option<JudgeRun>>,
     /// `None` where the viewer in whose place it comes has a runner.
     models: Vec<(Arc<FrameModel>, Option<ModelRun>)>,
+    masks: SourceMasks,
     picture: Picture,
 }
 
@@ -226,7 +231,8 @@ impl FrameViewer {
             .iter()
             .map(|judge| judge.as_ref().map(|judge| JudgeRun::new(judge, &settings.models)).transpose())
             .collect::<Result<_, _>>()?;
-        Ok(Self { judges, models, picture: Picture::within(settings.max_picture_bytes) })
+        let masks = Arc::clone(&settings.masks);
+        Ok(Self { judges, models, masks, picture: Picture::within(settings.max_picture_bytes) })
     }
 
     /// The frame that was last decoded.
@@ -330,16 +336,16 @@ impl Viewer for FrameViewer {
 
     fn view(
         &mut self,
-        judges: &[JudgeIndex],
-        frame: &EncodedFrame,
-        until: Option<Instant>,
+        request: ViewRequest<'_>,
         memory: &mut Memory,
         views: &mut Vec<(JudgeIndex, View)>,
     ) -> Result<(), Reason> {
+        let ViewRequest { camera, frame, judges, until } = request;
         self.decode(frame).map_err(|error| {
             tracing::debug!(device = %frame.device, %error, "frame refused");
             error.reason()
         })?;
+        memory.hidden.fill(&self.masks, camera, &mut self.picture);
         memory.keep(judges);
         let mut fault = None;
         for &judge in judges {

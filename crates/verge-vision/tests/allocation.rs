@@ -6,20 +6,25 @@
 mod support;
 
 use std::alloc::System;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jpeg_encoder::{ColorType, Encoder};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region as Memory, StatsAlloc};
 use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation};
 use verge_domain::id::{DeviceId, Label};
+use verge_domain::observation::Camera;
+use verge_domain::reading::SourceIndex;
+use verge_domain::stage::{ViewRequest, Viewer as _};
 use verge_domain::time::DeviceClock;
 use verge_engine::{RecurrentState, RunError, TensorView};
 use verge_models::FrameModel;
 use verge_models::card::{Card, FrameCard, Meaning, Nms};
-use verge_vision::Picture;
 use verge_vision::classify::Classifier;
 use verge_vision::detect::ObjectDetector;
 use verge_vision::preprocess::{InputPlacement, Preprocess, Region};
+use verge_vision::{FrameViewer, Memory as CameraMemory, Picture, PrivacyMask, ViewerSettings, VisionJudge};
+use wildmatch::WildMatch;
 
 #[global_allocator]
 static MEMORY: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -164,6 +169,29 @@ fn reading(detector: &FrameCard) {
     assert_eq!(none, (0, 0), "candidates and suppression");
 }
 
+/// Which pixels are hidden is found with the first frame of a camera.
+fn masking(model: &Arc<FrameModel>) {
+    let corners = vec![[0.1, 0.2], [0.7, 0.3], [0.4, 0.9]];
+    let mask = PrivacyMask { name: "window".to_owned(), corners, devices: vec![WildMatch::new("c*")] };
+    let settings = |masks: Vec<PrivacyMask>| ViewerSettings {
+        models: vec![Arc::clone(model)],
+        judges: vec![Some(VisionJudge::of(0))],
+        masks: [masks].into_iter().collect(),
+        max_picture_bytes: 1 << 24,
+    };
+    let camera = Camera { source: SourceIndex(0), device: DeviceId::new("cam").unwrap() };
+    let frame = frame(640, 480);
+    let cost = |masks: Vec<PrivacyMask>| {
+        let mut viewer = FrameViewer::new(&settings(masks)).unwrap();
+        let (mut memory, mut views) = (CameraMemory::default(), Vec::new());
+        steadily(|| {
+            let request = ViewRequest { camera: &camera, frame: &frame, judges: &[], until: None };
+            viewer.view(request, &mut memory, &mut views).unwrap();
+        })
+    };
+    assert_eq!(cost(vec![mask]), cost(Vec::new()));
+}
+
 #[test]
 fn frames_cost_no_buffers() {
     let input = "layout = \"nchw\"\ncolour = \"bgr\"\nelement = \"f32\"\nresize = \"letterbox\"";
@@ -174,4 +202,5 @@ fn frames_cost_no_buffers() {
     preprocessing(&model);
     running(&model);
     reading(model.frames());
+    masking(&Arc::new(model));
 }

@@ -217,6 +217,21 @@ plain! {
     };
 }
 
+impl<T: Section> Setting for Map<T> {
+    fn of(value: &Value) -> Option<Self> {
+        let Value::Table(table) = value else { return None };
+        table.iter().map(|(name, node)| Some((name.clone(), T::take(node.table()?)))).collect()
+    }
+}
+
+impl Setting for [f64; 2] {
+    fn of(value: &Value) -> Option<Self> {
+        let Value::List(items) = value else { return None };
+        let [first, second] = items.as_slice() else { return None };
+        Some([f64::of(&first.value)?, f64::of(&second.value)?])
+    }
+}
+
 impl Setting for f64 {
     fn of(value: &Value) -> Option<Self> {
         match value {

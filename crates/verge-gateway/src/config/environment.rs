@@ -185,7 +185,8 @@ fn settings(file: &Table) -> Vec<String> {
         for (table, key) in tables.iter().flat_map(|table| keys.iter().map(move |key| (table, key))) {
             let setting = format!("{table}__{}", key.name.to_uppercase());
             match key.kind {
-                ValueKind::Tables(_) | ValueKind::Numbers | ValueKind::Lists(_) => {}
+                ValueKind::Tables(_) | ValueKind::NamedTables(_) => {}
+                ValueKind::Numbers | ValueKind::Lists(_) | ValueKind::Point | ValueKind::Points(_) => {}
                 ValueKind::Table(inner) => {
                     names.extend(
                         inner.own.iter().map(|key| format!("{setting}__{}", key.name.to_uppercase())),

@@ -38,6 +38,12 @@ pub(crate) enum ValueKind {
     Table(&'static Keys),
     /// A list of such tables, not empty.
     Tables(&'static Keys),
+    /// A table from names to tables with these keys: `[judge.NAME.line.NAME]`.
+    NamedTables(&'static Keys),
+    /// Two numbers, `[x, y]`.
+    Point,
+    /// A list of pairs of numbers, not empty. Says what they are.
+    Points(&'static str),
     /// Never in a file; by environment variable only.
     Secret,
 }
@@ -139,6 +145,8 @@ builders! {
     text_lists(what: &'static str) => ValueKind::Lists(what);
     table[T: Section]() => ValueKind::Table(&T::KEYS);
     tables[T: Section]() => ValueKind::Tables(&T::KEYS);
+    named_tables[T: Section]() => ValueKind::NamedTables(&T::KEYS);
+    points(what: &'static str) => ValueKind::Points(what);
     secret() => ValueKind::Secret;
 }
 
@@ -183,7 +191,7 @@ impl ValueKind {
     /// The keys of a table, or of each table of a list.
     pub(super) const fn inner(self) -> Option<&'static Keys> {
         match self {
-            Self::Table(keys) | Self::Tables(keys) => Some(keys),
+            Self::Table(keys) | Self::Tables(keys) | Self::NamedTables(keys) => Some(keys),
             _ => None,
         }
     }
@@ -216,6 +224,9 @@ impl ValueKind {
             Self::Lists(what) => format!("a table of names, each with a list of {what}"),
             Self::Table(keys) => format!("a table with {}", keys.names()),
             Self::Tables(keys) => format!("a list of tables with {}", keys.names()),
+            Self::NamedTables(keys) => format!("a table of names, each a table with {}", keys.names()),
+            Self::Point => "a point [x, y] of two numbers".to_owned(),
+            Self::Points(what) => format!("a list of {what}, such as {POINTS}"),
             Self::Secret => {
                 "no secret in this file: put it into a file of its own and name that with password_file or \
                              store_key_file, or set it in the environment, such as VERGE__…__PASSWORD"
@@ -224,6 +235,9 @@ impl ValueKind {
         }
     }
 }
+
+/// How points are written.
+pub(super) const POINTS: &str = "[[0.1, 0.6], [0.3, 0.6], [0.3, 0.9]]";
 
 /// "a", "b" or "c".
 pub(crate) fn one_of(words: &[&str]) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::key::{Key, KeyNeed, ValueKind};
+use super::key::{Key, KeyNeed, POINTS, ValueKind};
 use super::nearest::nearest_choice;
 use super::syntax;
 use super::tree::{ConfigNode, Value};
@@ -71,7 +71,10 @@ pub(super) fn example(kind: ValueKind) -> Option<String> {
         ValueKind::Size { low, .. } => Some(format!("{:?}", whole_size(low))),
         ValueKind::Texts(_) => Some(r#"["pump"]"#.to_owned()),
         ValueKind::Choices(words) => words.first().map(|word| format!("[{word:?}]")),
+        ValueKind::Point => Some("[0.1, 0.6]".to_owned()),
+        ValueKind::Points(_) => Some(POINTS.to_owned()),
         ValueKind::Numbers
+        | ValueKind::NamedTables(_)
         | ValueKind::Lists(_)
         | ValueKind::Table(_)
         | ValueKind::Tables(_)
@@ -195,6 +198,7 @@ fn meant(kind: ValueKind, path: &str, given: &ConfigNode) -> Option<Advice> {
         (ValueKind::Table(_) | ValueKind::Numbers | ValueKind::Lists(_), _) => {
             order(format!("write {{ key = value }} behind it, or [{path}]"))
         }
+        (ValueKind::NamedTables(_), _) => order(format!("write [{path}.NAME] with a name of your own")),
         (ValueKind::Tables(keys), _) => {
             let first = keys.own.first().map_or("key", |key| key.name);
             order(format!("write [[{path}]] and below it {first} = …"))

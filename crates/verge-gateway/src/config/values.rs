@@ -54,6 +54,13 @@ fn collect(path: &str, table: &Table, keys: &Keys, values: &mut BTreeMap<String,
         match (keys.find(name).map(|key| key.kind), &node.value) {
             (Some(ValueKind::Secret), _) => {}
             (Some(ValueKind::Table(inner)), Value::Table(table)) => collect(&path, table, inner, values),
+            (Some(ValueKind::NamedTables(inner)), Value::Table(tables)) => {
+                for (name, node) in tables {
+                    if let Some(table) = node.table() {
+                        collect(&join(&path, name), table, inner, values);
+                    }
+                }
+            }
             (Some(ValueKind::Tables(inner)), Value::List(items)) => {
                 for (index, table) in items.iter().filter_map(ConfigNode::table).enumerate() {
                     collect(&format!("{path}[{index}]"), table, inner, values);

@@ -199,10 +199,13 @@ impl Walk<'_> {
                 let right = format!("{stem}__{}", key.name.to_uppercase());
                 fault.remedy(format!("set {right} instead"))
             }
-            (Some(key), None) if matches!(key.kind, ValueKind::Table(_) | ValueKind::Tables(_)) => {
+            (Some(key), None) if key.kind.inner().is_some() => {
                 let path = join(path, key.name);
-                let is_list = matches!(key.kind, ValueKind::Tables(_));
-                fault.remedy(if is_list { format!("write [[{path}]]") } else { format!("write [{path}]") })
+                fault.remedy(match key.kind {
+                    ValueKind::Tables(_) => format!("write [[{path}]]"),
+                    ValueKind::NamedTables(_) => format!("write [{path}.NAME]"),
+                    _ => format!("write [{path}]"),
+                })
             }
             (Some(key), None) => fault.remedy(format!("write {} = {}", key.name, self.shown(name, node))),
             (None, Some(_)) => fault.remedy("take it out of the environment"),
@@ -231,6 +234,9 @@ impl Walk<'_> {
                     return Some(Value::Table(self.table(path, &table, keys)));
                 }
             }
+            (Value::Table(tables), ValueKind::NamedTables(keys)) => {
+                return Some(Value::Table(self.named_tables(path, tables, keys)));
+            }
             (Value::List(items), ValueKind::Tables(keys)) if !items.is_empty() => {
                 return Some(Value::List(self.tables(path, items, keys)));
             }
@@ -249,6 +255,25 @@ impl Walk<'_> {
         let fitting = fit(key.kind, node);
         if fitting.is_none() {
             self.faults.push(wrong(path, node, key));
+        }
+        fitting
+    }
+
+    /// Tables below names of their own.
+    fn named_tables(&mut self, path: &str, tables: &Table, keys: &Keys) -> Table {
+        let mut fitting = Table::new();
+        for (name, node) in tables {
+            let path = join(path, name);
+            if !is_name(name) {
+                let fault = Fault::new(&path, "not a name", ValueKind::Name.expected());
+                self.faults.push(fault.remedy("write another name in the header"));
+            }
+            if let Some(table) = self.as_table(&path, node) {
+                fitting.insert(name.clone(), Value::Table(self.table(&path, &table, keys)).into());
+            } else {
+                let fault = Fault::at_node(&path, node, format!("a table with {}", keys.names()));
+                self.faults.push(fault.remedy(format!("write [{path}] and the keys below it")));
+            }
         }
         fitting
     }

@@ -17,6 +17,9 @@ const LOOKS: [&str; 4] = ["inputs", "devices", "expect", "machine"];
 /// A setting that does nothing any more.
 const WITHOUT_EFFECT: &str = "judging_threads";
 
+/// What of a source's pictures is hidden: viewers take it up.
+const MASKS: &str = "mask.";
+
 /// What a gateway runs with.
 pub(crate) struct AtWork<'a> {
     pub(crate) settings: &'a Settings,
@@ -121,8 +124,9 @@ impl ReloadPlan {
             (_, "model") => self.report.changed.extend(changes.into_iter().map(|(_, change)| change)),
             _ => {
                 for (key, change) in changes {
-                    let is_idle = before.section == "gateway" && key == WITHOUT_EFFECT;
-                    if is_idle { self.report.changed.push(change) } else { restart.push(change) }
+                    let is_taken = before.section == "gateway" && key == WITHOUT_EFFECT
+                        || before.section == "source" && key.starts_with(MASKS);
+                    if is_taken { self.report.changed.push(change) } else { restart.push(change) }
                 }
             }
         }

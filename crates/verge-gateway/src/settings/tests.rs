@@ -310,3 +310,52 @@ fn a_loop_that_names_fields_alone_is_warned_of() {
     assert_eq!(settings(&text(line, "loop/count")).unwrap().warnings, []);
     assert_eq!(settings(&text(&format!("{line}\nsignal = \"{{field}}\""), "count")).unwrap().warnings, []);
 }
+
+#[test]
+fn masks_enclose_a_part_of_the_picture() {
+    let camera = |mask: &str| {
+        let source = "\n[source.belt]\ntopic = \"line/+/frame\"\ncodec = \"jpeg\"\ndevice = \"topic:1\"\n";
+        settings(&format!("{SMALL}{source}[source.belt.mask.window]\n{mask}\n"))
+    };
+    let fit = camera("polygon = [[0, 0], [0.5, 0], [0.5, 0.25]]\ndevices = [\"north-*\"]").unwrap();
+    let Carries::Frames(frames) = &fit.sources[1].carries else { panic!("a source of frames") };
+    let [mask] = &frames.masks[..] else { panic!("one mask") };
+    assert_eq!((mask.name.as_str(), &mask.corners[2]), ("window", &[0.5, 0.25]));
+    assert!(mask.is_of("north-1") && !mask.is_of("south-1"));
+    let check = |polygon: &str, expected: &str| {
+        let [fault] = &camera(polygon).unwrap_err()[..] else { panic!("one fault of {polygon}") };
+        let place = "/etc/verge/gateway.toml line ";
+        let rest = fault.strip_prefix(place).and_then(|rest| rest.split_once(": ")).map(|(_, rest)| rest);
+        assert_eq!(rest, Some(expected), "{fault}");
+    };
+    let corners = |polygon: &str, error: &str| {
+        let expected = format!(
+            "source.belt.mask.window.polygon: {polygon}, expected corners that enclose a part of the picture ({error}); \
+             write other corners"
+        );
+        check(&format!("polygon = {polygon}"), &expected);
+    };
+    corners("[[0.0, 0.0], [1.0, 1.0]]", "2 corners; expected 3 to 64");
+    let outside = "point [1.2, 0] lies outside the picture; expected shares of its sides from 0 to 1";
+    corners("[[0.0, 0.0], [1.2, 0.0], [1.0, 1.0]]", outside);
+    let crossed =
+        "the edges from corner 1 and from corner 3 cross; expected corners in order around the polygon";
+    corners("[[0.0, 0.0], [1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]", crossed);
+    corners("[[0.0, 0.0], [0.5, 0.5], [1.0, 1.0]]", "the corners enclose no area");
+    let list =
+        "a list of corners [x, y] in shares of the picture, such as [[0.1, 0.6], [0.3, 0.6], [0.3, 0.9]]";
+    let example = "polygon = [[0.1, 0.6], [0.3, 0.6], [0.3, 0.9]]";
+    for polygon in ["[[0, 0], [0.5], [1, 1]]", "[]", "7"] {
+        let expected = format!(
+            "source.belt.mask.window.polygon: {polygon}, expected {list}; write for example {example}"
+        );
+        check(&format!("polygon = {polygon}"), &expected);
+    }
+    let missing = format!(
+        "source.belt.mask.window.polygon: missing, expected {list}; add {example} below [source.belt.mask.window]"
+    );
+    check("devices = [\"a\"]", &missing);
+    let misspelt = "source.belt.mask.window.polygn: unknown key, expected polygon perhaps; \
+                    write polygon = [[0, 0], [1, 1], [0, 1]]";
+    check("polygn = [[0, 0], [1, 1], [0, 1]]", misspelt);
+}

@@ -23,7 +23,7 @@ use verge_pipeline::frames::{CameraJudges, Cameras, FrameQueue, FrameWorkers, Ke
 use verge_pipeline::intake::Observations;
 use verge_pipeline::judging::Inputs;
 use verge_vision::trial::ModelTrial;
-use verge_vision::{FrameViewer, Memory, ViewerSettings};
+use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings};
 
 use super::broker::repetition;
 use super::judges::inputs_of;
@@ -84,7 +84,8 @@ pub fn provide_runtime(report: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> 
 /// It cannot be run, or gives what its card cannot mean.
 pub fn try_model(model: &Arc<FrameModel>) -> anyhow::Result<ModelTrial> {
     let max_picture_bytes = picture_bytes(0);
-    let settings = ViewerSettings { models: vec![Arc::clone(model)], judges: Vec::new(), max_picture_bytes };
+    let (models, masks) = (vec![Arc::clone(model)], SourceMasks::default());
+    let settings = ViewerSettings { models, judges: Vec::new(), masks, max_picture_bytes };
     Ok(FrameViewer::new(&settings)?.try_out(0, Some(Instant::now() + TRIAL))?)
 }
 
@@ -158,7 +159,11 @@ impl Vision {
         });
         let max_picture_bytes = picture_bytes(max_pixels.max().unwrap_or_default());
         let looks = places.arranged(settings, looks, || None);
-        let viewer = ViewerSettings { models, judges: looks, max_picture_bytes };
+        let masks = settings.sources.iter().map(|source| match &source.carries {
+            Carries::Readings(_) => Vec::new(),
+            Carries::Frames(frames) => frames.masks.clone(),
+        });
+        let viewer = ViewerSettings { models, judges: looks, masks: masks.collect(), max_picture_bytes };
         let inputs = settings.judges.iter().map(|judge| inputs_of(settings, judge, None)).collect();
         let judges = places.arranged(settings, inputs, || Inputs::readings(Vec::new()));
         Ok(Self { viewer, identities, judges: CameraJudges::new(judges) })
@@ -181,6 +186,7 @@ impl Vision {
         let models = |vision: &Self| vision.viewer.models.iter().map(Arc::as_ptr).collect::<Vec<_>>();
         self.judges == other.judges
             && self.viewer.judges == other.viewer.judges
+            && self.viewer.masks == other.viewer.masks
             && models(self) == models(other)
     }
 

@@ -9,7 +9,7 @@ use verge_domain::id::JudgeIndex;
 use verge_domain::observation::Observation;
 use verge_domain::reading::Receipt;
 use verge_domain::rejection::{Reason, Rejection};
-use verge_domain::stage::Viewer;
+use verge_domain::stage::{ViewRequest, Viewer};
 use verge_domain::time::Moment;
 
 use super::SharedFrames;
@@ -203,8 +203,9 @@ impl<V: Viewer> FrameWorker<V> {
             self.viewer = self.made();
             return Err(Reason::ModelFailed);
         };
-        let (judges, frame, memory, views) = (&job.judges, &job.frame, &mut job.memory, &mut self.views);
-        let seen = catch_unwind(AssertUnwindSafe(|| viewer.view(judges, frame, until, memory, views)));
+        let request = ViewRequest { camera: &job.camera, frame: &job.frame, judges: &job.judges, until };
+        let (memory, views) = (&mut job.memory, &mut self.views);
+        let seen = catch_unwind(AssertUnwindSafe(|| viewer.view(request, memory, views)));
         seen.unwrap_or_else(|_| {
             tracing::error!(device = %job.frame.device, "a worker failed on a frame; it goes on with the next");
             job.memory = V::Memory::default();

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use jpeg_encoder::{ColorType, Encoder};
 use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation, View};
 use verge_domain::id::{DeviceId, JudgeIndex};
+use verge_domain::observation::Camera;
+use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::Reason;
-use verge_domain::stage::Viewer;
+use verge_domain::stage::{ViewRequest, Viewer};
 use verge_domain::time::DeviceClock;
 use verge_models::FrameModel;
 use verge_vision::picture::MAX_BYTES;
-use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
+use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings, VisionJudge};
 
 pub(crate) fn frame(bytes: impl Into<Bytes>, width: u32, height: u32) -> EncodedFrame {
     EncodedFrame {
@@ -48,8 +50,14 @@ pub(crate) fn judge() -> VisionJudge {
 
 pub(crate) fn viewer(model: FrameModel, judge: VisionJudge) -> FrameViewer {
     let (models, judges) = (vec![Arc::new(model)], vec![Some(judge)]);
-    let settings = ViewerSettings { models, judges, max_picture_bytes: MAX_BYTES };
+    let masks = SourceMasks::default();
+    let settings = ViewerSettings { models, judges, masks, max_picture_bytes: MAX_BYTES };
     FrameViewer::new(&settings).unwrap()
+}
+
+/// A camera of the first source.
+pub(crate) fn camera() -> Camera {
+    Camera { source: SourceIndex(0), device: DeviceId::new("camera").unwrap() }
 }
 
 /// What the judge finds, in words: `label thousandths` of classes, `label thousandths x,y wxh` of objects.
@@ -58,8 +66,19 @@ pub(crate) fn view(
     frame: &EncodedFrame,
     memory: &mut Memory,
 ) -> Result<Vec<String>, Reason> {
+    view_of(viewer, &camera(), frame, memory)
+}
+
+/// The same of one camera.
+pub(crate) fn view_of(
+    viewer: &mut FrameViewer,
+    camera: &Camera,
+    frame: &EncodedFrame,
+    memory: &mut Memory,
+) -> Result<Vec<String>, Reason> {
     let mut views = Vec::new();
-    viewer.view(&[JudgeIndex(0)], frame, None, memory, &mut views)?;
+    let request = ViewRequest { camera, frame, judges: &[JudgeIndex(0)], until: None };
+    viewer.view(request, memory, &mut views)?;
     let [(JudgeIndex(0), view)] = &views[..] else { panic!("one view: {views:?}") };
     Ok(match view {
         View::Classification(view) => {

@@ -5,6 +5,7 @@
 mod damage;
 mod frames;
 mod judging;
+mod masks;
 mod orientation;
 mod real;
 #[path = "../../../verge-models/tests/support/mod.rs"]

@@ -27,7 +27,9 @@ use super::{FileArgs, async_runtime, words};
 use report::{CheckReport, in_json, print};
 use verge_gateway::config::{Origins, Warning};
 use verge_gateway::exit::Exit;
-use verge_gateway::settings::{ConfigurationError, Connection, EmbeddedBroker, Local, Settings, Uplink};
+use verge_gateway::settings::{
+    Carries, ConfigurationError, Connection, EmbeddedBroker, Local, Settings, Uplink,
+};
 use verge_gateway::wiring;
 
 #[derive(Debug, Args)]
@@ -89,6 +91,7 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut CheckReport) -> anyh
     look_at_state(settings, report);
     models::look(settings, report);
     look_at_arrivals(settings, report);
+    look_at_masks(settings, report);
     look_at_certificates(settings, report);
     let elsewhere = !offline && elsewhere::look(settings, report)?;
     let running = elsewhere || is_held(settings);
@@ -117,6 +120,25 @@ fn look_at_arrivals(settings: &Settings, report: &mut CheckReport) {
         let what = format!("{} over {}", judge.detector().as_str(), names.join(", "));
         let says = "watches the arrival of frames, camera by camera".to_owned();
         report.note(&format!("judge.{}", judge.name), what, Ok(says), Exit::Fine);
+    }
+}
+
+/// What of pictures is hidden.
+fn look_at_masks(settings: &Settings, report: &mut CheckReport) {
+    for source in &settings.sources {
+        let Carries::Frames(frames) = &source.carries else { continue };
+        for mask in &frames.masks {
+            let share = 100.0 * verge_scene::settings::share_within(&mask.corners);
+            let cameras: Vec<String> = mask.devices.iter().map(ToString::to_string).collect();
+            let cameras = if cameras.is_empty() { "every camera".to_owned() } else { cameras.join(", ") };
+            let says = format!("hides {share:.1} % of the pictures of {cameras}");
+            report.note(
+                &format!("source.{}", source.name),
+                format!("mask {}", mask.name),
+                Ok(says),
+                Exit::Fine,
+            );
+        }
     }
 }
 

@@ -12,6 +12,9 @@ pub(crate) fn kind_of(section: &str, key: &str) -> Option<ValueKind> {
     let mut parts = key.split('.').peekable();
     loop {
         let kind = keys.find(parts.next()?)?.kind;
+        if matches!(kind, ValueKind::NamedTables(_)) {
+            parts.next();
+        }
         if parts.peek().is_none() {
             return Some(kind);
         }
@@ -36,7 +39,16 @@ fn keys_of(path: &str) -> Option<&'static Keys> {
     if section.named {
         parts.next();
     }
-    parts.try_fold(section.keys, |keys, part| keys.find(&part)?.kind.inner())
+    let mut keys = section.keys;
+    while let Some(part) = parts.next() {
+        let kind = keys.find(&part)?.kind;
+        keys = kind.inner()?;
+        // Its name.
+        if matches!(kind, ValueKind::NamedTables(_)) {
+            parts.next();
+        }
+    }
+    Some(keys)
 }
 
 /// The parts of a path, of which some stand in quotes.
@@ -66,6 +78,7 @@ pub(crate) fn homes_of(name: &str) -> Vec<String> {
         for key in keys.iter().filter(|key| key.kind.inner().is_some_and(|keys| keys.find(name).is_some())) {
             homes.push(match key.kind {
                 ValueKind::Tables(_) => format!("[[{outer}.{}]]", key.name),
+                ValueKind::NamedTables(_) => format!("[{outer}.{}.NAME]", key.name),
                 _ => format!("[{outer}.{}]", key.name),
             });
         }

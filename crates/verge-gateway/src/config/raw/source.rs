@@ -114,6 +114,13 @@ declare! {
         frames: RawFrames = word::<RawFrames>().or("newest"),
         max_age: Span = span(Duration::from_millis(10), HOUR).or("2s"),
         urgency: Span = span(Duration::from_millis(1), HOUR).or("1s"),
+        mask: Option<Map<RawMask>> = named_tables::<RawMask>(),
+    }
+
+    /// `[source.NAME.mask.NAME]`
+    struct RawMask {
+        polygon: Option<Vec<[f64; 2]>> = points("corners [x, y] in shares of the picture").required(),
+        devices: Option<Vec<String>> = texts(r#"names of devices, with "*" for any part"#),
     }
 
     /// Which frames are judged.

@@ -15,7 +15,8 @@ impl Shown<'_> {
     /// The section without its name.
     fn section(&self) -> String {
         let parts = self.header.split('.').enumerate();
-        parts.filter(|(index, _)| *index != 1).map(|(_, part)| part).collect::<Vec<_>>().join(".")
+        // Of "source.cameras.mask.gate", every second part is a name.
+        parts.filter(|(index, _)| index % 2 == 0).map(|(_, part)| part).collect::<Vec<_>>().join(".")
     }
 }
 

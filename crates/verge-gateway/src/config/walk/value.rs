@@ -44,6 +44,7 @@ pub(super) fn from_text(kind: ValueKind, text: &str) -> Option<Value> {
             from_toml(kind, &Value::List(items.collect()))
         }
         ValueKind::Numbers | ValueKind::Lists(_) | ValueKind::Table(_) | ValueKind::Tables(_) => None,
+        ValueKind::NamedTables(_) | ValueKind::Point | ValueKind::Points(_) => None,
     }
 }
 
@@ -72,6 +73,12 @@ fn from_toml(kind: ValueKind, value: &Value) -> Option<Value> {
         (ValueKind::Lists(what), Value::Table(table)) => {
             !table.is_empty()
                 && table.values().all(|node| from_toml(ValueKind::Texts(what), &node.value).is_some())
+        }
+        (ValueKind::Point, Value::List(items)) => {
+            items.len() == 2 && items.iter().all(|node| number(&node.value).is_some())
+        }
+        (ValueKind::Points(_), Value::List(items)) => {
+            !items.is_empty() && items.iter().all(|node| from_toml(ValueKind::Point, &node.value).is_some())
         }
         _ => false,
     };

@@ -124,6 +124,14 @@ fn judges_are_taken_up_with_their_keys() {
         &["changed: judge.seen.severity: \"critical\", was \"info\""],
         &[],
     );
+    // What is hidden of pictures, which no judge's detector knows.
+    let belt = "topic = \"line/+/frame\"\ncodec = \"jpeg\"\ndevice = \"topic:1\"";
+    let masked = format!("{belt}\n[source.belt.mask.window]\npolygon = [[0, 0], [1, 0], [1, 1]]");
+    taken_up(
+        &[(belt, &masked)],
+        &["changed: source.belt.mask.window.polygon: [[0, 0], [1, 0], [1, 1]], was not there"],
+        &[],
+    );
     taken_up(
         &[("id = \"g\"", "id = \"g\"\njudging_threads = 4")],
         &["changed: gateway.judging_threads: 4, was 1"],

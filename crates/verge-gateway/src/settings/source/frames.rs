@@ -3,8 +3,12 @@
 use verge_codec::{DeviceRule, FrameCodec, FrameDecoders, FrameSourceSettings, JsonImageSettings};
 use verge_pipeline::frames::{FrameSourceSpec, Keep};
 
+use verge_scene::settings::check_polygon;
+use verge_vision::PrivacyMask;
+use wildmatch::WildMatch;
+
 use super::{check_pointer, check_time};
-use crate::config::{RawCodec, RawFrames, RawSource};
+use crate::config::{Fault, Map, RawCodec, RawFrames, RawMask, RawSource};
 use crate::settings::Check;
 
 /// How a source of frames is set.
@@ -14,6 +18,8 @@ pub struct FrameSource {
     pub codec: FrameSourceSettings,
     /// Which frames are judged, and how soon.
     pub schedule: FrameSourceSpec,
+    /// What of its pictures is hidden before anything sees them.
+    pub masks: Vec<PrivacyMask>,
 }
 
 pub(super) fn check_frames(
@@ -50,5 +56,34 @@ pub(super) fn check_frames(
         RawFrames::Newest => Keep::Newest { deadline: pictures.max_age.0 },
         RawFrames::Every => Keep::Every,
     };
-    Some(FrameSource { codec: settings, schedule: FrameSourceSpec { keep, urgency: pictures.urgency.0 } })
+    let masks = check_masks(check, section, pictures.mask.as_ref())?;
+    let schedule = FrameSourceSpec { keep, urgency: pictures.urgency.0 };
+    Some(FrameSource { codec: settings, schedule, masks })
+}
+
+/// All masks; `None` where one is none.
+fn check_masks(
+    check: &mut Check<'_>,
+    section: &str,
+    masks: Option<&Map<RawMask>>,
+) -> Option<Vec<PrivacyMask>> {
+    let mut fit = Some(Vec::new());
+    for (name, raw) in masks.into_iter().flatten() {
+        let mask = raw.polygon.as_ref().and_then(|corners| {
+            let key = format!("{section}.mask.{name}.polygon");
+            let fault = |error| {
+                let expected = format!("corners that enclose a part of the picture ({error})");
+                let fault = Fault::new(key, format!("{corners:?}"), expected);
+                Fault { of_value: true, ..fault.remedy("write other corners") }
+            };
+            check_polygon(corners).map_err(|error| check.faults.push(fault(error))).ok()?;
+            let devices = raw.devices.iter().flatten().map(|pattern| WildMatch::new(pattern)).collect();
+            Some(PrivacyMask { name: name.clone(), corners: corners.clone(), devices })
+        });
+        match (&mut fit, mask) {
+            (Some(fit), Some(mask)) => fit.push(mask),
+            _ => fit = None,
+        }
+    }
+    fit
 }

@@ -13,7 +13,7 @@ use verge_domain::reading::{Decoded, Inbound, Receipt, Session, SourceIndex, fin
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{
     Cause, Decoder, EncodeError, Encoder, Intake, IntakeFull, Judge, RestoreError, Scope, StateStore,
-    StoredRow, Viewer,
+    StoredRow, ViewRequest, Viewer,
 };
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Body, Detector, Severity, Verdict};
@@ -69,12 +69,11 @@ impl Viewer for Scripted {
 
     fn view(
         &mut self,
-        judges: &[JudgeIndex],
-        frame: &EncodedFrame,
-        until: Option<Instant>,
+        request: ViewRequest<'_>,
         memory: &mut u32,
         views: &mut Vec<(JudgeIndex, View)>,
     ) -> Result<(), Reason> {
+        let ViewRequest { judges, frame, until, .. } = request;
         let text = std::str::from_utf8(&frame.bytes).unwrap();
         if let Some(millis) = text.strip_prefix("wait:") {
             let end = Instant::now() + Duration::from_millis(millis.parse().unwrap());

@@ -20,14 +20,16 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::{DeviceId, JudgeIndex};
-use verge_domain::stage::Viewer as _;
+use verge_domain::observation::Camera;
+use verge_domain::reading::SourceIndex;
+use verge_domain::stage::{ViewRequest, Viewer as _};
 use verge_engine::{ModelLimits, RecurrentState, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
 use verge_models::card::ModelTask;
 use verge_models::{FrameModel, ModelFiles};
 use verge_vision::viewer::Inference;
-use verge_vision::{FrameViewer, Memory, ViewerSettings, VisionJudge};
+use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings, VisionJudge};
 
 use super::output::Progress;
 use super::pictures::{self, PictureFiles, PictureLimits};
@@ -154,6 +156,7 @@ fn look_at(
     let settings = ViewerSettings {
         models: vec![Arc::clone(model)],
         judges: vec![Some(judge)],
+        masks: SourceMasks::default(),
         max_picture_bytes: wiring::picture_bytes(PictureLimits::default().max_pixels),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pictures.len().max(1));
@@ -208,7 +211,9 @@ fn look(
     let inference = viewer.infer(JudgeIndex(0), least, &mut RecurrentState::default(), None)?;
     if let Some(folder) = annotate {
         let mut findings = Vec::new();
-        let viewed = viewer.view(&[JudgeIndex(0)], &frame, None, &mut Memory::default(), &mut findings);
+        let camera = Camera { source: SourceIndex(0), device: frame.device.clone() };
+        let request = ViewRequest { camera: &camera, frame: &frame, judges: &[JudgeIndex(0)], until: None };
+        let viewed = viewer.view(request, &mut Memory::default(), &mut findings);
         viewed.map_err(|reason| anyhow!("{reason}"))?;
         pictures::annotate(viewer.picture(), &findings, &folder.join(path.file_name().unwrap_or_default()))?;
     }

@@ -12,7 +12,7 @@ use verge_domain::id::DeviceId;
 use verge_domain::observation::{Camera, Observation};
 use verge_domain::reading::{Decoded, SourceIndex};
 use verge_domain::rejection::Rejection;
-use verge_domain::stage::{Decoder, Viewer};
+use verge_domain::stage::{Decoder, ViewRequest, Viewer};
 use verge_domain::time::Moment;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::judging::Undecoded;
@@ -189,7 +189,8 @@ impl<'a> Frames<'a> {
         }
         let memory = memory_of(&mut replay.memories, &camera);
         let mut views = Vec::new();
-        if let Err(reason) = self.viewer.view(&judges, frame, None, memory, &mut views) {
+        let request = ViewRequest { camera: &camera, frame, judges: &judges, until: None };
+        if let Err(reason) = self.viewer.view(request, memory, &mut views) {
             let rejection = Rejection::of_picture(reason, &frame.bytes);
             replay.trial.refuse(source, &name.display().to_string(), Some(frame.bytes.len()), &rejection);
             return Ok(());
