@@ -53,6 +53,7 @@ def test_a_message_is_read_in_each_form() -> None:
         assert (fields["received"], fields["decided"], fields["captured"], fields["clock"]) == (1000, 1004, None, None)
         assert (fields["detector"], fields["severity"], fields["kind"]) == ("threshold", "warning", "anomaly")
         later = {"number": None, "suspended": False, "change": None, "group": None, "learning": False}
+        later |= {"acknowledged": None, "shelved": None}
         assert fields["event"] == {"id": EVENT.hex(), "state": "raised", "since": 750, "lasted_ms": 250} | later
         expected = {"low": None, "high": 7.0}
         body = {"member": "high", "observed": 8.5, "expected": expected, "p_value": None, "unit": None}

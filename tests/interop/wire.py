@@ -30,6 +30,7 @@ MEMBERS = (
     *("machine", "pattern", "vibration", "reconstruction"),
 )
 GROUPS = ("machine", "flood")
+ACTIONS = ("acknowledged", "shelved", "unshelved")
 REASONS = ("full", "expired", "damaged", "earlier_epoch", "too_large", "defect")
 
 Fields = dict[str, Any]
@@ -166,6 +167,7 @@ def _verdict(raw: bytes) -> Verdict:
         "estimated": given.pop(13, False),
         "tag": _tag(given.pop(15, None)),
         "group": _group(given.pop(14, None)),
+        "action": _action(given.pop(16, None)),
     }
     observed = fields["captured"] if fields["clock"] == "trusted" else received
     fields["age_ms"] = max(fields["decided"] - observed, 0)
@@ -196,8 +198,17 @@ def _event(received: int, given: Fields | None) -> Fields | None:
     event["change"] = None if change is None else CHANGES[change]
     group = given.pop(8, None)
     event["group"] = None if group is None else group.hex()
+    event |= {"acknowledged": _offset(received, given.pop(9, None)), "shelved": _offset(received, given.pop(10, None))}
     _expect(not given, f"no other keys in an event, found {sorted(given)}")
     return event
+
+
+def _action(given: Fields | None) -> Fields | None:
+    if given is None:
+        return None
+    action = {"kind": ACTIONS[given.pop(0)], "by": given.pop(1), "note": given.pop(2, None)}
+    _expect(not given, f"no other keys in an action, found {sorted(given)}")
+    return action
 
 
 def _group(given: Fields | None) -> Fields | None:
@@ -314,12 +325,15 @@ def _twin(given: Fields) -> Verdict:
         event["since"] = _millis(event["since"])
         event["lasted_ms"] = round(event.pop("lasted_s") * 1000)
         event = {"number": None, "learning": False, "suspended": False, "change": None, "group": None} | event
+        event |= {key: _millis(event.get(key)) for key in ("acknowledged", "shelved")}
     fields["event"] = event
     group = given.pop("group", None)
     if group is not None:
         members = [{"signal": None} | one for one in group.pop("members", [])]
         group = group | {"members": members}
     fields["group"] = group
+    action = given.pop("action", None)
+    fields["action"] = action and {"note": None} | action
     kind = fields["kind"]
     fields[kind] = _twin_body(kind, given.pop(kind))
     seq = given.pop("seq")

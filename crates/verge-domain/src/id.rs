@@ -151,6 +151,10 @@ name!(
     TagText
 );
 name!(
+    /// What is said of an operator's action: who did it, and why.
+    OperatorText
+);
+name!(
     /// Unit of a value, as the device or the configuration states it (UCUM or SenML symbol by preference).
     Unit
 );

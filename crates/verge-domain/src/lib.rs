@@ -11,6 +11,7 @@
 //! [`backoff`], [`link`] (what a link reports of itself), [`board`] (what is true now), [`stage`] (the traits that join the crates; those of
 //! [`store`] and [`sink`] have files of their own), [`stored`] (what a store is given and gives back).
 
+pub mod action;
 pub mod backoff;
 pub mod board;
 pub mod body;

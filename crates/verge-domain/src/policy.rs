@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::finding::{Condition, Member};
 use crate::id::{EventId, Lane};
 use crate::time::{Moment, Monotonic, UtcMillis};
-use crate::verdict::{Event, EventChange, EventState, Severity};
+use crate::verdict::{AlarmHandling, Event, EventChange, EventState, Severity};
 
 mod course;
 mod severity;
@@ -73,6 +73,9 @@ pub struct OpenEvent {
     /// Its judge was still learning when it was raised: it is for the record, to its end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub learning: bool,
+    /// See [`Event::handling`].
+    #[serde(default, skip_serializing_if = "AlarmHandling::is_none")]
+    pub handling: AlarmHandling,
     /// How it went on so far; earlier versions did not save it.
     #[serde(default, skip_serializing_if = "EventCourse::is_unknown")]
     pub course: EventCourse,
@@ -136,6 +139,14 @@ impl EventLife {
     /// How many raises were held back since this was last asked.
     pub fn take_held_back(&mut self) -> u64 {
         std::mem::take(&mut self.held_back)
+    }
+
+    /// Notes what an operator did about the open event of a member. Returns what to report.
+    pub fn handle(&mut self, member: Member, handling: AlarmHandling, observed: Observed) -> Option<Event> {
+        let place = self.phases.iter_mut().find(|(known, _)| *known == member.strand());
+        let Some((_, Phase::Open { event, begun, reported, .. })) = place else { return None };
+        (event.handling, *reported) = (handling, observed.received.mono);
+        Some(event.report(EventState::Updated, observed, *begun))
     }
 
     /// Ends the phase of a member, open or not. The caller clears what was open.
@@ -220,6 +231,7 @@ impl EventLife {
             Phase::Quiet | Phase::Rising { .. } | Phase::HeldBack { .. } => (Phase::Quiet, None),
             Phase::Open { mut event, begun, reported, calm } => {
                 let calm = standing.is_normal().then(|| calm.unwrap_or(now));
+                let was_critical = event.course.critical;
                 let change = event.course.note(condition);
                 let escalated = change.is_some_and(EventChange::is_escalation) && !holding;
                 let is_due = || policy.update_every.is_some_and(|every| now.since(reported) >= every);
@@ -236,7 +248,9 @@ impl EventLife {
                     let report = Event { change, ..event.report(EventState::Cleared, observed, begun) };
                     (Phase::Quiet, Some(report))
                 } else if event.suspended || escalated || critical(&mut event) || is_due() {
-                    let event = OpenEvent { suspended: false, ..event };
+                    let worse = escalated || (event.course.critical && !was_critical);
+                    let handling = if worse { AlarmHandling::default() } else { event.handling };
+                    let event = OpenEvent { suspended: false, handling, ..event };
                     let change = change.filter(|_| escalated);
                     let report = Event { change, ..event.report(EventState::Updated, observed, begun) };
                     (Phase::Open { event, begun, reported: now, calm }, Some(report))
@@ -290,7 +304,8 @@ impl OpenEvent {
     /// One of which no more is known.
     #[must_use]
     pub fn new(id: EventId, since: UtcMillis, learning: bool) -> Self {
-        Self { id, since, suspended: false, learning, course: EventCourse::default() }
+        let (handling, course) = (AlarmHandling::default(), EventCourse::default());
+        Self { id, since, suspended: false, learning, handling, course }
     }
 
     /// Where the time of receipt is reckoned with and the wall clock has moved otherwise than the monotonic one, that
@@ -301,8 +316,19 @@ impl OpenEvent {
         let begun = begun.filter(|_| at == received.wall).map(|begun| received.mono.since(begun));
         let lasted = begun.filter(|lasted| lasted.abs_diff(by_wall) > CLOCKS_AGREE).unwrap_or(by_wall);
         let lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
-        let Self { id, since, suspended, learning, course: _ } = self;
-        Event { id, state, since, lasted_ms, number: None, change: None, suspended, learning, group: None }
+        let Self { id, since, suspended, learning, handling, course: _ } = self;
+        Event {
+            id,
+            state,
+            since,
+            lasted_ms,
+            number: None,
+            change: None,
+            suspended,
+            learning,
+            group: None,
+            handling,
+        }
     }
 }
 

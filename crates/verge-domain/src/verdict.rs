@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::action::{ActionKind, AlarmHandling, OperatorAction};
 pub use crate::body::{Anomaly, Body, Counts, Health};
 use crate::group::AlarmGroup;
 use crate::id::{DeviceId, EventId, EventNumber, JudgeId, Lane, ModelName, SignalId, SourceId};
@@ -86,6 +87,8 @@ pub struct Event {
     pub suspended: bool,
     /// The event that stands for this one: an alarm was reported for both.
     pub group: Option<EventId>,
+    /// What operators have done about it.
+    pub handling: AlarmHandling,
 }
 
 crate::words! {
@@ -138,6 +141,8 @@ pub struct Verdict {
     pub event: Option<Event>,
     /// The other alarms that its event stands for.
     pub group: Option<AlarmGroup>,
+    /// What an operator did, where that caused it.
+    pub action: Option<Box<OperatorAction>>,
     /// What was decided.
     pub body: Body,
 }

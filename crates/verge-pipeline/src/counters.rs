@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
-use verge_domain::id::{DeviceId, JudgeId, Lane, Seq, SignalId, SourceId};
+use verge_domain::id::{DeviceId, JudgeId, Lane, OperatorText, Seq, SignalId, SourceId};
 use verge_domain::reading::SourceIndex;
 use verge_domain::stage::StoreUsage;
 use verge_domain::time::UtcMillis;
@@ -91,6 +91,12 @@ pub struct MaintenanceWindow {
     pub source: Option<SourceId>,
     /// Its end.
     pub until: UtcMillis,
+    /// Who shelved the alarms; `None` of maintenance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<OperatorText>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<OperatorText>,
 }
 
 /// The memory of the judges over readings.
@@ -108,8 +114,10 @@ pub struct JudgingAccount {
 
 impl MaintenanceWindow {
     fn is_for_the_same(&self, other: &Self) -> bool {
-        let subject =
-            |one: &Self| (one.device.clone(), one.signal.clone(), one.judge.clone(), one.source.clone());
+        let subject = |one: &Self| {
+            let (device, signal) = (one.device.clone(), one.signal.clone());
+            (device, signal, one.judge.clone(), one.source.clone(), one.by.is_some())
+        };
         subject(self) == subject(other)
     }
 }
@@ -191,7 +199,7 @@ impl Counters {
         *self.maintenance.lock().unwrap_or_else(PoisonError::into_inner) = windows;
     }
 
-    /// The maintenance windows that are open.
+    /// The maintenance windows that are open, and the shelved alarms, which are windows with an operator.
     #[must_use]
     pub fn maintenance(&self) -> Vec<MaintenanceWindow> {
         let mut windows = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -9,7 +9,9 @@ use verge_domain::board::{Board, LastWord};
 use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::id::{DeviceId, EventId, JudgeId, Lane, Seq, SignalId, SourceId};
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times, Verdict};
+use verge_domain::verdict::{
+    AlarmHandling, Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times, Verdict,
+};
 use verge_pipeline::board::LastWords;
 
 #[global_allocator]
@@ -48,8 +50,10 @@ fn verdict(signal: usize, at: i64, state: EventState) -> Verdict {
             suspended: false,
             learning: false,
             group: None,
+            handling: AlarmHandling::default(),
         }),
         group: None,
+        action: None,
         body: Body::Anomaly(Anomaly {
             member: Member::High,
             observed: 9.5,

@@ -10,7 +10,9 @@ use verge_domain::id::{
 };
 use verge_domain::stage::{Encoder, Envelope, StoredRow};
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times, Verdict};
+use verge_domain::verdict::{
+    AlarmHandling, Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times, Verdict,
+};
 use verge_lz4::{Packer, Unpacker};
 use verge_wire::{WireEncoder, WireFormat, WireLimits, read_message, verdict_json};
 
@@ -55,8 +57,10 @@ fn verdict(seq: u64) -> Verdict {
             suspended: false,
             learning: false,
             group: None,
+            handling: AlarmHandling::default(),
         }),
         group: None,
+        action: None,
         body: Body::Anomaly(Anomaly {
             member: Member::High,
             observed: 7.93 + f64::from(scattered[0]) / 100.0,

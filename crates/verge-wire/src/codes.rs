@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use verge_domain::finding::Member;
 use verge_domain::group::GroupKind;
 use verge_domain::id::Lane;
-use verge_domain::verdict::{Detector, EventChange, EventState, Severity};
+use verge_domain::verdict::{ActionKind, Detector, EventChange, EventState, Severity};
 use verge_domain::withdrawn::Withdrawal;
 
 use crate::WireError;
@@ -45,6 +45,7 @@ codes!(Severity { 0 Info, 1 Warning, 2 Critical });
 codes!(EventState { 0 Raised, 1 Updated, 2 Cleared });
 codes!(EventChange { 0 Renewed, 1 Turned, 2 Grown, 3 Adapted });
 codes!(GroupKind { 0 Machine, 1 Flood });
+codes!(ActionKind { 0 Acknowledged, 1 Shelved, 2 Unshelved });
 codes!(ClockJudgement { 1 Trusted, 2 Skewed });
 codes!(Withdrawal { 0 Full, 1 Expired, 2 Damaged, 3 EarlierEpoch, 4 TooLarge, 5 Defect });
 codes!(Detector {

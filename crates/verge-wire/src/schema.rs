@@ -7,7 +7,9 @@ use verge_domain::frame::{Classification, Detections};
 use verge_domain::group::{AlarmGroup, GroupKind};
 use verge_domain::id::Lane;
 use verge_domain::tag::SignalTag;
-use verge_domain::verdict::{Anomaly, Counts, Detector, Event, EventChange, EventState, Health, Severity};
+use verge_domain::verdict::{
+    ActionKind, Anomaly, Counts, Detector, Event, EventChange, EventState, Health, OperatorAction, Severity,
+};
 use verge_domain::withdrawn::Withdrawal;
 
 use crate::body::WireBody;
@@ -101,6 +103,7 @@ fn records_have_the_keys_of_the_schema() {
     check_record("summary", WireSummary::TABLE);
     check_record("verdict", WireVerdict::TABLE);
     check_record("event", Event::TABLE);
+    check_record("action", OperatorAction::TABLE);
     check_record("tag", SignalTag::TABLE);
     check_record("group", AlarmGroup::TABLE);
     check_record("anomaly", Anomaly::TABLE);
@@ -140,6 +143,7 @@ fn codes_are_those_of_the_schema() {
     check_codes("severity", Severity::TABLE);
     check_codes("event-state", EventState::TABLE);
     check_codes("event-change", EventChange::TABLE);
+    check_codes("action-kind", ActionKind::TABLE);
     check_codes("group-kind", GroupKind::TABLE);
     check_codes("reason", Withdrawal::TABLE);
     check_codes("member", Member::TABLE);

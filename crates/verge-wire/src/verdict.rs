@@ -8,7 +8,9 @@ use verge_domain::group::{AlarmGroup, GroupMember};
 use verge_domain::id::{DeviceId, JudgeId, Lane, Seq, SignalId, SourceId};
 use verge_domain::tag::SignalTag;
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Detector, Event, Model, Severity, Subject, Times, Verdict};
+use verge_domain::verdict::{
+    AlarmHandling, Detector, Event, Model, OperatorAction, Severity, Subject, Times, Verdict,
+};
 
 use crate::WireError;
 use crate::body::WireBody;
@@ -33,6 +35,7 @@ pub(crate) struct WireVerdict<'a> {
     severity: Severity,
     event: Option<Event>,
     group: Option<Cow<'a, AlarmGroup>>,
+    action: Option<Cow<'a, OperatorAction>>,
     model: Option<Cow<'a, Model>>,
     estimated: bool,
     body: WireBody<'a>,
@@ -40,8 +43,20 @@ pub(crate) struct WireVerdict<'a> {
 
 impl<'a> WireVerdict<'a> {
     pub(crate) fn of(seq: Seq, verdict: &'a Verdict) -> Self {
-        let Verdict { judge, subject, tag, times, detector, model, severity, lane: _, event, group, body } =
-            verdict;
+        let Verdict {
+            judge,
+            subject,
+            tag,
+            times,
+            detector,
+            model,
+            severity,
+            lane: _,
+            event,
+            group,
+            action,
+            body,
+        } = verdict;
         let Subject { source, device, signal } = subject;
         let Times { captured, clock, received, decided, estimated } = *times;
         let clock = match clock {
@@ -64,6 +79,7 @@ impl<'a> WireVerdict<'a> {
             severity: *severity,
             event: *event,
             group: group.as_ref().map(Cow::Borrowed),
+            action: action.as_deref().map(Cow::Borrowed),
             model: model.as_ref().map(Cow::Borrowed),
             estimated,
             body: WireBody::of(body),
@@ -91,6 +107,7 @@ impl<'a> WireVerdict<'a> {
             severity,
             event,
             group,
+            action,
             model,
             estimated,
             body,
@@ -108,7 +125,24 @@ impl<'a> WireVerdict<'a> {
         let times = Times { captured, clock, received, decided, estimated };
         let (judge, model, body) = (judge.into_owned(), model.map(Cow::into_owned), body.into_body()?);
         let (tag, group) = (tag.map(Cow::into_owned), group.map(Cow::into_owned));
-        Ok((seq, Verdict { judge, subject, tag, times, detector, model, severity, lane, event, group, body }))
+        let action = action.map(|action| Box::new(action.into_owned()));
+        Ok((
+            seq,
+            Verdict {
+                judge,
+                subject,
+                tag,
+                times,
+                detector,
+                model,
+                severity,
+                lane,
+                event,
+                group,
+                action,
+                body,
+            },
+        ))
     }
 
     /// How old the observation was when it was decided on, by the device's clock where that is trusted; zero where
@@ -127,7 +161,7 @@ impl Portable for WireVerdict<'_> {
         [WireVerdict {
             seq, judge, source, device, signal, tag, received, decided, captured, clock, detector, severity, event,
             model,
-            estimated, group, body,
+            estimated, group, action, body,
         }]
         "verdict" {
             0 seq,
@@ -146,6 +180,7 @@ impl Portable for WireVerdict<'_> {
             13 estimated optional,
             14 group optional,
             15 tag optional,
+            16 action optional,
             20 body,
         }
     }
@@ -153,12 +188,13 @@ impl Portable for WireVerdict<'_> {
     /// In an order for people, and with its age for readers who do not reckon with dates.
     fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
         let Self { seq, judge, source, device, signal, tag, received, decided, captured, clock, .. } = self;
-        let Self { detector, severity, event, group, model, estimated, body, .. } = self;
+        let Self { detector, severity, event, group, action, model, estimated, body, .. } = self;
         let mut object = json.serialize_map(None)?;
         show_members!(object, seq, judge, source, device, signal optional, tag optional, captured optional, clock optional);
         show_members!(object, received, decided, estimated optional);
         object.serialize_entry("age_ms", &self.age_at_decision())?;
-        show_members!(object, detector, model optional, severity, event optional, group optional, body);
+        show_members!(object, detector, model optional, severity, event optional, group optional);
+        show_members!(object, action optional, body);
         object.end()
     }
 
@@ -167,7 +203,7 @@ impl Portable for WireVerdict<'_> {
         [WireVerdict {
             seq, judge, source, device, signal, tag, received, decided, captured, clock, detector, severity, event,
             model,
-            estimated, group, body,
+            estimated, group, action, body,
         }]
         "verdict" {
             seq,
@@ -186,19 +222,21 @@ impl Portable for WireVerdict<'_> {
             model optional,
             estimated optional,
             group optional,
+            action optional,
             body,
         }
     }
 }
 
 record! {
-    [Event { id, state, since, lasted_ms: lasted_s, number, learning, suspended, change, group }]
+    [Event { id, state, since, lasted_ms: lasted_s, number, learning, suspended, change, group, handling: AlarmHandling { acknowledged, shelved } }]
     Event as Event: "event" {
         0 id, 1 state, 2 since, 3 lasted_s (SpanMs), 4 number optional, 5 learning optional, 6 suspended optional,
-        7 change optional, 8 group optional,
+        7 change optional, 8 group optional, 9 acknowledged optional, 10 shelved optional,
     }
 }
 
+record!(OperatorAction: "action" { 0 kind, 1 by, 2 note optional });
 record!(SignalTag: "tag" { 0 description optional, 1 machine optional, 2 group optional });
 record! { AlarmGroup: "group" { 0 kind, 1 others, 2 members optional } }
 

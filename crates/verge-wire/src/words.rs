@@ -5,7 +5,7 @@ use verge_domain::finding::{Expected, Member};
 use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
 use verge_domain::id::{DeviceId, Unit};
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Event, EventChange, EventState, Subject, Verdict};
+use verge_domain::verdict::{Event, EventChange, EventState, OperatorAction, Subject, Verdict};
 use verge_domain::withdrawn::{Tombstone, Withdrawal};
 
 use crate::SiteZone;
@@ -25,7 +25,17 @@ pub fn verdict_words(verdict: &Verdict, zone: &SiteZone) -> String {
     let group = verdict.group.as_ref().map_or_else(String::new, |group| group_words(&verdict.subject, group));
     let learning = verdict.event.filter(|event| event.learning && event.state == EventState::Raised);
     let learning = learning.map_or("", |_| "; no alarm: it is still being learnt what is usual");
-    format!("{device}{signal}{tag}: {words}{learning}{group}")
+    let action =
+        verdict.action.as_ref().map_or_else(String::new, |action| action_words(action, verdict, zone));
+    format!("{device}{signal}{tag}: {action}{words}{learning}{group}")
+}
+
+/// What an operator did, in front of how the event stands.
+fn action_words(action: &OperatorAction, verdict: &Verdict, zone: &SiteZone) -> String {
+    let shelved = verdict.event.and_then(|event| event.handling.shelved);
+    let until = shelved.map_or_else(String::new, |until| format!(" until {}", zone.to_minute(until)));
+    let note = action.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
+    format!("{}{until} by {}{note}; ", action.kind, action.by)
 }
 
 /// Names of a group that are written out at most.

@@ -11,7 +11,9 @@ use verge_domain::id::{
 };
 use verge_domain::stage::{Encoder, StoredRow, Withdrawn};
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times, Verdict};
+use verge_domain::verdict::{
+    AlarmHandling, Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times, Verdict,
+};
 use verge_domain::withdrawn::Withdrawal;
 use verge_wire::{WireEncoder, WireFormat, WireLimits, read_message, read_tombstone, read_verdict};
 
@@ -59,8 +61,10 @@ fn a_stored_verdict_costs_nothing() {
             suspended: false,
             learning: false,
             group: None,
+            handling: AlarmHandling::default(),
         }),
         group: None,
+        action: None,
         body: Body::Anomaly(Anomaly {
             member: Member::Machine,
             observed: 7.1,

@@ -50,7 +50,7 @@ pub(crate) fn short_utc(at: UtcMillis) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use verge_domain::id::{EventId, EventNumber};
-    use verge_domain::verdict::{Event, EventState};
+    use verge_domain::verdict::{AlarmHandling, Event, EventState};
 
     use super::*;
 
@@ -79,6 +79,7 @@ pub(crate) mod tests {
             suspended: false,
             learning: false,
             group: None,
+            handling: AlarmHandling::default(),
         });
         let numbered = line(&gateway, Lane::Alarm, &Verdict { event, ..sample() }, &SiteZone::utc());
         assert!(numbered.contains(" g critical #142 j: pump-1 vibration: high"), "{numbered}");

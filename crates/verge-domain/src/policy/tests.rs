@@ -136,6 +136,31 @@ fn an_event_becomes_critical_once_by_its_rule() {
 }
 
 #[test]
+fn an_acknowledged_event_that_gets_worse_waits_to_be_acknowledged_anew() {
+    let rule = CriticalRule::new(Some(3.0), None, None);
+    let policy = EventPolicy { critical_when: rule, update_every: Some(Duration::from_secs(1)), ..POLICY };
+    let mut life = EventLife::default();
+    let range = Expected { low: None, high: Some(1.0) };
+    let when = |second: i64| {
+        let at = UtcMillis(second * 1000);
+        Observed { at, received: Moment::from_wall(at) }
+    };
+    let acknowledged = AlarmHandling { acknowledged: Some(UtcMillis(1_000)), shelved: None };
+    assert_eq!(life.handle(Member::High, acknowledged, when(0)), None, "nothing is open");
+    let mut seen = Vec::new();
+    for (second, value) in [(0, 2.0), (2, 2.0), (4, 9.0), (6, 9.0)] {
+        let condition = Condition::of_rule(Member::High, Standing::Abnormal, value, range);
+        let event = life.advance(&policy, &condition, when(second), || EventId([7; 16])).unwrap();
+        seen.push(event.handling.acknowledged.is_some());
+        if second == 0 {
+            let event = life.handle(Member::High, acknowledged, when(1)).unwrap();
+            assert_eq!((event.state, event.handling), (EventState::Updated, acknowledged));
+        }
+    }
+    assert_eq!(seen, [false, true, false, false]);
+}
+
+#[test]
 fn what_has_no_probability_is_not_critical_by_one() {
     let policy = EventPolicy { critical_when: CriticalRule::new(None, Some(1e-6), None), ..POLICY };
     let severity = |p_value| {

@@ -4,11 +4,12 @@
 //! `{"id":"…","command":"ledger"}`; `orders` has those to the judges. Every answer has the command's `id` and `ok`;
 //! where that is false, `error` gives the reason in words.
 
+mod alarms;
 mod orders;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use verge_domain::id::{Lane, Seq};
+use verge_domain::id::{Lane, OperatorText, Seq};
 
 use super::{CommandAnswer, CommandError, RemoteCommand};
 use crate::committer::StoreLedger;
@@ -26,8 +27,8 @@ pub(crate) struct CommandRequest {
     pub(crate) command: Result<RemoteCommand, CommandError>,
 }
 
-/// Reads a command.
-pub(crate) fn parse(payload: &[u8]) -> CommandRequest {
+/// Reads a command. `door`: where it came in.
+pub(crate) fn parse(payload: &[u8], door: &OperatorText) -> CommandRequest {
     if payload.len() > MAX_COMMAND_BYTES {
         return CommandRequest {
             id: None,
@@ -46,6 +47,9 @@ pub(crate) fn parse(payload: &[u8]) -> CommandRequest {
         }
         (_, Some("label")) => orders::label(&keys),
         (_, Some("maintenance")) => orders::maintenance(&keys).map(RemoteCommand::Order),
+        (_, Some("acknowledge")) => alarms::acknowledge(&keys, door),
+        (_, Some("shelve")) => alarms::shelve(&keys, door),
+        (_, Some("unshelve")) => alarms::unshelve(&keys, door),
         (_, Some(_)) => Err(CommandError::Unknown),
         (_, None) => Err(CommandError::Bad { key: "command", expected: "a text" }),
     };
@@ -78,11 +82,7 @@ fn text<'a>(keys: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     keys.get(key).and_then(Value::as_str)
 }
 
-fn only(
-    keys: &Map<String, Value>,
-    known: &'static [&'static str],
-    words: &'static str,
-) -> Result<(), CommandError> {
+fn only(keys: &Map<String, Value>, known: &[&str], words: &'static str) -> Result<(), CommandError> {
     let known = keys.keys().all(|key| known.contains(&key.as_str()));
     if known { Ok(()) } else { Err(CommandError::UnknownKey { known: words }) }
 }
@@ -98,7 +98,7 @@ pub(crate) fn answer(id: Option<&str>, answer: &Result<CommandAnswer, CommandErr
             ledger(id, store, *delivered, links.iter().map(AsRef::as_ref))
         }
         Ok(CommandAnswer::Order(outcome)) => orders::done(id, outcome),
-        Ok(CommandAnswer::Labelled { outcome, event }) => orders::labelled(id, outcome, event),
+        Ok(CommandAnswer::OfEvent { outcome, event }) => orders::of_event(id, outcome, event),
         Err(error) => json!({ "id": id, "ok": false, "error": error.to_string() }),
     };
     Bytes::from(answer.to_string())
@@ -149,10 +149,14 @@ mod tests {
     use super::*;
     use crate::commands::tests::store;
 
+    fn door() -> OperatorText {
+        OperatorText::new("uplink wan").unwrap()
+    }
+
     #[test]
     fn commands_are_a_closed_list_and_refused_in_words() {
         let check = |text: &str, expected: Result<RemoteCommand, &str>| {
-            let command = parse(text.as_bytes()).command.map_err(|error| error.to_string());
+            let command = parse(text.as_bytes(), &door()).command.map_err(|error| error.to_string());
             assert_eq!(command, expected.map_err(ToOwned::to_owned), "{text}");
         };
         let (lane, epoch) = (Lane::Verdict, None);
@@ -161,7 +165,9 @@ mod tests {
         check(r#"{"id":"a","command":"ledger"}"#, Ok(RemoteCommand::Ledger));
         check(
             r#"{"id":"a","command":"reboot"}"#,
-            Err("unknown command; there are replay, ledger, label and maintenance"),
+            Err(
+                "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve and unshelve",
+            ),
         );
         check(r#"{"id":"a"}"#, Err("command: missing, or not a text"));
         check(r#"{"command":"ledger"}"#, Err("id: missing, or not a text"));

@@ -15,7 +15,7 @@ use verge_domain::time::Monotonic;
 use crate::committer::{StoreHandle, StoreLedger};
 use crate::delivery::{LinkCounters, MAX_REPLAYS, TooManyReplays};
 use crate::intake::OrderDesk;
-use crate::judging::{KNOWN_EVENTS, KnownEvent, Order, OrderError, Outcome};
+use crate::judging::{KNOWN_EVENTS, KnownEvent, Operator, Order, OrderError, Outcome};
 
 /// Commands taken by one entrance in each second; further ones are counted and not answered.
 const PER_SECOND: u32 = 10;
@@ -29,8 +29,33 @@ pub(crate) enum RemoteCommand {
     Ledger,
     /// An order to the judges.
     Order(Order),
-    /// A remark on one event.
-    LabelEvent { number: EventNumber, remark: Remark },
+    /// What is to be done about one event.
+    OfEvent { number: EventNumber, what: EventOrder },
+}
+
+/// An order about an event that is known by its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EventOrder {
+    /// A remark on it.
+    Label(Remark),
+    /// To acknowledge it.
+    Acknowledge(Operator),
+    /// To shelve the alarms of its judge about its subject, or to put them back.
+    Shelve { length: Duration, operator: Operator },
+}
+
+impl EventOrder {
+    /// The order to the judges.
+    fn about(self, event: &KnownEvent) -> Order {
+        let selector = event.selector();
+        match self {
+            Self::Label(remark) => Order::Label { selector, remark, event: Some(event.clone()) },
+            Self::Acknowledge(operator) => {
+                Order::Acknowledge { selector, event: Some(event.clone()), operator }
+            }
+            Self::Shelve { length, operator } => Order::Shelve { selector, length, operator },
+        }
+    }
 }
 
 /// The result of a command.
@@ -42,8 +67,8 @@ pub(crate) enum CommandAnswer {
     Ledger { store: Box<StoreLedger>, delivered: [Seq; 3], links: Vec<Arc<LinkCounters>> },
     /// The judges have carried out an order, and its result is durable.
     Order(Outcome),
-    /// The same of a remark on one event, as it was known before.
-    Labelled { outcome: Outcome, event: KnownEvent },
+    /// The same of an order about one event, as it was known before.
+    OfEvent { outcome: Outcome, event: KnownEvent },
 }
 
 /// Why a command was not carried out.
@@ -53,7 +78,9 @@ pub(crate) enum CommandError {
     TooLong { actual: usize, limit: usize },
     #[error("not a JSON object")]
     NotJson,
-    #[error("unknown command; there are replay, ledger, label and maintenance")]
+    #[error(
+        "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve and unshelve"
+    )]
     Unknown,
     #[error("{key}: missing, or not {expected}")]
     Bad { key: &'static str, expected: &'static str },
@@ -141,14 +168,13 @@ impl Executor {
                 self.orders.submit(order, reply).map_err(|_| CommandError::Busy)?;
                 Ok(None)
             }
-            RemoteCommand::LabelEvent { number, remark } => {
+            RemoteCommand::OfEvent { number, what } => {
                 let unknown = |known| CommandError::UnknownEvent { number, known };
                 let event = self.orders.register().find(number).map_err(unknown)?;
-                let selector = event.selector();
-                let order = Order::Label { selector, remark, event: Some(event.clone()) };
+                let order = what.about(&event);
                 let reply = |outcome: Result<Outcome, OrderError>| {
-                    let labelled = |outcome| CommandAnswer::Labelled { outcome, event };
-                    later(outcome.map(labelled).map_err(CommandError::Order));
+                    let done = |outcome| CommandAnswer::OfEvent { outcome, event };
+                    later(outcome.map(done).map_err(CommandError::Order));
                 };
                 self.orders.submit(order, reply).map_err(|_| CommandError::Busy)?;
                 Ok(None)
@@ -163,9 +189,9 @@ impl Executor {
 
 fn known_words(known: Option<(EventNumber, EventNumber)>) -> String {
     match known {
-        None => "no event was raised yet; label by device and signal".to_owned(),
+        None => "no event was raised yet; say which by device, signal and judge".to_owned(),
         Some((first, last)) => format!(
-            "the newest {KNOWN_EVENTS} at most are, here {first} to {last}; label older ones by device and signal"
+            "the newest {KNOWN_EVENTS} at most are, here {first} to {last}; say which older one by device, signal and judge"
         ),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use verge_domain::id::{Lane, Seq};
+use verge_domain::id::{Lane, OperatorText, Seq};
 use verge_domain::stage::{Control, ControlEvent, Form, Sink};
 
 use super::link::LinkCounters;
@@ -31,8 +31,11 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
             return;
         }
         asking.counters.commands_total.add(1);
+        let link_id = asking.counters.id.as_str();
+        let door = OperatorText::new(&format!("uplink {link_id}")).or_else(|_| OperatorText::new(link_id));
+        let door = door.expect("the id of a link is a name");
         let (answers, counters) = (self.answers.clone(), Arc::clone(&asking.counters));
-        let json::CommandRequest { id, command } = json::parse(payload);
+        let json::CommandRequest { id, command } = json::parse(payload, &door);
         let for_later = id.clone();
         let later = move |answer| {
             if answers.try_send((link, json::answer(for_later.as_deref(), &answer))).is_err() {

@@ -106,7 +106,7 @@ impl OrderDesk {
             let (known, order) = (one.is_ok(), again.clone());
             let at_last = move |other: Result<Outcome, OrderError>| {
                 // The other judges may first see, within the window, a subject that only these judges know now.
-                if one.is_err() && matches!(other, Ok(Outcome::Opened { .. })) {
+                if one.is_err() && matches!(other, Ok(Outcome::Opened { .. } | Outcome::Shelved { .. })) {
                     let reply = Box::new(move |one| {
                         drop(place);
                         reply(joint(one, other));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use verge_domain::finding::{Condition, Finding, Member, Standing};
+use verge_domain::finding::{Condition, Finding, Member};
 use verge_domain::frame::View;
 use verge_domain::id::{EventNumber, JudgeId, JudgeIndex, Unit};
 use verge_domain::observation::{Captured, Observable};
@@ -26,12 +26,12 @@ pub(super) struct Instance<J> {
     pub(super) judge: J,
     pub(super) life: EventLife,
     pub(super) last_received: Monotonic,
-    unit: Option<Unit>,
+    pub(super) unit: Option<Unit>,
     pub(super) save_time: SaveTime,
     /// Checksum of the state that was last handed out or restored.
     saved_state: Option<u64>,
     /// The last report of each open event.
-    open: Vec<SavedEvent>,
+    pub(super) open: Vec<SavedEvent>,
     /// Its silence lasted so long that it was ended; silence is not reported again until the subject sends.
     vanished: bool,
     /// Its detector was set anew, and its judge is still the former one.
@@ -248,19 +248,7 @@ impl<J: Judge> Instance<J> {
     /// Nothing is judged for now: its open events are suspended, which is reported with their last report.
     pub(super) fn suspend(&mut self, spec: &JudgeSpec<J>, observed: Observed, out: &mut Decision) {
         let reports = self.life.suspend(observed);
-        for (member, event) in &reports {
-            let Some(open) = self.open.iter_mut().find(|open| open.member == *member) else { continue };
-            open.event.suspended = true;
-            let event = Event { number: open.number, ..*event };
-            let condition = Condition::of_rule(*member, Standing::Abnormal, open.observed, open.expected);
-            let body = body_of(&condition, self.unit.as_ref());
-            let times = times(Captured::UNKNOWN, observed.received, observed.received);
-            let severity = open.severity.unwrap_or(spec.policy.severity);
-            out.verdicts.push(self.verdict(spec, times, severity, Some(event), body));
-        }
-        if !reports.is_empty() {
-            out.checkpoints.push(self.saved_life(spec));
-        }
+        self.report_again(spec, &reports, None, observed.received, out);
     }
 
     /// The key under which something of it is saved.
@@ -270,7 +258,7 @@ impl<J: Judge> Instance<J> {
     }
 
     /// Its open events, as they are saved.
-    fn saved_life(&self, spec: &JudgeSpec<J>) -> Checkpoint {
+    pub(super) fn saved_life(&self, spec: &JudgeSpec<J>) -> Checkpoint {
         let life = SavedLife::of(spec, self.unit.as_ref(), &self.open, self.vanished);
         Checkpoint { key: self.saved_key(saved::EVENTS, &spec.name), state: life.map(|life| life.to_bytes()) }
     }
@@ -331,7 +319,7 @@ impl<J: Judge> Instance<J> {
         out.checkpoints.push(self.saved_life(spec));
     }
 
-    fn verdict(
+    pub(super) fn verdict(
         &self,
         spec: &JudgeSpec<J>,
         times: Times,
@@ -350,6 +338,7 @@ impl<J: Judge> Instance<J> {
             lane: spec.policy.lane,
             event,
             group: None,
+            action: None,
             body,
         }
     }

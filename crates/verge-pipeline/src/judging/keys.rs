@@ -12,6 +12,8 @@ pub(super) const EVENTS: &str = "events";
 pub(super) const STATE: &str = LEARNT_KEY;
 /// First part of the key of a maintenance window.
 pub(super) const MAINTENANCE: &str = "maintenance";
+/// First part of the key of a shelved alarm.
+pub(super) const SHELVING: &str = "shelving";
 /// First part of the key of what all subjects of a judge have taught it together.
 pub(super) const POOL: &str = "pool";
 
@@ -98,7 +100,7 @@ pub(super) fn pooled_judge(key: &str) -> Option<&str> {
 pub fn subject_of(checkpoint: &Checkpoint) -> Option<(JudgeId, SourceId)> {
     let (kind, judge, subject, _) = parse_key(&checkpoint.key)?;
     // Windows and the states of machines concern the judges of all classes.
-    (![MAINTENANCE, MACHINE, MISSING_STATE].contains(&kind)).then_some((judge, subject.source))
+    (![MAINTENANCE, SHELVING, MACHINE, MISSING_STATE].contains(&kind)).then_some((judge, subject.source))
 }
 
 /// The judge whose learning is saved under a key: of one subject, of all its subjects together, or under which settings

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use verge_domain::id::{DeviceId, JudgeId, JudgeIndex, SignalId, SourceId};
 use verge_domain::stage::{Judge, Remark};
-use verge_domain::time::{Moment, UtcMillis};
+use verge_domain::time::Moment;
 use verge_domain::verdict::{Detector, Subject};
 
 use super::containment::contained;
 use super::maintenance::MAX_WINDOWS;
-use super::{Decision, JudgeSet, KnownEvent};
+use super::outcome::Outcome;
+use super::{Decision, JudgeSet, KnownEvent, Operator};
 
 /// Longest maintenance window: a week.
 pub const LONGEST_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -84,76 +85,24 @@ pub enum Order {
         /// For how long from now, at most [`LONGEST_WINDOW`]; zero ends an open window.
         length: Duration,
     },
-}
-
-/// The result of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// A remark was received.
-    Applied {
-        /// Number of instances that received it.
-        matched: usize,
-        /// Number of instances that it changed; rules do not learn.
-        changed: usize,
-        /// Number of signals, or of devices as a whole, that these instances watch.
-        signals: usize,
-        /// Number of alarms that had another label before: the last one counts.
-        replaced: usize,
-        /// The remark that one of the instances had no use for, and its detector.
-        unlearnt: Option<(Detector, Remark)>,
+    /// To note that open events are acknowledged.
+    Acknowledge {
+        /// Whose events.
+        selector: Selector,
+        /// The event; `None`: all that are open.
+        event: Option<KnownEvent>,
+        /// Who acknowledges them.
+        operator: Operator,
     },
-    /// A maintenance window is open.
-    Opened {
-        /// Number of instances that raise nothing.
-        instances: usize,
-        /// When it ends.
-        until: UtcMillis,
+    /// To take alarms off the list for a limited time. Unlike maintenance it teaches the judges nothing.
+    Shelve {
+        /// Whose alarms: of one judge.
+        selector: Selector,
+        /// For how long from now, at most [`LONGEST_SHELVING`](super::LONGEST_SHELVING); zero puts them back.
+        length: Duration,
+        /// Who shelves them.
+        operator: Operator,
     },
-    /// Maintenance windows were closed before their time.
-    Closed {
-        /// Number of windows.
-        windows: usize,
-        /// Number of instances that received the remark that it was maintenance.
-        matched: usize,
-        /// Number of instances that it changed.
-        changed: usize,
-    },
-}
-
-impl Outcome {
-    /// The result of an order that judges of two threads have carried out.
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (
-                Self::Applied { matched, changed, signals, replaced, unlearnt },
-                Self::Applied {
-                    matched: also,
-                    changed: used_too,
-                    signals: more,
-                    replaced: others,
-                    unlearnt: besides,
-                },
-            ) => Self::Applied {
-                matched: matched + also,
-                changed: changed + used_too,
-                signals: signals + more,
-                replaced: replaced + others,
-                unlearnt: unlearnt.or(besides),
-            },
-            (Self::Opened { instances, until }, Self::Opened { instances: also, until: other }) => {
-                Self::Opened { instances: instances + also, until: until.max(other) }
-            }
-            (
-                Self::Closed { windows, matched, changed },
-                Self::Closed { windows: same, matched: also, changed: used_too },
-            ) => Self::Closed {
-                windows: windows.max(same),
-                matched: matched + also,
-                changed: changed + used_too,
-            },
-            (one, _) => one,
-        }
-    }
 }
 
 /// What became of a remark, see [`Outcome::Applied`].
@@ -164,22 +113,6 @@ pub(super) struct Applied {
     signals: usize,
     replaced: usize,
     unlearnt: Option<(Detector, Remark)>,
-}
-
-/// The result of an order that went to judges of two threads: it is carried out where one of them knows the
-/// selected subject.
-pub(crate) fn joint(
-    one: Result<Outcome, OrderError>,
-    other: Result<Outcome, OrderError>,
-) -> Result<Outcome, OrderError> {
-    match (one, other) {
-        (Ok(one), Ok(other)) => Ok(one.and(other)),
-        (Err(OrderError::TooManyWindows), _) | (_, Err(OrderError::TooManyWindows)) => {
-            Err(OrderError::TooManyWindows)
-        }
-        (Ok(outcome), Err(_)) | (Err(_), Ok(outcome)) => Ok(outcome),
-        (Err(one), Err(other)) => Err(one.and(other)),
-    }
 }
 
 /// Why an order was not carried out.
@@ -202,8 +135,22 @@ pub enum OrderError {
         known: Names,
     },
     /// The maximum number of windows is open.
-    #[error("{MAX_WINDOWS} maintenance windows are open already")]
+    #[error("{MAX_WINDOWS} maintenance windows and shelved alarms are open already")]
     TooManyWindows,
+    /// No event is open.
+    #[error("no open event of {selector} is known here")]
+    NothingOpen {
+        /// The requested selection.
+        selector: Selector,
+    },
+    /// Nothing is shelved.
+    #[error("nothing is shelved of {selector}; shelved are: {known}")]
+    NothingShelved {
+        /// The requested selection.
+        selector: Selector,
+        /// What is shelved.
+        known: Names,
+    },
     /// There is no window to end.
     #[error("no maintenance window is open for {selector}; open are: {known}")]
     NoWindow {
@@ -216,7 +163,7 @@ pub enum OrderError {
 
 impl OrderError {
     /// Why judges of two threads did not carry it out.
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::UnknownDevice { device, known }, Self::UnknownDevice { known: also, .. }) => {
                 Self::UnknownDevice { device, known: known.and(also) }
@@ -293,14 +240,23 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 Ok(Outcome::Applied { matched, changed, signals, replaced, unlearnt })
             }
             Order::Maintenance { selector, length } if length.is_zero() => {
-                self.close_windows(selector, now, out)
+                self.close_windows(selector, None, now, out)
+            }
+            Order::Acknowledge { selector, event, operator } => {
+                self.acknowledge(selector, event.as_ref(), operator, now, out)
+            }
+            Order::Shelve { selector, length, operator } if length.is_zero() => {
+                self.close_windows(selector, Some(operator), now, out)
+            }
+            Order::Shelve { selector, length, operator } => {
+                self.shelve((selector, known), *length, operator, now, out)
             }
             Order::Maintenance { selector, length } => {
                 let instances = match self.meant(selector) {
                     Err(_) if known => 0,
                     meant => meant?,
                 };
-                let until = self.open_window(selector, *length, now, out)?;
+                let until = self.open_window(selector, *length, None, now, out)?;
                 Ok(Outcome::Opened { instances, until })
             }
         }
@@ -346,7 +302,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
     }
 
     /// How many instances are selected, at least one.
-    fn meant(&self, selector: &Selector) -> Result<usize, OrderError> {
+    pub(super) fn meant(&self, selector: &Selector) -> Result<usize, OrderError> {
         let all = || self.instances.iter().map(|(_, instance)| instance);
         let judge = |index: JudgeIndex| &self.specs[index].name;
         let count = all().filter(|one| selector.means(judge(one.judge_index), &one.subject)).count();

@@ -15,7 +15,7 @@ use verge_domain::verdict::Subject;
 
 use super::containment::contained;
 use super::groups::GROUPS;
-pub(super) use super::keys::{EVENTS, MAINTENANCE, SEPARATOR, STATE, key, key_in_state};
+pub(super) use super::keys::{EVENTS, MAINTENANCE, SEPARATOR, SHELVING, STATE, key, key_in_state};
 pub use super::keys::{
     is_settings_key, judge_taught, learnt_key, learnt_subject, pool_key, settings_key, subject_of,
 };
@@ -131,7 +131,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             } else if key.starts_with(GROUPS) {
                 self.groups.restore(key, state);
                 true
-            } else if key.starts_with(MAINTENANCE) {
+            } else if key.starts_with(MAINTENANCE) || key.starts_with(SHELVING) {
                 self.restore_window(key, state, now)
             } else if let Some(judge) = pooled_judge(key) {
                 self.restore_pool(judge, key, state, &under, &mut report)

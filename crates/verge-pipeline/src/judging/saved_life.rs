@@ -92,7 +92,7 @@ impl SavedLife {
         at: UtcMillis,
     ) -> Verdict {
         let SavedEvent { member, event, observed, expected, number, .. } = *saved;
-        let OpenEvent { id, since, learning, suspended, course: _ } = event;
+        let OpenEvent { id, since, learning, suspended, handling, course: _ } = event;
         let suspended = suspended && state != EventState::Cleared;
         let (severity, lane) = if learning {
             (Severity::Info, Lane::Telemetry)
@@ -126,8 +126,10 @@ impl SavedLife {
                 learning,
                 suspended,
                 group: None,
+                handling,
             }),
             group: None,
+            action: None,
             body: body_of(&condition, self.unit.as_ref()),
         }
     }

@@ -19,6 +19,7 @@ mod containment;
 mod groups;
 mod maintenance;
 mod numbers;
+mod operator;
 mod random_swaps;
 mod room;
 mod settings;

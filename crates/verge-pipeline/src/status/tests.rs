@@ -56,6 +56,8 @@ fn counters() -> Counters {
         judge: JudgeId::new("auto").ok(),
         source: None,
         until: UtcMillis(AT + 60_000),
+        by: None,
+        note: None,
     }]);
     let mut usage = StoreUsage { used_bytes: 5_000, cap_bytes: 90_000, ..StoreUsage::default() };
     usage.withdrawn[1] = 2;

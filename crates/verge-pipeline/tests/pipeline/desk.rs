@@ -56,6 +56,7 @@ fn verdict(lane: Lane, value: i64, decided: UtcMillis) -> Verdict {
         lane,
         event: None,
         group: None,
+        action: None,
         body: Body::Anomaly(Anomaly {
             member: Member::High,
             observed: value as f64,

@@ -1,6 +1,6 @@
 use verge_domain::id::{EventId, SignalId};
 use verge_domain::time::UtcMillis;
-use verge_domain::verdict::{Anomaly, Body, Counts, Health, Times};
+use verge_domain::verdict::{AlarmHandling, Anomaly, Body, Counts, Health, Times};
 
 use super::*;
 
@@ -24,6 +24,7 @@ fn words(body: Body, state: Option<EventState>) -> String {
         suspended: false,
         learning: false,
         group: None,
+        handling: AlarmHandling::default(),
     });
     let verdict = Verdict { event, body, ..sample() };
     let received = UtcMillis(1_795_481_700_000);
@@ -81,8 +82,18 @@ fn an_event_of_the_time_of_learning_says_once_that_it_is_no_alarm() {
     let learning = |state| {
         let (id, since) = (EventId([0; 16]), UtcMillis(0));
         let (number, change, group) = (None, None, None);
-        let event =
-            Event { id, state, since, lasted_ms: 0, number, change, suspended: false, learning: true, group };
+        let event = Event {
+            id,
+            state,
+            since,
+            lasted_ms: 0,
+            number,
+            change,
+            suspended: false,
+            learning: true,
+            group,
+            handling: AlarmHandling::default(),
+        };
         verdict_words(&Verdict { event: Some(event), ..sample() }, &SiteZone::utc())
     };
     let said = "pump-1 vibration: high, 8.41 mm/s (expected at most 7.1 mm/s); no alarm: it is still being learnt what is \

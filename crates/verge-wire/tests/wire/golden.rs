@@ -14,8 +14,8 @@ use verge_domain::id::{
 use verge_domain::stage::{Envelope, StoredRow, Withdrawn};
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
-    Anomaly, Body, Counts, Detector, Event, EventChange, EventState, Health, Model, Severity, Subject, Times,
-    Verdict,
+    AlarmHandling, Anomaly, Body, Counts, Detector, Event, EventChange, EventState, Health, Model, Severity,
+    Subject, Times, Verdict,
 };
 use verge_domain::withdrawn::Withdrawal;
 use verge_wire::{WireFormat, WireLimits, read_message, read_tombstone, read_verdict, verdict_json};
@@ -135,6 +135,7 @@ fn bare(body: Body) -> Verdict {
         lane: Lane::Telemetry,
         event: None,
         group: None,
+        action: None,
         body,
     }
 }
@@ -246,6 +247,7 @@ fn verdicts() -> Vec<(String, Verdict)> {
                     suspended: false,
                     learning: false,
                     group: None,
+                    handling: AlarmHandling::default(),
                 }),
                 ..sample()
             },
@@ -364,6 +366,8 @@ fn the_wire_is_what_it_was() {
     for (found, golden) in found.iter().zip(&golden) {
         assert_eq!(found, golden);
     }
+    // What is new is shown, to be added at the end of the file.
+    assert_eq!(found.get(golden.len()..).unwrap_or_default().join("\n"), "");
     assert_eq!(found.len(), golden.len());
 }
 

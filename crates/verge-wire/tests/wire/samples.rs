@@ -9,7 +9,9 @@ use verge_domain::id::{
 };
 use verge_domain::stage::{Encoder, Envelope, StoredRow, Withdrawn};
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times, Verdict};
+use verge_domain::verdict::{
+    AlarmHandling, Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times, Verdict,
+};
 use verge_domain::withdrawn::Withdrawal;
 use verge_wire::{WireEncoder, WireFormat};
 
@@ -57,8 +59,10 @@ pub(crate) fn sample() -> Verdict {
             suspended: false,
             learning: false,
             group: None,
+            handling: AlarmHandling::default(),
         }),
         group: None,
+        action: None,
         body: Body::Anomaly(Anomaly {
             member: Member::High,
             observed: 7.9,

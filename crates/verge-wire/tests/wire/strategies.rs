@@ -5,13 +5,14 @@ use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
 use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
 use verge_domain::id::{
-    DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, SignalId, SourceId, TagText, Unit,
+    DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, OperatorText, SignalId, SourceId,
+    TagText, Unit,
 };
 use verge_domain::tag::SignalTag;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
-    Anomaly, Body, Counts, Detector, Event, EventChange, EventState, Health, Model, Severity, Subject, Times,
-    Verdict,
+    ActionKind, AlarmHandling, Anomaly, Body, Counts, Detector, Event, EventChange, EventState, Health,
+    Model, OperatorAction, Severity, Subject, Times, Verdict,
 };
 use verge_domain::withdrawn::Withdrawal;
 
@@ -162,9 +163,17 @@ fn event() -> impl Strategy<Value = Event> {
     let change = prop::option::of(prop::sample::select(changes));
     let states = prop::sample::select(states);
     let group = prop::option::of(any::<[u8; 16]>().prop_map(EventId));
-    let more = (change, any::<[bool; 2]>(), group);
+    let handling = (prop::option::of(time()), prop::option::of(time()));
+    let more = (change, any::<[bool; 2]>(), group, handling);
     (any::<[u8; 16]>(), states, time(), span(), number, more).prop_map(
-        |(id, state, since, lasted_ms, number, (change, [suspended, learning], group))| Event {
+        |(
+            id,
+            state,
+            since,
+            lasted_ms,
+            number,
+            (change, [suspended, learning], group, (acknowledged, shelved)),
+        )| Event {
             id: EventId(id),
             state,
             since,
@@ -174,6 +183,7 @@ fn event() -> impl Strategy<Value = Event> {
             suspended,
             learning,
             group,
+            handling: AlarmHandling { acknowledged, shelved },
         },
     )
 }
@@ -207,6 +217,12 @@ fn times() -> impl Strategy<Value = Times> {
     })
 }
 
+fn action() -> impl Strategy<Value = OperatorAction> {
+    let text = |text: String| OperatorText::new(&text).expect(NAME);
+    (prop::sample::select(ActionKind::ALL.to_vec()), name(), prop::option::of(name()))
+        .prop_map(move |(kind, by, note)| OperatorAction { kind, by: text(by), note: note.map(text) })
+}
+
 fn verdict(lane: Lane) -> impl Strategy<Value = Verdict> {
     let detectors =
         vec![Detector::Threshold, Detector::Loop, Detector::Classify, Detector::Detect, Detector::Health];
@@ -220,14 +236,14 @@ fn verdict(lane: Lane) -> impl Strategy<Value = Verdict> {
         machine,
         group,
     });
-    let events = (prop::option::of(event()), prop::option::of(group()));
+    let events = (prop::option::of(event()), prop::option::of(group()), prop::option::of(action()));
     (names, times(), choices, model, events, body(), prop::option::of(tag)).prop_map(
         move |(
             (judge, source, device, signal),
             times,
             (detector, severity),
             model,
-            (event, group),
+            (event, group, action),
             body,
             tag,
         )| {
@@ -249,6 +265,7 @@ fn verdict(lane: Lane) -> impl Strategy<Value = Verdict> {
                 lane,
                 event,
                 group,
+                action: action.map(Box::new),
                 body,
             }
         },

@@ -18,6 +18,7 @@ mod instant;
 mod judge;
 mod man;
 mod model;
+mod operator;
 mod orders;
 mod outbox;
 mod output;
@@ -103,6 +104,10 @@ enum Command {
     Label(orders::LabelArgs),
     /// Let judges of a gateway raise nothing for a while
     Maintenance(orders::MaintenanceArgs),
+    /// Take note of open alarms of a gateway
+    Acknowledge(operator::AcknowledgeArgs),
+    /// Take an alarm of a gateway off the list for a limited time
+    Shelve(operator::ShelveArgs),
     /// Publish files or lines as a device would
     Send(send::SendArgs),
     /// Show open and recent alarms, which signals alarm most, and what to do about it; works beside a running gateway
@@ -189,6 +194,8 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Watch(args) => watch::watch(args, json, out),
         Command::Label(args) => orders::label(args, json, out),
         Command::Maintenance(args) => orders::maintenance(args, json, out),
+        Command::Acknowledge(args) => operator::acknowledge(args, json, out),
+        Command::Shelve(args) => operator::shelve(args, json, out),
         Command::Send(args) => send::send(args, json, out),
         Command::Alarms(args) => alarms::alarms(args, json, out),
         Command::Reload(args) => reload::reload(args, json, out),

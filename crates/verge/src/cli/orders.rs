@@ -14,7 +14,7 @@ use verge_wire::SiteZone;
 
 use super::output::json_line;
 use super::uplink::{UplinkArgs, Upstream};
-use super::{async_runtime, say};
+use super::{async_runtime, operator, say};
 use verge_gateway::exit::{Exit, ExitWith};
 
 #[derive(Debug, Args)]
@@ -71,7 +71,7 @@ pub(super) struct MaintenanceArgs {
 
 /// Whose judges of a device are meant, as verdicts name them.
 #[derive(Debug, Args)]
-struct NarrowerArgs {
+pub(super) struct NarrowerArgs {
     /// Only this signal
     #[arg(long, value_name = "NAME")]
     signal: Option<String>,
@@ -85,7 +85,7 @@ struct NarrowerArgs {
 
 /// Which gateway is asked, and how.
 #[derive(Debug, Args)]
-struct AskingArgs {
+pub(super) struct AskingArgs {
     #[command(flatten)]
     uplink: UplinkArgs,
     /// The gateway; by default that of the configuration
@@ -99,6 +99,11 @@ struct AskingArgs {
 /// Minutes of a maintenance window: a span with units, or a number of minutes.
 fn window_minutes(text: &str) -> Result<u64, String> {
     const LONGEST: u64 = verge_pipeline::judging::LONGEST_WINDOW.as_secs() / 60;
+    minutes_within(LONGEST, text)
+}
+
+/// Minutes of a span that is limited.
+pub(super) fn minutes_within(longest: u64, text: &str) -> Result<u64, String> {
     let minutes = match text.parse() {
         Ok(minutes) => minutes,
         Err(_) => {
@@ -108,7 +113,11 @@ fn window_minutes(text: &str) -> Result<u64, String> {
             span.as_secs().saturating_add(u64::from(span.subsec_nanos() > 0)).div_ceil(60)
         }
     };
-    if minutes > LONGEST { Err(format!("at most 7d ({LONGEST} minutes)")) } else { Ok(minutes) }
+    if minutes <= longest {
+        return Ok(minutes);
+    }
+    let span = humantime::format_duration(Duration::from_secs(longest * 60)).to_string();
+    Err(format!("at most {} ({longest} minutes)", span.replace("days", "d")))
 }
 
 pub(super) fn label(args: &LabelArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
@@ -157,14 +166,20 @@ impl NarrowerArgs {
         [("signal", &self.signal), ("judge", &self.judge), ("source", &self.source)]
     }
 
-    fn is_given(&self) -> bool {
+    pub(super) fn is_given(&self) -> bool {
         self.parts().iter().any(|(_, name)| name.is_some())
     }
 
     fn command(&self, device: &str, command: &str, key: &str, value: Value) -> Map<String, Value> {
-        let mut keys = Map::new();
+        let mut keys = self.names(device);
         keys.insert("command".to_owned(), Value::from(command));
         keys.insert(key.to_owned(), value);
+        keys
+    }
+
+    /// The names that were given.
+    pub(super) fn names(&self, device: &str) -> Map<String, Value> {
+        let mut keys = Map::new();
         keys.insert("device".to_owned(), Value::from(device));
         for (key, name) in self.parts() {
             if let Some(name) = name {
@@ -177,7 +192,12 @@ impl NarrowerArgs {
 
 impl AskingArgs {
     /// Sends a command, waits for its answer, and prints that.
-    fn ask(&self, mut command: Map<String, Value>, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    pub(super) fn ask(
+        &self,
+        mut command: Map<String, Value>,
+        json: bool,
+        out: &mut impl Write,
+    ) -> anyhow::Result<Exit> {
         let Upstream { connection, topics, gateway, zone } = self.uplink.upstream("tell")?;
         let gateway = self.gateway.clone().or(gateway);
         let gateway = gateway.context("--gateway is needed beside --url").exit_with(Exit::Usage)?;
@@ -252,6 +272,9 @@ fn print_answer(answer: &Value, json: bool, zone: &SiteZone, out: &mut impl Writ
 /// An answer in words. Times are those of the site.
 fn words(answer: &Value, zone: &SiteZone) -> String {
     let number = |key: &str| answer[key].as_i64().unwrap_or(0);
+    if let Some(words) = operator::words(answer, zone) {
+        return words;
+    }
     let counted = |key: &str, noun: &str| verge_wire::counted(answer[key].as_u64().unwrap_or(0), noun);
     if answer["until"].is_i64() {
         let until = zone.to_minute(UtcMillis(number("until")));

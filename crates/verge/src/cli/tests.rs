@@ -82,6 +82,8 @@ fn every_command_explains_itself_and_shows_an_example() {
             "watch",
             "label",
             "maintenance",
+            "acknowledge",
+            "shelve",
             "send",
             "alarms",
             "reload",

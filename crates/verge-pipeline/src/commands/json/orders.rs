@@ -11,7 +11,7 @@ use verge_domain::stage::Remark;
 use verge_domain::verdict::Detector;
 
 use super::{only, text};
-use crate::commands::{CommandError, RemoteCommand};
+use crate::commands::{CommandError, EventOrder, RemoteCommand};
 use crate::judging::{KnownEvent, LONGEST_WINDOW, Order, Outcome, Selector};
 
 /// Reads a remark on alarms: on the last ones of what is named, or on that of one event.
@@ -26,10 +26,14 @@ pub(super) fn label(keys: &Map<String, Value>) -> Result<RemoteCommand, CommandE
         return Ok(RemoteCommand::Order(Order::Label { selector: selector(keys)?, remark, event: None }));
     };
     only(keys, OF_EVENT, "id, command, remark and event: the number says what it is about")?;
+    let number = number(event)?;
+    Ok(RemoteCommand::OfEvent { number, what: EventOrder::Label(remark) })
+}
+
+/// The number of an event.
+pub(super) fn number(event: &Value) -> Result<EventNumber, CommandError> {
     let number = event.as_u64().filter(|&number| number > 0).map(EventNumber);
-    let number =
-        number.ok_or(CommandError::Bad { key: "event", expected: "the number of an event, from 1" })?;
-    Ok(RemoteCommand::LabelEvent { number, remark })
+    number.ok_or(CommandError::Bad { key: "event", expected: "the number of an event, from 1" })
 }
 
 /// Reads the begin or the end of a maintenance window.
@@ -46,7 +50,7 @@ pub(super) fn maintenance(keys: &Map<String, Value>) -> Result<Order, CommandErr
     Ok(Order::Maintenance { selector, length })
 }
 
-fn selector(keys: &Map<String, Value>) -> Result<Selector, CommandError> {
+pub(super) fn selector(keys: &Map<String, Value>) -> Result<Selector, CommandError> {
     let bad = |key| CommandError::Bad { key, expected: "a name" };
     let device = text(keys, "device").and_then(|name| DeviceId::new(name).ok());
     Ok(Selector {
@@ -58,7 +62,7 @@ fn selector(keys: &Map<String, Value>) -> Result<Selector, CommandError> {
 }
 
 /// A name that may be left out.
-fn name<T: TryFrom<String, Error = NameError>>(
+pub(super) fn name<T: TryFrom<String, Error = NameError>>(
     keys: &Map<String, Value>,
     key: &'static str,
 ) -> Result<Option<T>, &'static str> {
@@ -69,16 +73,17 @@ fn name<T: TryFrom<String, Error = NameError>>(
     }
 }
 
-/// The answer to a label on one event.
-pub(super) fn labelled(id: Option<&str>, outcome: &Outcome, event: &KnownEvent) -> Value {
+/// The answer to an order about one event.
+pub(super) fn of_event(id: Option<&str>, outcome: &Outcome, event: &KnownEvent) -> Value {
     let mut answer = done(id, outcome);
     answer["event"] = event.number.0.into();
     answer["judge"] = event.judge.as_str().into();
     answer["source"] = event.subject.source.as_str().into();
     answer["device"] = event.subject.device.as_str().into();
     answer["signal"] = event.subject.signal.as_ref().map(|signal| signal.as_str()).into();
+    let Outcome::Applied { changed, unlearnt: why, .. } = *outcome else { return answer };
     answer["before"] = event.label.map(Remark::as_str).into();
-    if let Outcome::Applied { changed: 0, unlearnt: Some((detector, remark)), .. } = *outcome {
+    if let (0, Some((detector, remark))) = (changed, why) {
         answer["note"] = unlearnt(detector, remark, &format!("[judge.{}]", event.judge)).into();
     }
     answer
@@ -146,6 +151,13 @@ pub(super) fn done(id: Option<&str>, outcome: &Outcome) -> Value {
         Outcome::Opened { instances, until } => {
             json!({ "id": id, "ok": true, "quiet": instances, "until": until.0 })
         }
+        Outcome::Acknowledged { events, already } => {
+            json!({ "id": id, "ok": true, "acknowledged": events, "already": already })
+        }
+        Outcome::Shelved { points, until } => {
+            json!({ "id": id, "ok": true, "shelved": points, "until": until.0 })
+        }
+        Outcome::Unshelved { points } => json!({ "id": id, "ok": true, "unshelved": points }),
         Outcome::Closed { windows, matched, changed } => {
             json!({ "id": id, "ok": true, "ended": windows, "heard": matched, "used": changed })
         }
@@ -160,7 +172,11 @@ mod tests {
 
     use super::*;
     use crate::commands::RemoteCommand;
-    use crate::commands::json::parse;
+    use crate::commands::json::parse as parse_from;
+
+    fn parse(text: &[u8]) -> crate::commands::json::CommandRequest {
+        parse_from(text, &verge_domain::id::OperatorText::new("uplink wan").unwrap())
+    }
 
     fn order(text: &str) -> Result<Order, String> {
         match parse(text.as_bytes()).command {
@@ -226,7 +242,10 @@ mod tests {
     fn an_event_is_labelled_by_its_number_and_the_answer_says_what_it_was_about() {
         let text = br#"{"id":"a","command":"label","remark":"false","event":142}"#;
         let number = EventNumber(142);
-        assert_eq!(parse(text).command, Ok(RemoteCommand::LabelEvent { number, remark: Remark::False }));
+        assert_eq!(
+            parse(text).command,
+            Ok(RemoteCommand::OfEvent { number, what: EventOrder::Label(Remark::False) })
+        );
         let event = KnownEvent {
             number,
             judge: JudgeId::new("auto").unwrap(),
@@ -243,7 +262,7 @@ mod tests {
             "id": "a", "ok": true, "heard": 1, "used": 1, "signals": 1, "replaced": 1, "event": 142, "judge": "auto",
             "source": "plc", "device": "p", "signal": "s", "before": "real",
         });
-        assert_eq!(labelled(Some("a"), &outcome, &event), expected);
+        assert_eq!(of_event(Some("a"), &outcome, &event), expected);
     }
 
     #[test]
@@ -262,7 +281,7 @@ mod tests {
         let check = |detector, remark, changed, note: Value| {
             let unlearnt = Some((detector, remark));
             let outcome = Outcome::Applied { matched: 1, changed, signals: 1, replaced: 0, unlearnt };
-            assert_eq!(labelled(Some("a"), &outcome, &event)["note"], note, "{detector:?} {remark:?}");
+            assert_eq!(of_event(Some("a"), &outcome, &event)["note"], note, "{detector:?} {remark:?}");
         };
         let limits = "threshold does not learn from labels: to have fewer such alarms, move `above` or `below`, or set \
                       `raise_after`, in [judge.hot]";

@@ -198,7 +198,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
     ) {
         let (judge, subject) = self.subject_of_state(record);
         let spec = &self.specs[judge];
-        let OpenEvent { id, since, suspended, learning, course: _ } = saved.event;
+        let OpenEvent { id, since, suspended, learning, handling, course: _ } = saved.event;
         let (expected, number) = (saved.expected, saved.number);
         let ends = state == EventState::Cleared;
         let observed = if ends { 0.0 } else { saved.observed };
@@ -228,8 +228,10 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 suspended,
                 learning,
                 group: None,
+                handling,
             }),
             group: None,
+            action: None,
             body: Body::Health(Health::of(Member::Silent, observed, expected)),
         });
         self.save_missing(record, Some(saved).filter(|_| !ends), out);

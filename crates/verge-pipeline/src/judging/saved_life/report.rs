@@ -41,7 +41,8 @@ impl SavedReport {
         let Subject { source, device, signal } = verdict.subject.clone();
         let (detector, severity, lane) = (verdict.detector, verdict.severity, verdict.lane);
         let number = event.number;
-        let event = OpenEvent::new(event.id, event.since, event.learning);
+        let handling = event.handling;
+        let event = OpenEvent { handling, ..OpenEvent::new(event.id, event.since, event.learning) };
         Some(Self {
             judge: verdict.judge.clone(),
             source,

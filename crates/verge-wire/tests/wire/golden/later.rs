@@ -1,8 +1,9 @@
 //! Verdicts with what versions after 0.1 added.
 
 use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
-use verge_domain::id::TagText;
+use verge_domain::id::{OperatorText, TagText};
 use verge_domain::tag::SignalTag;
+use verge_domain::verdict::{ActionKind, AlarmHandling, OperatorAction};
 
 use super::*;
 
@@ -78,5 +79,24 @@ pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
         Health { value: Some(0.33), usual: between(0.0, 0.05), ..Health::of(Member::Noisy, 6.6, half) };
     all.push(("health, a value".to_owned(), with(Body::Health(stuck))));
     all.push(("health, what is usual of it".to_owned(), bare(Body::Health(noisy))));
+    let handled = |acknowledged, shelved| Event {
+        state: EventState::Updated,
+        handling: AlarmHandling { acknowledged, shelved },
+        ..event
+    };
+    for (kind, note, event) in [
+        (ActionKind::Acknowledged, Some("bearing ordered"), handled(Some(UtcMillis(RECEIVED - 250)), None)),
+        (
+            ActionKind::Shelved,
+            Some("sensor is being exchanged"),
+            handled(None, Some(UtcMillis(RECEIVED + 3_600_000))),
+        ),
+        (ActionKind::Unshelved, None, handled(None, None)),
+    ] {
+        let text = |text| OperatorText::new(text).expect(NAME);
+        let action = OperatorAction { kind, by: text("uplink centre: anna"), note: note.map(text) };
+        let verdict = Verdict { event: Some(event), action: Some(Box::new(action)), ..sample() };
+        all.push((format!("alarm {}", kind.as_str()), verdict));
+    }
     all
 }

@@ -47,6 +47,7 @@ fn event(device: &str, detector: Detector, at: i64, lasted_ms: u64, observed: f6
         lane: Lane::Alarm,
         event: None,
         group: None,
+        action: None,
         body,
     };
     let tag = Tag { judge, source: "plc".to_owned(), device: device.to_owned(), signal: "temp".to_owned() };

@@ -1,0 +1,167 @@
+//! What operators do about alarms: they acknowledge them, and take them off the list for a limited time.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use verge_domain::finding::{Condition, Member, Standing};
+use verge_domain::id::{JudgeId, OperatorText};
+use verge_domain::observation::Captured;
+use verge_domain::policy::Observed;
+use verge_domain::stage::Judge;
+use verge_domain::time::Moment;
+use verge_domain::verdict::{ActionKind, AlarmHandling, Event, OperatorAction, Subject, Verdict};
+
+use super::body::{body_of, times};
+use super::instance::Instance;
+use super::orders::{OrderError, Selector};
+use super::outcome::Outcome;
+use super::saved_life::SavedEvent;
+use super::{Decision, JudgeSet, JudgeSpec, KnownEvent};
+
+/// An alarm is shelved for this long at most.
+pub const LONGEST_SHELVING: Duration = Duration::from_secs(8 * 3600);
+
+/// Who acts, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// Where the command came in, and the person where that is known.
+    pub by: OperatorText,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<OperatorText>,
+}
+
+impl Operator {
+    pub(super) fn did(&self, kind: ActionKind) -> OperatorAction {
+        OperatorAction { kind, by: self.by.clone(), note: self.note.clone() }
+    }
+
+    /// The gateway itself, when the time of a shelved alarm is over.
+    pub(super) fn time() -> Self {
+        Self { by: OperatorText::new("end of its time").expect("a short text"), note: None }
+    }
+}
+
+impl<J: Judge> Instance<J> {
+    /// Notes what an operator did about open events. Each that it changes is reported. Returns how many there are, and how
+    /// many of them it changed.
+    fn handle(
+        &mut self,
+        spec: &JudgeSpec<J>,
+        which: impl Fn(&SavedEvent) -> bool,
+        handling: impl Fn(AlarmHandling) -> AlarmHandling,
+        action: &OperatorAction,
+        now: Moment,
+        out: &mut Decision,
+    ) -> (usize, usize) {
+        let when = Observed { at: now.wall, received: now };
+        let (mut found, mut reports) = (0, Vec::new());
+        for open in self.open.iter().filter(|open| which(open)) {
+            found += 1;
+            let next = handling(open.event.handling);
+            if next != open.event.handling {
+                reports.extend(self.life.handle(open.member, next, when).map(|event| (open.member, event)));
+            }
+        }
+        self.report_again(spec, &reports, Some(action), now, out);
+        (found, reports.len())
+    }
+
+    /// Repeats the last reports of open events, of which something else is new.
+    pub(super) fn report_again(
+        &mut self,
+        spec: &JudgeSpec<J>,
+        reports: &[(Member, Event)],
+        action: Option<&OperatorAction>,
+        now: Moment,
+        out: &mut Decision,
+    ) {
+        for (member, event) in reports {
+            let Some(open) = self.open.iter_mut().find(|open| open.member == *member) else { continue };
+            open.event = self.life.event_of(*member).unwrap_or(open.event);
+            let event = Event { number: open.number, ..*event };
+            let condition = Condition::of_rule(*member, Standing::Abnormal, open.observed, open.expected);
+            let (of_judge, lane) = spec.policy.class_of(event.learning);
+            let severity = open.severity.filter(|_| !event.learning).unwrap_or(of_judge);
+            let body = body_of(&condition, self.unit.as_ref());
+            let verdict = self.verdict(spec, times(Captured::UNKNOWN, now, now), severity, Some(event), body);
+            out.verdicts.push(Verdict { lane, action: action.cloned().map(Box::new), ..verdict });
+        }
+        if !reports.is_empty() {
+            out.checkpoints.push(self.saved_life(spec));
+        }
+    }
+}
+
+impl<D, J: Judge> JudgeSet<D, J> {
+    /// Notes what an operator did about the open events of the selected instances; see [`Instance::handle`].
+    pub(super) fn handle(
+        &mut self,
+        selected: impl Fn(&JudgeId, &Subject) -> bool,
+        which: impl Fn(&SavedEvent) -> bool,
+        handling: impl Fn(AlarmHandling) -> AlarmHandling,
+        action: &OperatorAction,
+        (now, out): (Moment, &mut Decision),
+    ) -> (usize, usize) {
+        let from = out.verdicts.len();
+        let (mut found, mut changed) = (0, 0);
+        for (_, instance) in &mut self.instances {
+            let spec = &self.specs[instance.judge_index];
+            if selected(&spec.name, &instance.subject) {
+                let (more, besides) = instance.handle(spec, &which, &handling, action, now, out);
+                (found, changed) = (found + more, changed + besides);
+            }
+        }
+        self.groups.arrange(from, now, out);
+        (found, changed)
+    }
+
+    /// Acknowledges one event, or all open events of what is selected.
+    pub(super) fn acknowledge(
+        &mut self,
+        selector: &Selector,
+        event: Option<&KnownEvent>,
+        operator: &Operator,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<Outcome, OrderError> {
+        self.meant(selector)?;
+        let number = event.map(|event| event.number);
+        let (found, acknowledged) = self.handle(
+            |judge, subject| selector.means(judge, subject),
+            |open| number.is_none() || open.number == number,
+            |handling| AlarmHandling { acknowledged: handling.acknowledged.or(Some(now.wall)), ..handling },
+            &operator.did(ActionKind::Acknowledged),
+            (now, out),
+        );
+        if found == 0 {
+            return Err(OrderError::NothingOpen { selector: selector.clone() });
+        }
+        tracing::info!(%selector, by = %operator.by, acknowledged, "alarms are acknowledged");
+        Ok(Outcome::Acknowledged { events: acknowledged, already: found - acknowledged })
+    }
+
+    /// Shelves the alarms of a judge about what is selected: nothing new is raised about it for a limited time.
+    pub(super) fn shelve(
+        &mut self,
+        (selector, known): (&Selector, bool),
+        length: Duration,
+        operator: &Operator,
+        now: Moment,
+        out: &mut Decision,
+    ) -> Result<Outcome, OrderError> {
+        let points = match self.meant(selector) {
+            Err(_) if known => 0,
+            meant => meant?,
+        };
+        let until = self.open_window(selector, length.min(LONGEST_SHELVING), Some(operator), now, out)?;
+        self.handle(
+            |judge, subject| selector.means(judge, subject),
+            |_| true,
+            |handling| AlarmHandling { shelved: Some(until), ..handling },
+            &operator.did(ActionKind::Shelved),
+            (now, out),
+        );
+        Ok(Outcome::Shelved { points, until })
+    }
+}
