@@ -103,6 +103,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("plotters", &["verge-eval"]),
     ("rcgen", &["verge-tls"]),
     ("realfft", &["verge-anomaly"]),
+    ("rustfft", &["verge-vision"]),
     // The broker uses its packets, not its client.
     ("rumqttc", &["verge-broker", "verge-mqtt"]),
     ("rumqttd", &["verge-broker"]),

@@ -209,7 +209,7 @@ impl Judge for ReadingJudge {
                 judge.observe_error(*error, captured.time(received.wall), findings);
             }
             (Observable::View(view, _), Self::Report(judge)) => judge.observe(view, received, findings),
-            (Observable::Arrival(_) | Observable::View(..), _) => {}
+            (Observable::Arrival(_) | Observable::Look(..) | Observable::View(..), _) => {}
         }
     }
 

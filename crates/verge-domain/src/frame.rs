@@ -1,5 +1,7 @@
 //! Camera frames as they arrive, and what judges see in them. No pixels: those live in `verge-vision` alone.
 
+mod look;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +9,7 @@ pub use crate::body::{Classification, Detection, Detections, Scored};
 use crate::id::DeviceId;
 use crate::observation::Captured;
 use crate::time::{DeviceClock, UtcMillis};
+pub use look::{CameraLook, EdgeLook, PictureShift};
 
 /// How the bytes of a picture are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

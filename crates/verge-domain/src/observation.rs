@@ -1,6 +1,6 @@
 //! What judges observe: readings, the arrivals of frames, and what models see in a frame.
 
-use crate::frame::View;
+use crate::frame::{CameraLook, View};
 use crate::id::{DeviceId, JudgeIndex, Unit};
 use crate::reading::{Reading, SourceIndex};
 use crate::time::{DeviceClock, Moment, UtcMillis};
@@ -44,6 +44,8 @@ pub enum Observable<'a> {
     Reading(&'a Reading),
     /// A frame has arrived from the camera.
     Arrival(Captured),
+    /// What a frame of the camera says of the camera itself, ahead of what models see in it.
+    Look(&'a CameraLook, Captured),
     /// What the judge's model saw in a frame of the camera.
     View(&'a View, Captured),
 }
@@ -60,7 +62,7 @@ impl<'a> Observable<'a> {
     pub const fn captured(self) -> Captured {
         match self {
             Self::Reading(reading) => reading.captured(),
-            Self::Arrival(captured) | Self::View(_, captured) => captured,
+            Self::Arrival(captured) | Self::Look(_, captured) | Self::View(_, captured) => captured,
         }
     }
 
@@ -69,7 +71,7 @@ impl<'a> Observable<'a> {
     pub const fn unit(self) -> Option<&'a Unit> {
         match self {
             Self::Reading(reading) => reading.unit.as_ref(),
-            Self::Arrival(_) | Self::View(..) => None,
+            Self::Arrival(_) | Self::Look(..) | Self::View(..) => None,
         }
     }
 }
@@ -83,6 +85,8 @@ pub struct Observation {
     pub captured: Captured,
     /// When the gateway received it.
     pub received: Moment,
+    /// What the frame says of the camera itself, where a judge wants to know.
+    pub look: Option<Box<CameraLook>>,
     /// What the model of each judge saw. A judge whose model failed has no view.
     pub views: Vec<(JudgeIndex, View)>,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
-use crate::frame::{EncodedFrame, View};
+use crate::frame::{CameraLook, EncodedFrame, View};
 use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane};
 use crate::observation::{Camera, Observable};
 use crate::reading::{Acknowledged, Decoded, Inbound, Receipt};
@@ -199,10 +199,29 @@ pub struct ViewRequest<'a> {
     pub camera: &'a Camera,
     /// The frame.
     pub frame: &'a EncodedFrame,
+    /// When the gateway received it.
+    pub received: Moment,
     /// The judges that look at it.
     pub judges: &'a [JudgeIndex],
     /// When a viewer gives up.
     pub until: Option<std::time::Instant>,
+}
+
+/// What a viewer saw in a frame.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// What the frame says of its camera, where one of the judges wants to know.
+    pub look: Option<CameraLook>,
+    /// What the model of each judge sees.
+    pub views: Vec<(JudgeIndex, View)>,
+}
+
+impl Seen {
+    /// Nothing is seen.
+    pub fn clear(&mut self) {
+        self.look = None;
+        self.views.clear();
+    }
 }
 
 /// From frame to views: decodes the picture once and lets every judge of the camera's source look at it.
@@ -212,8 +231,8 @@ pub trait Viewer: Send {
     /// What the judges of one camera remember.
     type Memory: Default + Send;
 
-    /// Looks at one frame; pushes what the model of each judge sees. The other judges' views stand where one of them
-    /// fails.
+    /// Looks at one frame; adds what it says of its camera and what the model of each judge sees. The other judges' views
+    /// stand where one of them fails.
     ///
     /// # Errors
     /// The frame cannot be decoded, or a model could not be run on it.
@@ -221,7 +240,7 @@ pub trait Viewer: Send {
         &mut self,
         request: ViewRequest<'_>,
         memory: &mut Self::Memory,
-        views: &mut Vec<(JudgeIndex, View)>,
+        seen: &mut Seen,
     ) -> Result<(), Reason>;
 
     /// No frame has come for a while: buffers may be given back until the next does.

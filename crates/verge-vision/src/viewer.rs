@@ -8,7 +8,7 @@ use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::id::JudgeIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::scheme::ClassScheme;
-use verge_domain::stage::{ViewRequest, Viewer};
+use verge_domain::stage::{Seen, ViewRequest, Viewer};
 use verge_engine::{GraphError, RecurrentState, RunError, Runner};
 use verge_models::FrameModel;
 use verge_models::card::ModelTask;
@@ -21,6 +21,7 @@ use crate::picture::Picture;
 use crate::preprocess::{Preprocess, Region};
 use crate::reconstruct::Comparison;
 use crate::trial::ModelTrial;
+use crate::watch::CameraWatch;
 
 /// One judge over frames.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +65,8 @@ pub struct ViewerSettings {
     pub models: Vec<Arc<FrameModel>>,
     /// The judges, by their index; `None` where one looks at no frames.
     pub judges: Vec<Option<VisionJudge>>,
+    /// The judges that want to know what frames say of their cameras, by their index.
+    pub looks: Vec<bool>,
     /// What of pictures is hidden before anything sees them.
     pub masks: SourceMasks,
     /// Memory that decoding one picture may take; each worker decodes one at a time.
@@ -91,10 +94,13 @@ fn nearest_words(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
 }
 
-/// What is kept of one camera: which pixels are hidden, and the recurrent state of each judge's model.
+/// What is kept of one camera: which pixels are hidden, what the others usually show, and the recurrent state of each
+/// judge's model.
 #[derive(Debug, Default)]
 pub struct Memory {
     hidden: HiddenPixels,
+    /// Of a camera that a judge wants to know about.
+    watch: Option<Box<CameraWatch>>,
     states: Vec<JudgeMemory>,
 }
 
@@ -144,6 +150,7 @@ pub struct FrameViewer {
     judges: Vec<Option<JudgeRun>>,
     /// `None` where the viewer in whose place it comes has a runner.
     models: Vec<(Arc<FrameModel>, Option<ModelRun>)>,
+    looks: Vec<bool>,
     masks: SourceMasks,
     picture: Picture,
 }
@@ -231,8 +238,8 @@ impl FrameViewer {
             .iter()
             .map(|judge| judge.as_ref().map(|judge| JudgeRun::new(judge, &settings.models)).transpose())
             .collect::<Result<_, _>>()?;
-        let masks = Arc::clone(&settings.masks);
-        Ok(Self { judges, models, masks, picture: Picture::within(settings.max_picture_bytes) })
+        let (looks, masks) = (settings.looks.clone(), Arc::clone(&settings.masks));
+        Ok(Self { judges, models, looks, masks, picture: Picture::within(settings.max_picture_bytes) })
     }
 
     /// The frame that was last decoded.
@@ -334,23 +341,24 @@ impl FrameViewer {
 impl Viewer for FrameViewer {
     type Memory = Memory;
 
-    fn view(
-        &mut self,
-        request: ViewRequest<'_>,
-        memory: &mut Memory,
-        views: &mut Vec<(JudgeIndex, View)>,
-    ) -> Result<(), Reason> {
-        let ViewRequest { camera, frame, judges, until } = request;
+    fn view(&mut self, request: ViewRequest<'_>, memory: &mut Memory, seen: &mut Seen) -> Result<(), Reason> {
+        let ViewRequest { camera, frame, received, judges, until } = request;
         self.decode(frame).map_err(|error| {
             tracing::debug!(device = %frame.device, %error, "frame refused");
             error.reason()
         })?;
         memory.hidden.fill(&self.masks, camera, &mut self.picture);
         memory.keep(judges);
+        if judges.iter().any(|judge| self.looks.get(judge.position()).is_some_and(|looks| *looks)) {
+            let watch = memory.watch.get_or_insert_default();
+            seen.look = Some(watch.look(&self.picture, frame.captured().time(received.wall)));
+        } else {
+            memory.watch = None;
+        }
         let mut fault = None;
         for &judge in judges {
             match self.find(judge, until, memory) {
-                Ok(view) => views.extend(view.map(|view| (judge, view))),
+                Ok(view) => seen.views.extend(view.map(|view| (judge, view))),
                 Err(error) => {
                     tracing::debug!(device = %frame.device, judge = judge.0, %error, "a judge saw nothing");
                     fault.get_or_insert(error.reason());

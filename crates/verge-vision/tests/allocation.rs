@@ -15,8 +15,8 @@ use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation};
 use verge_domain::id::{DeviceId, Label};
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
-use verge_domain::stage::{ViewRequest, Viewer as _};
-use verge_domain::time::DeviceClock;
+use verge_domain::stage::{Seen, ViewRequest, Viewer as _};
+use verge_domain::time::{DeviceClock, Moment, Monotonic, UtcMillis};
 use verge_engine::{RecurrentState, RunError, TensorView};
 use verge_models::FrameModel;
 use verge_models::card::{Card, FrameCard, Meaning, Nms};
@@ -176,6 +176,7 @@ fn masking(model: &Arc<FrameModel>) {
     let settings = |masks: Vec<PrivacyMask>| ViewerSettings {
         models: vec![Arc::clone(model)],
         judges: vec![Some(VisionJudge::of(0))],
+        looks: Vec::new(),
         masks: [masks].into_iter().collect(),
         max_picture_bytes: 1 << 24,
     };
@@ -183,10 +184,11 @@ fn masking(model: &Arc<FrameModel>) {
     let frame = frame(640, 480);
     let cost = |masks: Vec<PrivacyMask>| {
         let mut viewer = FrameViewer::new(&settings(masks)).unwrap();
-        let (mut memory, mut views) = (CameraMemory::default(), Vec::new());
+        let (mut memory, mut seen) = (CameraMemory::default(), Seen::default());
+        let received = Moment { wall: UtcMillis(0), mono: Monotonic(0) };
         steadily(|| {
-            let request = ViewRequest { camera: &camera, frame: &frame, judges: &[], until: None };
-            viewer.view(request, &mut memory, &mut views).unwrap();
+            let request = ViewRequest { camera: &camera, frame: &frame, received, judges: &[], until: None };
+            viewer.view(request, &mut memory, &mut seen).unwrap();
         })
     };
     assert_eq!(cost(vec![mask]), cost(Vec::new()));

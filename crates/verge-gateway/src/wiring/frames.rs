@@ -85,7 +85,8 @@ pub fn provide_runtime(report: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> 
 pub fn try_model(model: &Arc<FrameModel>) -> anyhow::Result<ModelTrial> {
     let max_picture_bytes = picture_bytes(0);
     let (models, masks) = (vec![Arc::clone(model)], SourceMasks::default());
-    let settings = ViewerSettings { models, judges: Vec::new(), masks, max_picture_bytes };
+    let (judges, looks) = (Vec::new(), Vec::new());
+    let settings = ViewerSettings { models, judges, looks, masks, max_picture_bytes };
     Ok(FrameViewer::new(&settings)?.try_out(0, Some(Instant::now() + TRIAL))?)
 }
 
@@ -158,14 +159,19 @@ impl Vision {
             Carries::Frames(frames) => Some(frames.codec.max_pixels),
         });
         let max_picture_bytes = picture_bytes(max_pixels.max().unwrap_or_default());
-        let looks = places.arranged(settings, looks, || None);
         let masks = settings.sources.iter().map(|source| match &source.carries {
             Carries::Readings(_) => Vec::new(),
             Carries::Frames(frames) => frames.masks.clone(),
         });
-        let viewer = ViewerSettings { models, judges: looks, masks: masks.collect(), max_picture_bytes };
         let inputs = settings.judges.iter().map(|judge| inputs_of(settings, judge, None)).collect();
         let judges = places.arranged(settings, inputs, || Inputs::readings(Vec::new()));
+        let viewer = ViewerSettings {
+            models,
+            judges: places.arranged(settings, looks, || None),
+            looks: judges.iter().map(|inputs| inputs.looks).collect(),
+            masks: masks.collect(),
+            max_picture_bytes,
+        };
         Ok(Self { viewer, identities, judges: CameraJudges::new(judges) })
     }
 

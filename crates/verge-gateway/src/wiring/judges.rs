@@ -101,7 +101,7 @@ pub(super) fn inputs_of(settings: &Settings, judge: &JudgeSection, class: Option
             (observes, if class == Some(JudgeClass::Bulk) { Vec::new() } else { rules.inputs.clone() })
         }
     };
-    Inputs { observes, patterns, devices: judge.devices.clone() }
+    Inputs { observes, looks: false, patterns, devices: judge.devices.clone() }
 }
 
 /// All judges of one class as they are to be at work, each with what becomes of it and its index.

@@ -23,7 +23,7 @@ use verge_domain::frame::EncodedFrame;
 use verge_domain::id::JudgeIndex;
 use verge_domain::observation::Camera;
 use verge_domain::reading::{Acknowledged, Decoded, Receipt, Session, SourceIndex};
-use verge_domain::stage::{Cause, Decoder, Source, Viewer};
+use verge_domain::stage::{Cause, Decoder, Seen, Source, Viewer};
 use verge_domain::time::Monotonic;
 
 use crate::clock::Clock;
@@ -50,10 +50,12 @@ impl CameraJudges {
         Self(inputs)
     }
 
-    /// The judges whose models look at the frames of a camera.
+    /// The judges that a camera's frames are decoded for: their models look at them, or they judge the camera by them.
     #[must_use]
     pub fn of(&self, camera: &Camera) -> Arc<[JudgeIndex]> {
-        let looks = |inputs: &Inputs| inputs.observes != Observes::Arrivals && inputs.takes_camera(camera);
+        let looks = |inputs: &Inputs| {
+            (inputs.looks || inputs.observes != Observes::Arrivals) && inputs.takes_camera(camera)
+        };
         (0..)
             .map(JudgeIndex)
             .zip(&self.0)
@@ -165,7 +167,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
                 generation: Generation::default(),
                 observations: observations.clone(),
                 clock,
-                views: Vec::new(),
+                seen: Seen::default(),
                 is_rested: true,
             };
             spawn(format!("verge-worker-{number}"), Box::new(move || worker.run()))

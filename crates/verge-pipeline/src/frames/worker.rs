@@ -4,12 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use verge_domain::frame::View;
-use verge_domain::id::JudgeIndex;
 use verge_domain::observation::Observation;
 use verge_domain::reading::Receipt;
 use verge_domain::rejection::{Reason, Rejection};
-use verge_domain::stage::{ViewRequest, Viewer};
+use verge_domain::stage::{Seen, ViewRequest, Viewer};
 use verge_domain::time::Moment;
 
 use super::SharedFrames;
@@ -40,7 +38,7 @@ pub(super) struct FrameWorker<V: Viewer> {
     pub(super) generation: Generation,
     pub(super) observations: Observations,
     pub(super) clock: Clock,
-    pub(super) views: Vec<(JudgeIndex, View)>,
+    pub(super) seen: Seen,
     /// Its viewer has released its buffers.
     pub(super) is_rested: bool,
 }
@@ -140,7 +138,7 @@ impl<V: Viewer> FrameWorker<V> {
         let mut until = began + job.deadline.map_or(EVERY_LIMIT, left);
         let viewing = Arc::clone(&self.viewing);
         loop {
-            self.views.clear();
+            self.seen.clear();
             let result = self.view(&mut job, Some(until));
             let present = viewing.present();
             if present.generation == self.generation {
@@ -181,12 +179,14 @@ impl<V: Viewer> FrameWorker<V> {
     }
 
     fn hand_in(&mut self, job: &Job<V::Memory>) {
-        if !self.views.is_empty() || job.origin.receipt.is_some() {
+        let Seen { look, views } = &mut self.seen;
+        if look.is_some() || !views.is_empty() || job.origin.receipt.is_some() {
             let observation = Observation {
                 camera: job.camera.clone(),
                 captured: job.frame.captured(),
                 received: job.received,
-                views: std::mem::take(&mut self.views),
+                look: look.take().map(Box::new),
+                views: std::mem::take(views),
             };
             self.observations.hand_in(observation, job.origin);
         }
@@ -203,13 +203,14 @@ impl<V: Viewer> FrameWorker<V> {
             self.viewer = self.made();
             return Err(Reason::ModelFailed);
         };
-        let request = ViewRequest { camera: &job.camera, frame: &job.frame, judges: &job.judges, until };
-        let (memory, views) = (&mut job.memory, &mut self.views);
-        let seen = catch_unwind(AssertUnwindSafe(|| viewer.view(request, memory, views)));
-        seen.unwrap_or_else(|_| {
+        let Job { camera, frame, received, judges, memory, .. } = job;
+        let request = ViewRequest { camera, frame, received: *received, judges, until };
+        let seen = &mut self.seen;
+        let viewed = catch_unwind(AssertUnwindSafe(|| viewer.view(request, memory, seen)));
+        viewed.unwrap_or_else(|_| {
             tracing::error!(device = %job.frame.device, "a worker failed on a frame; it goes on with the next");
             job.memory = V::Memory::default();
-            self.views.clear();
+            self.seen.clear();
             self.viewer = self.made();
             Err(Reason::Panicked)
         })

@@ -65,11 +65,11 @@ impl<D, J: Judge> JudgeSet<D, J> {
         if sound { Ok(()) } else { Err(Reason::Defect) }
     }
 
-    /// Judges what was seen in one frame; the consequences are added to `out`. Reports come first, in the order of
-    /// the judges, then the events that errors cause.
+    /// Judges what was seen in one frame; the consequences are added to `out`. What the frame says of its camera comes first,
+    /// then reports, in the order of the judges, then the events that errors cause.
     pub fn observation(&mut self, observation: Observation, now: Moment, out: &mut Decision) {
-        let Observation { camera, captured, received, mut views } = observation;
-        if views.is_empty() {
+        let Observation { camera, captured, received, look, mut views } = observation;
+        if views.is_empty() && look.is_none() {
             return;
         }
         let counters = std::sync::Arc::clone(&self.counters);
@@ -87,9 +87,19 @@ impl<D, J: Judge> JudgeSet<D, J> {
         };
         self.renew_camera(&camera, now, out);
         let (indices, instances, specs, machines, mut turn) = self.turn(&camera, received, now);
+        let at = captured.time(received.wall);
+        for (look, &index) in look.iter().flat_map(|look| indices.iter().map(move |index| (look, index))) {
+            let instance = &mut instances[index];
+            let spec = &specs[instance.judge_index];
+            if spec.inputs.looks && machines.admits(instance, at, received) {
+                turn.observe(instance, spec, Observable::Look(look, captured), out);
+            }
+        }
+        if !turn.sound {
+            refuse(Reason::Defect);
+        }
         let sees = |judge| specs.get(judge).is_some_and(|spec| spec.inputs.sees());
         views.retain(|&(judge, _)| sees(judge));
-        let at = captured.time(received.wall);
         views.sort_by_key(|&(judge, _)| specs[judge].inputs.observes == Observes::Errors);
         for (judge, view) in views {
             let mut is_of_judge = |index: usize| {

@@ -44,6 +44,8 @@ pub enum Observes {
 pub struct Inputs {
     /// What it observes there.
     pub observes: Observes,
+    /// It observes what frames say of their cameras, ahead of what else it observes of the same frame.
+    pub looks: bool,
     /// Sources, whole or some of their signals; none for a judge that works elsewhere.
     pub patterns: Vec<InputPattern>,
     /// Patterns of device names with `*`; empty takes all.
@@ -54,7 +56,7 @@ impl Inputs {
     /// Readings of all devices.
     #[must_use]
     pub const fn readings(patterns: Vec<InputPattern>) -> Self {
-        Self { observes: Observes::Readings, patterns, devices: Vec::new() }
+        Self { observes: Observes::Readings, looks: false, patterns, devices: Vec::new() }
     }
 
     pub(super) fn takes_device(&self, device: &DeviceId) -> bool {

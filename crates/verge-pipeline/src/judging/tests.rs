@@ -74,6 +74,7 @@ impl Judge for AboveTen {
             Observable::Reading(reading) => reading.value,
             Observable::Arrival(captured) => captured.at.unwrap().0 as f64,
             Observable::View(View::Reconstruction(error), _) => *error,
+            Observable::Look(look, _) => f64::from(look.mean),
             Observable::View(..) => return findings.push(Finding::View),
         };
         let standing = if value > 10.0 { Standing::Abnormal } else { Standing::Normal };

@@ -9,8 +9,8 @@ use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::Reason;
-use verge_domain::stage::{ViewRequest, Viewer};
-use verge_domain::time::DeviceClock;
+use verge_domain::stage::{Seen, ViewRequest, Viewer};
+use verge_domain::time::{DeviceClock, Moment, Monotonic, UtcMillis};
 use verge_models::FrameModel;
 use verge_vision::picture::MAX_BYTES;
 use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings, VisionJudge};
@@ -50,8 +50,8 @@ pub(crate) fn judge() -> VisionJudge {
 
 pub(crate) fn viewer(model: FrameModel, judge: VisionJudge) -> FrameViewer {
     let (models, judges) = (vec![Arc::new(model)], vec![Some(judge)]);
-    let masks = SourceMasks::default();
-    let settings = ViewerSettings { models, judges, masks, max_picture_bytes: MAX_BYTES };
+    let (looks, masks) = (Vec::new(), SourceMasks::default());
+    let settings = ViewerSettings { models, judges, looks, masks, max_picture_bytes: MAX_BYTES };
     FrameViewer::new(&settings).unwrap()
 }
 
@@ -59,6 +59,9 @@ pub(crate) fn viewer(model: FrameModel, judge: VisionJudge) -> FrameViewer {
 pub(crate) fn camera() -> Camera {
     Camera { source: SourceIndex(0), device: DeviceId::new("camera").unwrap() }
 }
+
+/// When all frames are received.
+pub(crate) const NOW: Moment = Moment { wall: UtcMillis(0), mono: Monotonic(0) };
 
 /// What the judge finds, in words: `label thousandths` of classes, `label thousandths x,y wxh` of objects.
 pub(crate) fn view(
@@ -76,9 +79,11 @@ pub(crate) fn view_of(
     frame: &EncodedFrame,
     memory: &mut Memory,
 ) -> Result<Vec<String>, Reason> {
-    let mut views = Vec::new();
-    let request = ViewRequest { camera, frame, judges: &[JudgeIndex(0)], until: None };
-    viewer.view(request, memory, &mut views)?;
+    let mut seen = Seen::default();
+    let judges = &[JudgeIndex(0)];
+    let request = ViewRequest { camera, frame, received: NOW, judges, until: None };
+    viewer.view(request, memory, &mut seen)?;
+    let views = seen.views;
     let [(JudgeIndex(0), view)] = &views[..] else { panic!("one view: {views:?}") };
     Ok(match view {
         View::Classification(view) => {

@@ -7,13 +7,13 @@ use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::id::JudgeIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::scheme::ClassScheme;
-use verge_domain::stage::{ViewRequest, Viewer};
+use verge_domain::stage::{Seen, ViewRequest, Viewer};
 use verge_models::FrameModel;
 use verge_vision::picture::MAX_BYTES;
 use verge_vision::preprocess::Region;
 use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings, VisionJudge};
 
-use crate::frames::{assert_near, camera, frame, jpeg, judge, plain, view, viewer};
+use crate::frames::{NOW, assert_near, camera, frame, jpeg, judge, plain, view, viewer};
 use crate::support::{card, load};
 
 const RGB: [&str; 3] = ["red", "green", "blue"];
@@ -163,8 +163,13 @@ fn labels_that_a_model_does_not_have_come_with_the_nearest() {
     let model = || load(&yolox(""), &["car", "motorbike"]).unwrap();
     let refused = |judge: VisionJudge| {
         let models = vec![std::sync::Arc::new(model())];
-        let (judges, masks) = (vec![Some(judge)], SourceMasks::default());
-        let settings = ViewerSettings { models, judges, masks, max_picture_bytes: MAX_BYTES };
+        let settings = ViewerSettings {
+            models,
+            judges: vec![Some(judge)],
+            looks: Vec::new(),
+            masks: SourceMasks::default(),
+            max_picture_bytes: MAX_BYTES,
+        };
         FrameViewer::new(&settings).map(drop).unwrap_err().to_string()
     };
     let classes = ClassScheme::new(vec![("two-wheeler".to_owned(), vec!["motorcycle".to_owned()])]).ok();
@@ -294,7 +299,8 @@ fn a_viewer_takes_over_runners_and_a_camera_keeps_its_state_while_model_and_regi
     let model = || Arc::new(load(&card("state", GREY, output), &["seen", "rest"]).unwrap());
     let settings = |model: &Arc<FrameModel>, judge: VisionJudge| {
         let (models, judges) = (vec![Arc::clone(model)], vec![Some(judge)]);
-        ViewerSettings { models, judges, masks: SourceMasks::default(), max_picture_bytes: MAX_BYTES }
+        let (looks, masks) = (Vec::new(), SourceMasks::default());
+        ViewerSettings { models, judges, looks, masks, max_picture_bytes: MAX_BYTES }
     };
     let (first, other) = (model(), model());
     let white = plain(16, 16, [255; 3]);
@@ -337,9 +343,10 @@ fn what_is_no_number_is_no_finding() {
 /// of the variances of its channels.
 fn errors(card: &str, region: Region, picture: &EncodedFrame) -> Result<(f64, f64), Reason> {
     let mut viewer = viewer(load(card, &[]).unwrap(), VisionJudge { region, ..judge() });
-    let mut views = Vec::new();
-    let request = ViewRequest { camera: &camera(), frame: picture, judges: &[JudgeIndex(0)], until: None };
-    viewer.view(request, &mut Memory::default(), &mut views)?;
+    let (mut seen, judges) = (Seen::default(), &[JudgeIndex(0)]);
+    let request = ViewRequest { camera: &camera(), frame: picture, received: NOW, judges, until: None };
+    viewer.view(request, &mut Memory::default(), &mut seen)?;
+    let views = seen.views;
     let [(JudgeIndex(0), View::Reconstruction(found))] = &views[..] else { panic!("one error: {views:?}") };
     let variance = |channel: usize| {
         let pixels = viewer.picture().rgb().chunks_exact(3);

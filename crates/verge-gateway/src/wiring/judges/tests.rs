@@ -91,7 +91,11 @@ impl RestoredRun {
         let camera = Camera { source: SourceIndex(0), device: DeviceId::new("press").unwrap() };
         let (captured, received) = (Captured::UNKNOWN, at(second));
         let mut out = Decision::default();
-        self.set.observation(Observation { camera, captured, received, views }, received, &mut out);
+        self.set.observation(
+            Observation { camera, captured, received, look: None, views },
+            received,
+            &mut out,
+        );
         self.store.commit(&[], &out.checkpoints).unwrap();
         out.verdicts.iter().map(words).collect()
     }

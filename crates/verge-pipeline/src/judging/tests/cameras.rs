@@ -5,7 +5,10 @@ use super::*;
 /// Judges over the cameras of two sources.
 fn over_cameras(name: &str, observes: Observes) -> JudgeSpec<AboveTen> {
     let patterns = [0, 1].map(|source| InputPattern { source: SourceIndex(source), signals: None }).to_vec();
-    JudgeSpec { inputs: Inputs { observes, patterns, devices: Vec::new() }, ..spec(name, Scope::Camera, &[]) }
+    JudgeSpec {
+        inputs: Inputs { observes, looks: false, patterns, devices: Vec::new() },
+        ..spec(name, Scope::Camera, &[])
+    }
 }
 
 struct Yard {
@@ -48,7 +51,7 @@ impl Yard {
         let objects = View::Detections(Detections { width: 1, height: 1, objects: Vec::new() });
         let views = vec![(JudgeIndex(1), View::Reconstruction(error)), (JudgeIndex(2), objects)];
         let (captured, received) = (Captured::UNKNOWN, at(second));
-        let observation = Observation { camera: Self::camera(1), captured, received, views };
+        let observation = Observation { camera: Self::camera(1), captured, received, look: None, views };
         self.set.observation(observation, received, &mut self.out);
         let words = |verdict: &Verdict| match verdict.event {
             Some(_) => described(verdict),

@@ -89,7 +89,8 @@ impl Config {
         let signals = is_of_readings.then(|| WildMatch::new(self.signals));
         let patterns = vec![InputPattern { source: SourceIndex(0), signals }];
         let mut spec = spec(name, scope, &[]);
-        spec.inputs = Inputs { observes, patterns, devices: vec![WildMatch::new(self.devices)] };
+        spec.inputs =
+            Inputs { observes, looks: false, patterns, devices: vec![WildMatch::new(self.devices)] };
         spec.policy.update_every = Some(Duration::ZERO);
         spec.detector = self.detector;
         let seen = self.made;
@@ -228,7 +229,7 @@ impl BoardedSet {
         let views = self.trial.set.specs.iter().filter_map(sees).collect();
         let (captured, received) = (Captured::UNKNOWN, at(second));
         let Trial { set, out, .. } = &mut self.trial;
-        set.observation(Observation { camera, captured, received, views }, received, out);
+        set.observation(Observation { camera, captured, received, look: None, views }, received, out);
     }
 
     /// What is on the board: the state of each point.

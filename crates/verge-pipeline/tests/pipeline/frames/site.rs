@@ -12,7 +12,7 @@ use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Receipt, Session, SourceIndex, fingerprint};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{
-    Cause, Decoder, EncodeError, Encoder, Intake, IntakeFull, Judge, RestoreError, Scope, StateStore,
+    Cause, Decoder, EncodeError, Encoder, Intake, IntakeFull, Judge, RestoreError, Scope, Seen, StateStore,
     StoredRow, ViewRequest, Viewer,
 };
 use verge_domain::time::{DeviceClock, Moment};
@@ -67,12 +67,7 @@ pub(super) struct Scripted {
 impl Viewer for Scripted {
     type Memory = u32;
 
-    fn view(
-        &mut self,
-        request: ViewRequest<'_>,
-        memory: &mut u32,
-        views: &mut Vec<(JudgeIndex, View)>,
-    ) -> Result<(), Reason> {
+    fn view(&mut self, request: ViewRequest<'_>, memory: &mut u32, seen: &mut Seen) -> Result<(), Reason> {
         let ViewRequest { judges, frame, until, .. } = request;
         let text = std::str::from_utf8(&frame.bytes).unwrap();
         if let Some(millis) = text.strip_prefix("wait:") {
@@ -97,7 +92,7 @@ impl Viewer for Scripted {
                 Some(error) if *judge == OBSERVER => View::Reconstruction(error.parse().unwrap()),
                 _ => View::Detections(Detections { width: shown, height: 1, objects: Vec::new() }),
             };
-            views.push((*judge, view));
+            seen.views.push((*judge, view));
         }
         Ok(())
     }
@@ -129,7 +124,9 @@ impl Judge for Seer {
                 let changed = self.reported.replace(view.objects.len()) != Some(view.objects.len());
                 return findings.extend((self.every || changed).then_some(Finding::View));
             }
-            Observable::View(View::Classification(_), _) | Observable::Reading(_) => return,
+            Observable::View(View::Classification(_), _) | Observable::Look(..) | Observable::Reading(_) => {
+                return;
+            }
             Observable::Arrival(_) => 1.0,
         };
         let standing = if value >= 1.0 { Standing::Abnormal } else { Standing::Normal };
@@ -194,7 +191,12 @@ fn spec(name: &str, observes: Observes, sources: &[SourceIndex], report: Report)
         name: JudgeId::new(name).unwrap(),
         detector: Detector::Detect,
         scope: Scope::Camera,
-        inputs: Inputs { observes, patterns: sources.iter().map(pattern).collect(), devices: Vec::new() },
+        inputs: Inputs {
+            observes,
+            looks: false,
+            patterns: sources.iter().map(pattern).collect(),
+            devices: Vec::new(),
+        },
         policy: EventPolicy {
             severity: Severity::Info,
             critical_when: None,

@@ -22,7 +22,8 @@ use verge_domain::frame::EncodedFrame;
 use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
-use verge_domain::stage::{ViewRequest, Viewer as _};
+use verge_domain::stage::{Seen, ViewRequest, Viewer as _};
+use verge_domain::time::{Moment, Monotonic, UtcMillis};
 use verge_engine::{ModelLimits, RecurrentState, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
@@ -156,6 +157,7 @@ fn look_at(
     let settings = ViewerSettings {
         models: vec![Arc::clone(model)],
         judges: vec![Some(judge)],
+        looks: Vec::new(),
         masks: SourceMasks::default(),
         max_picture_bytes: wiring::picture_bytes(PictureLimits::default().max_pixels),
     };
@@ -210,12 +212,18 @@ fn look(
     let (width, height) = (viewer.picture().width(), viewer.picture().height());
     let inference = viewer.infer(JudgeIndex(0), least, &mut RecurrentState::default(), None)?;
     if let Some(folder) = annotate {
-        let mut findings = Vec::new();
+        let mut seen = Seen::default();
         let camera = Camera { source: SourceIndex(0), device: frame.device.clone() };
-        let request = ViewRequest { camera: &camera, frame: &frame, judges: &[JudgeIndex(0)], until: None };
-        let viewed = viewer.view(request, &mut Memory::default(), &mut findings);
+        let received = Moment { wall: UtcMillis(0), mono: Monotonic(0) };
+        let judges = &[JudgeIndex(0)];
+        let request = ViewRequest { camera: &camera, frame: &frame, received, judges, until: None };
+        let viewed = viewer.view(request, &mut Memory::default(), &mut seen);
         viewed.map_err(|reason| anyhow!("{reason}"))?;
-        pictures::annotate(viewer.picture(), &findings, &folder.join(path.file_name().unwrap_or_default()))?;
+        pictures::annotate(
+            viewer.picture(),
+            &seen.views,
+            &folder.join(path.file_name().unwrap_or_default()),
+        )?;
     }
     Ok(SeenPicture { inference, width, height })
 }

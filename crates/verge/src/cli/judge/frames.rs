@@ -12,7 +12,7 @@ use verge_domain::id::DeviceId;
 use verge_domain::observation::{Camera, Observation};
 use verge_domain::reading::{Decoded, SourceIndex};
 use verge_domain::rejection::Rejection;
-use verge_domain::stage::{Decoder, ViewRequest, Viewer};
+use verge_domain::stage::{Decoder, Seen, ViewRequest, Viewer};
 use verge_domain::time::Moment;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::judging::Undecoded;
@@ -178,28 +178,28 @@ impl<'a> Frames<'a> {
     ) -> anyhow::Result<()> {
         let camera = Camera { source, device: frame.device.clone() };
         let captured = frame.captured();
-        if self.arrivals {
-            replay.frames += u64::from(replay.trial.arrival(&camera, captured, received)?);
-            return Ok(());
-        }
+        let arrived = self.arrivals && replay.trial.arrival(&camera, captured, received)?;
         // A judge that does not look at this camera says nothing of it, as in the gateway.
         let judges = self.vision.judges().of(&camera);
         if judges.is_empty() {
+            replay.frames += u64::from(arrived);
             return Ok(());
         }
         let memory = memory_of(&mut replay.memories, &camera);
-        let mut views = Vec::new();
-        let request = ViewRequest { camera: &camera, frame, judges: &judges, until: None };
-        if let Err(reason) = self.viewer.view(request, memory, &mut views) {
+        let mut seen = Seen::default();
+        let request = ViewRequest { camera: &camera, frame, received, judges: &judges, until: None };
+        if let Err(reason) = self.viewer.view(request, memory, &mut seen) {
             let rejection = Rejection::of_picture(reason, &frame.bytes);
             replay.trial.refuse(source, &name.display().to_string(), Some(frame.bytes.len()), &rejection);
             return Ok(());
         }
+        let Seen { look, views } = seen;
+        let look = look.map(Box::new);
         if let Some(folder) = &self.annotate {
             pictures::annotate(self.viewer.picture(), &views, &folder.join(name))?;
         }
         replay.frames += 1;
-        replay.trial.observation(Observation { camera, captured, received, views }, file)
+        replay.trial.observation(Observation { camera, captured, received, look, views }, file)
     }
 }
 
