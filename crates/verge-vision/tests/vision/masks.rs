@@ -23,6 +23,7 @@ fn viewer_with(mask: PrivacyMask) -> FrameViewer {
     let settings = ViewerSettings {
         models: vec![Arc::new(model.unwrap())],
         judges: vec![Some(judge())],
+        looks: Vec::new(),
         masks: [vec![mask]].into_iter().collect(),
         max_picture_bytes: MAX_BYTES,
     };
