@@ -270,6 +270,12 @@ impl SceneSettings {
         self.blobs != BlobUse::Off
     }
 
+    /// Whether what only blobs show counts.
+    #[must_use]
+    pub fn counts_blobs(&self) -> bool {
+        self.blobs == BlobUse::Count
+    }
+
     /// What a class measures on the ground, where it is not as usual.
     pub fn measures(&mut self, class: usize, footprint: Footprint) {
         if let Some(own) = self.footprints.get_mut(class) {

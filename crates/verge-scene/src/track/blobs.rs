@@ -3,7 +3,7 @@
 use verge_domain::motion::Blob;
 
 use super::{FrameSize, MAX_TRACKS, Pairing, SeenBox, TrackSighting, Tracker};
-use crate::settings::{BlobUse, SceneSettings};
+use crate::settings::SceneSettings;
 
 /// How sure a blob is of what it shows: not at all, so that one box of a detector says more than all blobs.
 const BLOB_SCORE: f64 = 1e-3;
@@ -35,7 +35,7 @@ impl BlobBoxes {
         settings: &SceneSettings,
         frame: FrameSize,
     ) -> Self {
-        let this = Self { from: boxes.len(), begin: settings.blobs == BlobUse::Count };
+        let this = Self { from: boxes.len(), begin: settings.counts_blobs() };
         if settings.follows_blobs() {
             let of = |blob: &Blob| blob_box(blob, settings.blob_class, frame);
             boxes.extend(blobs.iter().filter(|blob| blob.area >= SMALLEST).map(of).filter(SeenBox::is_sound));

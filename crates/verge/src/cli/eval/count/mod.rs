@@ -1,6 +1,7 @@
 //! `verge eval count`: what the tracker counts of labelled boxes or of pictures.
 
 mod files;
+mod moving;
 mod result;
 mod settings;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use verge_domain::motion::Blobs;
 use verge_models::card::ModelTask;
 use verge_scene::{FrameSize, Scene, SceneReport, SeenBox};
 use verge_vision::viewer::Inference;
@@ -35,14 +37,17 @@ A line of that file, on two lines here; a box is left, top, width, height:
 
 Examples:
   verge eval count --data junction --detections junction/boxes.jsonl --json
-  verge eval count --data junction --model yolox.toml --events events.jsonl"
+  verge eval count --data junction --model yolox.toml --events events.jsonl
+  verge eval count --data lane
+
+The last one needs neither model nor boxes: its count.toml says blobs = \"count\"."
 )]
 pub(super) struct CountArgs {
     /// A folder of frames; may be given more than once
     #[arg(long, value_name = "DIR", required = true)]
     data: Vec<PathBuf>,
     /// The card of the model that looks at the pictures
-    #[arg(long, value_name = "FILE", required_unless_present = "detections")]
+    #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
     /// Boxes of a detector, instead of pictures and a model
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
@@ -75,7 +80,14 @@ pub(super) fn count(args: &CountArgs, as_json: bool, out: &mut impl Write) -> an
     for data in &args.data {
         let settings = settings::read(&data.join("count.toml")).exit_with(Exit::BadInput)?;
         let (frames, size) = frames(args, data, &settings)?;
-        let counted = count_frames(data, &settings, &frames, size);
+        let moving = if settings.scene.follows_blobs() {
+            Some(moving::blobs(data, &frames).exit_with(Exit::BadInput)?)
+        } else {
+            None
+        };
+        let size = size.or(moving.as_ref().and_then(|(_, size)| *size)).context("no pictures")?;
+        let blobs = moving.map_or_else(Vec::new, |(blobs, _)| blobs);
+        let counted = count_frames(data, &settings, (&frames, &blobs), size);
         if let Some((path, events)) = &mut events {
             counted.write_events(events).with_context(|| format!("cannot write {}", path.display()))?;
         }
@@ -91,12 +103,12 @@ pub(super) fn count(args: &CountArgs, as_json: bool, out: &mut impl Write) -> an
     Ok(Exit::Fine)
 }
 
-/// The frames with their boxes, and their size.
+/// The frames with their boxes, and their size where no picture needs to say it.
 fn frames(
     args: &CountArgs,
     data: &Path,
     settings: &CountSettings,
-) -> anyhow::Result<(Vec<Frame>, FrameSize)> {
+) -> anyhow::Result<(Vec<Frame>, Option<FrameSize>)> {
     let table = data.join("times.csv");
     let clock = if table.is_file() {
         FrameClock::Rows(files::times(&table).exit_with(Exit::BadInput)?)
@@ -107,16 +119,27 @@ fn frames(
         (Some(path), _) => {
             let frames = files::detections(path, &clock, &settings.scheme, settings.score);
             let frames = frames.exit_with(Exit::BadInput)?;
+            if settings.scene.follows_blobs() {
+                return Ok((frames, settings.size));
+            }
             let size = settings.size.with_context(|| {
                 format!(
                     "{}: no [data] size = [WIDTH, HEIGHT], which boxes without pictures need",
                     data.join("count.toml").display()
                 )
             });
-            Ok((frames, size.exit_with(Exit::BadInput)?))
+            Ok((frames, Some(size.exit_with(Exit::BadInput)?)))
         }
-        (None, Some(model)) => look(data, model, &clock, settings),
-        (None, None) => Err(anyhow::anyhow!("neither --model nor --detections")).exit_with(Exit::Usage),
+        (None, Some(model)) => look(data, model, &clock, settings).map(|(frames, size)| (frames, Some(size))),
+        (None, None) if settings.scene.counts_blobs() => {
+            let frames = pictured(data, &clock).exit_with(Exit::BadInput)?;
+            Ok((frames.into_iter().map(|(frame, _)| frame).collect(), None))
+        }
+        (None, None) => Err(anyhow::anyhow!(
+            "neither --model nor --detections; only blobs = \"count\" in {} counts without both",
+            data.join("count.toml").display()
+        ))
+        .exit_with(Exit::Usage),
     }
 }
 
@@ -210,16 +233,17 @@ fn pictured(data: &Path, clock: &FrameClock) -> anyhow::Result<Vec<(Frame, PathB
 fn count_frames<'a>(
     data: &Path,
     settings: &'a CountSettings,
-    frames: &'a [Frame],
+    (frames, blobs): (&'a [Frame], &[Blobs]),
     size: FrameSize,
 ) -> Counted<'a> {
     let mut scene = Scene::new(Arc::new(settings.scene.clone()));
     let mut report = SceneReport::default();
     let mut boxes = Vec::new();
-    for frame in frames {
+    for (number, frame) in frames.iter().enumerate() {
         boxes.clear();
         boxes.extend(frame.boxes.iter().flatten());
-        scene.observe(frame.at, size, &mut boxes, &mut report);
+        let blobs = blobs.get(number).map_or(&[][..], |blobs| &blobs[..]);
+        scene.observe_moving(frame.at, size, (&mut boxes, blobs), &mut report);
     }
     // The last frame stands for as long as most did.
     let mut steps: Vec<f64> =

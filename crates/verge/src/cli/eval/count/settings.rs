@@ -10,7 +10,7 @@ use toml::Spanned;
 use verge_domain::id::{Label, PlaceId};
 use verge_domain::interval::IntervalGrid;
 use verge_domain::scheme::{ClassScheme, EVERY_OTHER};
-use verge_scene::{Anchor, Footprint, FrameSize, Ground, SceneLine, SceneSettings, SceneZone};
+use verge_scene::{Anchor, BlobUse, Footprint, FrameSize, Ground, SceneLine, SceneSettings, SceneZone};
 
 /// What all objects are, where no classes are named.
 const OBJECT: &str = "object";
@@ -38,6 +38,7 @@ struct TrackTable {
     score: Option<f64>,
     interval: Option<Spanned<String>>,
     max_gap: Option<Spanned<String>>,
+    blobs: Option<BlobWord>,
     ground: Option<Spanned<GroundTable>>,
     #[serde(default)]
     footprint: BTreeMap<String, Spanned<[f64; 2]>>,
@@ -67,6 +68,14 @@ struct LineTable {
 enum AnchorWord {
     Bottom,
     Centre,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum BlobWord {
+    Off,
+    Continue,
+    Count,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -138,10 +147,16 @@ pub(super) fn read(path: &Path) -> anyhow::Result<CountSettings> {
             .map_or_else(String::new, |value| format!("{}: track.interval", source.at(value)))
     })?;
     let max_gap = span(&source, "track.max_gap", track.max_gap.as_ref(), Duration::from_secs(5))?;
+    let blobs = match track.blobs {
+        None | Some(BlobWord::Off) => BlobUse::Off,
+        Some(BlobWord::Continue) => BlobUse::Continue,
+        Some(BlobWord::Count) => BlobUse::Count,
+    };
     let ground = track.ground.as_ref().map(|table| ground(&source, table)).transpose()?;
     let mut scene = SceneSettings::new(scheme.names().to_vec(), interval)
         .with_max_gap(max_gap.as_secs_f64())
-        .with_ground(ground);
+        .with_ground(ground)
+        .with_blobs(blobs, scheme.rest());
     for (name, size) in &track.footprint {
         let place = || format!("{}: track.footprint.{name}", source.at(size));
         let class = scheme.names().iter().position(|class| class.as_str() == name);
