@@ -44,5 +44,9 @@ pub(super) fn blobs(data: &Path, frames: &[Frame]) -> anyhow::Result<(Vec<Blobs>
 
 fn path_of(data: &Path, name: &str) -> PathBuf {
     let with = |ending: &str| data.join("frames").join(format!("{name}.{ending}"));
-    ["jpg", "jpeg", "JPG", "JPEG"].map(with).into_iter().find(|path| path.is_file()).unwrap_or_else(|| with("jpg"))
+    ["jpg", "jpeg", "JPG", "JPEG"]
+        .map(with)
+        .into_iter()
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| with("jpg"))
 }
