@@ -15,7 +15,7 @@ mod usual;
 use gradients::Gradients;
 pub use grey::{GREY_WIDTH, GreyPicture};
 use levels::GreyLevels;
-use motion::Background;
+use motion::PixelBackground;
 use usual::UsualPicture;
 use verge_domain::frame::CameraLook;
 use verge_domain::time::UtcMillis;
@@ -30,7 +30,7 @@ pub struct CameraWatch {
     /// The sums of the frame before, see [`GreyPicture`].
     before: Vec<u32>,
     usual: UsualPicture,
-    background: Background,
+    background: PixelBackground,
 }
 
 impl CameraWatch {

@@ -37,7 +37,7 @@ const DARK: u16 = 16;
 
 /// The background of one camera's small grey pictures. It keeps its buffers.
 #[derive(Debug, Default)]
-pub struct Background {
+pub struct PixelBackground {
     size: (usize, usize),
     /// In 1/128 of a grey level.
     levels: Vec<u16>,
@@ -51,7 +51,7 @@ pub struct Background {
     open: Vec<u32>,
 }
 
-impl Background {
+impl PixelBackground {
     /// What of this picture differs from the background, which then learns from it. `pixels` are its rows from the top, `at`
     /// its time in seconds; a picture of another size or an earlier time begins anew.
     ///

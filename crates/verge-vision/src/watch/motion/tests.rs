@@ -38,8 +38,8 @@ fn seconds(frame: usize) -> f64 {
 }
 
 /// A background that has seen the empty street for three seconds, and the time of its next picture.
-fn settled(street: &mut Street) -> (Background, usize) {
-    let mut background = Background::default();
+fn settled(street: &mut Street) -> (PixelBackground, usize) {
+    let mut background = PixelBackground::default();
     for frame in 0..30 {
         let motion = background.look(&street.picture(&[], 1.0), SIZE, seconds(frame));
         assert_eq!(motion.settled, frame >= 15, "frame {frame}");

@@ -9,7 +9,7 @@ use verge_gateway::wiring;
 use verge_scene::FrameSize;
 use verge_vision::Picture;
 use verge_vision::watch::GreyPicture;
-use verge_vision::watch::motion::Background;
+use verge_vision::watch::motion::PixelBackground;
 
 use super::files::Frame;
 use crate::cli::output::Progress;
@@ -20,7 +20,7 @@ pub(super) fn blobs(data: &Path, frames: &[Frame]) -> anyhow::Result<(Vec<Blobs>
     let limits = PictureLimits::default();
     let mut picture = Picture::within(wiring::picture_bytes(limits.max_pixels));
     let (mut files, mut grey, mut background) =
-        (PictureFiles::new(limits), GreyPicture::default(), Background::default());
+        (PictureFiles::new(limits), GreyPicture::default(), PixelBackground::default());
     let device = DeviceId::new("eval").context("a constant")?;
     let (mut blobs, mut size) = (Vec::with_capacity(frames.len()), None);
     let mut progress = Progress::new();
