@@ -6,6 +6,7 @@ use std::sync::Arc;
 use verge_domain::observation::Camera;
 use wildmatch::WildMatch;
 
+use crate::annotate::AnnotatedShape;
 use crate::picture::{Picture, SAMPLES};
 
 /// What is filled in: the grey that models know as the border of letterboxed pictures.
@@ -27,6 +28,12 @@ impl PrivacyMask {
     #[must_use]
     pub fn is_of(&self, device: &str) -> bool {
         self.devices.is_empty() || self.devices.iter().any(|pattern| pattern.matches(device))
+    }
+
+    /// To be drawn.
+    #[must_use]
+    pub fn to_shape(&self) -> AnnotatedShape {
+        AnnotatedShape::Mask { name: self.name.clone(), corners: self.corners.clone() }
     }
 }
 
@@ -66,7 +73,7 @@ impl HiddenPixels {
 }
 
 /// The samples of all pixels that polygons touch.
-fn hidden(polygons: &[&[[f64; 2]]], (width, height): (u32, u32)) -> Vec<Range<usize>> {
+pub(crate) fn hidden(polygons: &[&[[f64; 2]]], (width, height): (u32, u32)) -> Vec<Range<usize>> {
     let mut samples: Vec<Range<usize>> = Vec::new();
     for row in 0..height {
         let mut columns: Vec<Range<u32>> = Vec::new();

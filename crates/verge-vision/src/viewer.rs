@@ -248,6 +248,12 @@ impl FrameViewer {
         &self.picture
     }
 
+    /// What of pictures is hidden.
+    #[must_use]
+    pub const fn masks(&self) -> &SourceMasks {
+        &self.masks
+    }
+
     /// Lets one judge look at the frame that was last decoded, down to this score, and gives what it saw as numbers.
     ///
     /// # Errors

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use verge_codec::{Compression, DeviceRule, FrameCodec, FrameDecoders, FrameSourceSettings};
-use verge_domain::frame::{EncodedFrame, View};
-use verge_domain::id::{DeviceId, JudgeIndex};
+use verge_domain::frame::EncodedFrame;
+use verge_domain::id::DeviceId;
 use verge_domain::reading::{Decoded, Inbound, SourceIndex};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
 use verge_domain::time::{Moment, UtcMillis};
+use verge_vision::annotate::AnnotatedShape;
 use verge_vision::{Picture, annotate};
 
 use super::say;
@@ -73,12 +74,10 @@ impl PictureFiles {
     }
 }
 
-/// Writes a copy of a picture with what was found drawn into it.
-pub(super) fn annotate(picture: &Picture, views: &[(JudgeIndex, View)], path: &Path) -> anyhow::Result<()> {
+/// Writes a copy of a picture with shapes drawn into it.
+pub(super) fn annotate(picture: &Picture, shapes: &[AnnotatedShape], path: &Path) -> anyhow::Result<()> {
     let mut picture = picture.clone();
-    for (_, view) in views {
-        annotate::draw(&mut picture, view);
-    }
+    annotate::draw(&mut picture, shapes);
     let bytes = annotate::encode(&picture).with_context(|| path.display().to_string())?;
     fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -29,6 +29,7 @@ use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
 use verge_models::card::ModelTask;
 use verge_models::{FrameModel, ModelFiles};
+use verge_vision::annotate::shapes_of;
 use verge_vision::viewer::Inference;
 use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings, VisionJudge};
 
@@ -219,11 +220,8 @@ fn look(
         let request = ViewRequest { camera: &camera, frame: &frame, received, judges, until: None };
         let viewed = viewer.view(request, &mut Memory::default(), &mut seen);
         viewed.map_err(|reason| anyhow!("{reason}"))?;
-        pictures::annotate(
-            viewer.picture(),
-            &seen.views,
-            &folder.join(path.file_name().unwrap_or_default()),
-        )?;
+        let shapes: Vec<_> = seen.views.iter().flat_map(|(_, view)| shapes_of(view)).collect();
+        pictures::annotate(viewer.picture(), &shapes, &folder.join(path.file_name().unwrap_or_default()))?;
     }
     Ok(SeenPicture { inference, width, height })
 }

@@ -16,7 +16,9 @@ use verge_domain::stage::{Decoder, Seen, ViewRequest, Viewer};
 use verge_domain::time::Moment;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::judging::Undecoded;
-use verge_vision::{FrameViewer, Memory};
+use verge_vision::annotate::shapes_of;
+use verge_vision::mask::masks_of;
+use verge_vision::{FrameViewer, Memory, PrivacyMask};
 
 use super::trial::JudgeTrial;
 use super::{INTERVAL, JudgeArgs, JudgeSummary, VerdictPrinter, is_table, samples_in, time_of};
@@ -196,7 +198,9 @@ impl<'a> Frames<'a> {
         let Seen { look, views } = seen;
         let look = look.map(Box::new);
         if let Some(folder) = &self.annotate {
-            pictures::annotate(self.viewer.picture(), &views, &folder.join(name))?;
+            let masks = masks_of(self.viewer.masks(), &camera).map(PrivacyMask::to_shape);
+            let shapes: Vec<_> = masks.chain(views.iter().flat_map(|(_, view)| shapes_of(view))).collect();
+            pictures::annotate(self.viewer.picture(), &shapes, &folder.join(name))?;
         }
         replay.frames += 1;
         replay.trial.observation(Observation { camera, captured, received, look, views }, file)
