@@ -16,7 +16,7 @@ use verge_domain::frame::View;
 use crate::picture::Picture;
 use canvas::AnnotationCanvas;
 pub use encode::{Encoded, SizeError, encode, encode_within};
-use text::{Lettering, Words};
+use text::{Lettering, PlacedWords};
 
 /// Okabe and Ito's palette: apart from each other for all eyes, and from asphalt. The colours of labels:
 const LABELS: [Rgb888; 5] = [
@@ -139,7 +139,7 @@ pub fn shapes_of(view: &View) -> Vec<AnnotatedShape> {
 
 /// Draws shapes into a picture, whatever their order in the list, and their words on top of all.
 pub fn draw(picture: &mut Picture, shapes: &[AnnotatedShape]) {
-    let mut words = Words::new(Lettering::of(picture.width()), (picture.width(), picture.height()));
+    let mut words = PlacedWords::new(Lettering::of(picture.width()), (picture.width(), picture.height()));
     let mut canvas = AnnotationCanvas::new(picture);
     let mut ordered: Vec<&AnnotatedShape> = shapes.iter().collect();
     ordered.sort_by_key(|shape| shape.layer());
@@ -209,7 +209,7 @@ fn heat(share: f32) -> Rgb888 {
     Rgb888::new(red, green, blue)
 }
 
-fn name_one(canvas: &AnnotationCanvas<'_>, shape: &AnnotatedShape, words: &mut Words) {
+fn name_one(canvas: &AnnotationCanvas<'_>, shape: &AnnotatedShape, words: &mut PlacedWords) {
     match shape {
         AnnotatedShape::Object { area: [left, top, width, height], label, score, track } => {
             let text = match (track, score) {

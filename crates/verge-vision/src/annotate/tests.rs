@@ -89,7 +89,7 @@ fn the_arrow_of_a_line_points_forward_and_each_count_stands_on_its_side() {
 #[test]
 fn words_do_not_cover_each_other_where_there_is_room() {
     let shapes: Vec<_> = (0..4).map(|step| object([0.3 + f64::from(step) * 0.01, 0.3, 0.3, 0.3])).collect();
-    let mut words = Words::new(Lettering::of(640), (640, 480));
+    let mut words = PlacedWords::new(Lettering::of(640), (640, 480));
     let mut picture = grey(640, 480);
     let canvas = AnnotationCanvas::new(&mut picture);
     shapes.iter().for_each(|shape| name_one(&canvas, shape, &mut words));

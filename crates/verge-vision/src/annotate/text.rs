@@ -45,15 +45,15 @@ impl Lettering {
     }
 }
 
-/// Words with their places, none upon another where there is room.
-pub(super) struct Words {
+/// PlacedWords with their places, none upon another where there is room.
+pub(super) struct PlacedWords {
     lettering: Lettering,
     picture: Rectangle,
     placed: Vec<(Rectangle, String, Rgb888)>,
     captions: i32,
 }
 
-impl Words {
+impl PlacedWords {
     pub(super) fn new(lettering: Lettering, (width, height): (u32, u32)) -> Self {
         let picture = Rectangle::new(Point::zero(), Size::new(width, height));
         Self { lettering, picture, placed: Vec::new(), captions: 0 }
