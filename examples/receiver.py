@@ -16,7 +16,7 @@ LANES = ("alarm", "verdict", "telemetry")
 MEMBERS = (
     *("high", "low", "rise", "fall", "silent", "stuck", "flat", "noisy", "saturated", "clock skewed", "duplicate"),
     *("level", "mean", "profile", "median", "volatility", "context", "time of day", "shift", "machine", "pattern"),
-    *("vibration", "reconstruction"),
+    *("vibration", "reconstruction", "stopped", "wrong way", "person", "queue", "appearance"),
 )
 STATES = ("raised", "updated", "cleared")
 REASONS = ("full", "expired", "damaged", "earlier epoch", "too large", "defect")

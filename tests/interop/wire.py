@@ -20,15 +20,28 @@ LARGEST_MESSAGE = 16 * 1024 * 1024
 
 LANES = ("alarm", "verdict", "telemetry")
 CLOCKS = {1: "trusted", 2: "skewed"}
-DETECTORS = ("threshold", "rate", "silence", "loop", "classify", "detect", "health", "auto", "multi", "pattern", "vibration", "cusum", "autoencoder")
+DETECTORS = dict(
+    enumerate(
+        (
+            *("threshold", "rate", "silence", "loop", "classify", "detect", "health", "auto", "multi", "pattern"),
+            *("vibration", "cusum", "autoencoder"),
+        )
+    )
+)
+DETECTORS |= {14: "anomaly"}
 SEVERITIES = ("info", "warning", "critical")
 STATES = ("raised", "updated", "cleared")
 CHANGES = ("renewed", "turned", "grown", "adapted")
-MEMBERS = (
-    *("high", "low", "rise", "fall", "silent", "stuck", "flat", "noisy", "saturated", "clock_skewed", "duplicate"),
-    *("level", "mean", "profile", "median", "volatility", "context", "time_of_day", "shift"),
-    *("machine", "pattern", "vibration", "reconstruction"),
+MEMBERS = dict(
+    enumerate(
+        (
+            *("high", "low", "rise", "fall", "silent", "stuck", "flat", "noisy", "saturated", "clock_skewed", "duplicate"),
+            *("level", "mean", "profile", "median", "volatility", "context", "time_of_day", "shift"),
+            *("machine", "pattern", "vibration", "reconstruction"),
+        )
+    )
 )
+MEMBERS |= {27: "appearance"}
 GROUPS = ("machine", "flood")
 ACTIONS = ("acknowledged", "shelved", "unshelved")
 REASONS = ("full", "expired", "damaged", "earlier_epoch", "too_large", "defect")
@@ -237,6 +250,7 @@ def _body(kind: int, given: Fields, received: int) -> Fields:
         body["feedback"] = given.pop(7, [0, 0])
         body |= {"distance": given.pop(8, None), "value": given.pop(9, None)}
         body |= {"usual": {"low": given.pop(10, None), "high": given.pop(11, None)}, "value_unit": given.pop(12, None)}
+        body["regions"] = _regions(given.pop(13, None))
         name = "anomaly"
     elif kind == 21:
         body = {"from": received + given.pop(0), "length_ms": given.pop(1), "observed_ms": given.pop(2)}
@@ -263,6 +277,15 @@ def _body(kind: int, given: Fields, received: int) -> Fields:
 
 def _contribution(signal: str, share: float, observed: float, low: float | None, high: float | None) -> Fields:
     return {"signal": signal, "share": share, "observed": observed, "expected": {"low": low, "high": high}}
+
+
+def _regions(given: Fields | None) -> Fields | None:
+    if given is None:
+        return None
+    keys = ("x", "y", "width", "height", "peak")
+    boxes = [dict(zip(keys, item, strict=True)) for item in given.pop(2)]
+    _expect(0 < len(boxes) <= 8, "one to eight regions")
+    return {"width": given.pop(0), "height": given.pop(1), "boxes": boxes}
 
 
 def _object(item: list) -> Fields:
@@ -368,6 +391,7 @@ def _twin_body(kind: str, given: Fields) -> Fields:
             ]
             feedback = given.pop("feedback", {"maintenance": 0, "real": 0})
             body["feedback"] = [feedback["maintenance"], feedback["real"]]
+            body["regions"] = given.pop("regions", None)
         else:
             body["cause"] = given.pop("cause")
     _expect(not given, f"no other keys in {kind}, found {sorted(given)}")

@@ -5,12 +5,14 @@
 //! usual, so that what it cannot reconstruct is not (Hinton & Salakhutdinov 2006). The model itself is behind
 //! [`Reconstructor`]: this crate knows no inference.
 //!
-//! Over frames the workers run the model (see `verge-vision`): its error comes here, one for each frame.
+//! Over frames the workers run the model (see `verge-vision`): its error comes here, one for each frame. The scores of models
+//! that say themselves how unusual a frame is (`anomaly`) are judged alike.
 
 use std::fmt;
 use std::sync::Arc;
 
-use verge_domain::finding::{Finding, Member};
+use verge_domain::finding::{Condition, Finding, Member};
+use verge_domain::frame::{Appearance, Regions};
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::{Moment, UtcMillis};
@@ -65,10 +67,12 @@ impl AutoencoderSettings {
     }
 }
 
-/// Watches the errors of one signal's windows, or of one camera's frames.
+/// Watches the errors of one signal's windows, or the scores of one camera's frames.
 #[derive(Debug)]
 pub struct AutoencoderJudge {
     alarms: AlarmSettings,
+    /// What the scores are.
+    member: Member,
     /// What makes errors of readings; `None` over frames.
     windows: Option<Windows>,
     errors: Scores,
@@ -118,12 +122,14 @@ impl AutoencoderJudge {
         let width = model.width();
         let stride = settings.stride.unwrap_or(width).min(width);
         let windows = Windows { stride, model, window: Vec::with_capacity(width), readings: Pace::new() };
-        Self { alarms: settings.alarms, windows: Some(windows), errors: Scores::sharing(pool) }
+        let over_frames = Self::over_frames(Member::Reconstruction, settings.alarms, pool);
+        Self { windows: Some(windows), ..over_frames }
     }
 
-    /// A judge over the errors of a model that reconstructs frames.
-    pub(crate) fn over_errors(alarms: AlarmSettings, pool: Option<&Arc<AlarmPool>>) -> Self {
-        Self { alarms, windows: None, errors: Scores::sharing(pool) }
+    /// A judge over the scores of a model of frames: errors of one that reconstructs them, or its own scores of how unusual
+    /// they are.
+    pub(crate) fn over_frames(member: Member, alarms: AlarmSettings, pool: Option<&Arc<AlarmPool>>) -> Self {
+        Self { alarms, member, windows: None, errors: Scores::sharing(pool) }
     }
 
     pub(crate) fn observe(&mut self, reading: &Reading, received: Moment, findings: &mut Vec<Finding>) {
@@ -134,8 +140,29 @@ impl AutoencoderJudge {
     }
 
     pub(crate) fn observe_error(&mut self, error: f64, at: UtcMillis, findings: &mut Vec<Finding>) {
-        let condition = self.errors.judge(&self.alarms, Member::Reconstruction, at, error);
+        let condition = self.errors.judge(&self.alarms, self.member, at, error);
         findings.push(Finding::Condition(condition));
+    }
+
+    /// The same, with where in the frame it is unusual. What is usual has no such places: a map has a peak somewhere.
+    pub(crate) fn observe_appearance(
+        &mut self,
+        seen: &Appearance,
+        at: UtcMillis,
+        findings: &mut Vec<Finding>,
+    ) {
+        let condition = self.errors.judge(&self.alarms, self.member, at, seen.score);
+        let is_odd = condition.standing.is_abnormal();
+        let regions = if is_odd { seen.regions.clone() } else { Regions::default() };
+        findings.push(Finding::Condition(Condition { regions, ..condition }));
+    }
+
+    /// Under which kind its state is saved over frames.
+    const fn kind(&self) -> StateKind {
+        match self.member {
+            Member::Appearance => StateKind::Appearance,
+            _ => StateKind::Reconstruction,
+        }
     }
 
     /// A window must not span a pause.
@@ -171,7 +198,7 @@ impl AutoencoderJudge {
                 let state = (&windows.readings, &self.errors);
                 state::seal_with(StateKind::Autoencoder, &state, &behind, &running)
             }
-            None => state::seal_with(StateKind::Reconstruction, &self.errors, &behind, &running),
+            None => state::seal_with(self.kind(), &self.errors, &behind, &running),
         }
     }
 
@@ -181,7 +208,7 @@ impl AutoencoderJudge {
             match &self.windows {
                 Some(_) => state::open_with(StateKind::Autoencoder, bytes)
                     .map(|((readings, errors), behind, running)| (Some(readings), errors, behind, running))?,
-                None => state::open_with(StateKind::Reconstruction, bytes)
+                None => state::open_with(self.kind(), bytes)
                     .map(|(errors, behind, running)| (None, errors, behind, running))?,
             };
         self.errors.restore(errors, behind, running)?;
@@ -196,6 +223,7 @@ impl AutoencoderJudge {
 #[cfg(test)]
 mod tests {
     use verge_domain::finding::{Condition, Standing};
+    use verge_domain::frame::{PixelBox, RegionBox};
     use verge_domain::id::{DeviceId, SignalId};
 
     use super::*;
@@ -268,7 +296,7 @@ mod tests {
     }
 
     fn over_errors() -> AutoencoderJudge {
-        AutoencoderJudge::over_errors(AlarmSettings::default(), None)
+        AutoencoderJudge::over_frames(Member::Reconstruction, AlarmSettings::default(), None)
     }
 
     #[test]
@@ -308,5 +336,34 @@ mod tests {
         }
         next(&mut judge, &[60.0]);
         assert!(judge.apply(Remark::Real, None), "there was an alarm to speak of");
+    }
+
+    #[test]
+    fn an_unusual_look_alarms_with_its_places_and_what_is_usual_has_none() {
+        let of = || AutoencoderJudge::over_frames(Member::Appearance, AlarmSettings::default(), None);
+        let (mut noise, mut judge) = (Noise::new(13), of());
+        let area = PixelBox { x: 4, y: 8, width: 16, height: 12 };
+        let regions = Regions { width: 64, height: 48, boxes: vec![RegionBox { area, peak: 0.9 }] };
+        let look = |judge: &mut AutoencoderJudge, second: i64, score: f64| {
+            let (seen, mut findings) = (Appearance { score, regions: regions.clone() }, Vec::new());
+            judge.observe_appearance(&seen, UtcMillis(second * 1_000), &mut findings);
+            match findings.pop() {
+                Some(Finding::Condition(condition)) => condition,
+                other => panic!("{other:?}"),
+            }
+        };
+        for second in 0..8_000 {
+            let found = look(&mut judge, second, 0.2 + 0.01 * noise.normal());
+            assert_eq!(found.regions.boxes.is_empty(), !found.standing.is_abnormal(), "{found:?}");
+        }
+        let mut restored = of();
+        restored.restore(&judge.save()).unwrap();
+        assert!(restored.restore(&over_errors().save()).is_err(), "errors are no scores");
+        let (found, after) = (look(&mut judge, 8_000, 0.9), look(&mut restored, 8_000, 0.9));
+        assert_eq!(found, after);
+        assert_eq!((found.member, found.standing), (Member::Appearance, Standing::Abnormal));
+        assert_eq!(found.regions, regions);
+        assert!(found.distance().is_some_and(|distance| (3.0..5.0).contains(&distance)), "{found:?}");
+        assert_eq!(look(&mut judge, 8_001, 0.2).regions, Regions::default());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_domain::finding::Finding;
+use verge_domain::finding::{Finding, Member};
 use verge_domain::frame::View;
 use verge_domain::observation::Observable;
 use verge_domain::reading::Reading;
@@ -54,6 +54,8 @@ pub enum JudgeSettings {
     Cusum(CusumSettings),
     /// Errors of a model that reconstructs frames.
     Reconstruction(AlarmSettings),
+    /// Scores of a model that says how unlike usual frames a frame is.
+    Appearance(AlarmSettings),
     /// What a model sees in frames, by this detector.
     Report(Detector, ReportPolicy),
 }
@@ -74,6 +76,7 @@ impl JudgeSettings {
             Self::Vibration(..) => Detector::Vibration,
             Self::Cusum(_) => Detector::Cusum,
             Self::Reconstruction(_) => Detector::Autoencoder,
+            Self::Appearance(_) => Detector::Anomaly,
             Self::Report(detector, _) => *detector,
         }
     }
@@ -84,9 +87,10 @@ impl JudgeSettings {
         match self {
             Self::Auto(settings) => Some(settings.alarms()),
             Self::Multi(settings) => Some(settings.alarms()),
-            Self::Pattern(_, alarms) | Self::Vibration(_, alarms) | Self::Reconstruction(alarms) => {
-                Some(alarms)
-            }
+            Self::Pattern(_, alarms)
+            | Self::Vibration(_, alarms)
+            | Self::Reconstruction(alarms)
+            | Self::Appearance(alarms) => Some(alarms),
             Self::Threshold(_)
             | Self::Rate(_)
             | Self::Silence(_)
@@ -110,7 +114,7 @@ impl JudgeSettings {
             | Self::Vibration(..)
             | Self::Cusum(_) => Scope::Signal,
             Self::Loop(_) | Self::Multi(_) => Scope::Device,
-            Self::Reconstruction(_) | Self::Report(..) => Scope::Camera,
+            Self::Reconstruction(_) | Self::Appearance(_) | Self::Report(..) => Scope::Camera,
         }
     }
 }
@@ -171,7 +175,12 @@ impl ReadingJudge {
             }
             JudgeSettings::Cusum(settings) => Self::Cusum(Box::new(CusumJudge::new(*settings))),
             JudgeSettings::Reconstruction(alarms) => {
-                Self::Autoencoder(Box::new(AutoencoderJudge::over_errors(*alarms, pool)))
+                let judge = AutoencoderJudge::over_frames(Member::Reconstruction, *alarms, pool);
+                Self::Autoencoder(Box::new(judge))
+            }
+            JudgeSettings::Appearance(alarms) => {
+                let judge = AutoencoderJudge::over_frames(Member::Appearance, *alarms, pool);
+                Self::Autoencoder(Box::new(judge))
             }
             JudgeSettings::Report(_, policy) => Self::Report(Box::new(ReportJudge::new(*policy))),
         }
@@ -207,6 +216,9 @@ impl Judge for ReadingJudge {
             }
             (Observable::View(View::Reconstruction(error), captured), Self::Autoencoder(judge)) => {
                 judge.observe_error(*error, captured.time(received.wall), findings);
+            }
+            (Observable::View(View::Appearance(seen), captured), Self::Autoencoder(judge)) => {
+                judge.observe_appearance(seen, captured.time(received.wall), findings);
             }
             (Observable::View(view, _), Self::Report(judge)) => judge.observe(view, received, findings),
             (Observable::Arrival(_) | Observable::Look(..) | Observable::View(..), _) => {}

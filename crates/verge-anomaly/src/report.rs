@@ -85,8 +85,8 @@ impl ReportJudge {
         match view {
             View::Classification(view) => gist_of_classes(view, &mut self.gist),
             View::Detections(view) => gist_of_objects(view, &mut self.gist),
-            // An error is judged as a number, by another judge.
-            View::Reconstruction(_) => return false,
+            // A score is judged as a number, by another judge.
+            View::Reconstruction(_) | View::Appearance(_) => return false,
         }
         let due = match &self.reported {
             None => true,

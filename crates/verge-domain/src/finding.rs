@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::SignalId;
-use crate::verdict::Counts;
+use crate::verdict::{Counts, Regions};
 
 /// What a judge found.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +77,8 @@ crate::words! {
         /// `autoencoder`: a window that the model cannot reconstruct. `observed` is the mean square error, in the square of
         /// the signal's unit.
         Reconstruction = "reconstruction",
+        /// `anomaly`: a frame that looks unlike those that the model knows. `observed` is the model's score.
+        Appearance = "appearance",
     }
 }
 
@@ -94,7 +96,7 @@ impl Member {
             Self::Context | Self::TimeOfDay => (MemberKind::Auto, Some("bits")),
             Self::Shift => (MemberKind::Auto, Some("")),
             Self::Machine | Self::Pattern | Self::Vibration => (MemberKind::Whole, Some("deviations")),
-            Self::Reconstruction => (MemberKind::Whole, Some("")),
+            Self::Reconstruction | Self::Appearance => (MemberKind::Whole, Some("")),
         }
     }
 
@@ -256,6 +258,8 @@ pub struct Condition {
     /// What the signal shows, in its own unit, and what is usual of it now; where the member observes a value in that
     /// unit, `None` and an open range mean that `observed` and `expected` say so.
     pub shown: Option<ShownValue>,
+    /// Where in a frame it is unusual, where a model of frames says so.
+    pub regions: Regions,
 }
 
 /// A value of a signal in its unit beside what is usual of it.
@@ -281,6 +285,7 @@ impl Condition {
             feedback: Feedback::default(),
             distance: None,
             shown: None,
+            regions: Regions::default(),
             learning: false,
         }
     }

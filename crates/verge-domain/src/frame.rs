@@ -5,7 +5,7 @@ mod look;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-pub use crate::body::{Classification, Detection, Detections, Scored};
+pub use crate::body::{Classification, Detection, Detections, RegionBox, Regions, Scored};
 use crate::id::DeviceId;
 use crate::observation::Captured;
 use crate::time::{DeviceClock, UtcMillis};
@@ -72,6 +72,17 @@ pub enum View {
     Detections(Detections),
     /// Mean square error between the frame and what a model makes of it; finite, at least zero.
     Reconstruction(f64),
+    /// How unlike usual frames it is.
+    Appearance(Appearance),
+}
+
+/// What a model of usual frames makes of one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Appearance {
+    /// How unusual the frame is, in the model's own numbers; finite, at least zero.
+    pub score: f64,
+    /// Where it is most unusual; none where the model does not say.
+    pub regions: Regions,
 }
 
 /// A picture as a camera sent it, unwrapped and with its headers read.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::action::{ActionKind, AlarmHandling, OperatorAction};
-pub use crate::body::{Anomaly, Body, Counts, Health};
+pub use crate::body::{Anomaly, Body, Counts, Health, RegionBox, Regions};
 use crate::group::AlarmGroup;
 use crate::id::{DeviceId, EventId, EventNumber, JudgeId, Lane, ModelName, SignalId, SourceId};
 use crate::tag::SignalTag;
@@ -187,5 +187,7 @@ crate::words! {
         Cusum = "cusum",
         /// What a model cannot reconstruct.
         Autoencoder = "autoencoder",
+        /// A model that says how unlike usual frames a frame is.
+        Anomaly = "anomaly",
     }
 }

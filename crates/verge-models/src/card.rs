@@ -21,8 +21,8 @@ pub use frames::{
 };
 use output::RawOutput;
 pub use output::{
-    Activation, AnchorForm, AnchorFormula, Background, BoxForm, BoxUnits, GridForm, NanodetForm, Nms,
-    NumbersAxis, OutputCard, OutputDecoder, OutputForm, OutputRole, RowColumn, RowsForm, TupleForm,
+    Activation, AnchorForm, AnchorFormula, AnomalyForm, Background, BoxForm, BoxUnits, GridForm, NanodetForm,
+    Nms, NumbersAxis, OutputCard, OutputDecoder, OutputForm, OutputRole, RowColumn, RowsForm, TupleForm,
 };
 
 /// A card is a page of text; a larger file is something else.
@@ -65,6 +65,8 @@ verge_domain::words! {
         Detect = "detect",
         /// Makes of a frame, or of a window of readings, what it knows of such.
         Reconstruct = "reconstruct",
+        /// Says how unlike usual frames a frame is.
+        Anomaly = "anomaly",
     }
 }
 

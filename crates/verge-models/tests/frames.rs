@@ -195,7 +195,10 @@ fn what_reconstructs_gives_its_input_again() {
         assert!(good.contains(from), "{from}");
         load(&good.replacen(from, to, 1), &RGB)
     };
-    refused(changed("[input]", "labels = \"labels.txt\"\n[input]"), &["labels", "nothing to reconstruct"]);
+    refused(
+        changed("[input]", "labels = \"labels.txt\"\n[input]"),
+        &["labels", "or nothing with task = \"reconstruct\""],
+    );
     refused(changed("reconstruction", "logits"), &["output.decoder", "reconstruction to reconstruct"]);
     for key in ["background = 0", "label_offset = 1", "score = 0.5", "nms = { iou = 0.5, per_class = true }"]
     {

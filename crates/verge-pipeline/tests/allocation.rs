@@ -66,6 +66,7 @@ fn verdict(signal: usize, at: i64, state: EventState) -> Verdict {
             value: None,
             usual: Expected::default(),
             value_unit: None,
+            regions: verge_domain::verdict::Regions::default(),
         }),
     }
 }

@@ -31,6 +31,15 @@ pub enum BadOutput {
         /// What may be meant.
         advice: &'static str,
     },
+    /// A score of how unusual a frame is, below zero.
+    #[error(
+        "the output holds {found}, and how unusual a frame is begins at 0: shift it with output.quantisation = \
+         {{ scale = 1.0, zero_point = -1 }} (FastFlow without normalisation lies from -1 to 0)"
+    )]
+    Negative {
+        /// What stands there.
+        found: f32,
+    },
     /// A box far beyond the input.
     #[error("the output places a box at {found}, far beyond the picture: {advice}")]
     Beyond {

@@ -19,6 +19,8 @@ pub(crate) struct JudgeRun {
     pub(crate) score: f32,
     pub(crate) labels: Vec<Label>,
     pub(crate) objects: ObjectChoice,
+    /// Lowest value of a map that belongs to a region, where one is set.
+    pub(crate) map_above: Option<f32>,
 }
 
 impl JudgeRun {
@@ -36,9 +38,10 @@ impl JudgeRun {
         }
         let label =
             |label: &String| known(label, names).map(|()| Label::new(label).expect("it is one of the names"));
-        let score = judge.score.or(model.frames().output.score).unwrap_or(match model.frames().task {
+        let stated = judge.score.or(model.frames().output.score);
+        let score = stated.unwrap_or(match model.frames().task {
             // The best few classes are an answer whatever their probability.
-            ModelTask::Classify | ModelTask::Reconstruct => 0.0,
+            ModelTask::Classify | ModelTask::Reconstruct | ModelTask::Anomaly => 0.0,
             ModelTask::Detect => DEFAULT_SCORE,
         });
         let mut scores = vec![score; names.len()];
@@ -49,6 +52,7 @@ impl JudgeRun {
         }
         let objects = ObjectChoice::new(scores, judge.classes.as_ref(), model);
         let labels = judge.labels.iter().map(label).collect::<Result<_, _>>()?;
-        Ok(Self { model: judge.model, region: judge.region, top: judge.top, score, labels, objects })
+        let (model, region, top) = (judge.model, judge.region, judge.top);
+        Ok(Self { model, region, top, score, labels, objects, map_above: stated })
     }
 }

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use verge_engine::{RecurrentState, RunError};
 
 use crate::detect::Contradiction;
+use crate::model_run::{ModelRun, OutputReader};
 use crate::picture::{Picture, SAMPLES};
 use crate::preprocess::Region;
-use crate::viewer::{InferenceError, ModelRun, OutputReader};
+use crate::viewer::InferenceError;
 
 /// What came of a trial.
 #[derive(Debug)]
@@ -44,7 +45,8 @@ fn grey() -> Picture {
 
 impl ModelRun {
     pub(crate) fn try_out(&mut self, until: Option<Instant>) -> Result<ModelTrial, InferenceError> {
-        let placement = self.preprocess.fill(&grey(), Region::WHOLE, self.runner.input());
+        let picture = grey();
+        let placement = self.preprocess.fill(&picture, Region::WHOLE, self.runner.input());
         let reader = &mut self.reader;
         let began = Instant::now();
         self.runner.run(&mut RecurrentState::default(), until, |outputs| {
@@ -68,6 +70,10 @@ impl ModelRun {
                 }
                 OutputReader::Comparison(comparison) => {
                     comparison.mean_square_error(outputs)?;
+                    None
+                }
+                OutputReader::Appearance(reader) => {
+                    reader.read(outputs, placement, None, (picture.width(), picture.height()))?;
                     None
                 }
             };

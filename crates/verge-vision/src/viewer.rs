@@ -4,22 +4,22 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use verge_domain::frame::{EncodedFrame, View};
+use verge_domain::frame::{Appearance, EncodedFrame, View};
 use verge_domain::id::JudgeIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::scheme::ClassScheme;
 use verge_domain::stage::{Seen, ViewRequest, Viewer};
-use verge_engine::{GraphError, RecurrentState, RunError, Runner};
+use verge_engine::{GraphError, RecurrentState, RunError};
 use verge_models::FrameModel;
-use verge_models::card::ModelTask;
 
-use crate::classify::{BadOutput, Classifier, ScoredClass};
-use crate::detect::{Candidate, DetectError, ObjectDetector};
+use crate::annotate::AnnotatedShape;
+use crate::classify::{BadOutput, ScoredClass};
+use crate::detect::{Candidate, DetectError};
 use crate::judge_run::JudgeRun;
 use crate::mask::{HiddenPixels, SourceMasks};
+use crate::model_run::{ModelRun, OutputReader};
 use crate::picture::Picture;
-use crate::preprocess::{Preprocess, Region};
-use crate::reconstruct::Comparison;
+use crate::preprocess::Region;
 use crate::trial::ModelTrial;
 use crate::watch::CameraWatch;
 
@@ -155,19 +155,6 @@ pub struct FrameViewer {
     picture: Picture,
 }
 
-/// One model, ready to be looked through.
-pub(crate) struct ModelRun {
-    pub(crate) runner: Runner,
-    pub(crate) preprocess: Preprocess,
-    pub(crate) reader: OutputReader,
-}
-
-pub(crate) enum OutputReader {
-    Classifier(Box<Classifier>),
-    Detector(Box<ObjectDetector>),
-    Comparison(Comparison),
-}
-
 /// What one judge saw, before it is rounded for a verdict. For measuring.
 #[derive(Debug)]
 pub enum Inference {
@@ -177,6 +164,8 @@ pub enum Inference {
     Objects(Vec<Candidate>),
     /// Mean square error of what the model made of the frame.
     Reconstruction(f64),
+    /// How unusual it is, and where.
+    Appearance(Appearance),
 }
 
 /// Why one judge saw nothing.
@@ -271,7 +260,8 @@ impl FrameViewer {
         let run = self.judges[judge.position()].as_ref().expect("the caller names judges of frames only");
         let model = self.models[run.model].1.as_mut().expect("a whole viewer");
         let placement = model.preprocess.fill(&self.picture, run.region, model.runner.input());
-        let top = run.top;
+        let (top, map_above) = (run.top, run.map_above);
+        let size = (self.picture.width(), self.picture.height());
         let reader = &mut model.reader;
         model.runner.run(state, until, |outputs| match reader {
             OutputReader::Classifier(classifier) => {
@@ -283,6 +273,9 @@ impl FrameViewer {
             }
             OutputReader::Comparison(comparison) => {
                 Ok(Inference::Reconstruction(comparison.mean_square_error(outputs)?))
+            }
+            OutputReader::Appearance(reader) => {
+                Ok(Inference::Appearance(reader.read(outputs, placement, map_above, size)?))
             }
         })
     }
@@ -296,6 +289,17 @@ impl FrameViewer {
     /// If there is no model at this position, or the viewer is not whole.
     pub fn try_out(&mut self, model: usize, until: Option<Instant>) -> Result<ModelTrial, InferenceError> {
         self.models[model].1.as_mut().expect("a whole viewer").try_out(until)
+    }
+
+    /// The map that a judge's model made of the frame that was last decoded, where it is one of visual anomalies.
+    #[must_use]
+    pub fn heat_map(&self, judge: JudgeIndex) -> Option<AnnotatedShape> {
+        let run = self.judges.get(judge.position())?.as_ref()?;
+        let model = self.models.get(run.model)?.1.as_ref()?;
+        if model.looked_for != Some(judge) {
+            return None;
+        }
+        model.reader.heat_map((self.picture.width(), self.picture.height()))
     }
 
     /// Decodes a frame for [`FrameViewer::infer`].
@@ -332,12 +336,16 @@ impl FrameViewer {
             OutputReader::Comparison(comparison) => {
                 Ok(View::Reconstruction(comparison.mean_square_error(outputs)?))
             }
+            OutputReader::Appearance(reader) => {
+                Ok(View::Appearance(reader.read(outputs, placement, run.map_above, size)?))
+            }
         })?;
+        model.looked_for = Some(judge);
         if !run.labels.is_empty() {
             match &mut view {
                 View::Classification(view) => view.labels.retain(|one| run.labels.contains(&one.label)),
                 View::Detections(view) => view.objects.retain(|one| run.labels.contains(&one.label)),
-                View::Reconstruction(_) => {}
+                View::Reconstruction(_) | View::Appearance(_) => {}
             }
         }
         Ok(Some(view))
@@ -384,24 +392,5 @@ impl Viewer for FrameViewer {
             *run = held.and_then(|(_, run)| run.take());
         }
         self.models.iter().all(|(_, run)| run.is_some())
-    }
-}
-
-impl ModelRun {
-    fn new(model: &Arc<FrameModel>) -> Result<Self, ViewerError> {
-        let (card, width, height) = (model.frames(), model.width(), model.height());
-        let labels = model.labels().to_vec();
-        let output = card.output.clone();
-        let reader = match card.task {
-            ModelTask::Classify => OutputReader::Classifier(Box::new(Classifier::new(output, labels))),
-            ModelTask::Detect => {
-                OutputReader::Detector(Box::new(ObjectDetector::new(output, labels, width, height)))
-            }
-            ModelTask::Reconstruct => {
-                OutputReader::Comparison(Comparison::new(card.input.quantisation, card.output.quantisation))
-            }
-        };
-        let preprocess = Preprocess::new(&card.input, width, height);
-        Ok(Self { runner: model.runner()?, preprocess, reader })
     }
 }

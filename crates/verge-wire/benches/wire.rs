@@ -73,6 +73,7 @@ fn verdict(seq: u64) -> Verdict {
             value: None,
             usual: Expected::default(),
             value_unit: None,
+            regions: verge_domain::verdict::Regions::default(),
         }),
     }
 }

@@ -50,12 +50,12 @@ codes!(ClockJudgement { 1 Trusted, 2 Skewed });
 codes!(Withdrawal { 0 Full, 1 Expired, 2 Damaged, 3 EarlierEpoch, 4 TooLarge, 5 Defect });
 codes!(Detector {
     0 Threshold, 1 Rate, 2 Silence, 3 Loop, 4 Classify, 5 Detect, 6 Health, 7 Auto, 8 Multi, 9 Pattern, 10 Vibration,
-    11 Cusum, 12 Autoencoder,
+    11 Cusum, 12 Autoencoder, 14 Anomaly,
 });
 codes!(Member {
     0 High, 1 Low, 2 Rise, 3 Fall, 4 Silent, 5 Stuck, 6 Flat, 7 Noisy, 8 Saturated, 9 ClockSkewed, 10 Duplicate,
     11 Level, 12 Mean, 13 Profile, 14 Median, 15 Volatility, 16 Context, 17 TimeOfDay, 18 Shift, 19 Machine,
-    20 Pattern, 21 Vibration, 22 Reconstruction,
+    20 Pattern, 21 Vibration, 22 Reconstruction, 27 Appearance,
 });
 
 /// What may be believed of a device's time, where it gave one.

@@ -82,6 +82,7 @@ fn a_stored_verdict_costs_nothing() {
             value: None,
             usual: Expected::default(),
             value_unit: None,
+            regions: verge_domain::verdict::Regions::default(),
         }),
     };
     let gateway = GatewayId::new("g").expect(name);

@@ -32,6 +32,7 @@ fn learners() -> Vec<JudgeSettings> {
         JudgeSettings::Multi(multi),
         JudgeSettings::Pattern(PatternSettings::new(16).unwrap(), AlarmSettings::default()),
         JudgeSettings::Reconstruction(AlarmSettings::default()),
+        JudgeSettings::Appearance(AlarmSettings::default()),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! A condition of the process.
 
 use crate::finding::{Contribution, Expected, Feedback, Member};
+use crate::frame::PixelBox;
 use crate::id::Unit;
 
 /// A condition of the process out of its expected range.
@@ -29,4 +30,26 @@ pub struct Anomaly {
     pub usual: Expected,
     /// Unit of `value`, if known.
     pub value_unit: Option<Unit>,
+    /// Where in a frame it is unusual, where a model of frames says so.
+    pub regions: Regions,
+}
+
+/// Parts of a frame that are unusual.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Regions {
+    /// Width of the frame in pixels, as it is seen.
+    pub width: u32,
+    /// Height of the frame in pixels.
+    pub height: u32,
+    /// The most unusual first; bounded by whoever makes them.
+    pub boxes: Vec<RegionBox>,
+}
+
+/// One part of a frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RegionBox {
+    /// Where it is.
+    pub area: PixelBox,
+    /// Highest value of the model's map within it, in the model's own numbers; finite.
+    pub peak: f64,
 }

@@ -6,7 +6,7 @@ mod counts;
 mod detections;
 mod health;
 
-pub use anomaly::Anomaly;
+pub use anomaly::{Anomaly, RegionBox, Regions};
 pub use classification::{Classification, Scored};
 pub use counts::Counts;
 pub use detections::{Detection, Detections};

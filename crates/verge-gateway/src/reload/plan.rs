@@ -231,7 +231,7 @@ fn sees_frames(judge: &JudgeSection) -> bool {
 
 /// Whether a judge reports what frames show: then its detector decides how often.
 fn reports(judge: &JudgeSection) -> bool {
-    judge.frames().is_some_and(|rules| rules.task != verge_models::card::ModelTask::Reconstruct)
+    judge.frames().is_some_and(|rules| matches!(rules.rule, verge_anomaly::JudgeSettings::Report(..)))
 }
 
 fn has_scope_of(was: &JudgeSection, is: &JudgeSection) -> bool {

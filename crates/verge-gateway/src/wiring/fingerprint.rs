@@ -55,6 +55,7 @@ const fn learns(detector: Detector) -> bool {
         | Detector::Vibration
         | Detector::Cusum
         | Detector::Autoencoder
+        | Detector::Anomaly
         | Detector::Health => true,
         Detector::Threshold
         | Detector::Rate

@@ -96,8 +96,8 @@ pub(super) fn inputs_of(settings: &Settings, judge: &JudgeSection, class: Option
             (observes, class.map_or_else(|| rules.inputs.clone(), own))
         }
         JudgeRules::Frames(rules) => {
-            let reconstructs = rules.task == ModelTask::Reconstruct;
-            let observes = if reconstructs { Observes::Errors } else { Observes::Views };
+            let scores = matches!(rules.task, ModelTask::Reconstruct | ModelTask::Anomaly);
+            let observes = if scores { Observes::Errors } else { Observes::Views };
             (observes, if class == Some(JudgeClass::Bulk) { Vec::new() } else { rules.inputs.clone() })
         }
     };

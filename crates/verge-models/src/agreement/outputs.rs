@@ -4,7 +4,9 @@ use verge_engine::{ElementType, Port};
 
 use super::fitting::decoder_for;
 use super::{Agreement, OutputShape, described_all, dimensions, names, shape_of};
-use crate::card::{Background, NumbersAxis, OutputDecoder, OutputForm, OutputRole, TensorLayout, TupleForm};
+use crate::card::{
+    AnomalyForm, Background, NumbersAxis, OutputDecoder, OutputForm, OutputRole, TensorLayout, TupleForm,
+};
 use crate::error::ModelError;
 
 impl Agreement<'_> {
@@ -128,6 +130,21 @@ impl Agreement<'_> {
                     _ => {
                         differ(0, format!("that of the input, [1, {}, {}, {}]", again[0], again[1], again[2]))
                     }
+                }
+            }
+            OutputForm::Anomaly(form) => {
+                let sides = |index: usize| shape(index).iter().rev().filter(|side| **side != Some(1)).count();
+                match *form {
+                    AnomalyForm { score: Some(index), .. } if sides(index) > 1 => {
+                        differ(index, "one number, [1] or [1, 1]".to_owned())
+                    }
+                    AnomalyForm { map: Some(index), .. } if shape(index).len() < 2 || sides(index) < 2 => {
+                        differ(
+                            index,
+                            "a map, [1, 1, rows, columns], [1, rows, columns] or [rows, columns]".to_owned(),
+                        )
+                    }
+                    _ => Ok(()),
                 }
             }
             OutputForm::Heads { strides } => {
@@ -301,6 +318,7 @@ fn counts(form: &OutputForm) -> Vec<usize> {
         | OutputForm::Rows(_)
         | OutputForm::Fastestdet => vec![1],
         OutputForm::Anchors(anchors) => vec![anchors.strides.len()],
+        OutputForm::Anomaly(form) => vec![form.outputs()],
         OutputForm::Tuple(tuple) => {
             tuple.outputs.as_ref().map_or_else(|| vec![2, 4], |roles| vec![roles.len()])
         }
@@ -361,7 +379,7 @@ fn stated_classes(form: &OutputForm, outputs: &[OutputShape]) -> Option<(usize, 
             dim(0, 1).map(|numbers| numbers.saturating_sub(bins))
         }
         OutputForm::Fastestdet => dim(0, 3).map(|numbers| numbers.saturating_sub(5)),
-        OutputForm::Image | OutputForm::Rows(_) => None,
+        OutputForm::Image | OutputForm::Anomaly(_) | OutputForm::Rows(_) => None,
     };
     first.map(|classes| (0, classes))
 }

@@ -8,7 +8,8 @@ const MAX_VALUES: usize = 16;
 /// The first value of a card over frames that cannot be.
 pub(super) fn fault(card: &FrameCard) -> Option<Wrong> {
     let (input, output) = (&card.input, &card.output);
-    let (decoder, reconstructs) = (output.decoder, card.task == ModelTask::Reconstruct);
+    let (decoder, scores_maps) = (output.decoder, card.task == ModelTask::Anomaly);
+    let has_no_classes = matches!(card.task, ModelTask::Reconstruct | ModelTask::Anomaly);
     let channels = input.colour.channels();
     let unfit = |list: &Option<Vec<f32>>| {
         list.as_ref().is_some_and(|list| list.len() != channels || list.iter().any(|x| !x.is_finite()))
@@ -17,13 +18,13 @@ pub(super) fn fault(card: &FrameCard) -> Option<Wrong> {
     let no_scale = |q: Option<Quantisation>| q.is_some_and(|q| !q.scale.is_finite() || q.scale <= 0.0);
     let has_classes = output.background.is_some()
         || output.label_offset != 0
-        || output.score.is_some()
+        || (output.score.is_some() && !scores_maps)
         || output.nms.is_some();
     let (quantised, made) = (input.quantisation, output.quantisation);
     let unfit_size = input.size.is_some_and(|sides| !sides.into_iter().all(fits));
     let is_real = matches!(input.element, PixelElement::F32 | PixelElement::F16);
     let (score, iou) = (output.score, output.nms.map(|nms| nms.iou));
-    let wrong_scores = score.is_some_and(|score| !(0.0..=1.0).contains(&score))
+    let wrong_scores = score.is_some_and(|score| !scores_maps && !(0.0..=1.0).contains(&score))
         || iou.is_some_and(|iou| no_share(iou.into()));
     let is_cut = |resize| input.resize == resize;
     let is_boxed = is_cut(Resize::Letterbox) || is_cut(Resize::LetterboxTopleft);
@@ -31,19 +32,25 @@ pub(super) fn fault(card: &FrameCard) -> Option<Wrong> {
     let crops = input.crop_fraction;
     let rows = [
         row(
-            card.labels.is_none() != reconstructs,
+            card.labels.is_none() != has_no_classes,
             "labels",
-            "a file with the name of a class in each line, or nothing to reconstruct",
+            "a file with the name of a class in each line, or nothing with task = \"reconstruct\" or \"anomaly\"",
         ),
         row(
             decoder.task() != card.task,
             "output.decoder",
-            "one of the task: probabilities or logits to classify, any other to detect, reconstruction to reconstruct",
+            "one of the task: probabilities or logits to classify, reconstruction to reconstruct, anomaly (anomalib) for \
+             anomaly, any other to detect",
         ),
         row(
-            reconstructs && has_classes,
+            has_no_classes && has_classes,
             "output.background, output.label_offset, output.score, output.nms",
-            "nothing with task = \"reconstruct\", which has no classes",
+            "nothing with task = \"reconstruct\" or \"anomaly\", which has no classes",
+        ),
+        row(
+            scores_maps && score.is_some_and(|score| !score.is_finite()),
+            "output.score",
+            "a finite number, in the numbers of the map",
         ),
         row(unfit_size, "input.size", "width and height from 1 to 4096"),
         row(

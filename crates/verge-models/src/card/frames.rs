@@ -13,7 +13,7 @@ use super::{ModelTask, OutputCard};
 pub struct FrameCard {
     /// What it does.
     pub task: ModelTask,
-    /// Names of its classes. None where it reconstructs.
+    /// Names of its classes. None where it reconstructs, or says how unusual a frame is.
     pub labels: Option<LabelsCard>,
     /// What goes in.
     pub input: InputCard,

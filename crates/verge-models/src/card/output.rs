@@ -3,11 +3,13 @@
 
 mod described;
 mod raw;
+mod words;
 
 use serde::Deserialize;
 
 use super::{ModelTask, Quantisation};
 pub(super) use raw::RawOutput;
+pub use words::{Activation, AnchorFormula, BoxForm, BoxUnits, NumbersAxis, OutputRole, RowColumn};
 
 /// What comes out, with every parameter of its decoder.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +28,7 @@ pub struct OutputCard {
     pub background: Option<Background>,
     /// Line of a label, from 0, is the class less this.
     pub label_offset: usize,
-    /// Lowest score that counts, where the judge sets none.
+    /// Lowest score that counts, where the judge sets none; with decoder = "anomaly" lowest value of the map that counts.
     pub score: Option<f32>,
     /// Suppression of boxes that mean the same object; without it the model has done it.
     pub nms: Option<Nms>,
@@ -147,6 +149,8 @@ decoders! {
     Fastestdet "fastestdet" Detect;
     /// The input again, as far as the model knows it: the same shape.
     Reconstruction "reconstruction" Reconstruct;
+    /// How unlike usual frames the frame is: a score, a map of it, or both.
+    Anomaly "anomaly" Anomaly;
 }
 
 /// How a decoder reads, with its parameters.
@@ -159,6 +163,8 @@ pub enum OutputForm {
     },
     /// The input again.
     Image,
+    /// See [`AnomalyForm`].
+    Anomaly(AnomalyForm),
     /// Heads of YOLOX.
     Heads {
         /// Pixels of the input per cell, level by level.
@@ -262,6 +268,23 @@ impl TupleForm {
     }
 }
 
+/// How unusual a frame is, as a whole and from place to place. At least one of both is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnomalyForm {
+    /// Position of the score among the outputs; without it the score is the greatest value of the map.
+    pub score: Option<usize>,
+    /// Position of the map among the outputs; without it the frame has no places.
+    pub map: Option<usize>,
+}
+
+impl AnomalyForm {
+    /// Outputs that are read.
+    #[must_use]
+    pub fn outputs(self) -> usize {
+        usize::from(self.score.is_some()) + usize::from(self.map.is_some())
+    }
+}
+
 /// Class scores and distributions of distances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NanodetForm {
@@ -273,116 +296,4 @@ pub struct NanodetForm {
     pub centre: f32,
     /// What the scores still need.
     pub activation: Activation,
-}
-
-macro_rules! named {
-    ($($(#[$doc:meta])* $type:ident { $($(#[$one:meta])* $variant:ident $name:literal,)* })*) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-        pub enum $type {
-            $($(#[$one])* #[serde(rename = $name)] $variant,)*
-        }
-
-        impl $type {
-            /// The stable text, as cards write it.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-        }
-    )*};
-}
-
-named! {
-    /// Where the numbers of a cell stand.
-    NumbersAxis {
-        /// `[1, cells, numbers]`.
-        Last "last",
-        /// `[1, numbers, cells]`.
-        First "first",
-    }
-
-    /// The four numbers of a box.
-    BoxForm {
-        /// Left, top, right, bottom.
-        Xyxy "xyxy",
-        /// Top, left, bottom, right.
-        Yxyx "yxyx",
-        /// Centre x, centre y, width, height.
-        Cxcywh "cxcywh",
-    }
-
-    /// Units of a box.
-    BoxUnits {
-        /// Pixels of the input.
-        Pixels "pixels",
-        /// 0 to 1 of the input's sides.
-        Share "share",
-    }
-
-    /// What a score still needs.
-    Activation {
-        /// Nothing: it is a probability.
-        None "none",
-        /// The logistic function.
-        Sigmoid "sigmoid",
-        /// Softmax over the classes.
-        Softmax "softmax",
-    }
-
-    /// How numbers of an anchor become a box.
-    AnchorFormula {
-        /// Sides are `exp(t) * anchor`.
-        Yolov3 "yolov3",
-        /// Sides are `(2 sigmoid(t))^2 * anchor`, and `centre_scale` is 2.
-        Yolov5 "yolov5",
-    }
-
-    /// What an output is.
-    OutputRole {
-        /// Four numbers a box; five without an output of scores, the last being the score.
-        Boxes "boxes",
-        /// One per box, or one per box and class where there is no output of classes.
-        Scores "scores",
-        /// The class of each box.
-        Classes "classes",
-        /// How many boxes hold.
-        Count "count",
-        /// Rows of batch, class and box, as NonMaxSuppression gives them; the scores are `[classes, boxes]` then.
-        Indices "indices",
-    }
-
-    /// What a number of a row is.
-    RowColumn {
-        /// Left edge.
-        X0 "x0",
-        /// Top edge.
-        Y0 "y0",
-        /// Right edge.
-        X1 "x1",
-        /// Bottom edge.
-        Y1 "y1",
-        /// Centre, across.
-        Cx "cx",
-        /// Centre, down.
-        Cy "cy",
-        /// Width.
-        W "w",
-        /// Height.
-        H "h",
-        /// Angle in radians, of centre, width and height.
-        Angle "angle",
-        /// Score.
-        Score "score",
-        /// Class.
-        Class "class",
-        /// Picture of the batch; rows of others than the first are left out.
-        Batch "batch",
-        /// Passed over.
-        Unread "-",
-        /// More numbers follow, which are passed over; stands last.
-        More "...",
-    }
 }

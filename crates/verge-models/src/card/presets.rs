@@ -2,7 +2,7 @@
 
 /// What `output.decoder` may be.
 pub(super) const EXPECTED: &str = "a decoder (probabilities, logits, yolox, yolox_decoded, ssd, rows, grid, anchors, tuple, \
-    query, heatmap, nanodet, fastestdet, reconstruction) or a preset (yolov5, yolov8, yolov10, d-fine, …), which \
+    query, heatmap, nanodet, fastestdet, reconstruction, anomaly) or a preset (yolov5, yolov8, d-fine, anomalib, …), which \
     docs/models.md lists";
 
 /// A cell's box as centre and size in pixels, to be suppressed: the axis, whether there is an objectness, what follows.
@@ -180,6 +180,11 @@ pub(super) const ALL: &[(&str, &str)] = &[
         ),
     ),
     ("centernet", "decoder = \"heatmap\""),
+    (
+        "anomalib",
+        "decoder = \"anomaly\"\nnames = [\"pred_score\", \"anomaly_map\"]\noutputs = [\"score\", \"map\"]",
+    ),
+    ("anomalib-1", "decoder = \"anomaly\"\nnames = [\"output\"]\noutputs = [\"map\"]"),
 ];
 
 /// A preset by its name.

@@ -84,6 +84,9 @@ fn what_cannot_be_is_refused_by_key() {
 /// A card for detection with these keys of its output.
 fn detector(output: &str) -> Result<OutputCard, String> {
     let (head, _) = YOLOX.split_once("decoder").unwrap();
+    let is_of_anomalies = output.contains("anomal");
+    let unlabelled = head.replace("\"detect\"", "\"anomaly\"").replace("labels = \"coco_80_names.txt\"", "");
+    let head = if is_of_anomalies { &unlabelled } else { head };
     let card = parse(&format!("{head}{output}"))?;
     let Meaning::Frames(card) = card.meaning else { panic!("it has [input] and [output]") };
     Ok(card.output)
@@ -172,4 +175,29 @@ fn parameters_that_cannot_be_are_refused_by_key() {
     assert!(labels.contains("labels: expected a file in quotes, or a list"), "{labels}");
     let longest = card("\"letterbox-topleft\"", "\"stretch\"\nlongest_side = 4");
     assert!(longest.contains("input.longest_side = 4"), "{longest}");
+}
+
+#[test]
+fn outputs_of_anomaly_models_are_a_score_a_map_or_both() {
+    let form = |output: &str| match detector(output).map(|output| output.form) {
+        Ok(OutputForm::Anomaly(AnomalyForm { score, map })) => Ok((score, map)),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error),
+    };
+    assert_eq!(form("decoder = \"anomalib\""), Ok((Some(0), Some(1))));
+    assert_eq!(form("decoder = \"anomalib-1\"\nscore = 12.5"), Ok((None, Some(0))));
+    assert_eq!(form("decoder = \"anomaly\"\noutputs = [\"map\", \"score\"]"), Ok((Some(1), Some(0))));
+    for outputs in ["[]", "[\"map\", \"map\"]", "[\"score\", \"boxes\"]"] {
+        let error = form(&format!("decoder = \"anomaly\"\noutputs = {outputs}")).unwrap_err();
+        assert!(error.contains("output.outputs") && error.contains("with decoder = \"anomaly\""), "{error}");
+    }
+    assert!(
+        form("decoder = \"anomalib\"\nscore = inf")
+            .unwrap_err()
+            .contains("output.score = inf: expected a finite")
+    );
+    assert!(form("decoder = \"anomalib\"\nlabel_offset = 1").unwrap_err().contains("which has no classes"));
+    let tuple =
+        "decoder = \"tuple\"\nbox = \"xyxy\"\nunits = \"share\"\noutputs = [\"boxes\", \"scores\", \"map\"]";
+    assert!(detector(tuple).unwrap_err().contains("output.outputs"));
 }

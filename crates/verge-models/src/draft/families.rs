@@ -3,6 +3,7 @@
 
 use verge_engine::{ElementType, Port};
 
+use super::anomalies;
 use super::preparation::{Preparation, ResizeDraft};
 use super::python::PythonValue;
 use super::sides::SideFiles;
@@ -25,7 +26,7 @@ pub(super) struct Family {
 }
 
 impl Family {
-    fn new(
+    pub(super) fn new(
         decoder: &'static str,
         source: LineSource,
         preparation: impl Fn(LineSource) -> Preparation,
@@ -37,12 +38,12 @@ impl Family {
         Self { task: "detect", decoder, keys: Vec::new(), preparation: prepared, source, remark: "" }
     }
 
-    fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
+    pub(super) fn with(mut self, key: &'static str, value: impl Into<String>) -> Self {
         self.keys.push((key, value.into()));
         self
     }
 
-    fn remark(self, remark: &'static str) -> Self {
+    pub(super) fn remark(self, remark: &'static str) -> Self {
         Self { remark, ..self }
     }
 
@@ -51,8 +52,8 @@ impl Family {
     }
 }
 
-const UNSAID: LineSource = LineSource::Guess("shapes of the outputs fit; nothing says so");
-const NAMED: LineSource = LineSource::Guess("names and shapes of the outputs fit");
+pub(super) const UNSAID: LineSource = LineSource::Guess("shapes of the outputs fit; nothing says so");
+pub(super) const NAMED: LineSource = LineSource::Guess("names and shapes of the outputs fit");
 const METADATA: LineSource = LineSource::File("its metadata and outputs");
 
 /// Readings that fit, the likeliest first.
@@ -60,7 +61,8 @@ pub(super) fn of(facts: &Facts<'_>, sides: &SideFiles) -> Vec<Family> {
     if let Some(family) = ultralytics(facts) {
         return vec![family];
     }
-    let named = by_names(facts, sides);
+    let of_anomalies = anomalies::of(facts);
+    let named = if of_anomalies.is_empty() { by_names(facts, sides) } else { of_anomalies };
     if named.is_empty() { by_shapes(facts) } else { named }
 }
 

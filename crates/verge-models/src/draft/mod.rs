@@ -1,6 +1,7 @@
 //! A card that writes itself: drafted from what a file and the files beside it say. Each line names its source, and what
 //! is guessed is marked.
 
+mod anomalies;
 mod families;
 mod preparation;
 mod python;
@@ -164,7 +165,7 @@ fn written(facts: &Facts<'_>, families: &[Family], sides: &SideFiles) -> CardDra
         family.source.clone()
     });
     lines.key("task", &quoted(task), &source);
-    if task != "reconstruct" {
+    if !matches!(task, "reconstruct" | "anomaly") {
         match &facts.names {
             Some((names, source)) => {
                 let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
@@ -178,7 +179,8 @@ fn written(facts: &Facts<'_>, families: &[Family], sides: &SideFiles) -> CardDra
         }
     }
     let prepared = first.map_or_else(Preparation::unknown, |family| family.preparation.clone());
-    input(&mut lines, facts, &sides.prepared(prepared));
+    let usual_side = if task == "anomaly" { 256 } else { 640 };
+    input(&mut lines, facts, &sides.prepared(prepared), usual_side);
     lines.table("output");
     if families.len() > 1 {
         lines.push(format_args!(
@@ -210,7 +212,7 @@ fn written(facts: &Facts<'_>, families: &[Family], sides: &SideFiles) -> CardDra
     CardDraft { text: lines.text, guessed: lines.guessed }
 }
 
-fn input(lines: &mut Lines, facts: &Facts<'_>, prepared: &Preparation) {
+fn input(lines: &mut Lines, facts: &Facts<'_>, prepared: &Preparation, usual_side: u32) {
     let (picture, declared) = (facts.picture, LineSource::File("its input"));
     lines.table("input");
     if facts.graph.inputs().len() > 1 {
@@ -243,7 +245,7 @@ fn input(lines: &mut Lines, facts: &Facts<'_>, prepared: &Preparation) {
         None if pixels => {
             let remark = "the file leaves its size free: the size it was trained with";
             lines.push(format_args!("# {} {}", picture.name, shape_words(picture.sides())));
-            lines.key("size", "[640, 640]", &LineSource::Guess(remark));
+            lines.key("size", &format!("[{usual_side}, {usual_side}]"), &LineSource::Guess(remark));
         }
         _ => {}
     }

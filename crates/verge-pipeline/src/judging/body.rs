@@ -10,8 +10,17 @@ use verge_domain::time::Moment;
 use verge_domain::verdict::{Anomaly, Body, Health, Times};
 
 pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
-    let Condition { member, observed, expected, p_value, ref contributions, feedback, shown, .. } =
-        *condition;
+    let Condition {
+        member,
+        observed,
+        expected,
+        p_value,
+        ref contributions,
+        feedback,
+        shown,
+        ref regions,
+        ..
+    } = *condition;
     let distance = condition.distance().map(to_hundredths);
     let value = shown.map(|shown| shown.value);
     let usual = shown.map_or(Expected::default(), |shown| shown.usual);
@@ -32,6 +41,7 @@ pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
             value,
             usual,
             value_unit,
+            regions: regions.clone(),
         })
     }
 }

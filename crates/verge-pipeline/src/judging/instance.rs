@@ -179,8 +179,8 @@ impl<J: Judge> Instance<J> {
         let body = match view {
             View::Classification(view) => Body::Classification(view),
             View::Detections(view) => Body::Detections(view),
-            // An error belongs to an event, or to nothing.
-            View::Reconstruction(_) => return,
+            // A score belongs to an event, or to nothing.
+            View::Reconstruction(_) | View::Appearance(_) => return,
         };
         let times = times(captured, received, now);
         out.verdicts.push(self.verdict(spec, times, spec.policy.severity, None, body));

@@ -69,6 +69,7 @@ fn verdict(lane: Lane, value: i64, decided: UtcMillis) -> Verdict {
             value: None,
             usual: Expected::default(),
             value_unit: None,
+            regions: verge_domain::verdict::Regions::default(),
         }),
     }
 }

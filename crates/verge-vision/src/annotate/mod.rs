@@ -134,6 +134,23 @@ pub fn shapes_of(view: &View) -> Vec<AnnotatedShape> {
             view.labels.iter().map(caption).collect()
         }
         View::Reconstruction(error) => vec![AnnotatedShape::Caption(format!("error {error:.3e}"))],
+        View::Appearance(seen) => {
+            let (width, height) =
+                (f64::from(seen.regions.width.max(1)), f64::from(seen.regions.height.max(1)));
+            let region = |one: &verge_domain::frame::RegionBox| AnnotatedShape::Object {
+                area: [
+                    f64::from(one.area.x) / width,
+                    f64::from(one.area.y) / height,
+                    f64::from(one.area.width) / width,
+                    f64::from(one.area.height) / height,
+                ],
+                label: "unusual".to_owned(),
+                score: Some(one.peak),
+                track: None,
+            };
+            let caption = AnnotatedShape::Caption(format!("score {:.3}", seen.score));
+            seen.regions.boxes.iter().map(region).chain([caption]).collect()
+        }
     }
 }
 

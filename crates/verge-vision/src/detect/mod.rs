@@ -138,6 +138,7 @@ impl ObjectDetector {
             (
                 OutputForm::Classes { .. }
                 | OutputForm::Image
+                | OutputForm::Anomaly(_)
                 | OutputForm::Heads { .. }
                 | OutputForm::Grid(_)
                 | OutputForm::Rows(_)
@@ -256,7 +257,9 @@ const fn advice(output: &OutputCard) -> (&'static str, &'static str) {
         OutputForm::Heatmap { .. } => (heatmap::ADVICE, heatmap::BEYOND),
         OutputForm::Nanodet(_) => (nanodet::ADVICE, nanodet::BEYOND),
         OutputForm::Fastestdet => (fastestdet::ADVICE, fastestdet::BEYOND),
-        OutputForm::Anchors(_) | OutputForm::Classes { .. } | OutputForm::Image => ("", anchors::BEYOND),
+        OutputForm::Anchors(_) | OutputForm::Classes { .. } | OutputForm::Image | OutputForm::Anomaly(_) => {
+            ("", anchors::BEYOND)
+        }
     }
 }
 
@@ -286,7 +289,7 @@ pub fn select(candidates: &mut Vec<Candidate>, nms: Option<Nms>) {
 
 impl InputPlacement {
     /// Corners in the input to corners in the frame, clipped to what was seen of it.
-    fn frame_corners(&self, [left, top, right, bottom]: [f32; 4]) -> [f32; 4] {
+    pub(crate) fn frame_corners(&self, [left, top, right, bottom]: [f32; 4]) -> [f32; 4] {
         let [seen_left, seen_top, seen_right, seen_bottom] = self.seen;
         let across = |x: f32| (x * self.scale_x + self.offset_x).clamp(seen_left, seen_right);
         let down = |y: f32| (y * self.scale_y + self.offset_y).clamp(seen_top, seen_bottom);
@@ -296,7 +299,7 @@ impl InputPlacement {
 
 /// Whole pixels, at least one, within the frame.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clipped to the frame")]
-fn pixel_box([left, top, right, bottom]: [f32; 4], width: u32, height: u32) -> PixelBox {
+pub(crate) fn pixel_box([left, top, right, bottom]: [f32; 4], width: u32, height: u32) -> PixelBox {
     let x = (left.round() as u32).min(width.saturating_sub(1));
     let y = (top.round() as u32).min(height.saturating_sub(1));
     let right = (right.round() as u32).clamp(x + 1, width.max(x + 1));

@@ -1,11 +1,12 @@
 //! The process is out of its expected range.
 
 use verge_domain::finding::{Contribution, Expected, Feedback, Member};
-use verge_domain::verdict::Anomaly;
+use verge_domain::frame::PixelBox;
+use verge_domain::verdict::{Anomaly, RegionBox, Regions};
 
 use super::Decided;
-use crate::portable::Portable;
-use crate::record::{cbor_array, parse_object, record, show_object};
+use crate::portable::{Omissible, Portable};
+use crate::record::{cbor_array, parse_object, record, show_object, tuple};
 use crate::words::{Occasion, Quantity, number, unit_words};
 
 record! {
@@ -21,6 +22,19 @@ record! {
         9 value optional,
         10 usual optional,
         12 value_unit optional,
+        13 regions optional,
+    }
+}
+
+record!(Regions: "regions" { 0 width, 1 height, 2 boxes });
+
+tuple! {
+    [RegionBox { area: PixelBox { x, y, width, height }, peak }] RegionBox: "region" { x, y, width, height, peak }
+}
+
+impl Omissible for Regions {
+    fn is_absent(&self) -> bool {
+        self.boxes.is_empty()
     }
 }
 
@@ -124,6 +138,7 @@ impl AnomalyWords<'_> {
                 format!("vibrates otherwise than usual{}", self.named(|one| format!("{}", one.signal)))
             }
             Member::Reconstruction => "not as its model knows it".to_owned(),
+            Member::Appearance => format!("looks unlike what its model knows{}", self.places()),
             Member::Silent
             | Member::Stuck
             | Member::Flat
@@ -160,6 +175,7 @@ impl AnomalyWords<'_> {
             Member::Pattern => Some("its shapes are known again"),
             Member::Vibration => Some("vibrates as usual again"),
             Member::Reconstruction => Some("as its model knows it again"),
+            Member::Appearance => Some("looks as its model knows it again"),
             _ => None,
         }
     }
@@ -175,6 +191,20 @@ impl AnomalyWords<'_> {
     fn shown(&self) -> Option<Quantity> {
         let unit = self.0.value_unit.as_ref().map_or(String::new(), |unit| format!(" {unit}"));
         Some(Quantity { value: self.0.value?, range: self.0.usual, unit })
+    }
+
+    /// Where in the frame, the most unusual first, in pixels.
+    fn places(&self) -> String {
+        let RegionBox { area: PixelBox { x, y, width, height }, .. } = match &self.0.regions.boxes[..] {
+            [] => return String::new(),
+            [first, ..] => *first,
+        };
+        let more = match self.0.regions.boxes.len().saturating_sub(1) {
+            0 => String::new(),
+            1 => " and 1 other place".to_owned(),
+            more => format!(" and {more} other places"),
+        };
+        format!(": {width} x {height} px at {x}, {y}{more}")
     }
 
     /// Each signal that makes it so, after a colon.

@@ -1,6 +1,7 @@
+use verge_domain::frame::PixelBox;
 use verge_domain::id::{EventId, SignalId};
 use verge_domain::time::UtcMillis;
-use verge_domain::verdict::{AlarmHandling, Anomaly, Body, Counts, Health, Times};
+use verge_domain::verdict::{AlarmHandling, Anomaly, Body, Counts, Health, RegionBox, Regions, Times};
 
 use super::*;
 
@@ -246,6 +247,28 @@ fn signals_that_do_not_fit_are_named_with_what_would() {
     );
     let vibration = Anomaly { member: Member::Vibration, ..machine };
     check(Body::Anomaly(vibration), None, "vibrates otherwise than usual: flow, current, distance 16.4");
+}
+
+#[test]
+fn a_frame_that_looks_unusual_says_where() {
+    let region = |x, y| RegionBox { area: PixelBox { x, y, width: 40, height: 30 }, peak: 0.9 };
+    let of = |boxes: Vec<RegionBox>| {
+        let regions = Regions { width: 640, height: 480, boxes };
+        Body::Anomaly(Anomaly { regions, ..unusual(Member::Appearance, 0.9, range(None, Some(0.5))) })
+    };
+    check(of(Vec::new()), None, "looks unlike what its model knows, distance 16.4");
+    check(
+        of(vec![region(12, 7)]),
+        None,
+        "looks unlike what its model knows: 40 x 30 px at 12, 7, distance 16.4",
+    );
+    check(
+        of(vec![region(12, 7), region(90, 7), region(0, 0)]),
+        None,
+        "looks unlike what its model knows: 40 x 30 px at 12, 7 and 2 other places, distance 16.4",
+    );
+    let cleared = "cleared after 10 min: looks as its model knows it again";
+    check(of(Vec::new()), Some(EventState::Cleared), cleared);
 }
 
 #[test]

@@ -75,6 +75,7 @@ pub(crate) fn sample() -> Verdict {
             value: None,
             usual: Expected::default(),
             value_unit: None,
+            regions: verge_domain::verdict::Regions::default(),
         }),
     }
 }

@@ -12,7 +12,7 @@ use verge_domain::tag::SignalTag;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
     ActionKind, AlarmHandling, Anomaly, Body, Counts, Detector, Event, EventChange, EventState, Health,
-    Model, OperatorAction, Severity, Subject, Times, Verdict,
+    Model, OperatorAction, RegionBox, Regions, Severity, Subject, Times, Verdict,
 };
 use verge_domain::withdrawn::Withdrawal;
 
@@ -71,6 +71,16 @@ fn span() -> impl Strategy<Value = u64> {
 fn body() -> impl Strategy<Value = Body> {
     let shown =
         || (prop::option::of(float()), prop::option::of(float()), expected(), prop::option::of(name()));
+    let regions = || {
+        let of_box = ((any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>()), float());
+        let boxes = prop::collection::vec(of_box, 0..3);
+        (any::<u32>(), any::<u32>(), boxes).prop_map(|(width, height, boxes)| {
+            let of_box =
+                |((x, y, width, height), peak)| RegionBox { area: PixelBox { x, y, width, height }, peak };
+            let boxes: Vec<RegionBox> = boxes.into_iter().map(of_box).collect();
+            if boxes.is_empty() { Regions::default() } else { Regions { width, height, boxes } }
+        })
+    };
     let anomaly = (
         member(),
         float(),
@@ -78,7 +88,7 @@ fn body() -> impl Strategy<Value = Body> {
         prop::option::of(float()),
         prop::option::of(name()),
         explained(),
-        shown(),
+        (shown(), regions()),
     );
     let counts = (
         (time(), span(), span(), any::<bool>(), any::<u64>()),
@@ -86,24 +96,27 @@ fn body() -> impl Strategy<Value = Body> {
         (prop::option::of(float()), prop::option::of(float())),
     );
     prop_oneof![
-        anomaly.prop_map(|(member, observed, expected, p_value, unit, (contributions, feedback), shown)| {
-            let unit_of = |unit: Option<String>| unit.map(|unit| Unit::new(&unit).expect(NAME));
-            let (unit, (distance, value, usual, value_unit)) = (unit_of(unit), shown);
-            let value_unit = unit_of(value_unit);
-            Body::Anomaly(Anomaly {
-                member,
-                observed,
-                expected,
-                p_value,
-                unit,
-                contributions,
-                feedback,
-                distance,
-                value,
-                usual,
-                value_unit,
-            })
-        }),
+        anomaly.prop_map(
+            |(member, observed, expected, p_value, unit, (contributions, feedback), (shown, regions))| {
+                let unit_of = |unit: Option<String>| unit.map(|unit| Unit::new(&unit).expect(NAME));
+                let (unit, (distance, value, usual, value_unit)) = (unit_of(unit), shown);
+                let value_unit = unit_of(value_unit);
+                Body::Anomaly(Anomaly {
+                    member,
+                    observed,
+                    expected,
+                    p_value,
+                    unit,
+                    contributions,
+                    feedback,
+                    distance,
+                    value,
+                    usual,
+                    value_unit,
+                    regions,
+                })
+            }
+        ),
         counts.prop_map(
             |(
                 (from, length_ms, observed_ms, partial, readings),

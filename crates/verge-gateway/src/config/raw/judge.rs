@@ -38,6 +38,7 @@ declare! {
         "pattern" => Pattern(RawPattern),
         "vibration" => Vibration(RawVibration),
         "autoencoder" => Autoencoder(RawAutoencoder),
+        "anomaly" => Anomaly(RawAnomaly),
         "threshold" => Threshold(RawThreshold),
         "rate" => Rate(RawRate),
         "cusum" => Cusum(RawCusum),
@@ -150,6 +151,11 @@ declare! {
     /// Detector `autoencoder`.
     struct RawAutoencoder with events: RawEvents, alarms: RawAlarms, asking: RawAsking {
         stride: Option<usize> = whole(1, 1 << 20),
+    }
+
+    /// Detector `anomaly`.
+    struct RawAnomaly with events: RawEvents, alarms: RawAlarms, asking: RawAsking {
+        map_above: Option<f64> = number(),
     }
 
     /// Detector `threshold`.

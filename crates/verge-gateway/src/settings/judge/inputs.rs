@@ -111,7 +111,7 @@ impl InputKind {
             known.sources.iter().find(|source| source.name == name)?.frames
         };
         match &raw.detector {
-            Some(RawDetector::Classify(_) | RawDetector::Detect(_)) => Self::Frames,
+            Some(RawDetector::Classify(_) | RawDetector::Detect(_) | RawDetector::Anomaly(_)) => Self::Frames,
             Some(RawDetector::Silence(_) | RawDetector::Health(_) | RawDetector::Autoencoder(_)) => {
                 match first_carries_frames() {
                     Some(true) => Self::FramesAsTheFirst,
@@ -210,8 +210,8 @@ fn check_input(
             Some("a source of frames (codec jpeg, jpeg_b64 or json_image) for this detector")
         }
         (InputKind::Readings, Some(true)) => Some(
-            "a source of readings for this detector; over sources of frames there are classify, detect, autoencoder, \
-                 silence and health",
+            "a source of readings for this detector; over sources of frames there are classify, detect, anomaly, \
+                 autoencoder, silence and health",
         ),
         (InputKind::FramesAsTheFirst, Some(false)) => {
             Some("a source of frames (codec jpeg, jpeg_b64 or json_image), as the judge's first input is")

@@ -17,6 +17,7 @@ use verge_domain::verdict::Detector;
 use verge_models::ModelFiles;
 use verge_models::card::ModelTask;
 use verge_pipeline::judging::{InputPattern, StateRules};
+use verge_vision::VisionJudge;
 use wildmatch::WildMatch;
 
 use super::{Check, Settings};
@@ -187,6 +188,16 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
             let of = (Detector::Detect, ModelTask::Detect, 0);
             let rules = frames::check_views(check, &section, of, &raw.views, policy, inputs, known);
             frames::check_classes(check, &section, raw, rules).map(JudgeRules::Frames)
+        }
+        RawDetector::Anomaly(raw) => {
+            let rule = rules::check_alarms(check, &section, &raw.alarms).map(JudgeSettings::Appearance);
+            let of = (ModelTask::Anomaly, rule, policy);
+            let rules = frames::check_rules(check, &section, of, &raw.asking, inputs, known);
+            #[expect(clippy::cast_possible_truncation, reason = "maps are of single precision")]
+            let score = raw.map_above.map(|least| least as f32);
+            rules.map(|rules| {
+                JudgeRules::Frames(FrameRules { look: VisionJudge { score, ..rules.look }, ..rules })
+            })
         }
         RawDetector::Autoencoder(raw) if over_frames => {
             let rule = rules::check_reconstruction(check, &section, raw);

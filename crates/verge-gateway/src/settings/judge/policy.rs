@@ -30,6 +30,7 @@ pub(super) fn check_policy(
         RawDetector::Pattern(raw) => &raw.events,
         RawDetector::Vibration(raw) => &raw.events,
         RawDetector::Autoencoder(raw) => &raw.events,
+        RawDetector::Anomaly(raw) => &raw.events,
         RawDetector::Threshold(raw) => &raw.events,
         RawDetector::Rate(raw) => &raw.events,
         RawDetector::Cusum(raw) => &raw.events,
@@ -73,6 +74,7 @@ fn check_rule(
             | RawDetector::Pattern(_)
             | RawDetector::Vibration(_)
             | RawDetector::Autoencoder(_)
+            | RawDetector::Anomaly(_)
     );
     if let Some(probability) = raw.probability.filter(|_| !learns) {
         let expected = "no probability: this detector knows none";

@@ -183,7 +183,7 @@ pub(super) fn check_autoencoder(
 const PATIENCE: Duration = Duration::from_secs(30 * DAY_S);
 const DAY_S: u64 = 86_400;
 
-fn check_alarms(check: &mut Check<'_>, section: &str, raw: &RawAlarms) -> Option<AlarmSettings> {
+pub(super) fn check_alarms(check: &mut Check<'_>, section: &str, raw: &RawAlarms) -> Option<AlarmSettings> {
     let text = &raw.alarm_budget;
     let budget = Frequency::parse(text).and_then(|found| AlarmBudget::new(found.count, found.span).ok());
     if budget.is_none() {

@@ -47,6 +47,7 @@ const fn keys_of(detector: &RawDetector) -> (Option<&RawEvents>, Option<&RawBy>)
         RawDetector::Pattern(raw) => (Some(&raw.events), Some(&raw.alarms.apart)),
         RawDetector::Vibration(raw) => (Some(&raw.events), Some(&raw.alarms.apart)),
         RawDetector::Autoencoder(raw) => (Some(&raw.events), Some(&raw.alarms.apart)),
+        RawDetector::Anomaly(raw) => (Some(&raw.events), Some(&raw.alarms.apart)),
         RawDetector::Cusum(raw) => (Some(&raw.events), Some(&raw.apart)),
         RawDetector::Health(raw) => (Some(&raw.events), Some(&raw.apart)),
         RawDetector::Threshold(raw) => (Some(&raw.events), None),

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::{Background, BoxForm, BoxUnits, OutputCard, OutputForm, RowColumn};
+use super::{Background, BoxForm, BoxUnits, OutputCard, OutputForm, OutputRole, RowColumn};
 
 impl OutputCard {
     /// The decoder with every parameter and, where the card names a preset, that name in front.
@@ -57,6 +57,12 @@ impl DescribedKeys {
     fn form(&mut self, form: &OutputForm) {
         match form {
             OutputForm::Classes { .. } | OutputForm::Image | OutputForm::Fastestdet => {}
+            OutputForm::Anomaly(form) => {
+                let mut roles = [(form.score, OutputRole::Score), (form.map, OutputRole::Map)];
+                roles.sort_by_key(|(position, _)| *position);
+                let stated = roles.into_iter().filter(|(position, _)| position.is_some());
+                self.list("outputs", stated.map(|(_, role)| role.as_str()));
+            }
             OutputForm::Heads { strides } => self.value("strides", format_args!("{strides:?}")),
             OutputForm::Grid(grid) => {
                 self.text("axis", grid.axis.as_str());

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use super::super::{Quantisation, Wrong, presets};
 use super::{
-    Activation, AnchorForm, AnchorFormula, Background, BoxForm, BoxUnits, GridForm, NanodetForm, Nms,
-    NumbersAxis, OutputCard, OutputDecoder, OutputForm, OutputRole, RowColumn, RowsForm, TupleForm,
+    Activation, AnchorForm, AnchorFormula, AnomalyForm, Background, BoxForm, BoxUnits, GridForm, NanodetForm,
+    Nms, NumbersAxis, OutputCard, OutputDecoder, OutputForm, OutputRole, RowColumn, RowsForm, TupleForm,
 };
 
 /// Bins of a distribution of NanoDet, less one, where the card states none.
@@ -81,15 +81,16 @@ impl RawOutput {
     /// Refuses parameters of other decoders: they would be passed over in silence.
     fn only_keys_of(&self, decoder: OutputDecoder) -> Result<(), Wrong> {
         use OutputDecoder::{
-            Anchors, Fastestdet, Grid, Heatmap, Nanodet, Query, Rows, Ssd, Tuple, Yolox, YoloxDecoded,
+            Anchors, Anomaly, Fastestdet, Grid, Heatmap, Nanodet, Query, Rows, Ssd, Tuple, Yolox,
+            YoloxDecoded,
         };
         let scored = &[Grid, Tuple, Query, Heatmap, Nanodet][..];
         let rows: [(bool, &str, &[OutputDecoder], &str); 15] = [
             (
                 self.outputs.is_some(),
                 "output.outputs",
-                &[Tuple, Query],
-                "nothing without decoder = \"tuple\" or \"query\"",
+                &[Tuple, Query, Anomaly],
+                "nothing without decoder = \"tuple\", \"query\" or \"anomaly\"",
             ),
             (self.columns.is_some(), "output.columns", &[Rows], "nothing without decoder = \"rows\""),
             (self.axis.is_some(), "output.axis", &[Grid], "nothing without decoder = \"grid\""),
@@ -152,6 +153,7 @@ impl RawOutput {
             OutputDecoder::Probabilities => OutputForm::Classes { softmax: false },
             OutputDecoder::Logits => OutputForm::Classes { softmax: true },
             OutputDecoder::Reconstruction => OutputForm::Image,
+            OutputDecoder::Anomaly => OutputForm::Anomaly(self.anomaly()?),
             OutputDecoder::Fastestdet => OutputForm::Fastestdet,
             OutputDecoder::Yolox => OutputForm::Heads { strides: strides()? },
             OutputDecoder::YoloxDecoded => OutputForm::Grid(GridForm {
@@ -277,8 +279,23 @@ impl RawOutput {
         Ok(AnchorForm { strides, anchors, formula, centre_scale })
     }
 
+    fn anomaly(&self) -> Result<AnomalyForm, Wrong> {
+        use OutputRole::{Map, Score};
+        let roles = self.outputs.as_deref().unwrap_or_default();
+        let position = |role: OutputRole| roles.iter().position(|one| *one == role);
+        let form = AnomalyForm { score: position(Score), map: position(Map) };
+        if roles.is_empty() || form.outputs() != roles.len() {
+            return Err((
+                "output.outputs",
+                "what each output is, in the order of output.names, with decoder = \"anomaly\": [\"score\", \"map\"], \
+                 [\"map\"] or [\"score\"]",
+            ));
+        }
+        Ok(form)
+    }
+
     fn tuple(&self, decoder: OutputDecoder) -> Result<TupleForm, Wrong> {
-        use OutputRole::{Boxes, Classes, Count, Indices, Scores};
+        use OutputRole::{Boxes, Classes, Count, Indices, Map, Score, Scores};
         let is_query = decoder == OutputDecoder::Query;
         if let Some(roles) = &self.outputs {
             let count = |role: OutputRole| roles.iter().filter(|one| **one == role).count();
@@ -286,7 +303,8 @@ impl RawOutput {
             let is_scored = count(Scores) == 1 || (count(Classes) == 1 && count(Indices) == 0);
             let is_indexed = count(Indices) == 0 || (count(Scores) == 1 && count(Classes) == 0);
             let is_query_like = !is_query || roles.len() == 2 && count(Scores) == 1;
-            if count(Boxes) != 1 || !is_once || !is_scored || !is_indexed || !is_query_like {
+            let is_foreign = count(Score) + count(Map) > 0;
+            if count(Boxes) != 1 || is_foreign || !is_once || !is_scored || !is_indexed || !is_query_like {
                 return Err((
                     "output.outputs",
                     "what each output is, in the order of output.names: \"boxes\", \"scores\", \"classes\", \"count\", \

@@ -97,7 +97,8 @@ fn unlearnt(detector: Detector, remark: Remark, place: &str) -> String {
         | Detector::Multi
         | Detector::Pattern
         | Detector::Vibration
-        | Detector::Autoencoder => {
+        | Detector::Autoencoder
+        | Detector::Anomaly => {
             return nothing_left(detector, remark);
         }
         Detector::Threshold => "move `above` or `below`, or set `raise_after`",
@@ -126,7 +127,7 @@ fn nothing_left(detector: Detector, remark: Remark) -> String {
         (Remark::False, _) => {
             "nothing is learnt from it: only the last four events of a signal are remembered, and it is none of them"
         }
-        (Remark::Real | Remark::Maintenance, Detector::Auto | Detector::Autoencoder) => {
+        (Remark::Real | Remark::Maintenance, Detector::Auto | Detector::Autoencoder | Detector::Anomaly) => {
             "nothing is left to forget: its alarm was more than a thousand readings ago"
         }
         (Remark::Real | Remark::Maintenance, _) => {

@@ -124,7 +124,9 @@ impl Judge for Seer {
                 let changed = self.reported.replace(view.objects.len()) != Some(view.objects.len());
                 return findings.extend((self.every || changed).then_some(Finding::View));
             }
-            Observable::View(View::Classification(_), _) | Observable::Look(..) | Observable::Reading(_) => {
+            Observable::View(View::Classification(_) | View::Appearance(_), _)
+            | Observable::Look(..)
+            | Observable::Reading(_) => {
                 return;
             }
             Observable::Arrival(_) => 1.0,

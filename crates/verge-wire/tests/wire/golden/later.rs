@@ -1,9 +1,10 @@
 //! Verdicts with what versions after 0.1 added.
 
+use verge_domain::frame::PixelBox;
 use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
 use verge_domain::id::{OperatorText, TagText};
 use verge_domain::tag::SignalTag;
-use verge_domain::verdict::{ActionKind, AlarmHandling, OperatorAction};
+use verge_domain::verdict::{ActionKind, AlarmHandling, OperatorAction, RegionBox, Regions};
 
 use super::*;
 
@@ -11,6 +12,9 @@ fn tag(texts: [&str; 3]) -> Option<SignalTag> {
     let [description, machine, group] = texts.map(|text| TagText::new(text).ok());
     Some(SignalTag { description, machine, group })
 }
+
+/// Members that version 0.1 does not know.
+pub(super) const LATER_MEMBERS: [Member; 1] = [Member::Appearance];
 
 /// With what versions after 0.1 added.
 pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
@@ -97,6 +101,16 @@ pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
         let action = OperatorAction { kind, by: text("uplink centre: anna"), note: note.map(text) };
         let verdict = Verdict { event: Some(event), action: Some(Box::new(action)), ..sample() };
         all.push((format!("alarm {}", kind.as_str()), verdict));
+    }
+    let region = |x, y, width, height, peak| RegionBox { area: PixelBox { x, y, width, height }, peak };
+    let boxes = vec![region(12, 0, 640, 48, 0.875), region(1900, 1079, 1, 1, 0.55)];
+    let regions = Regions { width: 1920, height: 1080, boxes };
+    let odd = Anomaly { p_value: Some(0.001), regions, ..plain_anomaly(Member::Appearance, 0.875) };
+    let odd = Verdict { detector: Detector::Anomaly, ..with(Body::Anomaly(odd)) };
+    all.push(("anomaly, regions".to_owned(), odd));
+    for member in LATER_MEMBERS {
+        let body = Body::Anomaly(plain_anomaly(member, 1.5));
+        all.push((format!("member {}", member.as_str()), bare(body)));
     }
     all
 }

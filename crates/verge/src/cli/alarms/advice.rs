@@ -74,6 +74,7 @@ fn on(tag: &TagAlarms<'_>, all: &[&EventRecord], zone: &SiteZone) -> AlarmAdvice
         | Detector::Pattern
         | Detector::Vibration
         | Detector::Autoencoder
+        | Detector::Anomaly
         | Detector::Loop
         | Detector::Classify
         | Detector::Detect => on_learning(tag, company.is_some() || hour.is_some(), &mut seen, &mut remedies),

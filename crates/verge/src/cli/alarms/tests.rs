@@ -35,6 +35,7 @@ fn event(device: &str, detector: Detector, at: i64, lasted_ms: u64, observed: f6
         value: None,
         usual: Expected::default(),
         value_unit: None,
+        regions: verge_domain::verdict::Regions::default(),
     });
     let verdict = Verdict {
         judge: judge.clone(),

@@ -117,6 +117,7 @@ fn describe(model: &FrameModel) -> String {
         model.outputs().iter().map(|(name, shape)| format!("{name} {}", dims(shape))).collect();
     let what = match card.task {
         ModelTask::Reconstruct => "reconstruct frames".to_owned(),
+        ModelTask::Anomaly => "say how unusual frames are".to_owned(),
         ModelTask::Classify | ModelTask::Detect => {
             format!("{} with {} labels", card.task.as_str(), model.labels().len())
         }

@@ -53,6 +53,7 @@ const fn learns(detector: Detector) -> bool {
             | Detector::Vibration
             | Detector::Cusum
             | Detector::Autoencoder
+            | Detector::Anomaly
     )
 }
 

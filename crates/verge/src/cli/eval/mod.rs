@@ -238,7 +238,9 @@ fn of_another_task(task: ModelTask) -> anyhow::Error {
     let instead = match task {
         ModelTask::Classify => "`verge eval classify` scores it",
         ModelTask::Detect => "`verge eval detect` scores it",
-        ModelTask::Reconstruct => "no labels to score it by; `verge judge` tries it on pictures",
+        ModelTask::Reconstruct | ModelTask::Anomaly => {
+            "no labels to score it by; `verge judge` tries it on pictures"
+        }
     };
     anyhow!("the card says task = \"{}\": {instead}", task.as_str())
 }

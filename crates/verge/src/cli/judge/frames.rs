@@ -199,7 +199,9 @@ impl<'a> Frames<'a> {
         let look = look.map(Box::new);
         if let Some(folder) = &self.annotate {
             let masks = masks_of(self.viewer.masks(), &camera).map(PrivacyMask::to_shape);
-            let shapes: Vec<_> = masks.chain(views.iter().flat_map(|(_, view)| shapes_of(view))).collect();
+            let heat = judges.iter().filter_map(|&judge| self.viewer.heat_map(judge));
+            let of_views = views.iter().flat_map(|(_, view)| shapes_of(view));
+            let shapes: Vec<_> = masks.chain(heat).chain(of_views).collect();
             pictures::annotate(self.viewer.picture(), &shapes, &folder.join(name))?;
         }
         replay.frames += 1;

@@ -177,6 +177,7 @@ fn learning(judge: &JudgeSection) -> anyhow::Result<&ReadingRules> {
         Detector::Threshold
         | Detector::Rate
         | Detector::Silence
+        | Detector::Anomaly
         | Detector::Loop
         | Detector::Classify
         | Detector::Detect => Err(anyhow!(

@@ -1,0 +1,68 @@
+//! One model, ready to be looked through: its runner, how pictures go in, how outputs are read.
+
+use std::sync::Arc;
+
+use verge_domain::id::JudgeIndex;
+use verge_engine::Runner;
+use verge_models::FrameModel;
+use verge_models::card::{ModelTask, OutputForm};
+
+use crate::annotate::AnnotatedShape;
+use crate::appearance::AppearanceReader;
+use crate::classify::Classifier;
+use crate::detect::ObjectDetector;
+use crate::preprocess::Preprocess;
+use crate::reconstruct::Comparison;
+use crate::viewer::ViewerError;
+
+/// One model, ready to be looked through.
+pub(crate) struct ModelRun {
+    pub(crate) runner: Runner,
+    pub(crate) preprocess: Preprocess,
+    pub(crate) reader: OutputReader,
+    /// The judge for which it looked last.
+    pub(crate) looked_for: Option<JudgeIndex>,
+}
+
+pub(crate) enum OutputReader {
+    Classifier(Box<Classifier>),
+    Detector(Box<ObjectDetector>),
+    Comparison(Comparison),
+    Appearance(Box<AppearanceReader>),
+}
+
+impl OutputReader {
+    /// The map of the frame that was last looked at, of this size, where the model makes one.
+    pub(crate) fn heat_map(&self, frame: (u32, u32)) -> Option<AnnotatedShape> {
+        match self {
+            Self::Appearance(reader) => reader.heat_map(frame),
+            Self::Classifier(_) | Self::Detector(_) | Self::Comparison(_) => None,
+        }
+    }
+}
+
+impl ModelRun {
+    pub(crate) fn new(model: &Arc<FrameModel>) -> Result<Self, ViewerError> {
+        let (card, width, height) = (model.frames(), model.width(), model.height());
+        let labels = model.labels().to_vec();
+        let output = card.output.clone();
+        let reader = match card.task {
+            ModelTask::Classify => OutputReader::Classifier(Box::new(Classifier::new(output, labels))),
+            ModelTask::Detect => {
+                OutputReader::Detector(Box::new(ObjectDetector::new(output, labels, width, height)))
+            }
+            ModelTask::Reconstruct => {
+                OutputReader::Comparison(Comparison::new(card.input.quantisation, card.output.quantisation))
+            }
+            ModelTask::Anomaly => {
+                let OutputForm::Anomaly(form) = card.output.form else {
+                    unreachable!("its decoder is of its task")
+                };
+                let reader = AppearanceReader::new(form, card.output.quantisation, (width, height));
+                OutputReader::Appearance(Box::new(reader))
+            }
+        };
+        let preprocess = Preprocess::new(&card.input, width, height);
+        Ok(Self { runner: model.runner()?, preprocess, reader, looked_for: None })
+    }
+}
