@@ -28,6 +28,8 @@ mod recording;
 mod reload;
 mod run;
 mod runtime;
+#[cfg(feature = "eval")]
+mod scene_drawing;
 mod send;
 mod state;
 mod table;

@@ -1,5 +1,6 @@
 //! `verge eval count`: what the tracker counts of labelled boxes or of pictures.
 
+mod drawn;
 mod files;
 mod moving;
 mod result;
@@ -18,8 +19,9 @@ use verge_scene::{FrameSize, Scene, SceneReport, SeenBox};
 use verge_vision::viewer::Inference;
 
 use super::{ModelArgs, look_at, of_another_task};
-use crate::cli::output::json_line;
+use crate::cli::output::{Progress, json_line};
 use crate::cli::pictures;
+use drawn::DrawnFrames;
 use files::{Frame, FrameClock};
 use result::Counted;
 use settings::CountSettings;
@@ -58,6 +60,10 @@ pub(super) struct CountArgs {
     /// Write each crossing and each event of a zone to a file, a JSON object a line
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
+    /// Write a copy of each picture with tracks, lines, their counts so far, and zones drawn into it; on grey where there is no
+    /// picture
+    #[arg(long, value_name = "DIR")]
+    annotate: Option<PathBuf>,
 }
 
 /// What a model is asked for at least: the tracker decides what is sure enough.
@@ -87,7 +93,8 @@ pub(super) fn count(args: &CountArgs, as_json: bool, out: &mut impl Write) -> an
         };
         let size = size.or(moving.as_ref().and_then(|(_, size)| *size)).context("no pictures")?;
         let blobs = moving.map_or_else(Vec::new, |(blobs, _)| blobs);
-        let counted = count_frames(data, &settings, (&frames, &blobs), size);
+        let drawn = args.drawn(data, &settings)?;
+        let counted = count_frames(data, &settings, (&frames, &blobs), (size, drawn))?;
         if let Some((path, events)) = &mut events {
             counted.write_events(events).with_context(|| format!("cannot write {}", path.display()))?;
         }
@@ -101,6 +108,18 @@ pub(super) fn count(args: &CountArgs, as_json: bool, out: &mut impl Write) -> an
         events.flush().with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(Exit::Fine)
+}
+
+impl CountArgs {
+    /// What writes annotated pictures: of several folders each into one of its name.
+    fn drawn(&self, data: &Path, settings: &CountSettings) -> anyhow::Result<Option<DrawnFrames>> {
+        let Some(folder) = &self.annotate else { return Ok(None) };
+        let of_one = match (self.data.len(), data.file_name()) {
+            (2.., Some(name)) => folder.join(name),
+            _ => folder.clone(),
+        };
+        DrawnFrames::new(data, &of_one, &settings.scene).map(Some)
+    }
 }
 
 /// The frames with their boxes, and their size where no picture needs to say it.
@@ -234,22 +253,28 @@ fn count_frames<'a>(
     data: &Path,
     settings: &'a CountSettings,
     (frames, blobs): (&'a [Frame], &[Blobs]),
-    size: FrameSize,
-) -> Counted<'a> {
+    (size, mut drawn): (FrameSize, Option<DrawnFrames>),
+) -> anyhow::Result<Counted<'a>> {
     let mut scene = Scene::new(Arc::new(settings.scene.clone()));
-    let mut report = SceneReport::default();
+    let (mut report, mut progress) = (SceneReport::default(), Progress::new());
     let mut boxes = Vec::new();
     for (number, frame) in frames.iter().enumerate() {
         boxes.clear();
         boxes.extend(frame.boxes.iter().flatten());
         let blobs = blobs.get(number).map_or(&[][..], |blobs| &blobs[..]);
+        let known = report.crossings.len();
         scene.observe_moving(frame.at, size, (&mut boxes, blobs), &mut report);
+        if let Some(drawn) = &mut drawn {
+            progress.show(&format!("{number} of {} pictures", frames.len()))?;
+            drawn.draw(&frame.name, &scene, size, &report.crossings[known..]).exit_with(Exit::BadInput)?;
+        }
     }
+    progress.clear()?;
     // The last frame stands for as long as most did.
     let mut steps: Vec<f64> =
         frames.windows(2).map(|pair| pair[1].at - pair[0].at).filter(|step| *step > 0.0).collect();
     steps.sort_by(f64::total_cmp);
     scene.finish(steps.get(steps.len() / 2).copied().unwrap_or(0.0), &mut report);
     let data = data.display().to_string();
-    Counted { data, settings: &settings.scene, frames, report, tracks: scene.followed() }
+    Ok(Counted { data, settings: &settings.scene, frames, report, tracks: scene.followed() })
 }
