@@ -81,12 +81,12 @@ impl ReportJudge {
     }
 
     fn is_due(&mut self, view: &View, now: Moment) -> bool {
-        let ReportPolicy::Change { hold, again } = self.policy else { return true };
+        let ReportPolicy::Change { hold, again } = self.policy else { return *view != View::Still };
         match view {
             View::Classification(view) => gist_of_classes(view, &mut self.gist),
             View::Detections(view) => gist_of_objects(view, &mut self.gist),
-            // A score is judged as a number, by another judge.
-            View::Reconstruction(_) | View::Appearance(_) => return false,
+            // A score is judged as a number, by another judge; and nobody looked at what stands still.
+            View::Reconstruction(_) | View::Appearance(_) | View::Still => return false,
         }
         let due = match &self.reported {
             None => true,

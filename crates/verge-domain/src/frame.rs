@@ -74,6 +74,8 @@ pub enum View {
     Reconstruction(f64),
     /// How unlike usual frames it is.
     Appearance(Appearance),
+    /// Nothing moves and nothing was there when the model looked last: it did not look again.
+    Still,
 }
 
 /// What a model of usual frames makes of one.

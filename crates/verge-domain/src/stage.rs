@@ -214,6 +214,17 @@ pub struct Seen {
     pub look: Option<CameraLook>,
     /// What the model of each judge sees.
     pub views: Vec<(JudgeIndex, View)>,
+    /// What gates did.
+    pub gates: GateCount,
+}
+
+/// How often gates let a model look at frames, and how often they spared it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GateCount {
+    /// It looked.
+    pub passed: u64,
+    /// It did not.
+    pub skipped: u64,
 }
 
 impl Seen {
@@ -221,6 +232,7 @@ impl Seen {
     pub fn clear(&mut self) {
         self.look = None;
         self.views.clear();
+        self.gates = GateCount::default();
     }
 }
 

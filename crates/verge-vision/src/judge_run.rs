@@ -8,6 +8,7 @@ use verge_models::FrameModel;
 use verge_models::card::ModelTask;
 
 use crate::detect::{DEFAULT_SCORE, ObjectChoice};
+use crate::gate::GateSettings;
 use crate::preprocess::Region;
 use crate::viewer::{ViewerError, VisionJudge};
 
@@ -21,6 +22,7 @@ pub(crate) struct JudgeRun {
     pub(crate) objects: ObjectChoice,
     /// Lowest value of a map that belongs to a region, where one is set.
     pub(crate) map_above: Option<f32>,
+    pub(crate) gate: Option<GateSettings>,
 }
 
 impl JudgeRun {
@@ -52,7 +54,7 @@ impl JudgeRun {
         }
         let objects = ObjectChoice::new(scores, judge.classes.as_ref(), model);
         let labels = judge.labels.iter().map(label).collect::<Result<_, _>>()?;
-        let (model, region, top) = (judge.model, judge.region, judge.top);
-        Ok(Self { model, region, top, score, labels, objects, map_above: stated })
+        let VisionJudge { model, region, top, gate, .. } = *judge;
+        Ok(Self { model, region, top, score, labels, objects, map_above: stated, gate })
     }
 }

@@ -1,7 +1,7 @@
 //! All judges over frames at work in one thread: the frame is decoded once, each judge's model sees its part of it,
 //! and what comes out is read by the model's card.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 
 use verge_domain::frame::{Appearance, EncodedFrame, View};
@@ -15,13 +15,14 @@ use verge_models::FrameModel;
 use crate::annotate::AnnotatedShape;
 use crate::classify::{BadOutput, ScoredClass};
 use crate::detect::{Candidate, DetectError};
+use crate::gate::{GateSettings, JudgedFrame};
 use crate::judge_run::JudgeRun;
-use crate::mask::{HiddenPixels, SourceMasks};
+use crate::mask::SourceMasks;
+use crate::memory::Memory;
 use crate::model_run::{ModelRun, OutputReader};
 use crate::picture::Picture;
 use crate::preprocess::Region;
 use crate::trial::ModelTrial;
-use crate::watch::CameraWatch;
 
 /// One judge over frames.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +41,8 @@ pub struct VisionJudge {
     pub classes: Option<ClassScheme>,
     /// Lowest scores of single labels, of its own classes where it has them.
     pub scores: Vec<(String, f32)>,
+    /// What spares it frames in which nothing moves; `None` looks at all.
+    pub gate: Option<GateSettings>,
 }
 
 impl VisionJudge {
@@ -54,6 +57,7 @@ impl VisionJudge {
             labels: Vec::new(),
             classes: None,
             scores: Vec::new(),
+            gate: None,
         }
     }
 }
@@ -92,57 +96,6 @@ pub enum ViewerError {
 /// What may be meant, in words.
 fn nearest_words(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
-}
-
-/// What is kept of one camera: which pixels are hidden, what the others usually show, and the recurrent state of each
-/// judge's model.
-#[derive(Debug, Default)]
-pub struct Memory {
-    hidden: HiddenPixels,
-    /// Of a camera that a judge wants to know about.
-    watch: Option<Box<CameraWatch>>,
-    states: Vec<JudgeMemory>,
-}
-
-#[derive(Debug)]
-struct JudgeMemory {
-    judge: JudgeIndex,
-    /// Of this model over this part of the frames: that of another means nothing to it.
-    model: Weak<FrameModel>,
-    region: Region,
-    state: RecurrentState,
-}
-
-impl Memory {
-    fn state(&mut self, judge: JudgeIndex, model: &Arc<FrameModel>, region: Region) -> &mut RecurrentState {
-        let is_of = |one: &JudgeMemory| one.model.as_ptr() == Arc::as_ptr(model) && one.region == region;
-        let place = self.states.iter().position(|one| one.judge == judge);
-        let place = match place {
-            Some(place) if is_of(&self.states[place]) => place,
-            known => {
-                let (model, state) = (Arc::downgrade(model), RecurrentState::default());
-                let new = JudgeMemory { judge, model, region, state };
-                match known {
-                    Some(place) => {
-                        self.states[place] = new;
-                        place
-                    }
-                    None => {
-                        self.states.push(new);
-                        self.states.len() - 1
-                    }
-                }
-            }
-        };
-        &mut self.states[place].state
-    }
-
-    /// Forgets judges that do not look at the camera any more.
-    fn keep(&mut self, judges: &[JudgeIndex]) {
-        if self.states.len() > judges.len() {
-            self.states.retain(|one| judges.contains(&one.judge));
-        }
-    }
 }
 
 /// The judges over frames of one worker.
@@ -310,20 +263,34 @@ impl FrameViewer {
         self.picture.decode(frame)
     }
 
+    /// Whether a judge wants to know what frames say of their camera.
+    fn looks_at_camera(&self, judge: JudgeIndex) -> bool {
+        self.looks.get(judge.position()).is_some_and(|looks| *looks)
+    }
+
+    fn has_gate(&self, judge: JudgeIndex) -> bool {
+        self.judges.get(judge.position()).and_then(Option::as_ref).is_some_and(|run| run.gate.is_some())
+    }
+
     fn find(
         &mut self,
         judge: JudgeIndex,
-        until: Option<Instant>,
+        of: JudgedFrame<'_>,
         memory: &mut Memory,
     ) -> Result<Option<View>, InferenceError> {
         let Some(Some(run)) = self.judges.get(judge.position()) else { return Ok(None) };
         let (shared, model) = &mut self.models[run.model];
         let model = model.as_mut().expect("a whole viewer");
+        let remembered = memory.of(judge, shared, run.region);
+        if let Some(settings) = &run.gate
+            && !remembered.gate.is_open(settings, of, run.region)
+        {
+            return Ok(Some(View::Still));
+        }
         let size = (self.picture.width(), self.picture.height());
         let placement = model.preprocess.fill(&self.picture, run.region, model.runner.input());
         let reader = &mut model.reader;
-        let state = memory.state(judge, shared, run.region);
-        let mut view = model.runner.run(state, until, |outputs| match reader {
+        let mut view = model.runner.run(&mut remembered.state, of.until, |outputs| match reader {
             OutputReader::Classifier(classifier) => {
                 let (_, elements) = outputs.get(0)?;
                 let view = classifier.classify(elements, run.top, run.score)?;
@@ -345,9 +312,10 @@ impl FrameViewer {
             match &mut view {
                 View::Classification(view) => view.labels.retain(|one| run.labels.contains(&one.label)),
                 View::Detections(view) => view.objects.retain(|one| run.labels.contains(&one.label)),
-                View::Reconstruction(_) | View::Appearance(_) => {}
+                View::Reconstruction(_) | View::Appearance(_) | View::Still => {}
             }
         }
+        remembered.gate.looked(&view, of);
         Ok(Some(view))
     }
 }
@@ -363,16 +331,26 @@ impl Viewer for FrameViewer {
         })?;
         memory.hidden.fill(&self.masks, camera, &mut self.picture);
         memory.keep(judges);
-        if judges.iter().any(|judge| self.looks.get(judge.position()).is_some_and(|looks| *looks)) {
-            let watch = memory.watch.get_or_insert_default();
-            seen.look = Some(watch.look(&self.picture, frame.captured().time(received.wall)));
+        let at = frame.captured().time(received.wall);
+        let look = if judges.iter().any(|judge| self.looks_at_camera(*judge) || self.has_gate(*judge)) {
+            Some(memory.watch.get_or_insert_default().look(&self.picture, at))
         } else {
             memory.watch = None;
-        }
+            None
+        };
+        seen.look = look.filter(|_| judges.iter().any(|judge| self.looks_at_camera(*judge)));
+        let of = JudgedFrame { motion: look.as_ref().map(|look| &look.motion), at, until };
         let mut fault = None;
         for &judge in judges {
-            match self.find(judge, until, memory) {
-                Ok(view) => seen.views.extend(view.map(|view| (judge, view))),
+            match self.find(judge, of, memory) {
+                Ok(view) => {
+                    let is_still = view == Some(View::Still);
+                    seen.gates.skipped += u64::from(is_still);
+                    seen.gates.passed += u64::from(!is_still && self.has_gate(judge));
+                    // A judge that knows of the camera counts it as seen; to others it says nothing.
+                    let says = !is_still || self.looks_at_camera(judge);
+                    seen.views.extend(view.filter(|_| says).map(|view| (judge, view)));
+                }
                 Err(error) => {
                     tracing::debug!(device = %frame.device, judge = judge.0, %error, "a judge saw nothing");
                     fault.get_or_insert(error.reason());

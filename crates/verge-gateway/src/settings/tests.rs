@@ -4,6 +4,7 @@ use verge_anomaly::{JudgeSettings, ReportPolicy};
 use verge_domain::id::Lane;
 use verge_domain::verdict::{Detector, Severity};
 use verge_pipeline::frames::Keep;
+use verge_vision::GateSettings;
 use verge_vision::preprocess::Region;
 
 use super::*;
@@ -130,7 +131,7 @@ fn judges_over_frames_name_a_model_and_a_region() {
     assert_eq!(found.models[0].card, Path::new("/etc/verge/models/vehicles.toml"));
     assert_eq!(found.max_frame_bytes, 2 << 20);
     let rules = frames_of(&found.judges[1]);
-    assert_eq!(rules.look.region, Region::WHOLE);
+    assert_eq!((rules.look.region, rules.look.gate), (Region::WHOLE, None));
     assert_eq!((rules.policy.severity, rules.policy.lane), (Severity::Info, Lane::Verdict));
     let again = Some(Duration::from_secs(60));
     let report = ReportPolicy::Change { hold: Duration::ZERO, again };
@@ -139,12 +140,14 @@ fn judges_over_frames_name_a_model_and_a_region() {
     assert_eq!(camera.schedule.keep, Keep::Newest { deadline: Duration::from_secs(2) });
 
     let judge = "inputs = [\"cameras\"]\ndetector = \"classify\"\nmodel = \"vehicles\"\nreport = \"every\"
-                 top = 3\nscore = 0.5\nregion = { left = 0.5, bottom = 0.5 }";
+                 top = 3\nscore = 0.5\nregion = { left = 0.5, bottom = 0.5 }\ngate = { heartbeat = \"5s\" }";
     let found = settings(&with_eyes(judge)).unwrap();
     let rules = frames_of(&found.judges[1]);
     assert_eq!(rules.rule, JudgeSettings::Report(Detector::Classify, ReportPolicy::Every));
     assert_eq!((rules.look.top, rules.look.score), (3, Some(0.5)));
     assert_eq!(rules.look.region, Region::new([0.5, 0.0, 1.0, 0.5]).unwrap());
+    let [heartbeat, after] = [5, 1].map(Duration::from_secs);
+    assert_eq!(rules.look.gate, Some(GateSettings { heartbeat, after, least: 0.004 }));
 }
 
 #[test]
@@ -163,6 +166,8 @@ fn frames_and_readings_are_not_mixed_up() {
         &format!("inputs = [\"cameras\"]\n{detect}\nregion = {{ left = 0.5, right = 0.5 }}"),
         "left below right",
     );
+    check(&format!("inputs = [\"cameras\"]\n{detect}\ngate = {{ heartbeat = \"1ms\" }}"), "gate.heartbeat");
+    check(&format!("inputs = [\"cameras\"]\n{detect}\ngate = {{ least = 0.9 }}"), "from 0.001 to 0.5");
     check(&format!("inputs = [\"cameras\"]\n{detect}\ntop = 5"), "only where detector is \"classify\"");
 }
 

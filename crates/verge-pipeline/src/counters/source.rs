@@ -32,6 +32,10 @@ pub struct SourceCounters {
     pub messages_redelivered_total: Counter,
     /// Frames judged.
     pub frames_judged_total: Counter,
+    /// Looks of models at frames that a gate let through.
+    pub looks_passed_total: Counter,
+    /// Looks that a gate spared a model, since nothing moved.
+    pub looks_skipped_total: Counter,
     /// Readings judged.
     pub readings_judged_total: Counter,
     /// Readings that share name and time with another one of the same message, with another value.
@@ -57,6 +61,8 @@ impl SourceCounters {
             messages_superseded_total: Counter::default(),
             messages_redelivered_total: Counter::default(),
             frames_judged_total: Counter::default(),
+            looks_passed_total: Counter::default(),
+            looks_skipped_total: Counter::default(),
             readings_judged_total: Counter::default(),
             shared_readings_total: Counter::default(),
             shared_names: Mutex::default(),

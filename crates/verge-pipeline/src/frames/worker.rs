@@ -162,6 +162,8 @@ impl<V: Viewer> FrameWorker<V> {
         counters.frame_age.note(std::iter::once(now.mono.since(job.received.mono)));
         counters.frame_judging.note(std::iter::once(began.elapsed()));
         let Some(source) = counters.source(job.camera.source) else { return };
+        source.looks_passed_total.add(self.seen.gates.passed);
+        source.looks_skipped_total.add(self.seen.gates.skipped);
         match result {
             Ok(()) => {
                 source.messages_judged_total.add(1);
@@ -179,7 +181,7 @@ impl<V: Viewer> FrameWorker<V> {
     }
 
     fn hand_in(&mut self, job: &Job<V::Memory>) {
-        let Seen { look, views } = &mut self.seen;
+        let Seen { look, views, .. } = &mut self.seen;
         if look.is_some() || !views.is_empty() || job.origin.receipt.is_some() {
             let observation = Observation {
                 camera: job.camera.clone(),

@@ -180,7 +180,7 @@ impl<J: Judge> Instance<J> {
             View::Classification(view) => Body::Classification(view),
             View::Detections(view) => Body::Detections(view),
             // A score belongs to an event, or to nothing.
-            View::Reconstruction(_) | View::Appearance(_) => return,
+            View::Reconstruction(_) | View::Appearance(_) | View::Still => return,
         };
         let times = times(captured, received, now);
         out.verdicts.push(self.verdict(spec, times, spec.policy.severity, None, body));

@@ -28,6 +28,11 @@ pub struct SourceStatus {
     pub readings: u64,
     #[serde(skip_serializing_if = "is_zero")]
     pub frames: u64,
+    /// Looks of models that gates let through, and looks that they spared.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub passed: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped: u64,
     pub bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
@@ -75,6 +80,8 @@ pub(super) fn source_status(
         redelivered: source.messages_redelivered_total.get(),
         readings: source.readings_judged_total.get(),
         frames: source.frames_judged_total.get(),
+        passed: source.looks_passed_total.get(),
+        skipped: source.looks_skipped_total.get(),
         bytes: source.bytes_received_total.get(),
         age_ms: source.last_received().map(|at| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX)),
         rejections: source

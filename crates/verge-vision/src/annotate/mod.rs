@@ -151,6 +151,7 @@ pub fn shapes_of(view: &View) -> Vec<AnnotatedShape> {
             let caption = AnnotatedShape::Caption(format!("score {:.3}", seen.score));
             seen.regions.boxes.iter().map(region).chain([caption]).collect()
         }
+        View::Still => Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod damage;
 mod frames;
+mod gate;
 mod judging;
 mod masks;
 mod orientation;

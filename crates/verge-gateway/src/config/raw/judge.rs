@@ -111,6 +111,13 @@ declare! {
         bottom: f32 = share().or("1"),
     }
 
+    /// When a model looks at frames in which nothing moves.
+    struct RawGate {
+        heartbeat: Span = span(Duration::from_millis(100), HOUR).or("2s"),
+        after: Span = span(Duration::ZERO, HOUR).or("1s"),
+        least: f64 = numbers_from(0.001, 0.5).or("0.004"),
+    }
+
     /// Of detectors that report what a frame shows.
     struct RawViews with asking: RawAsking {
         severity: Severity = word::<Severity>().or("info"),
@@ -119,6 +126,7 @@ declare! {
         report: RawReport = word::<RawReport>().or("change"),
         hold: Span = span(Duration::ZERO, HOUR).or("0s"),
         update_every: SpanOrNever = span_or_never(DAY).or("1m"),
+        gate: Option<RawGate> = table::<RawGate>(),
     }
 
     /// Which of its views become verdicts.

@@ -6,11 +6,11 @@ use verge_domain::scheme::ClassScheme;
 use verge_domain::verdict::Detector;
 use verge_models::card::ModelTask;
 use verge_pipeline::judging::InputPattern;
-use verge_vision::VisionJudge;
 use verge_vision::preprocess::Region;
+use verge_vision::{GateSettings, VisionJudge};
 
 use super::inputs::Known;
-use crate::config::{Fault, RawAsking, RawDetect, RawRegion, RawReport, RawViews, nearest};
+use crate::config::{Fault, RawAsking, RawDetect, RawGate, RawRegion, RawReport, RawViews, nearest};
 use crate::settings::Check;
 
 /// How a judge over frames is set.
@@ -45,7 +45,14 @@ pub(super) fn check_views(
     let of = (task, Some(JudgeSettings::Report(detector, report)), policy);
     let rules = check_rules(check, section, of, &raw.asking, inputs, known)?;
     let labels = raw.labels.clone().unwrap_or_default();
-    Some(FrameRules { look: VisionJudge { top, score: raw.score, labels, ..rules.look }, ..rules })
+    let gate = raw.gate.as_ref().map(gate);
+    Some(FrameRules { look: VisionJudge { top, score: raw.score, labels, gate, ..rules.look }, ..rules })
+}
+
+/// What spares a judge's model frames in which nothing moves.
+#[expect(clippy::cast_possible_truncation, reason = "a share")]
+pub(super) fn gate(raw: &RawGate) -> GateSettings {
+    GateSettings { heartbeat: raw.heartbeat.0, after: raw.after.0, least: raw.least as f32 }
 }
 
 /// The classes and thresholds of a judge that detects.

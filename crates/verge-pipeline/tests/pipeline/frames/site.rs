@@ -124,7 +124,7 @@ impl Judge for Seer {
                 let changed = self.reported.replace(view.objects.len()) != Some(view.objects.len());
                 return findings.extend((self.every || changed).then_some(Finding::View));
             }
-            Observable::View(View::Classification(_) | View::Appearance(_), _)
+            Observable::View(View::Classification(_) | View::Appearance(_) | View::Still, _)
             | Observable::Look(..)
             | Observable::Reading(_) => {
                 return;
