@@ -195,7 +195,7 @@ impl<'a> Frames<'a> {
             replay.trial.refuse(source, &name.display().to_string(), Some(frame.bytes.len()), &rejection);
             return Ok(());
         }
-        let Seen { look, views } = seen;
+        let Seen { look, views, .. } = seen;
         let look = look.map(Box::new);
         if let Some(folder) = &self.annotate {
             let masks = masks_of(self.viewer.masks(), &camera).map(PrivacyMask::to_shape);
