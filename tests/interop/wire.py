@@ -41,7 +41,8 @@ MEMBERS = dict(
         )
     )
 )
-MEMBERS |= {27: "appearance"}
+MEMBERS |= {27: "appearance", 28: "frozen", 29: "dark", 30: "bright", 31: "blurred", 32: "covered", 33: "low_contrast"}
+MEMBERS |= {34: "moved", 35: "flicker", 36: "size", 38: "unexplained_motion"}
 GROUPS = ("machine", "flood")
 ACTIONS = ("acknowledged", "shelved", "unshelved")
 REASONS = ("full", "expired", "damaged", "earlier_epoch", "too_large", "defect")

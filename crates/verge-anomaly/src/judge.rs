@@ -14,6 +14,7 @@ use verge_domain::verdict::Detector;
 use crate::alarm::AlarmSettings;
 use crate::auto::{AutoJudge, AutoSettings};
 use crate::autoencoder::AutoencoderJudge;
+use crate::camera::{CameraHealthJudge, CameraHealthSettings};
 use crate::cusum::{CusumJudge, CusumSettings};
 use crate::health::{HealthJudge, HealthSettings};
 use crate::multi::{MultiJudge, MultiSettings};
@@ -40,6 +41,8 @@ pub enum JudgeSettings {
     Silence(SilenceSettings),
     /// Faults of the sensor, by its own past.
     Health(HealthSettings),
+    /// Whether cameras see, by their frames.
+    Camera(CameraHealthSettings),
     /// Vehicle detectors to flow, occupancy and speed.
     Loop(LoopSettings),
     /// Any numeric signal.
@@ -68,7 +71,7 @@ impl JudgeSettings {
             Self::Threshold(_) => Detector::Threshold,
             Self::Rate(_) => Detector::Rate,
             Self::Silence(_) => Detector::Silence,
-            Self::Health(_) => Detector::Health,
+            Self::Health(_) | Self::Camera(_) => Detector::Health,
             Self::Loop(_) => Detector::Loop,
             Self::Auto(_) => Detector::Auto,
             Self::Multi(_) => Detector::Multi,
@@ -95,6 +98,7 @@ impl JudgeSettings {
             | Self::Rate(_)
             | Self::Silence(_)
             | Self::Health(_)
+            | Self::Camera(_)
             | Self::Loop(_)
             | Self::Cusum(_)
             | Self::Report(..) => None,
@@ -109,6 +113,7 @@ impl JudgeSettings {
             | Self::Rate(_)
             | Self::Silence(_)
             | Self::Health(_)
+            | Self::Camera(_)
             | Self::Auto(_)
             | Self::Pattern(..)
             | Self::Vibration(..)
@@ -130,6 +135,8 @@ pub enum ReadingJudge {
     Silence(SilenceJudge),
     /// See [`crate::health`].
     Health(Box<HealthJudge>),
+    /// See [`crate::camera`].
+    Camera(Box<CameraHealthJudge>),
     /// See [`crate::vehicle_loop`].
     Loop(Box<LoopJudge>),
     /// See [`crate::auto`].
@@ -164,6 +171,7 @@ impl ReadingJudge {
             JudgeSettings::Rate(settings) => Self::Rate(Box::new(RateJudge::new(*settings))),
             JudgeSettings::Silence(settings) => Self::Silence(SilenceJudge::new(*settings, now.mono)),
             JudgeSettings::Health(settings) => Self::Health(Box::new(HealthJudge::new(*settings, now.mono))),
+            JudgeSettings::Camera(settings) => Self::Camera(Box::new(CameraHealthJudge::new(*settings, now))),
             JudgeSettings::Loop(settings) => Self::Loop(Box::new(LoopJudge::new(settings.clone()))),
             JudgeSettings::Auto(settings) => Self::Auto(AutoJudge::new(settings, pool)),
             JudgeSettings::Multi(settings) => Self::Multi(Box::new(MultiJudge::new(*settings, pool))),
@@ -201,7 +209,7 @@ impl ReadingJudge {
             Self::Vibration(judge) => judge.observe(reading, received, findings),
             Self::Cusum(judge) => judge.observe(reading, findings),
             Self::Autoencoder(judge) => judge.observe(reading, received, findings),
-            Self::Report(_) => {}
+            Self::Camera(_) | Self::Report(_) => {}
         }
     }
 }
@@ -213,6 +221,12 @@ impl Judge for ReadingJudge {
             (Observable::Arrival(_), Self::Silence(judge)) => judge.observe(received.mono, findings),
             (Observable::Arrival(captured), Self::Health(judge)) => {
                 judge.observe(1.0, captured, received, findings);
+            }
+            (Observable::Arrival(captured), Self::Camera(judge)) => {
+                judge.arrive(captured, received, findings)
+            }
+            (Observable::Look(look, captured), Self::Camera(judge)) => {
+                judge.look(look, captured, received, findings);
             }
             (Observable::View(View::Reconstruction(error), captured), Self::Autoencoder(judge)) => {
                 judge.observe_error(*error, captured.time(received.wall), findings);
@@ -239,6 +253,7 @@ impl Judge for ReadingJudge {
             | Self::Report(_) => {}
             Self::Silence(judge) => judge.tick(now.mono, findings),
             Self::Health(judge) => judge.tick(now, findings),
+            Self::Camera(judge) => judge.tick(now, findings),
             Self::Loop(judge) => judge.tick(now, findings),
         }
     }
@@ -247,6 +262,7 @@ impl Judge for ReadingJudge {
         match self {
             Self::Silence(judge) => judge.resume(now.mono),
             Self::Health(judge) => judge.resume(now.mono),
+            Self::Camera(judge) => judge.resume(now),
             Self::Rate(judge) => judge.resume(),
             Self::Pattern(judge) => judge.resume(),
             Self::Autoencoder(judge) => judge.resume(),
@@ -267,6 +283,7 @@ impl Judge for ReadingJudge {
             Self::Threshold(_) | Self::Rate(_) => None,
             Self::Silence(judge) => judge.save(),
             Self::Health(judge) => judge.save(),
+            Self::Camera(judge) => judge.save(),
             Self::Loop(judge) => judge.save(),
             Self::Auto(judge) => Some(judge.save()),
             Self::Multi(judge) => Some(judge.save()),
@@ -283,6 +300,7 @@ impl Judge for ReadingJudge {
             Self::Threshold(_) | Self::Rate(_) => Err(RestoreError::Foreign),
             Self::Silence(judge) => judge.restore(state, now.mono),
             Self::Health(judge) => judge.restore(state, now),
+            Self::Camera(judge) => judge.restore(state, now),
             Self::Loop(judge) => judge.restore(state, now),
             Self::Auto(judge) => judge.restore(state),
             Self::Multi(judge) => judge.restore(state),
@@ -302,6 +320,7 @@ impl Judge for ReadingJudge {
             }
             // They change with every reading, and ten minutes are little of what they have learnt.
             Self::Health(_)
+            | Self::Camera(_)
             | Self::Auto(_)
             | Self::Multi(_)
             | Self::Pattern(_)
@@ -319,6 +338,7 @@ impl Judge for ReadingJudge {
             Self::Threshold(_) | Self::Silence(_) => 0,
             Self::Rate(judge) => boxed(&**judge, judge.heap_bytes()),
             Self::Health(judge) => boxed(&**judge, 0),
+            Self::Camera(judge) => boxed(&**judge, 0),
             Self::Loop(judge) => boxed(&**judge, 0),
             Self::Auto(judge) => judge.heap_bytes(),
             Self::Multi(judge) => boxed(&**judge, judge.heap_bytes()),
@@ -342,6 +362,7 @@ impl Judge for ReadingJudge {
             | Self::Rate(_)
             | Self::Silence(_)
             | Self::Health(_)
+            | Self::Camera(_)
             | Self::Loop(_)
             | Self::Cusum(_)
             | Self::Report(_) => false,
@@ -359,6 +380,7 @@ impl Judge for ReadingJudge {
             | Self::Rate(_)
             | Self::Silence(_)
             | Self::Health(_)
+            | Self::Camera(_)
             | Self::Loop(_)
             | Self::Cusum(_)
             | Self::Report(_) => None,

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
 //! module per judge: rules ([`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`]), the sensor's own
-//! [`health`], what models see in frames ([`report`]), and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
+//! [`health`] and the camera's ([`camera`]), what models see in frames ([`report`]), and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
 //! [`autoencoder`]), with what these share: [`tail`] (from score to probability), [`budget`] (from
 //! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), [`pool`] (the budget of a whole judge), `lessons`
 //! (what an event taught and is to be forgotten), `excursions` (alarms that people labelled false), `scores` (all in a row).
@@ -15,6 +15,7 @@ pub mod alarm;
 pub mod auto;
 pub mod autoencoder;
 pub mod budget;
+pub mod camera;
 pub mod cusum;
 mod excursions;
 pub mod fault;
@@ -36,6 +37,7 @@ pub mod threshold;
 pub mod vehicle_loop;
 pub mod vibration;
 
+pub use camera::CameraHealthSettings;
 pub use cusum::CusumSettings;
 pub use fault::SettingsError;
 pub use health::HealthSettings;

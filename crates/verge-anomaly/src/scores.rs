@@ -12,7 +12,7 @@ use crate::alarm::{AlarmSettings, Alarms, Pace};
 use crate::budget::{AlarmLevel, least_p};
 use crate::excursions::Excursions;
 use crate::lessons::{LessonStep, Lessons};
-use crate::pool::{AlarmPool, Odds, PoolMember, RunningEvent, SavedMember, Seen};
+use crate::pool::{AlarmPool, Odds, PoolMember, RunningEvent, SavedMember, SeenReading};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE, Mark, Tail};
 
 /// The level without a budget.
@@ -71,7 +71,7 @@ impl Scores {
         let p_value = if is_hidden { 1.0 } else { p_value };
         let mark = if is_hidden { Mark::NONE } else { self.tail.learn_at(place, score) };
         let (was_open, still_off) = (self.alarms.is_open(), score > self.cause);
-        let how = (&self.pace, Seen::Score(score));
+        let how = (&self.pace, SeenReading::Score(score));
         let outcome =
             self.pool.judge(&mut self.alarms, settings, (Odds::of(p_value), judging), how, still_off);
         let (still_off, was_open) = (still_off && !outcome.gives_way, was_open && !outcome.gives_way);

@@ -32,6 +32,7 @@ pub(crate) enum StateKind {
     /// What the instances of one judge share.
     Pool = 12,
     Appearance = 20,
+    Camera = 14,
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -79,15 +79,57 @@ crate::words! {
         Reconstruction = "reconstruction",
         /// `anomaly`: a frame that looks unlike those that the model knows. `observed` is the model's score.
         Appearance = "appearance",
+        /// A camera's picture stands still. Health; in seconds.
+        Frozen = "frozen",
+        /// A camera's picture is dark. Health; mean grey level, 0 to 255.
+        Dark = "dark",
+        /// A camera's picture is saturated. Health; share of pixels, `0..=1`.
+        Bright = "bright",
+        /// A camera's picture has lost its detail, while its layout remains. Health; the detail as a ratio to what is usual.
+        Blurred = "blurred",
+        /// Edges that a camera usually sees are missing. Health; their share, `0..=1`.
+        Covered = "covered",
+        /// A camera's picture has lost its contrast. Health; the contrast as a ratio to what is usual.
+        LowContrast = "low_contrast",
+        /// A camera looks elsewhere. Health; the shift as a share of the picture's width, 1 where it shows something else.
+        Moved = "moved",
+        /// A camera's picture is bright and dark in turn. Health; the step of the mean as a share of it.
+        Flicker = "flicker",
+        /// A camera's picture has another size. Health; its width in pixels, with its height as the value.
+        Size = "size",
+        /// What passes through a camera's picture is not what its model knows. Health; passages of the last twenty.
+        UnexplainedMotion = "unexplained_motion",
     }
 }
 
 impl Member {
+    /// What can be wrong with a camera, as far as its frames alone say.
+    pub const OF_CAMERAS: [Self; 9] = [
+        Self::Frozen,
+        Self::Dark,
+        Self::Bright,
+        Self::Blurred,
+        Self::Covered,
+        Self::LowContrast,
+        Self::Moved,
+        Self::Flicker,
+        Self::Size,
+    ];
+
     /// What reports it, and the unit of `observed` and `expected` where that is the member's own.
     const fn kind(self) -> (MemberKind, Option<&'static str>) {
         match self {
             Self::High | Self::Low | Self::Rise | Self::Fall => (MemberKind::Limit, None),
-            Self::Silent | Self::ClockSkewed => (MemberKind::Health, Some("s")),
+            Self::Silent | Self::ClockSkewed | Self::Frozen => (MemberKind::Health, Some("s")),
+            Self::Size => (MemberKind::Health, Some("pixels")),
+            Self::UnexplainedMotion => (MemberKind::Health, Some("passages")),
+            Self::Dark
+            | Self::Bright
+            | Self::Blurred
+            | Self::Covered
+            | Self::LowContrast
+            | Self::Moved
+            | Self::Flicker => (MemberKind::Health, Some("")),
             Self::Stuck => (MemberKind::Health, Some("readings")),
             Self::Flat | Self::Noisy | Self::Saturated | Self::Duplicate => (MemberKind::Health, Some("")),
             Self::Level | Self::Mean | Self::Profile | Self::Median | Self::Volatility => {

@@ -14,3 +14,4 @@ pub mod nested;
 pub mod plant;
 pub mod plot;
 pub mod traffic;
+pub mod weather;

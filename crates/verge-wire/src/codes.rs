@@ -55,7 +55,8 @@ codes!(Detector {
 codes!(Member {
     0 High, 1 Low, 2 Rise, 3 Fall, 4 Silent, 5 Stuck, 6 Flat, 7 Noisy, 8 Saturated, 9 ClockSkewed, 10 Duplicate,
     11 Level, 12 Mean, 13 Profile, 14 Median, 15 Volatility, 16 Context, 17 TimeOfDay, 18 Shift, 19 Machine,
-    20 Pattern, 21 Vibration, 22 Reconstruction, 27 Appearance,
+    20 Pattern, 21 Vibration, 22 Reconstruction, 27 Appearance, 28 Frozen, 29 Dark, 30 Bright, 31 Blurred, 32 Covered,
+    33 LowContrast, 34 Moved, 35 Flicker, 36 Size, 38 UnexplainedMotion,
 });
 
 /// What may be believed of a device's time, where it gave one.

@@ -46,7 +46,7 @@ use crate::alarm::{Alarms, Pace};
 use crate::budget::{self, AlarmLevel};
 use crate::excursions::Excursions;
 use crate::lessons::{LessonStep, Lessons};
-use crate::pool::{AlarmPool, Level, Odds, PoolMember, Seen};
+use crate::pool::{AlarmPool, Level, Odds, PoolMember, SeenReading};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE};
 use beside::BesideMembers;
 use cause::EventCause;
@@ -201,7 +201,7 @@ impl AutoDetector {
         let by_beside = seen_beside.filter(|_| judging.is_beside(odds));
         let (still_off, was_open) = (self.cause.still_off(&views), self.alarms.is_open());
         let doubtless = seen_beside.is_some_and(|seen| seen.doubtless);
-        let seen = if doubtless { Seen::Jump(self.last) } else { Seen::Value(self.last) };
+        let seen = if doubtless { SeenReading::Jump(self.last) } else { SeenReading::Value(self.last) };
         let (settings, how) = (&self.settings.alarms, (&self.pace, seen));
         let outcome = self.pool.judge(&mut self.alarms, settings, (odds, judging), how, still_off);
         let (still_off, was_open) = (still_off && !outcome.gives_way, was_open && !outcome.gives_way);

@@ -19,7 +19,7 @@ use super::{MAX_SIGNALS, MultiDetector, MultiSettings, SignalShare};
 use crate::alarm::{Alarms, Pace};
 use crate::budget::{AlarmLevel, least_p};
 use crate::excursions::Excursions;
-use crate::pool::{AlarmPool, Odds, PoolMember, RunningEvent, SavedMember, Seen};
+use crate::pool::{AlarmPool, Odds, PoolMember, RunningEvent, SavedMember, SeenReading};
 use crate::state::{self, StateKind};
 
 /// Rounds without a new signal after which the signals of the machine are known.
@@ -134,7 +134,7 @@ impl MultiJudge {
         // People said that it is no fault.
         let is_hidden = strangest.is_some_and(|signal| excursions.is_harmless(signal, score.distance));
         let p_value = if is_hidden { 1.0 } else { score.p_value };
-        let (how, was_open) = ((&state.pace, Seen::Score(score.distance)), state.alarms.is_open());
+        let (how, was_open) = ((&state.pace, SeenReading::Score(score.distance)), state.alarms.is_open());
         let outcome = pool.judge(&mut state.alarms, &settings.alarms, (Odds::of(p_value), level), how, false);
         if state.alarms.is_open() && strangest.is_some() {
             let shares: Vec<(usize, f64)> = parts.iter().map(|part| (part.signal, part.share)).collect();

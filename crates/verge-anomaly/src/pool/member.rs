@@ -8,7 +8,7 @@ use verge_domain::stage::{AlarmRate, RestoreError};
 use verge_domain::time::UtcMillis;
 
 use super::former::FormerRange;
-use super::odds::{Level, Odds, Seen, USUAL};
+use super::odds::{Level, Odds, SeenReading, USUAL};
 use super::own::{BEYOND, OwnPeaks, OwnRange};
 use super::{AlarmPool, HALF_LIFE_ALARMS, PeriodLevel, SUPPORT, Share, law};
 use crate::alarm::{AlarmOutcome, AlarmSettings, Alarms, Pace, WhileLearning};
@@ -192,12 +192,12 @@ impl PoolMember {
         alarms: &mut Alarms,
         settings: &AlarmSettings,
         (odds, level): (Odds, Level),
-        (pace, seen): (&Pace, Seen),
+        (pace, seen): (&Pace, SeenReading),
         still_off: bool,
     ) -> AlarmOutcome {
         let (p, least) = level.strangest(odds);
         let enormous = level.learning && p <= least && self.is_beyond_doubt(settings, pace, seen);
-        let (Seen::Value(value) | Seen::Jump(value) | Seen::Score(value)) = seen;
+        let (SeenReading::Value(value) | SeenReading::Jump(value) | SeenReading::Score(value)) = seen;
         self.saved.range.note(value);
         let learning = level.learning && !enormous && settings.while_learning != WhileLearning::Alarm;
         let gives_way = self.saved.open && alarms.is_open() && !learning && p <= least;
@@ -226,16 +226,16 @@ impl PoolMember {
         outcome
     }
 
-    fn is_beyond_doubt(&self, settings: &AlarmSettings, pace: &Pace, seen: Seen) -> bool {
+    fn is_beyond_doubt(&self, settings: &AlarmSettings, pace: &Pace, seen: SeenReading) -> bool {
         let Some(budget) = settings.budget else { return false };
         let known = pace.seen() as f64 >= RANGE_KNOWN
             && pace.span() >= (RANGE_TIME * SUPPORT / budget.per_second()).min(DAY);
         let range = &self.saved.range;
         known
             && match seen {
-                Seen::Value(value) => range.is_far(value),
-                Seen::Jump(_) => true,
-                Seen::Score(score) => range.is_far_score(score),
+                SeenReading::Value(value) => range.is_far(value),
+                SeenReading::Jump(_) => true,
+                SeenReading::Score(score) => range.is_far_score(score),
             }
     }
 

@@ -28,7 +28,7 @@ use crate::budget::AlarmBudget;
 use crate::state::{self, StateKind};
 use law::{BINS, PeakLaw, WHOLE};
 pub(crate) use member::{PoolMember, RunningEvent, SavedBeside, SavedMember};
-pub(crate) use odds::{Level, Odds, Seen};
+pub(crate) use odds::{Level, Odds, SeenReading};
 
 /// A budget is supported once its judge has been watched for a seventh of the time in which one false alarm is accepted: a
 /// day for "1/week". That is how far the law is trusted beyond the record.

@@ -57,7 +57,7 @@ impl Odds {
 
 /// How one reading stands to what was seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Seen {
+pub(crate) enum SeenReading {
     /// A value, which may be of either sign.
     Value(f64),
     /// A value to which the signal jumped, beyond doubt as it never did.

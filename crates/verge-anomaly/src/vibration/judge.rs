@@ -13,7 +13,7 @@ use super::{Judgement, VibrationDetector, VibrationSettings};
 use crate::alarm::{AlarmSettings, Alarms, Pace};
 use crate::budget::least_p;
 use crate::excursions::Excursions;
-use crate::pool::{AlarmPool, Odds, PoolMember, RunningEvent, SavedMember, Seen};
+use crate::pool::{AlarmPool, Odds, PoolMember, RunningEvent, SavedMember, SeenReading};
 use crate::state::{self, StateKind};
 
 /// The level without a budget.
@@ -90,7 +90,7 @@ impl VibrationJudge {
         // People said that it is no fault.
         let is_hidden = p_value <= level.p && self.excursions.is_harmless(strangest, judgement.distance);
         let p_value = if is_hidden { 1.0 } else { p_value };
-        let (how, was_open) = ((&book.pace, Seen::Score(judgement.distance)), book.alarms.is_open());
+        let (how, was_open) = ((&book.pace, SeenReading::Score(judgement.distance)), book.alarms.is_open());
         let outcome =
             self.pool.judge(&mut book.alarms, &self.settings, (Odds::of(p_value), level), how, false);
         if book.alarms.is_open() {

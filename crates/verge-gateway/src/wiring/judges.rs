@@ -89,6 +89,7 @@ fn set_of<D: Decoder<Item = Reading>>(
 
 /// What a judge looks at, as far as judges of that class do.
 pub(super) fn inputs_of(settings: &Settings, judge: &JudgeSection, class: Option<JudgeClass>) -> Inputs {
+    let looks = judge.looks();
     let (observes, patterns) = match &judge.rules {
         JudgeRules::Readings(rules) => {
             let observes = if rules.arrivals { Observes::Arrivals } else { Observes::Readings };
@@ -101,7 +102,7 @@ pub(super) fn inputs_of(settings: &Settings, judge: &JudgeSection, class: Option
             (observes, if class == Some(JudgeClass::Bulk) { Vec::new() } else { rules.inputs.clone() })
         }
     };
-    Inputs { observes, looks: false, patterns, devices: judge.devices.clone() }
+    Inputs { observes, looks, patterns, devices: judge.devices.clone() }
 }
 
 /// All judges of one class as they are to be at work, each with what becomes of it and its index.

@@ -3,13 +3,10 @@
 use verge_domain::frame::EdgeLook;
 use verge_domain::motion::Blob;
 
-use super::gradients::Gradients;
+use super::gradients::{Gradients, square as square_of};
 
 /// Length of a mean direction from which a pixel is usually an edge: it is one in most frames, and faces one way.
 const USUAL: f32 = 0.5;
-/// Least gradient, in grey levels across two pixels, that shows a usual edge: far less than makes a new one, so that
-/// a dim or hazy picture still shows what it used to.
-const SHOWN: i32 = 4;
 /// Least share of pixels that must usually be edges before anything is said of them.
 const LEAST_USUAL: f32 = 0.005;
 /// The picture's parts, across and down, that count alike.
@@ -115,12 +112,12 @@ impl EdgeMap {
         ]
         .into_iter()
         .any(|near| {
-            let (x, y) = (i32::from(xs[near]), i32::from(ys[near]));
-            let square = x * x + y * y;
-            if square < SHOWN * SHOWN {
+            let (x, y) = (xs[near], ys[near]);
+            let square = square_of(x, y);
+            if square < gradients.shown() {
                 return false;
             }
-            let along = x as f32 * edge.0 + y as f32 * edge.1;
+            let along = f32::from(x) * edge.0 + f32::from(y) * edge.1;
             along > 0.0 && along * along >= 0.5 * square as f32 * length
         })
     }

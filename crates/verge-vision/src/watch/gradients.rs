@@ -2,16 +2,27 @@
 
 use super::GreyPicture;
 
-/// A step of at least this many grey levels across two pixels is an edge.
-const EDGE: i32 = 8;
+/// Steps of a grey level across two pixels that gradients are counted in: Sobel's, undivided.
+const STEPS: f32 = 4.0;
+/// A step of at least this many grey levels across two pixels is an edge. So is only what stands out of the noise.
+const EDGE: f32 = 8.0;
+const EDGE_IN_NOISE: f32 = 3.5;
+/// Far less than makes an edge still shows one that is known, so that a dim or hazy picture does.
+const SHOWN: f32 = 4.0;
+const SHOWN_IN_NOISE: f32 = 2.5;
+/// Noise of a gradient as a multiple of that of a pixel: the root of the sum of the squares of Sobel's weights.
+const NOISE: f32 = 3.464_101_6;
 
-/// The gradient of each pixel, in grey levels across two pixels; none along the border.
+/// The gradient of each pixel; none along the border.
 #[derive(Debug, Default)]
 pub(super) struct Gradients {
     width: usize,
     height: usize,
     x: Vec<i16>,
     y: Vec<i16>,
+    /// Squares of the least gradients that are an edge, and that show one.
+    edge: i32,
+    shown: i32,
 }
 
 impl Gradients {
@@ -27,8 +38,13 @@ impl Gradients {
         &self.y
     }
 
-    /// Takes a picture in place of what was there.
-    pub(super) fn fill(&mut self, grey: &GreyPicture) {
+    /// The square of the least gradient that shows an edge which is known.
+    pub(super) const fn shown(&self) -> i32 {
+        self.shown
+    }
+
+    /// Takes a picture in place of what was there, with this much noise in a pixel, in grey levels.
+    pub(super) fn fill(&mut self, grey: &GreyPicture, noise: f32) {
         let (width, height, pixels) = (grey.width(), grey.height(), grey.pixels());
         if self.size() != (width, height) {
             (self.width, self.height) = (width, height);
@@ -37,6 +53,8 @@ impl Gradients {
                 side.resize(width * height, 0);
             }
         }
+        let square = |least: f32, in_noise: f32| (least * STEPS).max(in_noise * NOISE * noise).powi(2) as i32;
+        (self.edge, self.shown) = (square(EDGE, EDGE_IN_NOISE), square(SHOWN, SHOWN_IN_NOISE));
         if width < 3 || height < 3 {
             return;
         }
@@ -44,31 +62,37 @@ impl Gradients {
             let row = |y: usize| &pixels[y * width..][..width];
             let (above, here, below) = (row(y - 1), row(y), row(y + 1));
             let (out_x, out_y) = (&mut self.x[y * width..][..width], &mut self.y[y * width..][..width]);
+            let level = |pixel: u8| i16::from(pixel);
             for x in 1..width - 1 {
-                out_x[x] = i16::from(here[x + 1]) - i16::from(here[x - 1]);
-                out_y[x] = i16::from(below[x]) - i16::from(above[x]);
+                let across = |row: &[u8]| level(row[x + 1]) - level(row[x - 1]);
+                let along = |row: &[u8]| level(row[x - 1]) + 2 * level(row[x]) + level(row[x + 1]);
+                out_x[x] = across(above) + 2 * across(here) + across(below);
+                out_y[x] = along(below) - along(above);
             }
         }
     }
 
     /// Share of pixels that are edges.
     pub(super) fn edges(&self) -> f32 {
-        let edges: u32 = self.x.iter().zip(&self.y).map(|(x, y)| u32::from(is_edge(*x, *y))).sum();
+        let is_edge = |(x, y): (&i16, &i16)| square(*x, *y) >= self.edge;
+        let edges = self.x.iter().zip(&self.y).filter(|both| is_edge(*both)).count();
         if self.x.is_empty() { 0.0 } else { edges as f32 / self.x.len() as f32 }
     }
 
     /// The direction of each edge, of length one; zero for what is no edge.
     pub(super) fn directions(&self) -> impl Iterator<Item = (f32, f32)> + '_ {
-        self.x.iter().zip(&self.y).map(|(&x, &y)| {
+        let least = self.edge as f32;
+        self.x.iter().zip(&self.y).map(move |(&x, &y)| {
             let (x, y) = (f32::from(x), f32::from(y));
             let square = x * x + y * y;
-            let scale = if square >= (EDGE * EDGE) as f32 { 1.0 / square.sqrt() } else { 0.0 };
+            let scale = if square >= least { 1.0 / square.sqrt() } else { 0.0 };
             (x * scale, y * scale)
         })
     }
 }
 
-fn is_edge(x: i16, y: i16) -> bool {
+/// The square of a gradient's length.
+pub(super) fn square(x: i16, y: i16) -> i32 {
     let (x, y) = (i32::from(x), i32::from(y));
-    x * x + y * y >= EDGE * EDGE
+    x * x + y * y
 }

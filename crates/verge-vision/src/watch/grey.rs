@@ -1,5 +1,6 @@
 //! One small grey picture per frame: what the health of the camera and the motion in it are judged by.
 
+use super::noise::STEPS;
 use crate::Picture;
 use crate::picture::SAMPLES;
 
@@ -20,6 +21,8 @@ pub struct GreyPicture {
     pixels: Vec<u8>,
     /// The sum behind each pixel: equal sums come of equal pixels, but for an accident.
     sums: Vec<u32>,
+    /// Each pixel in steps of a grey level.
+    fine: Vec<u16>,
     /// Sums of the frame's columns over the rows of one box.
     columns: Vec<u16>,
 }
@@ -48,6 +51,11 @@ impl GreyPicture {
         &self.sums
     }
 
+    /// Each pixel in [`STEPS`] of a grey level.
+    pub(super) fn fine(&self) -> &[u16] {
+        &self.fine
+    }
+
     /// Takes a frame in place of what was there. An empty picture gives an empty one.
     pub fn fill(&mut self, picture: &Picture) {
         let (width, height) = (picture.width() as usize, picture.height() as usize);
@@ -60,6 +68,7 @@ impl GreyPicture {
         let cells = self.width * self.height;
         self.pixels.resize(cells, 0);
         self.sums.resize(cells, 0);
+        self.fine.resize(cells, 0);
         self.columns.resize(width * SAMPLES, 0);
         for row in 0..self.height {
             let (top, bottom) = (row * height / self.height, (row + 1) * height / self.height);
@@ -77,8 +86,9 @@ impl GreyPicture {
     fn close(&mut self, row: usize, read: usize) {
         let width = self.columns.len() / SAMPLES;
         let cells = row * self.width..(row + 1) * self.width;
-        let pixels = self.pixels[cells.clone()].iter_mut().zip(&mut self.sums[cells]);
-        for (column, (pixel, sum)) in pixels.enumerate() {
+        let sums = self.sums[cells.clone()].iter_mut().zip(&mut self.fine[cells.clone()]);
+        let pixels = self.pixels[cells].iter_mut().zip(sums);
+        for (column, (pixel, (sum, fine))) in pixels.enumerate() {
             let (left, right) = (column * width / self.width, (column + 1) * width / self.width);
             let mut of = [0_u32; SAMPLES];
             for one in self.columns[left * SAMPLES..right * SAMPLES].chunks_exact(SAMPLES) {
@@ -88,6 +98,7 @@ impl GreyPicture {
                 of.iter().zip(WEIGHTS).map(|(of, weight)| u64::from(*of) * u64::from(weight)).sum();
             let boxes = ((right - left) * read) as u64 * 256;
             *pixel = u8::try_from((weighed + boxes / 2) / boxes).unwrap_or(u8::MAX);
+            *fine = u16::try_from(weighed * u64::from(STEPS) / boxes).unwrap_or(u16::MAX);
             // A box of at most 410 columns and four rows, times 255 and 256: less than 2^27.
             *sum = u32::try_from(weighed).unwrap_or(u32::MAX);
         }

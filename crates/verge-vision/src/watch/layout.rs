@@ -8,9 +8,9 @@ const DOWN: usize = 9;
 
 /// Mean grey level of each part.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Layout([f32; ACROSS * DOWN]);
+pub(super) struct PictureLayout([f32; ACROSS * DOWN]);
 
-impl Layout {
+impl PictureLayout {
     /// Of a picture; flat where the picture is smaller than its parts.
     pub(super) fn of(grey: &GreyPicture) -> Self {
         let mut sums = [(0_u32, 0_u32); ACROSS * DOWN];

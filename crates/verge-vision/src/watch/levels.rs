@@ -52,8 +52,9 @@ fn beyond<'a>(counts: impl Iterator<Item = &'a u32>, tail: usize) -> usize {
     0
 }
 
-/// Mean absolute Laplacian as a share of the contrast: how fine the detail is, whatever the light.
-pub(super) fn sharpness(grey: &GreyPicture, contrast: f32) -> f32 {
+/// Mean absolute Laplacian as a share of the contrast, without what the noise adds: how fine the detail is, whatever the
+/// light.
+pub(super) fn sharpness(grey: &GreyPicture, contrast: f32, noise: f32) -> f32 {
     let (width, height, pixels) = (grey.width(), grey.height(), grey.pixels());
     if width < 3 || height < 3 {
         return 0.0;
@@ -71,7 +72,10 @@ pub(super) fn sharpness(grey: &GreyPicture, contrast: f32) -> f32 {
         total += u64::from(sum);
     }
     let mean = total as f64 / ((width - 2) * (height - 2)) as f64;
-    (mean / f64::from(contrast.max(1.0))) as f32
+    // Of normal noise alone: the root of the sum of the squared weights, and of 2 / pi.
+    let noise = f64::from(noise) * 20.0_f64.sqrt() * 0.798;
+    let detail = (mean * mean - noise * noise).max(0.0).sqrt();
+    (detail / f64::from(contrast.max(1.0))) as f32
 }
 
 #[cfg(test)]

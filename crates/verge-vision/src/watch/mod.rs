@@ -9,18 +9,25 @@ mod grey;
 mod layout;
 mod levels;
 pub mod motion;
+mod noise;
 mod shift;
 mod usual;
+
+use std::time::Duration;
 
 use gradients::Gradients;
 pub use grey::{GREY_WIDTH, GreyPicture};
 use levels::GreyLevels;
 use motion::PixelBackground;
+use noise::PictureNoise;
 use usual::UsualPicture;
 use verge_domain::frame::CameraLook;
 use verge_domain::time::UtcMillis;
 
 use crate::Picture;
+
+/// Longest step between two frames that counts.
+const LONGEST_STEP: Duration = Duration::from_secs(2);
 
 /// What is known of the pixels of one camera. Some 500 KiB at most.
 #[derive(Debug, Default)]
@@ -29,7 +36,9 @@ pub struct CameraWatch {
     gradients: Gradients,
     /// The sums of the frame before, see [`GreyPicture`].
     before: Vec<u32>,
+    noise: PictureNoise,
     usual: UsualPicture,
+    newest: Option<UtcMillis>,
     background: PixelBackground,
 }
 
@@ -44,7 +53,12 @@ impl CameraWatch {
         }
         let levels = GreyLevels::of(self.grey.pixels());
         let contrast = levels.high - levels.low;
-        self.gradients.fill(&self.grey);
+        let step = self.newest.map_or(Duration::ZERO, |newest| at.since(newest)).min(LONGEST_STEP);
+        self.newest = Some(at);
+        let equal = self.equal();
+        self.noise.enter(self.grey.fine(), levels.mean, equal, step);
+        let noise = self.noise.deviation();
+        self.gradients.fill(&self.grey, noise);
         let edges = self.gradients.edges();
         let motion = self.background.look(
             self.grey.pixels(),
@@ -52,7 +66,7 @@ impl CameraWatch {
             at.0 as f64 / 1000.0,
         );
         let both = (&self.grey, &self.gradients);
-        let (known, shift) = self.usual.look(both, (contrast, edges), &motion.blobs, at);
+        let (known, shift) = self.usual.look(both, (contrast, edges), &motion.blobs, step);
         CameraLook {
             width: picture.width(),
             height: picture.height(),
@@ -60,8 +74,8 @@ impl CameraWatch {
             low: levels.low,
             high: levels.high,
             saturated: levels.saturated,
-            equal: self.equal(),
-            sharpness: levels::sharpness(&self.grey, contrast),
+            equal,
+            sharpness: levels::sharpness(&self.grey, contrast, noise),
             edges,
             known,
             shift,

@@ -14,7 +14,7 @@ use super::gradients::Gradients;
 const LEAST_SHIFT: f32 = 0.02;
 /// The shifted picture must correlate this much, and so many times better than it does unshifted.
 const LEAST_CORRELATION: f32 = 0.25;
-const LEAST_GAIN: f32 = 1.5;
+const LEAST_GAIN: f32 = 1.2;
 
 type Plane = Vec<Complex<f32>>;
 

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use verge_domain::frame::{EdgeLook, PictureShift};
 use verge_domain::motion::Blob;
-use verge_domain::time::UtcMillis;
 
 use super::GreyPicture;
 use super::edges::EdgeMap;
 use super::gradients::Gradients;
-use super::layout::Layout;
+use super::layout::PictureLayout;
 use super::shift::ShiftSearch;
 
 /// What is usual follows the picture with this time constant: daylight changes more slowly.
@@ -17,16 +16,14 @@ const FOLLOWS: Duration = Duration::from_secs(60);
 /// Frames and time after which something can be said.
 const LEAST_FRAMES: u32 = 20;
 const LEAST_AGE: Duration = Duration::from_secs(4);
-/// Longest step between two frames that counts.
-const LONGEST_STEP: Duration = Duration::from_secs(2);
 /// With more of its edges missing, nothing is learnt of a picture.
 const LIKE: f32 = 0.35;
 /// With more of its edges missing, a picture may be shifted; that is looked for this often.
-const MAY_BE_SHIFTED: f32 = 0.2;
+const MAY_BE_SHIFTED: f32 = 0.12;
 const SEARCH_EVERY: Duration = Duration::from_secs(1);
-/// A picture that lacks so many usual edges for so long, but has as many of its own as are usual, shows another scene:
-/// that is learnt anew. By then a judge has seen that it was another for long enough.
-const OTHER_SCENE: f32 = 0.45;
+/// A picture that is shifted for so long, or lacks so many usual edges but has as many of its own as are usual, shows
+/// another scene: that is learnt anew. By then a judge has seen that it was another for long enough.
+const OTHER_SCENE: f32 = 0.7;
 const ANEW_AFTER: Duration = Duration::from_secs(20);
 const AS_MANY: f32 = 0.75;
 /// Less contrast, in grey levels, shows nothing.
@@ -36,14 +33,13 @@ const LEAST_CONTRAST: f32 = 6.0;
 #[derive(Debug, Default)]
 pub(super) struct UsualPicture {
     edges: EdgeMap,
-    layout: Option<Layout>,
+    layout: Option<PictureLayout>,
     /// Mean share of pixels that are edges.
     density: f32,
     frames: u32,
     age: Duration,
     /// For how long the picture shows another scene.
     other: Duration,
-    newest: Option<UtcMillis>,
     search: ShiftSearch,
     shift: Option<PictureShift>,
     searched: Duration,
@@ -56,27 +52,25 @@ impl UsualPicture {
         (grey, gradients): (&GreyPicture, &Gradients),
         (contrast, edges): (f32, f32),
         moving: &[Blob],
-        at: UtcMillis,
+        step: Duration,
     ) -> (Option<EdgeLook>, Option<PictureShift>) {
-        let step = self.newest.map_or(Duration::ZERO, |newest| at.since(newest)).min(LONGEST_STEP);
-        self.newest = Some(at);
         self.age += step;
-        let layout = Layout::of(grey);
+        let layout = PictureLayout::of(grey);
         let known = self.known(gradients, &layout, moving);
         let missing = known.map_or(0.0, |known| known.missing.max(known.missing_area));
         self.look_for_shift(gradients, missing, step);
-        let is_other = missing > OTHER_SCENE && edges >= AS_MANY * self.density;
+        let is_other = self.shift.is_some() || (missing > OTHER_SCENE && edges >= AS_MANY * self.density);
         self.other = if is_other { self.other + step } else { Duration::ZERO };
         if self.other >= ANEW_AFTER {
             self.forget();
         }
-        if missing <= LIKE && contrast >= LEAST_CONTRAST {
+        if missing <= LIKE && self.shift.is_none() && contrast >= LEAST_CONTRAST {
             self.learn(gradients, &layout, edges, step);
         }
         (known, self.shift)
     }
 
-    fn known(&self, gradients: &Gradients, layout: &Layout, moving: &[Blob]) -> Option<EdgeLook> {
+    fn known(&self, gradients: &Gradients, layout: &PictureLayout, moving: &[Blob]) -> Option<EdgeLook> {
         if self.frames < LEAST_FRAMES || self.age < LEAST_AGE {
             return None;
         }
@@ -96,7 +90,7 @@ impl UsualPicture {
         }
     }
 
-    fn learn(&mut self, gradients: &Gradients, layout: &Layout, edges: f32, step: Duration) {
+    fn learn(&mut self, gradients: &Gradients, layout: &PictureLayout, edges: f32, step: Duration) {
         self.frames = self.frames.saturating_add(1);
         let lasting = 1.0 - (-step.as_secs_f32() / FOLLOWS.as_secs_f32()).exp();
         let weight = lasting.max(1.0 / self.frames as f32);

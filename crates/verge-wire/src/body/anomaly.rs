@@ -145,7 +145,17 @@ impl AnomalyWords<'_> {
             | Member::Noisy
             | Member::Saturated
             | Member::ClockSkewed
-            | Member::Duplicate => self.0.member.as_str().to_owned(),
+            | Member::Duplicate
+            | Member::Frozen
+            | Member::Dark
+            | Member::Bright
+            | Member::Blurred
+            | Member::Covered
+            | Member::LowContrast
+            | Member::Moved
+            | Member::Flicker
+            | Member::Size
+            | Member::UnexplainedMotion => self.0.member.as_str().to_owned(),
         };
         occasion.lasting(what)
     }

@@ -21,7 +21,12 @@ record! {
 
 impl Decided for Health {
     fn words(&self, occasion: &Occasion<'_>) -> String {
-        let cause = if self.cause == Member::ClockSkewed { "clock skewed" } else { self.cause.as_str() };
+        let cause = match self.cause {
+            Member::ClockSkewed => "clock skewed",
+            Member::LowContrast => "low contrast",
+            Member::UnexplainedMotion => "unexplained motion",
+            other => other.as_str(),
+        };
         if occasion.is_cleared() {
             return format!("{cause}: {}", occasion.cleared(again(self.cause)));
         }
@@ -81,6 +86,27 @@ fn lasting(health: &Health) -> String {
             let (value, normally) = (share.value(), share.normally());
             format!("{value} of readings jump between two publishers of one name{normally}")
         }
+        Member::Frozen => format!("the picture stands still for {}", now.value()),
+        Member::Dark => format!("the picture is dark, brightness {} of 255{normally}", now.value()),
+        Member::Bright => format!("{} of the picture is white{}", percent().value(), percent().normally()),
+        Member::Blurred => format!("the picture has {} of its usual detail", percent().value()),
+        Member::LowContrast => format!("the picture has {} of its usual contrast", percent().value()),
+        Member::Covered => format!("{} of what it usually shows is hidden", percent().value()),
+        Member::Moved if health.observed >= 1.0 => "the camera shows another scene".to_owned(),
+        Member::Moved => format!("the picture is shifted by {} of its width", percent().value()),
+        Member::Flicker => {
+            format!("the brightness alternates by {}{}", percent().value(), percent().normally())
+        }
+        Member::Size => {
+            let height = |value: Option<f64>| value.map_or(String::new(), |value| format!("x{value:.0}"));
+            let (now, before) = (health.observed, health.expected.high.unwrap_or_default());
+            let (high, usual) = (height(health.value), height(health.usual.high));
+            format!("the picture has {now:.0}{high} pixels, normally {before:.0}{usual}")
+        }
+        Member::UnexplainedMotion => {
+            let passages = health.observed.max(0.0);
+            format!("{passages:.0} of the last 20 passages are nothing that its model knows")
+        }
         _ => format!("{}{normally}", now.value()),
     }
 }
@@ -95,6 +121,15 @@ fn again(cause: Member) -> &'static str {
         Member::Saturated => "its values are within its range again",
         Member::ClockSkewed => "its clock is right again",
         Member::Duplicate => "one publisher sends under the name again",
+        Member::Frozen => "the picture moves again",
+        Member::Dark | Member::Bright => "the picture is as bright as usual again",
+        Member::Blurred => "the picture is sharp again",
+        Member::LowContrast => "the picture has contrast again",
+        Member::Covered => "it shows what it usually shows again",
+        Member::Moved => "its view is known again",
+        Member::Flicker => "the brightness is steady again",
+        Member::Size => "the size of the picture is known again",
+        Member::UnexplainedMotion => "its model knows what passes again",
         _ => "as usual again",
     }
 }

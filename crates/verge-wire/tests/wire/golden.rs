@@ -20,7 +20,7 @@ use verge_domain::verdict::{
 use verge_domain::withdrawn::Withdrawal;
 use verge_wire::{WireFormat, WireLimits, read_message, read_tombstone, read_verdict, verdict_json};
 
-use later::{LATER_MEMBERS, later_verdicts};
+use later::later_verdicts;
 
 use crate::samples::{NAME, envelope, identity, message, rows, sample, stored, withdrawn, written};
 
@@ -260,7 +260,7 @@ fn verdicts() -> Vec<(String, Verdict)> {
             bare(Body::Anomaly(plain_anomaly(Member::Level, observed))),
         ));
     }
-    for member in Member::ALL.into_iter().filter(|member| !LATER_MEMBERS.contains(member)) {
+    for member in Member::ALL.into_iter().filter(|member| *member <= Member::Reconstruction) {
         let anomaly = Anomaly { expected: between(1.0, 2.0), ..plain_anomaly(member, 1.5) };
         all.push((format!("member {}", member.as_str()), bare(Body::Anomaly(anomaly))));
     }

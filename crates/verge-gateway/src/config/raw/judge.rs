@@ -20,6 +20,10 @@ const A_STATE: &str = r#"a signal of a source, such as "plc:XS701""#;
 /// What a budget of alarms looks like.
 pub(crate) const ALARM_BUDGET: &str = r#"false alarms per time that are accepted of all signals of the judge together, such as "1/week", "2/month" or "3/10d""#;
 
+/// What can be wrong with sensors, and with cameras.
+const ALL_CAUSES: &str = "stuck,flat,noisy,saturated,silent,clock_skewed,duplicate,frozen,dark,bright,blurred,covered,\
+                          low_contrast,moved,flicker,size";
+
 const A_SIGNAL: &str = "the name of a signal";
 
 declare! {
@@ -203,11 +207,11 @@ declare! {
     /// Detector `health`.
     struct RawHealth with events: RawEvents, apart: RawBy {
         causes: Vec<Member> =
-            words::<Member>().or("stuck,flat,noisy,saturated,silent,clock_skewed,duplicate"),
+            words::<Member>().or(ALL_CAUSES),
         patience: f64 = numbers_from(1.0, 1000.0).or("1"),
     }
 
-    // What can be wrong with a sensor.
+    // What can be wrong with a sensor or a camera.
     words for Member {
         "stuck" => Stuck,
         "flat" => Flat,
@@ -216,6 +220,15 @@ declare! {
         "silent" => Silent,
         "clock_skewed" => ClockSkewed,
         "duplicate" => Duplicate,
+        "frozen" => Frozen,
+        "dark" => Dark,
+        "bright" => Bright,
+        "blurred" => Blurred,
+        "covered" => Covered,
+        "low_contrast" => LowContrast,
+        "moved" => Moved,
+        "flicker" => Flicker,
+        "size" => Size,
     }
 
     /// Detector `loop`.

@@ -157,6 +157,15 @@ impl JudgeSection {
         }
     }
 
+    /// Whether it judges cameras by what their frames say of them.
+    #[must_use]
+    pub fn looks(&self) -> bool {
+        self.readings().is_some_and(|rules| match &rules.rule {
+            Rule::Plain(JudgeSettings::Camera(settings)) => settings.looks(),
+            Rule::Plain(_) | Rule::Autoencoder { .. } => false,
+        })
+    }
+
     /// Whether it judges when the frames of cameras arrive.
     #[must_use]
     pub fn watches_arrivals(&self) -> bool {

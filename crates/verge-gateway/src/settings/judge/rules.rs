@@ -9,8 +9,8 @@ use verge_anomaly::budget::AlarmBudget;
 use verge_anomaly::multi::MultiSettings;
 use verge_anomaly::vibration::VibrationSettings;
 use verge_anomaly::{
-    CusumSettings, HealthSettings, JudgeSettings, LoopRoles, LoopSettings, PatternSettings, RateSettings,
-    SilenceSettings, ThresholdSettings,
+    CameraHealthSettings, CusumSettings, HealthSettings, JudgeSettings, LoopRoles, LoopSettings,
+    PatternSettings, RateSettings, SilenceSettings, ThresholdSettings,
 };
 use verge_domain::finding::Member;
 use verge_domain::id::SignalId;
@@ -59,8 +59,7 @@ pub(super) fn check_silence(check: &mut Check<'_>, section: &str, raw: &RawSilen
     fitting(check, section, SilenceSettings::new(raw.after?.0)).map(JudgeSettings::Silence)
 }
 
-/// Of a camera's health, frames that do not come show its silence alone. Without a choice all causes are meant that there
-/// are.
+/// Sensors and cameras have faults of their own, and both fall silent. Without a choice all causes are meant that there are.
 pub(super) fn check_health(
     check: &mut Check<'_>,
     section: &str,
@@ -68,18 +67,35 @@ pub(super) fn check_health(
     over_frames: bool,
     one_state: bool,
 ) -> Option<JudgeSettings> {
-    let causes = &raw.causes;
-    if over_frames
-        && causes.len() < HealthSettings::CAUSES.len()
-        && causes.iter().any(|cause| *cause != Member::Silent)
-    {
-        let names: Vec<&str> = causes.iter().map(|cause| cause.as_str()).collect();
-        let expected = "[\"silent\"] over sources of frames: the other causes are found in values";
-        let fault = Fault::new(format!("{section}.causes"), format!("{names:?}"), expected);
-        check.faults.push(fault.remedy("write causes = [\"silent\"], or take the line out"));
+    let of_cameras = || std::iter::once(Member::Silent).chain(Member::OF_CAMERAS);
+    let is_of_sensors = |cause: &Member| HealthSettings::CAUSES.contains(cause);
+    let fits = |cause: &Member| {
+        if over_frames { of_cameras().any(|one| one == *cause) } else { is_of_sensors(cause) }
+    };
+    // Whoever names all causes of a kind means all that there are.
+    let all = HealthSettings::CAUSES.iter().all(|cause| raw.causes.contains(cause));
+    let causes: Vec<Member> = match (all, over_frames) {
+        (true, true) => of_cameras().collect(),
+        (true, false) => HealthSettings::CAUSES.to_vec(),
+        (false, _) => raw.causes.clone(),
+    };
+    if let Some(other) = causes.iter().find(|cause| !fits(cause)) {
+        let expected = if over_frames {
+            "causes of cameras: silent, frozen, dark, bright, blurred, covered, low_contrast, moved, flicker, size"
+        } else {
+            "causes of sensors: stuck, flat, noisy, saturated, silent, clock_skewed, duplicate"
+        };
+        let fault = Fault::at_text(format!("{section}.causes"), other.as_str(), expected);
+        check.faults.push(fault.remedy(format!("take {:?} out of the list", other.as_str())));
+        return None;
     }
-    let causes = if over_frames { &[Member::Silent] } else { causes.as_slice() };
-    let made = fitting(check, section, HealthSettings::new(causes, raw.patience))?;
+    let made = fitting(check, section, HealthSettings::new(&[Member::Silent], raw.patience))?;
+    if over_frames && causes != [Member::Silent] {
+        let made = fitting(check, section, CameraHealthSettings::new(&causes, raw.patience))?;
+        return Some(JudgeSettings::Camera(made));
+    }
+    let made =
+        if over_frames { made } else { fitting(check, section, HealthSettings::new(&causes, raw.patience))? };
     Some(JudgeSettings::Health(made.in_one_state(one_state)))
 }
 

@@ -112,5 +112,9 @@ pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
         let body = Body::Anomaly(plain_anomaly(member, 1.5));
         all.push((format!("member {}", member.as_str()), bare(body)));
     }
+    for cause in Member::OF_CAMERAS.into_iter().chain([Member::UnexplainedMotion]) {
+        let health = Health::of(cause, 0.5, between(1.0, 2.0));
+        all.push((format!("health of a camera, {cause}"), bare(Body::Health(health))));
+    }
     all
 }

@@ -4,6 +4,7 @@
 mod classify;
 mod count;
 mod detect;
+mod health;
 mod nab;
 mod plant;
 mod series;
@@ -47,6 +48,7 @@ use super::say;
   verge eval nab --data NAB
   verge eval skab --data SKAB
   verge eval plant
+  verge eval health
   verge eval vision
 
 Pictures go through the code that judges frames in the gateway. `verge runtime install` brings the library that runs \
@@ -70,6 +72,8 @@ enum What {
     Nab(nab::NabArgs),
     /// False alarms and faults found of `auto`, `health` and `silence` in a simulated plant
     Plant(plant::PlantArgs),
+    /// Faults of cameras found, and false alarms, on drawn pictures of all weathers
+    Health(health::HealthArgs),
     /// Scores of the detector `multi` on the Skoltech Anomaly Benchmark
     Skab(skab::SkabArgs),
     /// Counts of simulated traffic against what truly crossed
@@ -108,6 +112,7 @@ pub(super) fn eval(args: &EvalArgs, json: bool, out: &mut impl Write) -> anyhow:
         What::Count(args) => count::count(args, json, out),
         What::Csv(args) => series::csv(args, json, out),
         What::Nab(args) => nab::nab(args, json, out),
+        What::Health(args) => health::health(args, json, out),
         What::Plant(args) => plant::plant(args, json, out),
         What::Skab(args) => skab::skab(args, json, out),
         What::Vision(args) => vision::vision(args, json, out),

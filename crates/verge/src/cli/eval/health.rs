@@ -1,0 +1,226 @@
+//! `verge eval health`: which faults of a camera are found and when, and which are found where there are none, on drawn
+//! pictures.
+
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+use verge_anomaly::camera::CameraCauses;
+use verge_domain::finding::Member;
+use verge_domain::time::UtcMillis;
+use verge_eval::weather::{CameraFault, HEIGHT, WIDTH, Weather, WeatherCamera};
+use verge_gateway::exit::Exit;
+use verge_vision::Picture;
+use verge_vision::watch::CameraWatch;
+
+use crate::cli::output::json_line;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A street before a camera is drawn in seven weathers, by day and night, with traffic, passing trucks and \
+headlights. Each cause that is found in it is a false alarm. Then each fault is brought about, by day and by night.
+
+Examples:
+  verge eval health
+  verge eval health --frames 2000 --rate 12.5"
+)]
+pub(super) struct HealthArgs {
+    /// Pictures without a fault, of all weathers together
+    #[arg(long, default_value_t = 100_000, value_name = "N")]
+    frames: u64,
+    /// Pictures a second
+    #[arg(long, default_value_t = 5.0, value_name = "RATE")]
+    rate: f64,
+    /// Seed of traffic and noise
+    #[arg(long, default_value_t = 1, value_name = "SEED")]
+    seed: u64,
+}
+
+/// Seconds of a camera that is well before a fault, and with it.
+const WELL: f64 = 40.0;
+const ILL: f64 = 60.0;
+/// Pictures of one camera at most: then another one begins.
+const RUN: u64 = 5_000;
+
+/// A fault, the cause that it should be found as, and the seconds within which.
+const FAULTS: [(&str, CameraFault, Member, f64); 14] = [
+    ("frozen", CameraFault::Frozen, Member::Frozen, 5.0),
+    ("dark", CameraFault::Dark, Member::Dark, 8.0),
+    ("bright", CameraFault::Bright, Member::Bright, 8.0),
+    ("blurred a little", CameraFault::Blurred(3), Member::Blurred, 15.0),
+    ("blurred", CameraFault::Blurred(6), Member::Blurred, 15.0),
+    ("covered, grey", CameraFault::Covered(1.0, 0.3), Member::Covered, 8.0),
+    ("covered, dark", CameraFault::Covered(1.0, 0.03), Member::Covered, 8.0),
+    ("half covered, grey", CameraFault::Covered(0.5, 0.3), Member::Covered, 35.0),
+    ("half covered, dark", CameraFault::Covered(0.5, 0.0), Member::Covered, 35.0),
+    ("fog", CameraFault::Fog, Member::LowContrast, 35.0),
+    ("moved a little", CameraFault::Moved(9, 0), Member::Moved, 15.0),
+    ("moved", CameraFault::Moved(-40, 20), Member::Moved, 15.0),
+    ("moved down", CameraFault::Moved(0, 14), Member::Moved, 15.0),
+    ("flicker", CameraFault::Flicker, Member::Flicker, 8.0),
+];
+
+/// One camera, with what is known of it.
+struct Watched {
+    camera: WeatherCamera,
+    watch: CameraWatch,
+    causes: CameraCauses,
+    found: Vec<Member>,
+}
+
+impl Watched {
+    fn new(weather: Weather, seconds: f64, seed: u64) -> Self {
+        Self {
+            camera: WeatherCamera::new(weather, seconds, seed),
+            watch: CameraWatch::default(),
+            causes: CameraCauses::default(),
+            found: Vec::new(),
+        }
+    }
+
+    /// Shows the picture of a time. Gives the causes that are found with it and were not before.
+    fn show(&mut self, at: f64, fault: Option<CameraFault>) -> Vec<Member> {
+        let mut rgb = Vec::new();
+        self.camera.render(at, fault, &mut rgb);
+        let picture = Picture::from_rgb(WIDTH as u32, HEIGHT as u32, rgb);
+        let look = self.watch.look(&picture, UtcMillis((at * 1000.0) as i64));
+        self.causes.look(&look, at, 1.0);
+        let now: Vec<Member> =
+            Member::OF_CAMERAS.into_iter().filter(|cause| self.causes.is_found(*cause)).collect();
+        let new = now.iter().copied().filter(|cause| !self.found.contains(cause)).collect();
+        self.found = now;
+        new
+    }
+}
+
+/// False alarms in one weather.
+struct Clean {
+    weather: &'static str,
+    frames: u64,
+    alarms: Vec<(f64, Member)>,
+}
+
+/// What was found of a fault, after how many seconds.
+struct FaultFound {
+    name: &'static str,
+    hour: &'static str,
+    cause: Member,
+    within: f64,
+    after: Option<f64>,
+    /// Other causes that were found with it.
+    others: Vec<Member>,
+}
+
+fn clean(weather: &'static str, frames: u64, rate: f64, seed: u64) -> Clean {
+    let mut alarms = Vec::new();
+    for (run, from) in (0..frames).step_by(RUN as usize).enumerate() {
+        let count = RUN.min(frames - from);
+        let seconds = count as f64 / rate;
+        let mut watched = Watched::new(Weather::named(weather, 0.0), seconds, seed + run as u64);
+        for frame in 0..count {
+            let at = frame as f64 / rate;
+            watched.camera.set_weather(Weather::named(weather, (at / seconds) as f32));
+            alarms.extend(watched.show(at, None).into_iter().map(|cause| (at, cause)));
+        }
+    }
+    Clean { weather, frames, alarms }
+}
+
+fn found_of(fault: usize, hour: &'static str, rate: f64, seed: u64) -> FaultFound {
+    let (name, fault, cause, within) = FAULTS[fault];
+    let mut watched = Watched::new(Weather::named(hour, 0.0), WELL + ILL, seed);
+    let (mut after, mut others) = (None, Vec::new());
+    for frame in 0..((WELL + ILL) * rate) as u64 {
+        let at = frame as f64 / rate;
+        let new = watched.show(at, (at >= WELL).then_some(fault));
+        if new.contains(&cause) && after.is_none() {
+            after = Some(at - WELL);
+        }
+        others.extend(new.into_iter().filter(|one| *one != cause));
+    }
+    FaultFound { name, hour, cause, within, after, others }
+}
+
+impl FaultFound {
+    fn is_in_time(&self) -> bool {
+        self.after.is_some_and(|after| (0.0..=self.within).contains(&after))
+    }
+}
+
+/// Does each piece of work, as many at once as there are cores.
+fn each<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(count) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= count {
+                        break;
+                    }
+                    let result = work(index);
+                    done.lock().expect("no work panics").push((index, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().expect("no work panics");
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+pub(super) fn health(args: &HealthArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let rate = args.rate.clamp(0.5, 60.0);
+    let share = args.frames / Weather::NAMES.len() as u64;
+    let clean =
+        each(Weather::NAMES.len(), |at| clean(Weather::NAMES[at], share, rate, args.seed + at as u64));
+    let hours = ["noon", "night"];
+    let found = each(FAULTS.len() * hours.len(), |at| found_of(at / 2, hours[at % 2], rate, args.seed));
+    if as_json {
+        let clean: Vec<_> = clean
+            .iter()
+            .map(|one| json!({ "weather": one.weather, "frames": one.frames, "false_alarms": one.alarms.len() }))
+            .collect();
+        let faults: Vec<_> = found
+            .iter()
+            .map(|one| {
+                json!({ "fault": one.name, "hour": one.hour, "cause": one.cause.as_str(), "within_s": one.within, "after_s": one.after })
+            })
+            .collect();
+        json_line(out, &json!({ "seed": args.seed, "rate": rate, "clean": clean, "faults": faults }))?;
+        return Ok(Exit::Fine);
+    }
+    write(&clean, &found, out).context("standard output")?;
+    Ok(Exit::Fine)
+}
+
+fn write(clean: &[Clean], found: &[FaultFound], out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(out, "{:<20} {:>8} {:>13}", "without a fault", "pictures", "false alarms")?;
+    for Clean { weather, frames, alarms } in clean {
+        writeln!(out, "{weather:<20} {frames:>8} {:>13}", alarms.len())?;
+        for (at, cause) in alarms.iter().take(5) {
+            writeln!(out, "  {cause} after {at:.0} s")?;
+        }
+    }
+    writeln!(out, "\n{:<20} {:<6} {:<13} {:>8} {:>9}", "fault", "by", "cause", "within s", "found s")?;
+    for one in found {
+        let after = super::number(one.after, 1);
+        let late = if one.is_in_time() { "" } else { "  late" };
+        let others: Vec<&str> = one.others.iter().map(|cause| cause.as_str()).collect();
+        let others =
+            if others.is_empty() { String::new() } else { format!("  beside {}", others.join(", ")) };
+        writeln!(
+            out,
+            "{:<20} {:<6} {:<13} {:>8} {after:>9}{late}{others}",
+            one.name,
+            one.hour,
+            one.cause.as_str(),
+            one.within
+        )?;
+    }
+    Ok(())
+}
