@@ -9,7 +9,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation};
 use verge_domain::id::{DeviceId, Label};
-use verge_domain::time::DeviceClock;
+use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_engine::{Tensor, TensorView, f16};
 use verge_models::card::{
     Card, Colour, InputCard, Meaning, Nms, OutputCard, PixelElement, Resize, SideRounding, TensorLayout,
@@ -18,6 +18,8 @@ use verge_vision::Picture;
 use verge_vision::classify::Classifier;
 use verge_vision::detect::{Candidate, ObjectDetector, select};
 use verge_vision::preprocess::{Preprocess, Region};
+use verge_vision::watch::motion::PixelBackground;
+use verge_vision::watch::{CameraWatch, GreyPicture};
 
 /// A street of blocks with some noise, which a camera's picture has too.
 fn pixels(width: u16, height: u16) -> Vec<u8> {
@@ -236,5 +238,47 @@ fn placement() -> verge_vision::preprocess::InputPlacement {
     }
 }
 
-criterion_group!(benches, decode, preprocess, suppression, reading);
+/// What is done beside the decode where judges watch a camera or have a gate: the grey picture, the measures of its health, the
+/// background and its blobs, while something moves.
+fn watching(criterion: &mut Criterion) {
+    let (width, height) = (1920, 1080);
+    let frames: Vec<Picture> = (0..8_usize)
+        .map(|step| {
+            let mut rgb = pixels(1920, 1080);
+            for row in 500..700 {
+                let begin = (row * 1920 + 150 * step) * 3;
+                rgb[begin..begin + 400 * 3].fill(250);
+            }
+            Picture::from_rgb(width, height, rgb)
+        })
+        .collect();
+    let mut watch = CameraWatch::default();
+    let mut at = 0;
+    let mut next = frames.iter().cycle();
+    let mut look = || {
+        at += 100;
+        watch.look(next.next().expect("a cycle"), UtcMillis(at))
+    };
+    (0..100).for_each(|_| _ = look());
+    criterion.bench_function("gate and health, 1920x1080", |bench| bench.iter(&mut look));
+    // The gate's part of it.
+    let mut grey = GreyPicture::default();
+    let small: Vec<Vec<u8>> = frames
+        .iter()
+        .map(|frame| {
+            grey.fill(frame);
+            grey.pixels().to_vec()
+        })
+        .collect();
+    let mut background = PixelBackground::default();
+    let (mut at, mut next) = (0.0, small.iter().cycle());
+    let mut look = || {
+        at += 0.1;
+        background.look(next.next().expect("a cycle"), (grey.width(), grey.height()), at)
+    };
+    (0..100).for_each(|_| _ = look());
+    criterion.bench_function("gate alone, 160x90", |bench| bench.iter(&mut look));
+}
+
+criterion_group!(benches, decode, watching, preprocess, suppression, reading);
 criterion_main!(benches);

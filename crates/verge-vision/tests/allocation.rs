@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use jpeg_encoder::{ColorType, Encoder};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region as Memory, StatsAlloc};
 use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation};
-use verge_domain::id::{DeviceId, Label};
+use verge_domain::id::{DeviceId, JudgeIndex, Label};
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 use verge_domain::stage::{Seen, ViewRequest, Viewer as _};
@@ -23,7 +23,11 @@ use verge_models::card::{Card, FrameCard, Meaning, Nms};
 use verge_vision::classify::Classifier;
 use verge_vision::detect::ObjectDetector;
 use verge_vision::preprocess::{InputPlacement, Preprocess, Region};
-use verge_vision::{FrameViewer, Memory as CameraMemory, Picture, PrivacyMask, ViewerSettings, VisionJudge};
+use verge_vision::watch::CameraWatch;
+use verge_vision::{
+    FrameViewer, GateSettings, Memory as CameraMemory, Picture, PrivacyMask, SourceMasks, ViewerSettings,
+    VisionJudge,
+};
 use wildmatch::WildMatch;
 
 #[global_allocator]
@@ -194,6 +198,72 @@ fn masking(model: &Arc<FrameModel>) {
     assert_eq!(cost(vec![mask]), cost(Vec::new()));
 }
 
+/// What a frame says of its camera costs nothing once the background is known, whatever moves.
+fn watching() {
+    let mut watch = CameraWatch::default();
+    let pictures: Vec<Picture> = (0..3)
+        .map(|step| {
+            let pixels = (0..320 * 240).flat_map(|at| {
+                let (x, y) = (at % 320, at / 320);
+                let is_car = (step * 60..step * 60 + 45).contains(&x) && (100..130).contains(&y);
+                [if is_car { 250 } else { (x / 40 * 37 + y / 30 * 91) as u8 }; 3]
+            });
+            Picture::from_rgb(320, 240, pixels.collect())
+        })
+        .collect();
+    let mut at = 0;
+    let mut look = |picture: &Picture| {
+        at += 200;
+        watch.look(picture, UtcMillis(at))
+    };
+    (0..20).for_each(|_| _ = look(&pictures[0]));
+    let mut moved = 0;
+    let none = steadily(|| {
+        for picture in &pictures {
+            moved += look(picture).motion.blobs.len();
+        }
+    });
+    assert_eq!(none, (0, 0), "grey picture, measures, background and blobs");
+    assert!(moved > 0, "something moved");
+}
+
+/// All of it together, from the JPEG to what a judge reports: no more than its parts, and no model where a gate is closed.
+fn viewing() {
+    let input = "layout = \"nchw\"\ncolour = \"bgr\"\nelement = \"f32\"\nresize = \"letterbox\"\n\
+                 scale = [0.00392156862745098, 0.00392156862745098, 0.00392156862745098]";
+    let card = support::card("yolox", input, "decoder = \"yolox\"\nstrides = [8, 16, 32]");
+    let model = Arc::new(support::load(&card, &["a", "b"]).unwrap());
+    let still = GateSettings { heartbeat: Duration::from_secs(3600), after: Duration::ZERO, least: 0.004 };
+    let frame = frame(640, 480);
+    let camera = Camera { source: SourceIndex(0), device: frame.device.clone() };
+    let cost = |gate| {
+        let settings = ViewerSettings {
+            models: vec![Arc::clone(&model)],
+            judges: vec![Some(VisionJudge { gate, score: Some(0.99), ..VisionJudge::of(0) })],
+            looks: vec![true],
+            masks: SourceMasks::default(),
+            max_picture_bytes: 1 << 24,
+        };
+        let mut viewer = FrameViewer::new(&settings).unwrap();
+        let (mut memory, mut seen, mut at) = (CameraMemory::default(), Seen::default(), 0);
+        let mut view = || {
+            at += 200;
+            seen.clear();
+            let received = Moment { wall: UtcMillis(at), mono: Monotonic(0) };
+            let judges = &[JudgeIndex(0)];
+            let request = ViewRequest { camera: &camera, frame: &frame, received, judges, until: None };
+            viewer.view(request, &mut memory, &mut seen).unwrap();
+            assert_eq!(seen.views.len(), 1);
+        };
+        (0..14).for_each(|_| view());
+        steadily(view)
+    };
+    let (open, closed) = (cost(None), cost(Some(still)));
+    // Decode, resize, run and the objects that are found may each have what they have alone.
+    assert!(open.0 <= 40 + 12 + 2 * (32 + 32) + 12 + 2, "{open:?}");
+    assert!(closed.0 <= 40 && closed.1 < 640 * 480 * 3 / 4 && closed < open, "{closed:?}");
+}
+
 #[test]
 fn frames_cost_no_buffers() {
     let input = "layout = \"nchw\"\ncolour = \"bgr\"\nelement = \"f32\"\nresize = \"letterbox\"";
@@ -204,5 +274,8 @@ fn frames_cost_no_buffers() {
     preprocessing(&model);
     running(&model);
     reading(model.frames());
-    masking(&Arc::new(model));
+    let model = Arc::new(model);
+    masking(&model);
+    watching();
+    viewing();
 }
