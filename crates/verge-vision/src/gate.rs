@@ -35,14 +35,14 @@ pub(crate) struct JudgedFrame<'a> {
 
 /// The gate before the model of one judge and camera.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
+pub(crate) struct MotionGate {
     looked: Option<UtcMillis>,
     moved: Option<UtcMillis>,
     /// When an object was last seen.
     held: Option<UtcMillis>,
 }
 
-impl Gate {
+impl MotionGate {
     /// Whether the model looks at a frame, of which it sees this part.
     pub(crate) fn is_open(&mut self, settings: &GateSettings, of: JudgedFrame<'_>, region: Region) -> bool {
         let JudgedFrame { motion: Some(motion), at, .. } = of else { return true };
@@ -115,7 +115,7 @@ mod tests {
         moves: impl Fn(i64) -> Motion,
         sees: impl Fn(i64) -> View,
     ) -> Vec<i64> {
-        let mut gate = Gate::default();
+        let mut gate = MotionGate::default();
         let mut looked = Vec::new();
         for frame in 0..frames {
             let motion = moves(frame);
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(looks(10, Region::WHOLE, unsettled, |_| detections(0)), all);
         let light = |_| Motion { light: true, settled: true, ..Motion::default() };
         assert_eq!(looks(10, Region::WHOLE, light, |_| detections(0)), all);
-        let mut gate = Gate::default();
+        let mut gate = MotionGate::default();
         let still = motion(&[]);
         let mut open = |motion: Option<&Motion>, at| {
             let of = JudgedFrame { motion, at: UtcMillis(at), until: None };

@@ -6,7 +6,7 @@ use verge_domain::id::JudgeIndex;
 use verge_engine::RecurrentState;
 use verge_models::FrameModel;
 
-use crate::gate::Gate;
+use crate::gate::MotionGate;
 use crate::mask::HiddenPixels;
 use crate::preprocess::Region;
 use crate::watch::CameraWatch;
@@ -29,7 +29,7 @@ pub(crate) struct JudgeMemory {
     model: Weak<FrameModel>,
     region: Region,
     pub(crate) state: RecurrentState,
-    pub(crate) gate: Gate,
+    pub(crate) gate: MotionGate,
 }
 
 impl Memory {
