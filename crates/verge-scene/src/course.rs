@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::geometry::Point;
-use crate::line::LineCourse;
+use crate::line::{LineCourse, Passage};
 use crate::record::{Crossing, CrossingRecord};
 use crate::scene::{Places, SceneReport};
 use crate::settings::{MAX_LINES, MAX_ZONES, SceneSettings};
@@ -26,6 +26,9 @@ struct PendingCrossing {
     line: usize,
     forward: bool,
     at: f64,
+    /// Known already where it waited on the line.
+    #[serde(default)]
+    speed: Option<f64>,
 }
 
 /// What a scene keeps about one track.
@@ -136,10 +139,17 @@ impl Tallies<'_> {
             if is_confirmed && line.began_beyond(course, seen) {
                 self.record.at(self.settings, &mut at.clone()).lines[number].unresolved += 1;
             }
+            if let Some(passed) = course.undecided()
+                && course.speed.is_none()
+                && at >= passed + SPEED_AFTER
+            {
+                course.speed = track.course.trail.velocity_around(passed).map(Point::length);
+            }
             let Some(passage) = passage else { continue };
             self.record.note_rate(self.settings, number, (passage.step, passage.apart));
             if track.course.pending.len() < MAX_PENDING {
-                let pending = PendingCrossing { line: number, forward: passage.forward, at: passage.at };
+                let Passage { forward, at, speed, .. } = passage;
+                let pending = PendingCrossing { line: number, forward, at, speed };
                 track.course.pending.push(pending);
             }
         }
@@ -183,11 +193,12 @@ impl Tallies<'_> {
         let has_ground = self.settings.ground.is_some();
         let Track { id, class, course, .. } = track;
         let Course { pending, trail, .. } = course;
-        pending.retain(|&PendingCrossing { line, forward, mut at }| {
-            if has_ground && now.is_some_and(|now| now < at + SPEED_AFTER) {
+        pending.retain(|&PendingCrossing { line, forward, mut at, speed }| {
+            if has_ground && speed.is_none() && now.is_some_and(|now| now < at + SPEED_AFTER) {
                 return true;
             }
-            let speed = if has_ground { trail.velocity_around(at).map(Point::length) } else { None };
+            let speed = speed
+                .or_else(|| if has_ground { trail.velocity_around(at).map(Point::length) } else { None });
             let found = at;
             let interval = self.record.at(self.settings, &mut at);
             interval.count(line, forward, *class, speed);

@@ -30,6 +30,8 @@ pub(crate) struct Passage {
     pub(crate) step: f64,
     /// Seconds between the two sightings.
     pub(crate) apart: f64,
+    /// Metres per second, where that is known by now.
+    pub(crate) speed: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -48,8 +50,16 @@ pub(crate) struct LineCourse {
     last: Option<AnchorPlace>,
     /// Where it was first seen, until it is clear that it came from afar.
     first: Option<AnchorPlace>,
-    /// When it last passed through the segment since it was last beyond the band.
+    /// When it passed through the segment since it was last beyond the band, as well as can be told.
     passed: Option<f64>,
+    /// Its speed there in metres per second, once that is known.
+    #[serde(default)]
+    pub(crate) speed: Option<f64>,
+    /// Sum of its distances beyond the line since then, and what the sum was at `passed`: the least.
+    #[serde(default)]
+    beyond: f64,
+    #[serde(default)]
+    least: f64,
     /// The longest step since then.
     step: f64,
 }
@@ -98,6 +108,7 @@ impl PlacedLine {
         if let Some(last) = course.last {
             course.step = course.step.max(point.minus(last.point).length() / larger);
             self.note_passage(course, last, here);
+            course.beyond -= here.distance * f64::from(course.side);
         } else {
             course.first = Some(here);
         }
@@ -113,25 +124,30 @@ impl PlacedLine {
         }
         let before = std::mem::replace(&mut course.side, side);
         let passed = course.passed.take();
+        (course.beyond, course.least) = (0.0, 0.0);
         let step = std::mem::take(&mut course.step);
         if before == 0 || before == side {
             return None;
         }
         course.first = None;
-        passed.map(|at| Passage { at, forward: side > 0, step, apart })
+        let speed = course.speed.take();
+        passed.map(|at| Passage { at, forward: side > 0, step, apart, speed })
     }
 
+    /// Notes when it went through the segment. What waits on the line trembles from one side to the other: it passed where
+    /// most of what was seen before lies on one side and most of what follows on the other, which is where the sum of its
+    /// distances is least. On the line it is on the side where it was.
     fn note_passage(&self, course: &mut LineCourse, last: AnchorPlace, here: AnchorPlace) {
-        // On the line it is on the side where it was.
-        let sign = |distance: f64| match distance {
-            d if d > 0.0 => 1,
-            d if d < 0.0 => -1,
-            _ => course.side,
-        };
-        let (from, to) = (sign(last.distance), sign(here.distance));
-        if from * to < 0 && self.is_passed(last.point, here.point, to > 0) {
+        let beyond = |distance: f64| distance * f64::from(-course.side) > 0.0;
+        if beyond(last.distance) || !beyond(here.distance) {
+            return;
+        }
+        let is_best = course.passed.is_none() || course.beyond <= course.least;
+        if is_best && self.is_passed(last.point, here.point, here.distance > 0.0) {
             let share = last.distance / (last.distance - here.distance);
             course.passed = Some(last.at + share.clamp(0.0, 1.0) * (here.at - last.at));
+            course.least = course.beyond;
+            course.speed = None;
         }
     }
 
@@ -179,7 +195,12 @@ impl LineCourse {
     pub(crate) fn is_finite(&self) -> bool {
         let places = [self.last, self.first].into_iter().flatten();
         let numbers = places.flat_map(|place| [place.at, place.point.x, place.point.y, place.distance]);
-        numbers.chain(self.passed).chain([self.step]).all(f64::is_finite) && (-1..=1).contains(&self.side)
+        numbers
+            .chain(self.passed)
+            .chain(self.speed)
+            .chain([self.step, self.beyond, self.least])
+            .all(f64::is_finite)
+            && (-1..=1).contains(&self.side)
     }
 }
 

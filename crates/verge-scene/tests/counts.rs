@@ -238,3 +238,59 @@ fn trips_run_from_arm_to_arm() {
     assert_eq!(report.intervals[0].trips, [0, 1, 0, 0]);
     assert_eq!(report.intervals[0].zones[0].entered, 2);
 }
+
+#[test]
+fn what_waits_on_the_line_crossed_when_it_came_there() {
+    let (mut scene, mut report) = (scene(with_ground()), SceneReport::default());
+    // It comes at 10 s to 3 pixels beyond the line and stands there until 30 s, in boxes whose edges tremble by 4.
+    let tremble = |time: f64| 4.0 * (time * 37.0).sin();
+    let y = |time: f64| 100.0 + 40.3 * (time.min(10.0) + (time - 30.0).max(0.0));
+    watch(&mut scene, &mut report, tenths(0, 450), |time| vec![at(400.0, y(time) + tremble(time))]);
+    scene.finish(0.1, &mut report);
+    let [only] = report.crossings.as_slice() else { panic!("{:?}", report.crossings) };
+    assert!((only.at - BEGIN - 9.9).abs() < 1.0, "{only:?}");
+    assert!((only.speed.unwrap() - 2.8).abs() < 1.5, "as it came: {only:?}");
+}
+
+/// A bus that stands in front of what passes.
+fn bus(score: f64) -> SeenBox {
+    SeenBox { class: 1, score, left: 300.0, top: 430.0, right: 600.0, bottom: 600.0 }
+}
+
+#[test]
+fn what_slows_down_behind_a_bus_comes_out_as_itself() {
+    let mut settings = settings();
+    let line = SceneLine { name: place("down"), from: [0.45, 0.1], to: [0.45, 0.9], anchor: Anchor::Bottom };
+    settings.add_line(line).unwrap();
+    let (mut scene, mut report) = (scene(settings), SceneReport::default());
+    // To the right at 90 pixels a second, slower behind the bus, where it stands for five seconds.
+    let x = |time: f64| match time {
+        t if t < 4.0 => 50.0 + 90.0 * t,
+        t if t < 6.0 => 410.0 + 45.0 * (t - 4.0),
+        t if t < 11.0 => 500.0,
+        t => 500.0 + 60.0 * (t - 11.0),
+    };
+    let boxes = |time: f64| {
+        let mut all = vec![bus(0.9)];
+        if !(3.5..13.0).contains(&time) {
+            all.push(at(x(time), 480.0));
+        }
+        all
+    };
+    watch(&mut scene, &mut report, tenths(0, 170), boxes);
+    scene.finish(0.1, &mut report);
+    assert_eq!(scene.followed(), 2);
+    assert_eq!(report.crossings.iter().filter(|one| one.line == 1).count(), 1, "{:?}", report.crossings);
+}
+
+#[test]
+fn a_box_of_another_size_or_place_does_not_continue_what_stands() {
+    let (mut scene, mut report) = (scene(settings()), SceneReport::default());
+    let small =
+        |left: f64| SeenBox { class: 0, score: 0.8, left, top: 585.0, right: left + 45.0, bottom: 612.0 };
+    // The bus is missed for a second, in which something else is seen where it stands.
+    let boxes = |time: f64| if (3.0..4.0).contains(&time) { vec![small(420.0)] } else { vec![bus(0.9)] };
+    watch(&mut scene, &mut report, tenths(0, 60), boxes);
+    scene.finish(0.1, &mut report);
+    assert_eq!((scene.followed(), report.crossings.len()), (2, 0), "{:?}", report.crossings);
+}

@@ -63,13 +63,26 @@ impl SeenBox {
     }
 }
 
+impl SeenBox {
+    /// The share of another box that it covers.
+    pub(crate) fn covers(&self, other: &Self) -> f64 {
+        let across = (self.right.min(other.right) - self.left.max(other.left)).max(0.0);
+        let down = (self.bottom.min(other.bottom) - self.top.max(other.top)).max(0.0);
+        across * down / (other.width() * other.height())
+    }
+}
+
 /// Boxes over each other by more than this show one object, whatever the detector calls it.
 const SAME: f64 = 0.7;
 
 /// Keeps the surest box of each object, at most `most`, surest first.
 pub(crate) fn suppress(boxes: &mut Vec<SeenBox>, most: usize) {
     boxes.retain(SeenBox::is_sound);
-    boxes.sort_by(|a, b| b.score.total_cmp(&a.score));
+    boxes.sort_unstable_by(|a, b| {
+        let edges = |of: &SeenBox| [of.left, of.top, of.right, of.bottom];
+        let by_place = || edges(a).partial_cmp(&edges(b)).unwrap_or(std::cmp::Ordering::Equal);
+        b.score.total_cmp(&a.score).then_with(by_place).then(a.class.cmp(&b.class))
+    });
     boxes.truncate(most);
     let mut kept = 0;
     for at in 0..boxes.len() {
