@@ -286,10 +286,9 @@ fn what_slows_down_behind_a_bus_comes_out_as_itself() {
 #[test]
 fn a_box_of_another_size_or_place_does_not_continue_what_stands() {
     let (mut scene, mut report) = (scene(settings()), SceneReport::default());
-    let small =
-        |left: f64| SeenBox { class: 0, score: 0.8, left, top: 585.0, right: left + 45.0, bottom: 612.0 };
+    let small = SeenBox { class: 0, score: 0.8, left: 420.0, top: 490.0, right: 540.0, bottom: 600.0 };
     // The bus is missed for a second, in which something else is seen where it stands.
-    let boxes = |time: f64| if (3.0..4.0).contains(&time) { vec![small(420.0)] } else { vec![bus(0.9)] };
+    let boxes = |time: f64| if (3.0..4.0).contains(&time) { vec![small] } else { vec![bus(0.9)] };
     watch(&mut scene, &mut report, tenths(0, 60), boxes);
     scene.finish(0.1, &mut report);
     assert_eq!((scene.followed(), report.crossings.len()), (2, 0), "{:?}", report.crossings);
