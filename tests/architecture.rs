@@ -18,7 +18,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     // What models mean, for those who look through them.
     ("verge-models", &["verge-domain", "verge-engine"]),
     // Middle: siblings that never see each other.
-    ("verge-anomaly", &["verge-domain"]),
+    ("verge-anomaly", &["verge-domain", "verge-scene"]),
     ("verge-broker", &["verge-domain", "verge-tls"]),
     ("verge-codec", &["verge-domain", "verge-lz4"]),
     ("verge-mqtt", &["verge-domain", "verge-tls"]),

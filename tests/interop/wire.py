@@ -24,7 +24,7 @@ DETECTORS = dict(
     enumerate(
         (
             *("threshold", "rate", "silence", "loop", "classify", "detect", "health", "auto", "multi", "pattern"),
-            *("vibration", "cusum", "autoencoder"),
+            *("vibration", "cusum", "autoencoder", "track"),
         )
     )
 )
@@ -38,6 +38,7 @@ MEMBERS = dict(
             *("high", "low", "rise", "fall", "silent", "stuck", "flat", "noisy", "saturated", "clock_skewed", "duplicate"),
             *("level", "mean", "profile", "median", "volatility", "context", "time_of_day", "shift"),
             *("machine", "pattern", "vibration", "reconstruction"),
+            *("stopped", "wrong_way", "person", "queue"),
         )
     )
 )
@@ -45,6 +46,11 @@ MEMBERS |= {27: "appearance", 28: "frozen", 29: "dark", 30: "bright", 31: "blurr
 MEMBERS |= {34: "moved", 35: "flicker", 36: "size", 38: "unexplained_motion"}
 GROUPS = ("machine", "flood")
 ACTIONS = ("acknowledged", "shelved", "unshelved")
+PARTIAL = ("start", "gap", "rate", "clock", "health")
+TIMES = ("captured", "received")
+# Members of a direction and of a zone, by their keys behind the first ones.
+DIRECTION = ("mean_speed", "space_mean_speed", "headway", "short_headways", "gap")
+ZONE = ("entered", "occupancy", "mean_speed", "queue_mean", "queue_max", "queue_end", "queue_length")
 REASONS = ("full", "expired", "damaged", "earlier_epoch", "too_large", "defect")
 
 Fields = dict[str, Any]
@@ -270,6 +276,13 @@ def _body(kind: int, given: Fields, received: int) -> Fields:
     elif kind == 24:
         body = {"width": given.pop(0), "height": given.pop(1), "objects": [_object(item) for item in given.pop(2)]}
         name = "detections"
+    elif kind == 25:
+        body = {"from": received + given.pop(0), "length_ms": given.pop(1), "observed_ms": given.pop(2)}
+        body |= {"judged": given.pop(3), "skipped": given.pop(4), "partial": [PARTIAL[why] for why in given.pop(5)]}
+        body |= {"time": TIMES[given.pop(6)], "lines": [_line(line) for line in given.pop(7)]}
+        body["zones"] = [{"zone": zone[0]} | {key: zone.get(at) for at, key in enumerate(ZONE, 1)} for zone in given.pop(8)]
+        body["trips"] = [dict(zip(("origin", "destination", "count"), trip)) for trip in given.pop(9)]
+        name = "traffic"
     else:
         raise ValueError(f"unknown body {kind}")
     _expect(not given, f"no other keys in {name}, found {sorted(given)}")
@@ -293,6 +306,17 @@ def _object(item: list) -> Fields:
     label, score, x, y, width, height, *track = item
     found = {"label": label, "score": score, "x": x, "y": y, "width": width, "height": height}
     return found | {"track": track[0] if track else None}
+
+
+def _line(given: Fields) -> Fields:
+    return {"line": given[0], "forward": _direction(given.get(1)), "backward": _direction(given.get(2)), "unresolved": given[3]}
+
+
+def _direction(given: Fields | None) -> Fields | None:
+    if given is None:
+        return None
+    classes = [{"label": label, "count": count} for label, count in given[1]]
+    return {"total": given[0], "classes": classes} | {key: given.get(at) for at, key in enumerate(DIRECTION, 2)}
 
 
 def _range(given: Fields) -> Fields:
@@ -374,6 +398,15 @@ def _twin_body(kind: str, given: Fields) -> Fields:
         body["from"] = _millis(given.pop("from"))
         body["length_ms"] = round(given.pop("length_s") * 1000)
         body["observed_ms"] = round(given.pop("observed_s") * 1000)
+    elif kind == "traffic":
+        body = {key: given.pop(key) for key in ("judged", "skipped", "partial", "time", "trips")}
+        body["from"] = _millis(given.pop("from"))
+        body["length_ms"] = round(given.pop("length_s") * 1000)
+        body["observed_ms"] = round(given.pop("observed_s") * 1000)
+        nothing = dict.fromkeys(DIRECTION)
+        ways = ("forward", "backward")
+        body["lines"] = [line | {way: line.get(way) and nothing | line[way] for way in ways} for line in given.pop("lines")]
+        body["zones"] = [dict.fromkeys(ZONE) | zone for zone in given.pop("zones")]
     elif kind == "classification":
         body = {"labels": [_in_thousandths(label) for label in given.pop("labels")]}
     elif kind == "detections":

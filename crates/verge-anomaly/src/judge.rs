@@ -24,6 +24,7 @@ use crate::rate::{RateJudge, RateSettings};
 use crate::report::{ReportJudge, ReportPolicy};
 use crate::silence::{SilenceJudge, SilenceSettings};
 use crate::threshold::{ThresholdJudge, ThresholdSettings};
+use crate::track::{TrackJudge, TrackSettings};
 use crate::vehicle_loop::{LoopJudge, LoopSettings};
 use crate::vibration::{VibrationJudge, VibrationSettings};
 
@@ -61,6 +62,8 @@ pub enum JudgeSettings {
     Appearance(AlarmSettings),
     /// What a model sees in frames, by this detector.
     Report(Detector, ReportPolicy),
+    /// What a model sees in frames, followed and counted.
+    Track(TrackSettings),
 }
 
 impl JudgeSettings {
@@ -81,6 +84,7 @@ impl JudgeSettings {
             Self::Reconstruction(_) => Detector::Autoencoder,
             Self::Appearance(_) => Detector::Anomaly,
             Self::Report(detector, _) => *detector,
+            Self::Track(_) => Detector::Track,
         }
     }
 
@@ -101,7 +105,8 @@ impl JudgeSettings {
             | Self::Camera(_)
             | Self::Loop(_)
             | Self::Cusum(_)
-            | Self::Report(..) => None,
+            | Self::Report(..)
+            | Self::Track(_) => None,
         }
     }
 
@@ -119,7 +124,9 @@ impl JudgeSettings {
             | Self::Vibration(..)
             | Self::Cusum(_) => Scope::Signal,
             Self::Loop(_) | Self::Multi(_) => Scope::Device,
-            Self::Reconstruction(_) | Self::Appearance(_) | Self::Report(..) => Scope::Camera,
+            Self::Reconstruction(_) | Self::Appearance(_) | Self::Report(..) | Self::Track(_) => {
+                Scope::Camera
+            }
         }
     }
 }
@@ -153,6 +160,8 @@ pub enum ReadingJudge {
     Autoencoder(Box<AutoencoderJudge>),
     /// See [`crate::report`].
     Report(Box<ReportJudge>),
+    /// See [`crate::track`].
+    Track(Box<TrackJudge>),
 }
 
 impl ReadingJudge {
@@ -191,6 +200,7 @@ impl ReadingJudge {
                 Self::Autoencoder(Box::new(judge))
             }
             JudgeSettings::Report(_, policy) => Self::Report(Box::new(ReportJudge::new(*policy))),
+            JudgeSettings::Track(settings) => Self::Track(Box::new(TrackJudge::new(settings))),
         }
     }
 }
@@ -209,7 +219,7 @@ impl ReadingJudge {
             Self::Vibration(judge) => judge.observe(reading, received, findings),
             Self::Cusum(judge) => judge.observe(reading, findings),
             Self::Autoencoder(judge) => judge.observe(reading, received, findings),
-            Self::Camera(_) | Self::Report(_) => {}
+            Self::Camera(_) | Self::Report(_) | Self::Track(_) => {}
         }
     }
 }
@@ -235,6 +245,10 @@ impl Judge for ReadingJudge {
                 judge.observe_appearance(seen, captured.time(received.wall), findings);
             }
             (Observable::View(view, _), Self::Report(judge)) => judge.observe(view, received, findings),
+            (Observable::Look(look, captured), Self::Track(judge)) => judge.look(look, captured, received),
+            (Observable::View(view, captured), Self::Track(judge)) => {
+                judge.observe(view, captured, received, findings);
+            }
             (Observable::Arrival(_) | Observable::Look(..) | Observable::View(..), _) => {}
         }
     }
@@ -255,6 +269,7 @@ impl Judge for ReadingJudge {
             Self::Health(judge) => judge.tick(now, findings),
             Self::Camera(judge) => judge.tick(now, findings),
             Self::Loop(judge) => judge.tick(now, findings),
+            Self::Track(judge) => judge.tick(now, findings),
         }
     }
 
@@ -266,6 +281,7 @@ impl Judge for ReadingJudge {
             Self::Rate(judge) => judge.resume(),
             Self::Pattern(judge) => judge.resume(),
             Self::Autoencoder(judge) => judge.resume(),
+            Self::Track(judge) => judge.resume(),
             // What they learn does not depend on the time between two readings.
             Self::Threshold(_)
             | Self::Loop(_)
@@ -292,6 +308,7 @@ impl Judge for ReadingJudge {
             Self::Cusum(judge) => Some(judge.save()),
             Self::Autoencoder(judge) => Some(judge.save()),
             Self::Report(judge) => judge.save(),
+            Self::Track(judge) => Some(judge.save()),
         }
     }
 
@@ -309,15 +326,19 @@ impl Judge for ReadingJudge {
             Self::Cusum(judge) => judge.restore(state),
             Self::Autoencoder(judge) => judge.restore(state),
             Self::Report(judge) => judge.restore(state, now),
+            Self::Track(judge) => judge.restore(state),
         }
     }
 
     fn save_every(&self) -> Duration {
         match self {
             // The next readings hold what they need; it is small, and counts must not be lost.
-            Self::Threshold(_) | Self::Rate(_) | Self::Silence(_) | Self::Loop(_) | Self::Report(_) => {
-                SAVE_EVERY
-            }
+            Self::Threshold(_)
+            | Self::Rate(_)
+            | Self::Silence(_)
+            | Self::Loop(_)
+            | Self::Report(_)
+            | Self::Track(_) => SAVE_EVERY,
             // They change with every reading, and ten minutes are little of what they have learnt.
             Self::Health(_)
             | Self::Camera(_)
@@ -347,6 +368,7 @@ impl Judge for ReadingJudge {
             Self::Cusum(judge) => boxed(&**judge, judge.heap_bytes()),
             Self::Autoencoder(judge) => boxed(&**judge, judge.heap_bytes()),
             Self::Report(judge) => boxed(&**judge, judge.heap_bytes()),
+            Self::Track(judge) => boxed(&**judge, judge.heap_bytes()),
         }
     }
 
@@ -365,7 +387,8 @@ impl Judge for ReadingJudge {
             | Self::Camera(_)
             | Self::Loop(_)
             | Self::Cusum(_)
-            | Self::Report(_) => false,
+            | Self::Report(_)
+            | Self::Track(_) => false,
         }
     }
 
@@ -383,7 +406,8 @@ impl Judge for ReadingJudge {
             | Self::Camera(_)
             | Self::Loop(_)
             | Self::Cusum(_)
-            | Self::Report(_) => None,
+            | Self::Report(_)
+            | Self::Track(_) => None,
         }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
 //! module per judge: rules ([`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`]), the sensor's own
-//! [`health`] and the camera's ([`camera`]), what models see in frames ([`report`]), and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
+//! [`health`] and the camera's ([`camera`]), what models see in frames ([`report`], [`track`]), and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
 //! [`autoencoder`]), with what these share: [`tail`] (from score to probability), [`budget`] (from
 //! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), [`pool`] (the budget of a whole judge), `lessons`
 //! (what an event taught and is to be forgotten), `excursions` (alarms that people labelled false), `scores` (all in a row).
@@ -34,6 +34,7 @@ pub mod silence;
 mod state;
 pub mod tail;
 pub mod threshold;
+pub mod track;
 pub mod vehicle_loop;
 pub mod vibration;
 
@@ -48,5 +49,6 @@ pub use rate::RateSettings;
 pub use report::ReportPolicy;
 pub use silence::SilenceSettings;
 pub use threshold::ThresholdSettings;
+pub use track::TrackSettings;
 pub use vehicle_loop::{LoopReports, LoopRoles, LoopSettings, OccupancyScale};
 pub use vibration::{BlockAssessment, VibrationDetector, VibrationSettings};

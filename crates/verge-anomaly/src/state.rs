@@ -31,6 +31,7 @@ pub(crate) enum StateKind {
     Report = 11,
     /// What the instances of one judge share.
     Pool = 12,
+    Scene = 13,
     Appearance = 20,
     Camera = 14,
 }

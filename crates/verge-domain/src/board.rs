@@ -32,7 +32,7 @@ impl PointKind {
         match body {
             Body::Anomaly(anomaly) => Self::Events(anomaly.member.strand()),
             Body::Health(health) => Self::Events(health.cause.strand()),
-            Body::Counts(_) => Self::Counts,
+            Body::Counts(_) | Body::Traffic(_) => Self::Counts,
             Body::Classification(_) | Body::Detections(_) => Self::View,
         }
     }

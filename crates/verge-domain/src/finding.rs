@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::SignalId;
-use crate::verdict::{Counts, Regions};
+use crate::id::{SignalId, Unit};
+use crate::time::UtcMillis;
+use crate::verdict::{Counts, Regions, TimeBasis, Traffic};
 
 /// What a judge found.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,8 +14,27 @@ pub enum Finding {
     Condition(Condition),
     /// A finished interval of counts.
     Counts(Counts),
+    /// A finished interval of what was counted before a camera.
+    Traffic(Box<Traffic>),
+    /// A measure of the finished interval, which other judges may look at like a reading of the camera.
+    Measure(Measure),
     /// The view that was observed is worth a verdict of its own, which belongs to no event.
     View,
+}
+
+/// A number that a judge has measured before a camera.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measure {
+    /// Its name among the signals of the camera.
+    pub signal: SignalId,
+    /// The number, finite.
+    pub value: f64,
+    /// Its unit; `None` of numbers and shares.
+    pub unit: Option<Unit>,
+    /// The end of the time that it is about.
+    pub at: UtcMillis,
+    /// Whose clock that time rests on.
+    pub time: TimeBasis,
 }
 
 crate::words! {
@@ -99,6 +119,15 @@ crate::words! {
         Size = "size",
         /// What passes through a camera's picture is not what its model knows. Health; passages of the last twenty.
         UnexplainedMotion = "unexplained_motion",
+        /// `track`: objects that stand still in a zone of a camera, and no queue holds them. Observed is how many, as of the
+        /// three that follow.
+        Stopped = "stopped",
+        /// `track`: objects that go against the lane of a zone.
+        WrongWay = "wrong_way",
+        /// `track`: objects in a zone where their class must not be.
+        Person = "person",
+        /// `track`: objects that wait in a zone, where they are as many as make a queue an event.
+        Queue = "queue",
     }
 }
 
@@ -139,6 +168,9 @@ impl Member {
             Self::Shift => (MemberKind::Auto, Some("")),
             Self::Machine | Self::Pattern | Self::Vibration => (MemberKind::Whole, Some("deviations")),
             Self::Reconstruction | Self::Appearance => (MemberKind::Whole, Some("")),
+            Self::Stopped | Self::WrongWay | Self::Person | Self::Queue => {
+                (MemberKind::Limit, Some("objects"))
+            }
         }
     }
 
@@ -160,6 +192,23 @@ impl Member {
     #[must_use]
     pub const fn own_unit(self) -> Option<&'static str> {
         self.kind().1
+    }
+}
+
+/// Under what an event of an instance lives: one event at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strand {
+    /// See [`Member::strand`].
+    pub member: Member,
+    /// See [`Condition::part`].
+    pub part: Option<SignalId>,
+}
+
+impl Strand {
+    /// Whether a condition belongs to it.
+    #[must_use]
+    pub fn holds(&self, condition: &Condition) -> bool {
+        self.member == condition.member.strand() && self.part == condition.part
     }
 }
 
@@ -279,6 +328,9 @@ pub struct Contribution {
 pub struct Condition {
     /// Which member reports.
     pub member: Member,
+    /// The part of its subject that it concerns, where one instance watches several: a zone of a camera. Verdicts name it as
+    /// their signal.
+    pub part: Option<SignalId>,
     /// Where the observation stands.
     pub standing: Standing,
     /// What was observed: the value, the rate, the seconds of silence. Finite.
@@ -319,6 +371,7 @@ impl Condition {
     pub fn of_rule(member: Member, standing: Standing, observed: f64, expected: Expected) -> Self {
         Self {
             member,
+            part: None,
             standing,
             observed,
             expected,
@@ -330,6 +383,18 @@ impl Condition {
             regions: Regions::default(),
             learning: false,
         }
+    }
+
+    /// The same about a part of its subject.
+    #[must_use]
+    pub fn about(self, part: SignalId) -> Self {
+        Self { part: Some(part), ..self }
+    }
+
+    /// Under what its event lives.
+    #[must_use]
+    pub fn strand(&self) -> Strand {
+        Strand { member: self.member.strand(), part: self.part.clone() }
     }
 
     /// How far out it lies, in usual widths of its signal: 1 is the edge of what is usual, 10 ten times as far from the

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Condition, Member};
+use crate::finding::{Condition, Strand};
 use crate::id::{EventId, Lane};
 use crate::time::{Moment, Monotonic, UtcMillis};
 use crate::verdict::{AlarmHandling, Event, EventChange, EventState, Severity};
@@ -93,11 +93,11 @@ enum Phase {
     Open { event: OpenEvent, begun: Option<Monotonic>, reported: Monotonic, calm: Option<Monotonic> },
 }
 
-/// The life of the events of one judge about one subject: one phase per member, since a value can be too
-/// high and rise too fast at once. Members of one strand share a phase.
+/// The life of the events of one judge about one subject: one phase per strand, since a value can be too
+/// high and rise too fast at once.
 #[derive(Debug, Clone, Default)]
 pub struct EventLife {
-    phases: Vec<(Member, Phase)>,
+    phases: Vec<(Strand, Phase)>,
     holding: bool,
     held_back: u64,
 }
@@ -120,8 +120,8 @@ pub struct Observed {
 
 impl EventLife {
     /// Takes up an event that was open when its state was saved.
-    pub fn restore(&mut self, member: Member, event: OpenEvent, now: Monotonic) {
-        *self.phase(member) = Phase::Open { event, begun: None, reported: now, calm: None };
+    pub fn restore(&mut self, strand: &Strand, event: OpenEvent, now: Monotonic) {
+        *self.phase(strand) = Phase::Open { event, begun: None, reported: now, calm: None };
     }
 
     /// Holds raises back, or allows them again. What is open continues and is cleared as usual; what would have been
@@ -141,30 +141,30 @@ impl EventLife {
         std::mem::take(&mut self.held_back)
     }
 
-    /// Notes what an operator did about the open event of a member. Returns what to report.
-    pub fn handle(&mut self, member: Member, handling: AlarmHandling, observed: Observed) -> Option<Event> {
-        let place = self.phases.iter_mut().find(|(known, _)| *known == member.strand());
+    /// Notes what an operator did about the open event of a strand. Returns what to report.
+    pub fn handle(&mut self, strand: &Strand, handling: AlarmHandling, observed: Observed) -> Option<Event> {
+        let place = self.phases.iter_mut().find(|(known, _)| known == strand);
         let Some((_, Phase::Open { event, begun, reported, .. })) = place else { return None };
         (event.handling, *reported) = (handling, observed.received.mono);
         Some(event.report(EventState::Updated, observed, *begun))
     }
 
-    /// Ends the phase of a member, open or not. The caller clears what was open.
-    pub fn end(&mut self, member: Member) {
-        self.phases.retain(|&(known, _)| known != member.strand());
+    /// Ends the phase of a strand, open or not. The caller clears what was open.
+    pub fn end(&mut self, strand: &Strand) {
+        self.phases.retain(|(known, _)| known != strand);
     }
 
     /// Nothing is judged for now: what is open is suspended, what is about to be raised is not. Returns what to report;
     /// what was reported a moment ago waits for the next call.
-    pub fn suspend(&mut self, observed: Observed) -> Vec<(Member, Event)> {
+    pub fn suspend(&mut self, observed: Observed) -> Vec<(Strand, Event)> {
         let now = observed.received.mono;
         let mut reports = Vec::new();
-        self.phases.retain_mut(|(member, phase)| {
+        self.phases.retain_mut(|(strand, phase)| {
             let Phase::Open { event, begun, reported, calm, .. } = phase else { return false };
             *calm = None;
             if !event.suspended && now.since(*reported) >= SUSPENDED_AFTER {
                 (event.suspended, *reported) = (true, now);
-                reports.push((*member, event.report(EventState::Updated, observed, *begun)));
+                reports.push((strand.clone(), event.report(EventState::Updated, observed, *begun)));
             }
             true
         });
@@ -172,17 +172,17 @@ impl EventLife {
     }
 
     /// The open events, to be saved.
-    pub fn open(&self) -> impl Iterator<Item = (Member, OpenEvent)> + '_ {
-        self.phases.iter().filter_map(|&(member, phase)| match phase {
-            Phase::Open { event, .. } => Some((member, event)),
+    pub fn open(&self) -> impl Iterator<Item = (&Strand, OpenEvent)> + '_ {
+        self.phases.iter().filter_map(|(strand, phase)| match *phase {
+            Phase::Open { event, .. } => Some((strand, event)),
             Phase::Quiet | Phase::Rising { .. } | Phase::HeldBack { .. } => None,
         })
     }
 
-    /// The open event that a member belongs to.
+    /// The open event of a strand.
     #[must_use]
-    pub fn event_of(&self, member: Member) -> Option<OpenEvent> {
-        self.open().find(|&(known, _)| known == member.strand()).map(|(_, event)| event)
+    pub fn event_of(&self, strand: &Strand) -> Option<OpenEvent> {
+        self.open().find(|&(known, _)| known == strand).map(|(_, event)| event)
     }
 
     /// Ends an event that was raised while its judge was learning, where what is observed now is an alarm: the next
@@ -191,7 +191,7 @@ impl EventLife {
         if !condition.standing.is_abnormal() || condition.learning {
             return None;
         }
-        let place = self.phases.iter().position(|&(member, _)| member == condition.member.strand())?;
+        let place = self.phases.iter().position(|(strand, _)| strand.holds(condition))?;
         let Phase::Open { event, begun, .. } = self.phases[place].1 else { return None };
         event.learning.then(|| {
             self.phases.swap_remove(place);
@@ -211,12 +211,11 @@ impl EventLife {
         let now = observed.received.mono;
         let standing = condition.standing;
         // Most readings are normal and find nothing open: they must cost nothing.
-        if standing.is_normal() && !self.phases.iter().any(|&(member, _)| member == condition.member.strand())
-        {
+        if standing.is_normal() && !self.phases.iter().any(|(strand, _)| strand.holds(condition)) {
             return None;
         }
         let holding = self.holding;
-        let phase = self.phase(condition.member.strand());
+        let phase = self.phase_of(condition);
         let before = *phase;
         let (next, report) = match before {
             Phase::Quiet if standing.is_abnormal() => {
@@ -264,17 +263,26 @@ impl EventLife {
             self.held_back += 1;
         }
         if matches!(next, Phase::Quiet) {
-            self.phases.retain(|&(member, _)| member != condition.member.strand());
+            self.phases.retain(|(strand, _)| !strand.holds(condition));
         }
         report
     }
 
-    fn phase(&mut self, member: Member) -> &mut Phase {
-        let index = self.phases.iter().position(|&(known, _)| known == member).unwrap_or_else(|| {
-            self.phases.push((member, Phase::Quiet));
-            self.phases.len() - 1
-        });
+    fn phase_of(&mut self, condition: &Condition) -> &mut Phase {
+        let known = self.phases.iter().position(|(strand, _)| strand.holds(condition));
+        let index = known.unwrap_or_else(|| self.add(condition.strand()));
         &mut self.phases[index].1
+    }
+
+    fn phase(&mut self, strand: &Strand) -> &mut Phase {
+        let known = self.phases.iter().position(|(known, _)| known == strand);
+        let index = known.unwrap_or_else(|| self.add(strand.clone()));
+        &mut self.phases[index].1
+    }
+
+    fn add(&mut self, strand: Strand) -> usize {
+        self.phases.push((strand, Phase::Quiet));
+        self.phases.len() - 1
     }
 }
 

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::action::{ActionKind, AlarmHandling, OperatorAction};
-pub use crate::body::{Anomaly, Body, Counts, Health, RegionBox, Regions};
+pub use crate::body::{
+    Anomaly, Body, ClassCount, Counts, DirectionCounts, Health, LineCounts, PartialReason, RegionBox,
+    Regions, TimeBasis, Traffic, TripCount, ZoneMeasures,
+};
 use crate::group::AlarmGroup;
 use crate::id::{DeviceId, EventId, EventNumber, JudgeId, Lane, ModelName, SignalId, SourceId};
 use crate::tag::SignalTag;
@@ -189,5 +192,7 @@ crate::words! {
         Autoencoder = "autoencoder",
         /// A model that says how unlike usual frames a frame is.
         Anomaly = "anomaly",
+        /// Objects followed over frames, and counted at lines and in zones.
+        Track = "track",
     }
 }

@@ -17,19 +17,22 @@ pub struct Partial {
     pub rate: bool,
     /// Time ran back.
     pub clock: bool,
+    /// For a while the camera was blind.
+    pub health: bool,
 }
 
 impl Partial {
     /// The reasons as stable texts.
     pub fn reasons(self) -> impl Iterator<Item = &'static str> {
-        let all = [(self.start, "start"), (self.gap, "gap"), (self.rate, "rate"), (self.clock, "clock")];
+        let Self { start, gap, rate, clock, health } = self;
+        let all = [(start, "start"), (gap, "gap"), (rate, "rate"), (clock, "clock"), (health, "health")];
         all.into_iter().filter_map(|(holds, text)| holds.then_some(text))
     }
 
     /// Whether there is any.
     #[must_use]
     pub const fn holds(self) -> bool {
-        self.start || self.gap || self.rate || self.clock
+        self.start || self.gap || self.rate || self.clock || self.health
     }
 
     /// The reasons of both.
@@ -40,6 +43,7 @@ impl Partial {
             gap: self.gap || other.gap,
             rate: self.rate || other.rate,
             clock: self.clock || other.clock,
+            health: self.health || other.health,
         }
     }
 }
@@ -203,6 +207,8 @@ pub struct SceneInterval {
     pub observed: f64,
     /// Frames that were judged.
     pub frames: u32,
+    /// Frames that came and were not judged.
+    pub skipped: u32,
     /// Why it says less than all.
     pub partial: Partial,
     /// Counts of the lines, in their order.
@@ -222,6 +228,7 @@ impl SceneInterval {
             from,
             observed: 0.0,
             frames: 0,
+            skipped: 0,
             partial: Partial::default(),
             lines: settings.lines.iter().map(|_| line()).collect(),
             zones: settings.zones.iter().map(|_| ZoneTally::default()).collect(),
@@ -275,6 +282,7 @@ impl SceneInterval {
     pub fn merge(&mut self, other: &Self) {
         self.observed += other.observed;
         self.frames += other.frames;
+        self.skipped += other.skipped;
         self.partial = self.partial.or(other.partial);
         for (own, other) in self.lines.iter_mut().zip(&other.lines) {
             own.unresolved += other.unresolved;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use verge_domain::time::UtcMillis;
 
-use crate::interval::SceneInterval;
+use crate::interval::{Partial, SceneInterval};
 use crate::settings::SceneSettings;
 
 /// Seconds for which an interval stays open after its end: what is found late is counted where it happened.
@@ -134,6 +134,28 @@ impl CrossingRecord {
         self.at(settings, &mut at).frames += 1;
     }
 
+    /// A frame came and is not judged.
+    pub(crate) fn add_skipped(&mut self, settings: &SceneSettings, mut at: f64) {
+        self.at(settings, &mut at).skipped += 1;
+    }
+
+    /// Opens the intervals between two times at which the camera was blind: their counts are unknown.
+    pub(crate) fn pass_blind(&mut self, settings: &SceneSettings, (last, now): (f64, f64)) {
+        let mut from = settings.interval.start_of(millis(last));
+        while seconds(from) < now {
+            self.open_at(settings, from);
+            if let Some(interval) = self.open.iter_mut().find(|interval| interval.from == from) {
+                interval.partial.health = true;
+            }
+            from = UtcMillis(from.0.saturating_add_unsigned(settings.interval.length_ms()));
+        }
+    }
+
+    /// The camera is blind at this time.
+    pub(crate) fn mark_blind(&mut self, settings: &SceneSettings, mut at: f64) {
+        self.at(settings, &mut at).partial.health = true;
+    }
+
     /// The first frame.
     pub(crate) fn begin(&mut self, settings: &SceneSettings, at: f64) {
         let from = settings.interval.start_of(millis(at));
@@ -216,10 +238,18 @@ impl CrossingRecord {
         interval.observed = interval.observed.min(length);
         if length - interval.observed > WHOLE * length {
             // Frames have ceased to come.
-            interval.partial.gap |= !interval.partial.start && !interval.partial.clock;
+            let Partial { start, clock, health, .. } = interval.partial;
+            interval.partial.gap |= !start && !clock && !health;
         }
         interval.partial.rate = (0..settings.lines.len()).any(|line| self.is_weak(line));
         out.push(interval);
+    }
+
+    /// The times of frames are in doubt.
+    pub(crate) fn doubt_clock(&mut self) {
+        if let Some(newest) = self.open.back_mut() {
+            newest.partial.clock = true;
+        }
     }
 
     /// The next time is not joined to what was before.

@@ -1,5 +1,7 @@
 //! One camera's scene: tracks, and what is counted of them.
 
+mod saved;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,8 @@ use crate::record::{Crossing, CrossingRecord};
 use crate::settings::SceneSettings;
 use crate::track::{BlobBoxes, FrameSize, MAX_BOXES, SeenBox, Track, TrackSighting, Tracker, suppress};
 use crate::zone::{PlacedZone, QueueWait, ZoneEventKind};
+pub use saved::SceneMisfit;
+use saved::names_of;
 
 /// Times that differ by no more are the same instant.
 const SAME_INSTANT: f64 = 1e-3;
@@ -68,17 +72,6 @@ pub struct SceneState {
     /// What follows is not joined to what was saved.
     #[serde(skip)]
     resumed: bool,
-}
-
-/// A saved scene that is of another configuration, or that no scene could have become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SceneMisfit {
-    /// Its lines, zones or classes have other names.
-    #[error("it counts other lines, zones or classes")]
-    OtherPlaces,
-    /// Numbers that cannot be.
-    #[error("its numbers are out of range")]
-    OutOfRange,
 }
 
 /// Follows the objects of one camera and counts them.
@@ -139,6 +132,12 @@ impl Scene {
             .map(|track| (track.id, track.area()))
     }
 
+    /// Conditions in zones that hold.
+    #[must_use]
+    pub fn open_events(&self) -> &[ZoneEvent] {
+        &self.state.open
+    }
+
     /// Objects that were followed so far.
     #[must_use]
     pub const fn followed(&self) -> u64 {
@@ -161,11 +160,62 @@ impl Scene {
         &mut self,
         at: f64,
         frame: FrameSize,
-        (boxes, blobs): (&mut Vec<SeenBox>, &[Blob]),
+        seen: (&mut Vec<SeenBox>, &[Blob]),
         out: &mut SceneReport,
     ) {
-        if !at.is_finite() || frame.width == 0 || frame.height == 0 {
+        if self.look(at, frame, seen, out) {
+            self.state.record.add_frame(&self.settings, at);
+            self.close(at, out);
+        }
+    }
+
+    /// The same of a frame on which no model was run, since nothing moved in it: it holds no object, and its time is observed.
+    pub fn observe_still(
+        &mut self,
+        at: f64,
+        frame: FrameSize,
+        boxes: &mut Vec<SeenBox>,
+        out: &mut SceneReport,
+    ) {
+        boxes.clear();
+        if self.look(at, frame, (boxes, &[]), out) {
+            self.state.record.add_skipped(&self.settings, at);
+            self.close(at, out);
+        }
+    }
+
+    /// The camera shows nothing at this time: what happens then is not observed, and its counts are unknown.
+    pub fn observe_blind(&mut self, at: f64, out: &mut SceneReport) {
+        if !at.is_finite() || !self.turn_to(at, out) {
             return;
+        }
+        self.end_over(at, out);
+        let Self { settings, state: SceneState { record, zones, last, resumed, .. }, .. } = self;
+        match *last {
+            None => record.begin(settings, at),
+            Some(last) if at - last <= settings.max_gap && !std::mem::take(resumed) => {
+                record.pass_blind(settings, (last, at));
+            }
+            Some(last) => record.pass(settings, (last, at), false, |_, _| {}),
+        }
+        record.mark_blind(settings, at);
+        zones.fill(ZoneNow::default());
+        record.add_skipped(settings, at);
+        *last = Some(at);
+        self.emit_pending(at, out);
+        self.close(at, out);
+    }
+
+    /// Returns whether the frame is new.
+    fn look(
+        &mut self,
+        at: f64,
+        frame: FrameSize,
+        (boxes, blobs): (&mut Vec<SeenBox>, &[Blob]),
+        out: &mut SceneReport,
+    ) -> bool {
+        if !at.is_finite() || frame.width == 0 || frame.height == 0 {
+            return false;
         }
         suppress(boxes, MAX_BOXES);
         let blobs = BlobBoxes::behind(boxes, blobs, &self.settings, frame);
@@ -177,26 +227,32 @@ impl Scene {
             self.state.frame = Some(frame);
             self.places = Some(Places::new(&self.settings, frame));
         }
-        if let Some(last) = self.state.last {
-            if (at - last).abs() <= SAME_INSTANT {
-                return;
-            }
-            if at < last {
-                self.end_tracks(out);
-                self.state.record.turn_back(&self.settings, at, &mut out.intervals);
-                self.state.last = None;
-            } else if at - last > LONG_STEP {
-                self.end_over(at, out);
-            }
+        if !self.turn_to(at, out) {
+            return false;
         }
         self.follow(at, frame, (boxes, blobs));
         self.end_over(at, out);
         self.pass_time(at);
-        self.state.record.add_frame(&self.settings, at);
         self.emit_pending(at, out);
         self.watch_zones(at, out);
-        self.close(at, out);
         self.state.last = Some(at);
+        true
+    }
+
+    /// Whether a time is later than that of the frame before; where it is earlier, all begins again.
+    fn turn_to(&mut self, at: f64, out: &mut SceneReport) -> bool {
+        let Some(last) = self.state.last else { return true };
+        if (at - last).abs() <= SAME_INSTANT {
+            return false;
+        }
+        if at < last {
+            self.end_tracks(out);
+            self.state.record.turn_back(&self.settings, at, &mut out.intervals);
+            self.state.last = None;
+        } else if at - last > LONG_STEP {
+            self.end_over(at, out);
+        }
+        true
     }
 
     fn follow(&mut self, at: f64, frame: FrameSize, (boxes, blobs): (&[SeenBox], BlobBoxes)) {
@@ -339,51 +395,4 @@ impl Scene {
         self.state.record.end(&self.settings);
         self.state.record.close_all(&self.settings, &mut out.intervals);
     }
-
-    /// What must outlive a restart.
-    #[must_use]
-    pub const fn state(&self) -> &SceneState {
-        &self.state
-    }
-
-    /// Goes on from a saved state. The time until the next frame was not observed.
-    ///
-    /// # Errors
-    /// See [`SceneMisfit`]; the scene is then unchanged.
-    pub fn restore(&mut self, mut state: SceneState) -> Result<(), SceneMisfit> {
-        if state.names != self.state.names {
-            return Err(SceneMisfit::OtherPlaces);
-        }
-        let classes = self.settings.classes.len();
-        let sound = state.tracker.tracks.iter().all(|track| {
-            track.is_finite(classes) && track.course.is_finite() && track.course.fits(&self.settings)
-        }) && state.record.fits(&self.settings)
-            && state.zones.len() == self.settings.zones.len()
-            && state.fronts.len() == self.settings.lines.len()
-            && state.open.len() <= MAX_EVENTS
-            && state.last.is_none_or(f64::is_finite);
-        if !sound {
-            return Err(SceneMisfit::OutOfRange);
-        }
-        state.record.mark_gap();
-        state.resumed = state.last.is_some();
-        self.places = None;
-        self.state = state;
-        Ok(())
-    }
-
-    /// Bytes it holds beside itself.
-    #[must_use]
-    pub fn heap_bytes(&self) -> usize {
-        let courses = self.state.tracker.tracks.iter().map(|track| track.course.heap_bytes());
-        self.state.tracker.heap_bytes() + courses.sum::<usize>() + self.state.record.heap_bytes()
-    }
-}
-
-fn names_of(settings: &SceneSettings) -> Vec<String> {
-    let classes = settings.classes.iter().map(ToString::to_string);
-    let lines = settings.lines.iter().map(|line| format!("line {}", line.name));
-    let zones = settings.zones.iter().map(|(name, _)| format!("zone {name}"));
-    let arms = settings.arms.iter().map(|arm| format!("arm {arm}"));
-    classes.chain(lines).chain(zones).chain(arms).collect()
 }

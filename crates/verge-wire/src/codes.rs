@@ -4,7 +4,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use verge_domain::finding::Member;
 use verge_domain::group::GroupKind;
 use verge_domain::id::Lane;
-use verge_domain::verdict::{ActionKind, Detector, EventChange, EventState, Severity};
+use verge_domain::verdict::{
+    ActionKind, Detector, EventChange, EventState, PartialReason, Severity, TimeBasis,
+};
 use verge_domain::withdrawn::Withdrawal;
 
 use crate::WireError;
@@ -47,16 +49,18 @@ codes!(EventChange { 0 Renewed, 1 Turned, 2 Grown, 3 Adapted });
 codes!(GroupKind { 0 Machine, 1 Flood });
 codes!(ActionKind { 0 Acknowledged, 1 Shelved, 2 Unshelved });
 codes!(ClockJudgement { 1 Trusted, 2 Skewed });
+codes!(PartialReason { 0 Start, 1 Gap, 2 Rate, 3 Clock, 4 Health });
+codes!(TimeBasis { 0 Captured, 1 Received });
 codes!(Withdrawal { 0 Full, 1 Expired, 2 Damaged, 3 EarlierEpoch, 4 TooLarge, 5 Defect });
 codes!(Detector {
     0 Threshold, 1 Rate, 2 Silence, 3 Loop, 4 Classify, 5 Detect, 6 Health, 7 Auto, 8 Multi, 9 Pattern, 10 Vibration,
-    11 Cusum, 12 Autoencoder, 14 Anomaly,
+    11 Cusum, 12 Autoencoder, 13 Track, 14 Anomaly,
 });
 codes!(Member {
     0 High, 1 Low, 2 Rise, 3 Fall, 4 Silent, 5 Stuck, 6 Flat, 7 Noisy, 8 Saturated, 9 ClockSkewed, 10 Duplicate,
     11 Level, 12 Mean, 13 Profile, 14 Median, 15 Volatility, 16 Context, 17 TimeOfDay, 18 Shift, 19 Machine,
-    20 Pattern, 21 Vibration, 22 Reconstruction, 27 Appearance, 28 Frozen, 29 Dark, 30 Bright, 31 Blurred, 32 Covered,
-    33 LowContrast, 34 Moved, 35 Flicker, 36 Size, 38 UnexplainedMotion,
+    20 Pattern, 21 Vibration, 22 Reconstruction, 23 Stopped, 24 WrongWay, 25 Person, 26 Queue, 27 Appearance, 28 Frozen,
+    29 Dark, 30 Bright, 31 Blurred, 32 Covered, 33 LowContrast, 34 Moved, 35 Flicker, 36 Size, 38 UnexplainedMotion,
 });
 
 /// What may be believed of a device's time, where it gave one.

@@ -7,8 +7,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use verge_domain::frame::Score;
 use verge_domain::id::{
-    DeviceId, Epoch, EventId, EventNumber, GatewayId, JudgeId, Label, ModelName, OperatorText, Seq, SignalId,
-    SourceId, TagText, Unit,
+    DeviceId, Epoch, EventId, EventNumber, GatewayId, JudgeId, Label, ModelName, OperatorText, PlaceId, Seq,
+    SignalId, SourceId, TagText, Unit,
 };
 use verge_domain::time::UtcMillis;
 
@@ -96,7 +96,19 @@ macro_rules! names {
         }
     )+};
 }
-names!(DeviceId, GatewayId, JudgeId, Label, ModelName, OperatorText, SignalId, SourceId, TagText, Unit);
+names!(
+    DeviceId,
+    GatewayId,
+    JudgeId,
+    Label,
+    ModelName,
+    OperatorText,
+    PlaceId,
+    SignalId,
+    SourceId,
+    TagText,
+    Unit
+);
 
 impl Portable for Seq {
     cbor_within!();

@@ -8,7 +8,8 @@ use verge_domain::group::{AlarmGroup, GroupKind};
 use verge_domain::id::Lane;
 use verge_domain::tag::SignalTag;
 use verge_domain::verdict::{
-    ActionKind, Anomaly, Counts, Detector, Event, EventChange, EventState, Health, OperatorAction, Severity,
+    ActionKind, Anomaly, Counts, Detector, DirectionCounts, Event, EventChange, EventState, Health,
+    LineCounts, OperatorAction, PartialReason, Severity, TimeBasis, Traffic, ZoneMeasures,
 };
 use verge_domain::withdrawn::Withdrawal;
 
@@ -111,6 +112,10 @@ fn records_have_the_keys_of_the_schema() {
     check_record("health", Health::TABLE);
     check_record("classification", Classification::TABLE);
     check_record("detections", Detections::TABLE);
+    check_record("traffic", Traffic::TABLE);
+    check_record("line", LineCounts::TABLE);
+    check_record("direction", DirectionCounts::TABLE);
+    check_record("zone", ZoneMeasures::TABLE);
 }
 
 /// `ClockSkewed` is called `clock-skewed`, or by a longer name with that in it.
@@ -146,6 +151,8 @@ fn codes_are_those_of_the_schema() {
     check_codes("action-kind", ActionKind::TABLE);
     check_codes("group-kind", GroupKind::TABLE);
     check_codes("reason", Withdrawal::TABLE);
+    check_codes("partial-reason", PartialReason::TABLE);
+    check_codes("time-basis", TimeBasis::TABLE);
     check_codes("member", Member::TABLE);
     // The store and the configuration know these numbers too.
     for (lane, (code, ..)) in Lane::ALL.into_iter().zip(Lane::TABLE) {

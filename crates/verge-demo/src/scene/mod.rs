@@ -31,7 +31,7 @@ use light::Light;
 use order::back_to_front;
 use routes::Pose;
 use street::Fixture;
-use traffic::{Traffic, Vehicle};
+use traffic::{RenderedTraffic, Vehicle};
 
 /// Width of a picture in pixels.
 pub const WIDTH: u32 = 640;
@@ -90,8 +90,8 @@ pub struct RoadScene {
     /// Drawn into again for each picture.
     picture: Pixmap,
     glows: Glows,
-    at_start: Traffic,
-    traffic: Traffic,
+    at_start: RenderedTraffic,
+    traffic: RenderedTraffic,
 }
 
 /// One of the things that may hide each other.
@@ -112,7 +112,7 @@ impl RoadScene {
         let noise = if light.is_night { NOISE_BY_NIGHT } else { NOISE_BY_DAY };
         let backdrop = backdrop::draw(&camera, &light);
         let fixtures = street::fixtures(&camera, &light);
-        let traffic = Traffic::new(seed);
+        let traffic = RenderedTraffic::new(seed);
         Self {
             exposure: Exposure::new(noise, seed ^ u64::from(light.is_night)),
             picture: backdrop.clone(),
@@ -193,7 +193,7 @@ impl RoadScene {
 
 /// Everything that may hide something else, in the order in which it is drawn.
 fn uprights<'a>(
-    traffic: &'a Traffic,
+    traffic: &'a RenderedTraffic,
     fixtures: &'a [Fixture],
     camera: &Projection,
     at: Duration,

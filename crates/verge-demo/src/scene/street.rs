@@ -7,7 +7,7 @@ use super::canvas::{Colour, Glows, SceneCanvas};
 use super::geometry::{Projection, Vec3, vec3};
 use super::light::{LAMP_HEIGHT, LAMPS, Light};
 use super::routes::{MAIN_HALF_WIDTH, MAIN_STOP, Road, SIDE_HALF_WIDTH, SIDE_STOP};
-use super::traffic::{Traffic, TrafficLight};
+use super::traffic::{RenderedTraffic, TrafficLight};
 use super::{HEIGHT, WIDTH};
 
 /// From a foot to each side of the ground that counts as taken, in metres.
@@ -73,7 +73,7 @@ impl Fixture {
     }
 
     /// Draws it as it looks now.
-    pub(super) fn draw(&self, canvas: &mut SceneCanvas<'_>, light: &Light, traffic: &Traffic) {
+    pub(super) fn draw(&self, canvas: &mut SceneCanvas<'_>, light: &Light, traffic: &RenderedTraffic) {
         let foot = self.foot();
         let to_eye = canvas.camera.eye - foot;
         let distance = to_eye.length();

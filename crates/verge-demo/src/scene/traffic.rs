@@ -118,7 +118,7 @@ impl Vehicle {
 
 /// All vehicles of the site.
 #[derive(Debug, Clone)]
-pub(super) struct Traffic {
+pub(super) struct RenderedTraffic {
     entries: Vec<EntryLane>,
     rng: fastrand::Rng,
     vehicles: Vec<Vehicle>,
@@ -127,7 +127,7 @@ pub(super) struct Traffic {
     steps: u32,
 }
 
-impl Traffic {
+impl RenderedTraffic {
     /// At time zero.
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn vehicles_flow_and_do_not_run_into_each_other() {
-        let mut traffic = Traffic::new(3);
+        let mut traffic = RenderedTraffic::new(3);
         let (mut most, mut touching, mut seen) = (0, 0, 0);
         for second in 0..240 {
             let at = Duration::from_secs(second);
@@ -290,15 +290,15 @@ mod tests {
 
     #[test]
     fn a_later_state_is_the_same_however_it_is_reached() {
-        let mut steps = Traffic::new(9);
+        let mut steps = RenderedTraffic::new(9);
         for millis in (0..=20_000).step_by(130) {
             steps.advance(Duration::from_millis(millis));
         }
         let at = Duration::from_millis(20_000);
-        let mut leap = Traffic::new(9);
+        let mut leap = RenderedTraffic::new(9);
         leap.advance(at);
         steps.advance(at);
-        let places = |traffic: &Traffic| traffic.placed(at).map(|(_, pose)| pose).collect::<Vec<_>>();
+        let places = |traffic: &RenderedTraffic| traffic.placed(at).map(|(_, pose)| pose).collect::<Vec<_>>();
         assert_eq!(places(&steps), places(&leap));
         assert!(steps.is_past(Duration::from_secs(1)));
     }

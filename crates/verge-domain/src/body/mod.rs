@@ -5,12 +5,16 @@ mod classification;
 mod counts;
 mod detections;
 mod health;
+mod traffic;
 
 pub use anomaly::{Anomaly, RegionBox, Regions};
 pub use classification::{Classification, Scored};
 pub use counts::Counts;
 pub use detections::{Detection, Detections};
 pub use health::Health;
+pub use traffic::{
+    ClassCount, DirectionCounts, LineCounts, PartialReason, TimeBasis, Traffic, TripCount, ZoneMeasures,
+};
 
 /// What was decided.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +29,8 @@ pub enum Body {
     Classification(Classification),
     /// A frame was searched for objects.
     Detections(Detections),
+    /// Traffic before a camera was counted.
+    Traffic(Traffic),
 }
 
 impl Body {
@@ -37,6 +43,7 @@ impl Body {
             Self::Health(_) => "health",
             Self::Classification(_) => "classification",
             Self::Detections(_) => "detections",
+            Self::Traffic(_) => "traffic",
         }
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::finding::{Expected, Standing};
+use crate::finding::{Expected, Member, Standing};
+use crate::id::SignalId;
 
 const POLICY: EventPolicy = EventPolicy {
     severity: Severity::Warning,
@@ -145,15 +146,16 @@ fn an_acknowledged_event_that_gets_worse_waits_to_be_acknowledged_anew() {
         let at = UtcMillis(second * 1000);
         Observed { at, received: Moment::from_wall(at) }
     };
+    let high = Strand { member: Member::High, part: None };
     let acknowledged = AlarmHandling { acknowledged: Some(UtcMillis(1_000)), shelved: None };
-    assert_eq!(life.handle(Member::High, acknowledged, when(0)), None, "nothing is open");
+    assert_eq!(life.handle(&high, acknowledged, when(0)), None, "nothing is open");
     let mut seen = Vec::new();
     for (second, value) in [(0, 2.0), (2, 2.0), (4, 9.0), (6, 9.0)] {
         let condition = Condition::of_rule(Member::High, Standing::Abnormal, value, range);
         let event = life.advance(&policy, &condition, when(second), || EventId([7; 16])).unwrap();
         seen.push(event.handling.acknowledged.is_some());
         if second == 0 {
-            let event = life.handle(Member::High, acknowledged, when(1)).unwrap();
+            let event = life.handle(&high, acknowledged, when(1)).unwrap();
             assert_eq!((event.state, event.handling), (EventState::Updated, acknowledged));
         }
     }
@@ -196,11 +198,11 @@ fn a_step_of_the_wall_clock_is_no_duration() {
 #[test]
 fn a_restored_event_keeps_its_identity() {
     let (_, before) = life(&POLICY, "na");
-    let (member, open) = before.open().next().unwrap();
+    let (strand, open) = before.open().next().unwrap();
     assert_eq!(open.since, UtcMillis(1000));
     let mut after = EventLife::default();
-    after.restore(member, open, Monotonic(0));
-    let condition = Condition::of_rule(member, Standing::Normal, 0.0, Expected::default());
+    after.restore(strand, open, Monotonic(0));
+    let condition = Condition::of_rule(strand.member, Standing::Normal, 0.0, Expected::default());
     let at = UtcMillis(9000);
     let observed = Observed { at, received: Moment::from_wall(at) };
     let cleared = after.advance(&POLICY, &condition, observed, || unreachable!()).unwrap();
@@ -264,12 +266,12 @@ fn a_suspended_event_is_restored_as_such() {
     let at = UtcMillis(60_000);
     let observed = Observed { at, received: Moment::from_wall(at) };
     assert_eq!(before.suspend(observed).len(), 1);
-    let (member, open) = before.open().next().unwrap();
+    let (strand, open) = before.open().next().unwrap();
     assert!(open.suspended);
     let mut after = EventLife::default();
-    after.restore(member, open, observed.received.mono);
+    after.restore(strand, open, observed.received.mono);
     assert!(after.suspend(observed).is_empty(), "it was reported before the restart");
-    let condition = Condition::of_rule(member, Standing::Abnormal, 0.0, Expected::default());
+    let condition = Condition::of_rule(strand.member, Standing::Abnormal, 0.0, Expected::default());
     let event = after.advance(&POLICY, &condition, observed, || unreachable!()).unwrap();
     assert_eq!((event.state, event.suspended), (EventState::Updated, false));
 }
@@ -317,9 +319,10 @@ fn how_an_event_has_gone_on_is_restored_with_it() {
     };
     let restored = |life: &EventLife, second: u64| {
         let mut after = EventLife::default();
-        let (member, event) = life.open().next().expect("it is open");
-        assert_eq!(life.event_of(Member::Shift), Some(event), "members of one strand share it");
-        after.restore(member, event, Moment::from_wall(UtcMillis(second as i64 * 1000)).mono);
+        let (strand, event) = life.open().next().expect("it is open");
+        let shift = Condition::of_rule(Member::Shift, Standing::Normal, 0.0, Expected::default());
+        assert_eq!(life.event_of(&shift.strand()), Some(event), "members of one strand share it");
+        after.restore(strand, event, Moment::from_wall(UtcMillis(second as i64 * 1000)).mono);
         after
     };
     let mut life = EventLife::default();
@@ -336,4 +339,35 @@ fn how_an_event_has_gone_on_is_restored_with_it() {
     let mut life = restored(&life, 9);
     assert_eq!(step(&mut life, 10, Standing::Normal, 2.0), None);
     assert_eq!(step(&mut life, 20, Standing::Normal, 2.0), Some(EventChange::Adapted));
+}
+
+#[test]
+fn parts_of_a_subject_have_events_of_their_own() {
+    let mut life = EventLife::default();
+    let mut ids = 0;
+    let mut reported = String::new();
+    let condition = |part: &str, standing| {
+        let condition = Condition::of_rule(Member::Stopped, standing, 1.0, Expected::default());
+        if part == "-" { condition } else { condition.about(SignalId::new(part).unwrap()) }
+    };
+    let steps = ["lane-1 a", "lane-2 a", "lane-1 a", "- a", "lane-1 n", "lane-2 a", "lane-2 n", "- n"];
+    for (second, step) in (0..).zip(steps) {
+        let (part, standing) = step.split_once(' ').unwrap();
+        let standing = if standing == "a" { Standing::Abnormal } else { Standing::Normal };
+        let at = UtcMillis(second * 1000);
+        let observed = Observed { at, received: Moment::from_wall(at) };
+        let event = life.advance(&POLICY, &condition(part, standing), observed, || {
+            ids += 1;
+            EventId([ids; 16])
+        });
+        let letter = |state| if state == EventState::Raised { 'R' } else { 'C' };
+        reported +=
+            &event.map_or(".".to_owned(), |event| format!("{}{}", letter(event.state), event.id.0[0]));
+        if second == 3 {
+            let mut after = EventLife::default();
+            life.open().for_each(|(strand, event)| after.restore(strand, event, observed.received.mono));
+            life = after;
+        }
+    }
+    assert_eq!(reported, "R1R2.R3C1.C2C3");
 }

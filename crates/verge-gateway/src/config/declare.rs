@@ -140,6 +140,7 @@ macro_rules! declare {
     ($(#[$meta:meta])* enum $name:ident { $($word:literal => $variant:ident($part:ty)),* $(,)? } $($rest:tt)*) => {
         $(#[$meta])*
         #[derive(Debug, Clone)]
+        #[allow(clippy::large_enum_variant, reason = "a configuration has few of them, and is read once")]
         pub(crate) enum $name { $($variant($part)),* }
 
         impl Word for $name {
@@ -209,6 +210,9 @@ plain! {
     Span, Value::Text(text) => Self::parse(text);
     SpanOrNever, Value::Text(text) => Self::parse(text);
     Size, Value::Text(text) => Self::parse(text);
+    Map<[f64; 2]>, Value::Table(table) => {
+        table.iter().map(|(name, node)| Some((name.clone(), <[f64; 2]>::of(&node.value)?))).collect()
+    };
     Map<f64>, Value::Table(table) => {
         table.iter().map(|(word, node)| Some((word.clone(), f64::of(&node.value)?))).collect()
     };

@@ -187,6 +187,7 @@ fn settings(file: &Table) -> Vec<String> {
             match key.kind {
                 ValueKind::Tables(_) | ValueKind::NamedTables(_) => {}
                 ValueKind::Numbers | ValueKind::Lists(_) | ValueKind::Point | ValueKind::Points(_) => {}
+                ValueKind::Pairs(_) | ValueKind::Ends => {}
                 ValueKind::Table(inner) => {
                     names.extend(
                         inner.own.iter().map(|key| format!("{setting}__{}", key.name.to_uppercase())),

@@ -34,6 +34,10 @@ pub(crate) enum ValueKind {
     Numbers,
     /// A table from free names to lists of texts. Says what each text is.
     Lists(&'static str),
+    /// A table from free names to pairs of numbers. Says what each pair is.
+    Pairs(&'static str),
+    /// Two points, or the name of something that has two ends.
+    Ends,
     /// A table with keys of its own.
     Table(&'static Keys),
     /// A list of such tables, not empty.
@@ -147,6 +151,9 @@ builders! {
     tables[T: Section]() => ValueKind::Tables(&T::KEYS);
     named_tables[T: Section]() => ValueKind::NamedTables(&T::KEYS);
     points(what: &'static str) => ValueKind::Points(what);
+    point() => ValueKind::Point;
+    pairs(what: &'static str) => ValueKind::Pairs(what);
+    ends() => ValueKind::Ends;
     secret() => ValueKind::Secret;
 }
 
@@ -226,6 +233,8 @@ impl ValueKind {
             Self::Tables(keys) => format!("a list of tables with {}", keys.names()),
             Self::NamedTables(keys) => format!("a table of names, each a table with {}", keys.names()),
             Self::Point => "a point [x, y] of two numbers".to_owned(),
+            Self::Pairs(what) => format!("a table of names, each with {what}"),
+            Self::Ends => "two points [[x, y], [x, y]], or the name of a line of this judge".to_owned(),
             Self::Points(what) => format!("a list of {what}, such as {POINTS}"),
             Self::Secret => {
                 "no secret in this file: put it into a file of its own and name that with password_file or \

@@ -125,5 +125,44 @@ pub fn parse(
     Loaded { raw: Raw { folder, sections }, faults, origins, values, twice: corrected.twice, lost }
 }
 
+/// What a file that says only what is counted holds.
+pub(crate) struct LoadedTrack {
+    pub(crate) detector: Option<RawDetector>,
+    pub(crate) size: Option<[u32; 2]>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) origins: Origins,
+}
+
+/// Reads a file with the table `[track]`, with the keys of a judge, and `[data]`.
+pub(crate) fn parse_track(bytes: impl Into<Vec<u8>>, path: &Path) -> LoadedTrack {
+    let mut origins = Origins::new(&path.display().to_string());
+    let saved = syntax::decode(bytes.into());
+    let corrected = syntax::correct(saved.text, &origins);
+    let mut faults: Vec<Fault> = saved.fault.iter().map(|fault| fault.to_fault(&origins)).collect();
+    faults.extend(corrected.faults);
+    let table = DeTable::parse(&corrected.text).expect("a corrected text is TOML").into_inner();
+    let tree = tree::read(&corrected.text, table);
+    origins.note("", &tree);
+    let (file, found) = walk::track(&tree, &mut origins);
+    // Where frames come from and what looks at them is said elsewhere.
+    let elsewhere = |fault: &Fault| {
+        let of_judge = ["track.inputs", "track.model"].contains(&fault.key.as_str());
+        of_judge && fault.value == "missing"
+    };
+    faults.extend(found.into_iter().filter(|fault| !elsewhere(fault)));
+    let TrackSections { track, data } = file;
+    let mut size = None;
+    if let Some([width, height]) = data.size {
+        let side =
+            |side: f64| ((1.0..=65_535.0).contains(&side) && side.fract() == 0.0).then_some(side as u32);
+        size = side(width).zip(side(height)).map(|(width, height)| [width, height]);
+        if size.is_none() {
+            let fault = Fault::new("data.size", format!("[{width}, {height}]"), "width and height in pixels");
+            faults.push(fault.remedy("write size = [1920, 1080]"));
+        }
+    }
+    LoadedTrack { detector: track.and_then(|track| track.detector), size, faults, origins }
+}
+
 #[cfg(test)]
 mod tests;

@@ -73,9 +73,11 @@ pub(super) fn example(kind: ValueKind) -> Option<String> {
         ValueKind::Choices(words) => words.first().map(|word| format!("[{word:?}]")),
         ValueKind::Point => Some("[0.1, 0.6]".to_owned()),
         ValueKind::Points(_) => Some(POINTS.to_owned()),
+        ValueKind::Ends => Some("[[0.1, 0.6], [0.3, 0.6]]".to_owned()),
         ValueKind::Numbers
         | ValueKind::NamedTables(_)
         | ValueKind::Lists(_)
+        | ValueKind::Pairs(_)
         | ValueKind::Table(_)
         | ValueKind::Tables(_)
         | ValueKind::Secret => None,
@@ -195,7 +197,7 @@ fn meant(kind: ValueKind, path: &str, given: &ConfigNode) -> Option<Advice> {
             let (name, text) = table.iter().find_map(|(name, node)| Some((name, node.text()?)))?;
             order(format!("write a list: {name} = [{text:?}]"))
         }
-        (ValueKind::Table(_) | ValueKind::Numbers | ValueKind::Lists(_), _) => {
+        (ValueKind::Table(_) | ValueKind::Numbers | ValueKind::Lists(_) | ValueKind::Pairs(_), _) => {
             order(format!("write {{ key = value }} behind it, or [{path}]"))
         }
         (ValueKind::NamedTables(_), _) => order(format!("write [{path}.NAME] with a name of your own")),

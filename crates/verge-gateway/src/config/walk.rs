@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::key::{Key, KeyNeed, Keys, ValueKind, one_of};
 use super::nearest::{nearest, nearest_choice};
 use super::origin::Origins;
-use super::raw::{self, SECTIONS};
+use super::raw::{self, SECTIONS, TrackSections};
 use super::remedy;
 use super::tree::{ConfigNode, Table, Value};
 
@@ -39,6 +39,20 @@ pub(super) fn unwritten<T: Section>() -> T {
     let (mut faults, mut origins) = (Vec::new(), Origins::default());
     let mut walk = Walk { faults: &mut faults, lost: &[], origins: &mut origins };
     T::take(&walk.table("", &Table::new(), &T::KEYS))
+}
+
+/// A file that says only what is counted.
+pub(super) fn track(root: &Table, origins: &mut Origins) -> (TrackSections, Vec<Fault>) {
+    let mut root = root.clone();
+    if let Some(Value::Table(track)) = root.get_mut("track").map(|node| &mut node.value)
+        && !track.contains_key("detector")
+    {
+        track.insert("detector".to_owned(), Value::Text("track".to_owned()).into());
+    }
+    let mut faults = Vec::new();
+    let mut walk = Walk { faults: &mut faults, lost: &[], origins };
+    let file = TrackSections::take(&walk.table("", &root, &TrackSections::KEYS));
+    (file, faults)
 }
 
 struct Walk<'a> {

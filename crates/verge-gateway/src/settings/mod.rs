@@ -13,6 +13,7 @@ mod route;
 mod source;
 mod store;
 mod tags;
+mod track_file;
 mod uplink;
 mod zone;
 
@@ -30,12 +31,13 @@ use verge_wire::SiteZone;
 use crate::config::{self, ConfigValues, Fault, LoadError, Loaded, Origins, Raw, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 use judge::Known;
-pub use judge::{FrameRules, JudgeRules, JudgeSection, ReadingRules, Rule};
+pub use judge::{FrameRules, JudgeRules, JudgeSection, ReadingRules, Rule, TrackRules};
 pub use local::{EmbeddedBroker, ListenerFiles, Local};
 pub use model::Engine;
 pub use route::Route;
 pub use source::{Carries, FrameSource, Overload, SourceSection};
 pub use store::{KeyError, StoreSection};
+pub use track_file::{TrackFile, read_track_file};
 pub use uplink::Uplink;
 
 /// All settings of a gateway.

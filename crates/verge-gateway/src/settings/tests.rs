@@ -9,6 +9,8 @@ use verge_vision::preprocess::Region;
 
 use super::*;
 
+mod track;
+
 const SMALL: &str = r#"
 [gateway]
 id = "pump-room-1"

@@ -30,7 +30,8 @@ pub fn fingerprint_of(settings: &Settings, judge: &JudgeSection) -> Fingerprint 
         .iter()
         .find(|section| section.section == "judge" && section.name.as_deref() == Some(judge.name.as_str()));
     for (key, value) in section.iter().flat_map(|section| &section.values) {
-        if OF_DETECTOR.contains(&key.as_str()) || key.starts_with("region.") {
+        let is_drawn = judge.detector() == Detector::Track && is_of_scene(key);
+        if OF_DETECTOR.contains(&key.as_str()) || key.starts_with("region.") || is_drawn {
             made.note(key, value);
         }
     }
@@ -47,6 +48,12 @@ pub fn fingerprint_of(settings: &Settings, judge: &JudgeSection) -> Fingerprint 
     made
 }
 
+/// Whether a key of a judge that counts says where and what: tracks and counts of other places mean something else.
+fn is_of_scene(key: &str) -> bool {
+    let table = key.split('.').next().unwrap_or(key);
+    matches!(table, "line" | "zone" | "ground" | "footprint" | "classes" | "labels" | "interval")
+}
+
 const fn learns(detector: Detector) -> bool {
     match detector {
         Detector::Auto
@@ -56,7 +63,8 @@ const fn learns(detector: Detector) -> bool {
         | Detector::Cusum
         | Detector::Autoencoder
         | Detector::Anomaly
-        | Detector::Health => true,
+        | Detector::Health
+        | Detector::Track => true,
         Detector::Threshold
         | Detector::Rate
         | Detector::Silence

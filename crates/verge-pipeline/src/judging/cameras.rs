@@ -2,8 +2,9 @@
 
 use slab::Slab;
 use verge_domain::observation::{Camera, Captured, Observable, Observation};
+use verge_domain::reading::Reading;
 use verge_domain::rejection::{Reason, Rejection};
-use verge_domain::stage::Judge;
+use verge_domain::stage::{Decoder, Judge};
 use verge_domain::time::Moment;
 
 use super::instance::Instance;
@@ -11,7 +12,7 @@ use super::machine::MachineStates;
 use super::spec::Specs;
 use super::{Decision, JudgeSet, Observes, Turn};
 
-impl<D, J: Judge> JudgeSet<D, J> {
+impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     /// The instances that look at a camera, by their index, and what they need to observe.
     fn turn(
         &mut self,
@@ -21,7 +22,9 @@ impl<D, J: Judge> JudgeSet<D, J> {
     ) -> (&[usize], &mut Slab<Instance<J>>, &Specs<J>, &mut MachineStates, Turn<'_>) {
         let (findings, naming) = (&mut self.findings, &mut self.naming);
         let (counters, room) = (&*self.counters, &*self.room);
-        let turn = Turn { counters, room, findings, naming, received, now, sound: true, grown: false };
+        let measured = &mut self.measured;
+        let turn =
+            Turn { counters, room, findings, measured, naming, received, now, sound: true, grown: false };
         (self.streams.of_camera(camera), &mut self.instances, &self.specs, &mut self.machines, turn)
     }
 
@@ -117,6 +120,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             }
         }
         let grown = turn.grown || found_again;
+        self.judge_measures(received, now, out);
         self.end_turn(grown, now, out);
         self.groups.arrange(from, now, out);
     }

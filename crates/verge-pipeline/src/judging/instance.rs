@@ -1,21 +1,22 @@
 //! One judge that watches one subject, and its open events.
 
+mod verdicts;
+
 use std::time::Duration;
 
-use verge_domain::finding::{Condition, Finding, Member};
-use verge_domain::frame::View;
+use verge_domain::finding::{Condition, Finding, Member, Strand};
 use verge_domain::id::{EventNumber, JudgeId, JudgeIndex, Unit};
 use verge_domain::observation::{Captured, Observable};
 use verge_domain::policy::{EventLife, Observed};
 use verge_domain::stage::{Checkpoint, Judge, RestoreError};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
-use verge_domain::verdict::{Body, Event, EventState, Severity, Subject, Times, Verdict};
+use verge_domain::verdict::{Body, Event, EventState, Severity, Subject, Verdict};
 
 use super::body::{beyond_normal, body_of, times};
 use super::machine::{StateGate, UNSET};
 use super::register::EventNaming;
 use super::saved;
-use super::saved_life::{SavedEvent, SavedLife};
+use super::saved_life::{SavedEvent, SavedLife, about};
 use super::saving::{self, SaveTime};
 use super::streams::SETTLED;
 use super::{Decision, InstanceKey, JudgeSpec};
@@ -117,7 +118,7 @@ impl<J: Judge> Instance<J> {
                     let when = Observed { at, received };
                     let ended = self.life.give_way(condition, when);
                     let event = self.life.advance(&spec.policy, condition, when, || naming.id());
-                    if event.is_none() && self.note_course(condition.member) {
+                    if event.is_none() && self.note_course(condition) {
                         out.checkpoints.push(self.saved_life(spec));
                     }
                     for event in ended.into_iter().chain(event) {
@@ -136,13 +137,16 @@ impl<J: Judge> Instance<J> {
                         let by_rule = Some(reported)
                             .filter(|severity| !event.learning && *severity != spec.policy.severity);
                         let changed = self.note_open(condition, event, received.wall, by_rule);
-                        let tag = spec.tags.of(&self.subject);
+                        let subject = about(&self.subject, condition.part.as_ref());
+                        let tag = spec.tags.of(&subject);
                         let unit = self.unit.as_ref().or(tag.and_then(|tag| tag.unit.as_ref()));
                         let body = body_of(&beyond_normal(condition, tag), unit);
                         let times = times(captured, received, now);
                         let (_, lane) = spec.policy.class_of(event.learning);
-                        let verdict =
-                            Verdict { lane, ..self.verdict(spec, times, severity, Some(event), body) };
+                        let verdict = Verdict {
+                            lane,
+                            ..self.verdict(spec, subject, times, severity, Some(event), body)
+                        };
                         if event.state == EventState::Raised {
                             naming.note(&verdict);
                         }
@@ -155,37 +159,16 @@ impl<J: Judge> Instance<J> {
                     }
                 }
                 Finding::Counts(counts) => {
-                    let (times, body) = (times(captured, received, now), Body::Counts(*counts));
-                    out.verdicts.push(self.verdict(spec, times, Severity::Info, None, body));
-                    // A reported count must not be counted again after a restart.
-                    out.checkpoints.extend(self.changed_state(&spec.name));
+                    self.report_counts(spec, Body::Counts(*counts), times(captured, received, now), out);
                 }
-                // The caller that has the view reports it.
-                Finding::View => {}
+                Finding::Traffic(traffic) => {
+                    let body = Body::Traffic((**traffic).clone());
+                    self.report_counts(spec, body, times(captured, received, now), out);
+                }
+                // The caller that has the view reports it, and hands measures to the judges that look at them.
+                Finding::View | Finding::Measure(_) => {}
             }
         }
-    }
-
-    /// Makes a verdict from a view.
-    pub(super) fn report(
-        &mut self,
-        spec: &JudgeSpec<J>,
-        view: View,
-        captured: Captured,
-        received: Moment,
-        now: Moment,
-        out: &mut Decision,
-    ) {
-        let body = match view {
-            View::Classification(view) => Body::Classification(view),
-            View::Detections(view) => Body::Detections(view),
-            // A score belongs to an event, or to nothing.
-            View::Reconstruction(_) | View::Appearance(_) | View::Still => return,
-        };
-        let times = times(captured, received, now);
-        out.verdicts.push(self.verdict(spec, times, spec.policy.severity, None, body));
-        // What was reported must not be reported again after a restart.
-        out.checkpoints.extend(self.changed_state(&spec.name));
     }
 
     /// A new event gets a number; one that is open keeps its own.
@@ -193,19 +176,26 @@ impl<J: Judge> Instance<J> {
         if event.state == EventState::Raised {
             return Some(naming.number());
         }
-        self.open.iter().find(|open| open.member == condition.member.strand()).and_then(|open| open.number)
+        self.open.iter().find(|open| open.strand().holds(condition)).and_then(|open| open.number)
     }
 
     /// The severity that a rule gave to the event that a condition belongs to, where it is open.
     fn open_severity(&self, condition: &Condition) -> Option<Severity> {
-        self.open.iter().find(|open| open.member == condition.member.strand()).and_then(|open| open.severity)
+        self.open.iter().find(|open| open.strand().holds(condition)).and_then(|open| open.severity)
     }
 
-    /// Notes how the open event of a member has gone on. Returns whether that is new.
-    fn note_course(&mut self, member: Member) -> bool {
-        let member = member.strand();
-        let Some(open) = self.open.iter_mut().find(|open| open.member == member) else { return false };
-        let Some(now) = self.life.event_of(member) else { return false };
+    /// What it watches, and the parts of that of which events are open.
+    pub(super) fn subjects(&self) -> impl Iterator<Item = Subject> + '_ {
+        let parts = self.open.iter().filter_map(|open| open.part.as_ref());
+        std::iter::once(None).chain(parts.map(Some)).map(|part| about(&self.subject, part))
+    }
+
+    /// Notes how the open event of a condition has gone on. Returns whether that is new.
+    fn note_course(&mut self, condition: &Condition) -> bool {
+        let Some(open) = self.open.iter_mut().find(|open| open.strand().holds(condition)) else {
+            return false;
+        };
+        let Some(now) = self.life.event_of(&open.strand()) else { return false };
         std::mem::replace(&mut open.event.course, now.course) != now.course
     }
 
@@ -217,15 +207,16 @@ impl<J: Judge> Instance<J> {
         received: UtcMillis,
         severity: Option<Severity>,
     ) -> bool {
-        let member = condition.member.strand();
-        let place = self.open.iter().position(|open| open.member == member);
+        let Strand { member, part } = condition.strand();
+        let place = self.open.iter().position(|open| open.strand().holds(condition));
         let before = place.map(|place| self.open.remove(place).event);
-        let open = self.life.event_of(member).filter(|_| event.state != EventState::Cleared);
+        let open = self.life.event_of(&condition.strand()).filter(|_| event.state != EventState::Cleared);
         if let Some(open) = open {
             let (observed, expected, number) = (condition.observed, condition.expected, event.number);
             let reported = Some(received);
             self.open.push(SavedEvent {
                 member,
+                part,
                 event: open,
                 observed,
                 expected,
@@ -266,7 +257,7 @@ impl<J: Judge> Instance<J> {
     /// Restores the events that were open.
     pub(super) fn restore_life(&mut self, life: SavedLife, now: Monotonic) {
         for saved in &life.events {
-            self.life.restore(saved.member, saved.event, now);
+            self.life.restore(&saved.strand(), saved.event, now);
         }
         (self.open, self.unit, self.vanished) = (life.events, life.unit, life.vanished);
     }
@@ -283,7 +274,7 @@ impl<J: Judge> Instance<J> {
         let (ended, open): (Vec<_>, Vec<_>) = self.open.drain(..).partition(|event| which(event));
         self.open = open;
         for event in &ended {
-            self.life.end(event.member);
+            self.life.end(&event.strand());
         }
         if let Some(life) = SavedLife::of(spec, self.unit.as_ref(), &ended, false) {
             out.verdicts.extend(life.clear(&spec.name, &self.subject, now));
@@ -317,30 +308,6 @@ impl<J: Judge> Instance<J> {
     pub(super) fn return_from_silence(&mut self, spec: &JudgeSpec<J>, out: &mut Decision) {
         self.vanished = false;
         out.checkpoints.push(self.saved_life(spec));
-    }
-
-    pub(super) fn verdict(
-        &self,
-        spec: &JudgeSpec<J>,
-        times: Times,
-        severity: Severity,
-        event: Option<Event>,
-        body: Body,
-    ) -> Verdict {
-        Verdict {
-            judge: spec.name.clone(),
-            tag: spec.tags.of(&self.subject).and_then(|entry| entry.tag.clone()),
-            subject: self.subject.clone(),
-            times,
-            detector: spec.detector,
-            model: spec.model.clone(),
-            severity,
-            lane: spec.policy.lane,
-            event,
-            group: None,
-            action: None,
-            body,
-        }
     }
 
     /// State of the judge, if it has one that differs from the state last handed out.

@@ -15,6 +15,7 @@ mod instance;
 mod keys;
 mod machine;
 mod maintenance;
+mod measures;
 mod operator;
 mod orders;
 mod outcome;
@@ -55,6 +56,7 @@ use machine::MachineStates;
 pub use machine::{ByRule, StateRules, StateSignal, StateTest, WhileRule};
 pub use maintenance::MAX_WINDOWS;
 use maintenance::Window;
+use measures::CameraMeasure;
 pub use operator::{LONGEST_SHELVING, Operator};
 pub use orders::{LONGEST_WINDOW, Names, Order, OrderError, Selector};
 pub use outcome::Outcome;
@@ -135,6 +137,8 @@ pub struct JudgeSet<D, J> {
     contacts: Contacts,
     decoded: Decoded<Reading>,
     findings: Vec<Finding>,
+    /// What was measured before cameras and is still to be judged.
+    measured: Vec<CameraMeasure>,
 }
 
 impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
@@ -183,6 +187,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             contacts: Contacts::default(),
             decoded: Decoded::default(),
             findings: Vec::new(),
+            measured: Vec::new(),
         };
         set.expect_devices(now);
         set
@@ -279,7 +284,8 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         let indices = self.streams.instances(source, &reading.device, &reading.signal);
         let (findings, naming) = (&mut self.findings, &mut self.naming);
         let (counters, room) = (&*self.counters, &*self.room);
-        let mut turn = Turn { counters, room, findings, naming, received, now, sound: true, grown };
+        let measured = &mut self.measured;
+        let mut turn = Turn { counters, room, findings, measured, naming, received, now, sound: true, grown };
         for &index in indices.unwrap_or_default() {
             let instance = &mut self.instances[index];
             if self.machines.admits(instance, at, received) {
@@ -309,15 +315,18 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
                 continue;
             }
             let (findings, naming) = (&mut self.findings, &mut self.naming);
+            let measured = &mut self.measured;
             findings.clear();
             contained(instance, spec, &self.counters, "looking at the time", now, out, |instance, out| {
                 instance.judge.tick(now, findings);
                 if !findings.is_empty() {
+                    measures::keep(findings, &instance.subject, measured);
                     instance.decide(spec, None, now, now, findings, naming, out);
                     self.counters.raises_held_back_total.add(instance.life.take_held_back());
                 }
             });
         }
+        self.judge_measures(now, now, out);
         self.report_overdue(now, out);
         self.arrange(from, now, out);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Condition, Member, Standing};
+use verge_domain::finding::{Condition, Standing, Strand};
 use verge_domain::id::{JudgeId, OperatorText};
 use verge_domain::observation::Captured;
 use verge_domain::policy::Observed;
@@ -15,7 +15,7 @@ use super::body::{body_of, times};
 use super::instance::Instance;
 use super::orders::{OrderError, Selector};
 use super::outcome::Outcome;
-use super::saved_life::SavedEvent;
+use super::saved_life::{SavedEvent, about};
 use super::{Decision, JudgeSet, JudgeSpec, KnownEvent};
 
 /// An alarm is shelved for this long at most.
@@ -60,7 +60,8 @@ impl<J: Judge> Instance<J> {
             found += 1;
             let next = handling(open.event.handling);
             if next != open.event.handling {
-                reports.extend(self.life.handle(open.member, next, when).map(|event| (open.member, event)));
+                let strand = open.strand();
+                reports.extend(self.life.handle(&strand, next, when).map(|event| (strand, event)));
             }
         }
         self.report_again(spec, &reports, Some(action), now, out);
@@ -71,20 +72,23 @@ impl<J: Judge> Instance<J> {
     pub(super) fn report_again(
         &mut self,
         spec: &JudgeSpec<J>,
-        reports: &[(Member, Event)],
+        reports: &[(Strand, Event)],
         action: Option<&OperatorAction>,
         now: Moment,
         out: &mut Decision,
     ) {
-        for (member, event) in reports {
-            let Some(open) = self.open.iter_mut().find(|open| open.member == *member) else { continue };
-            open.event = self.life.event_of(*member).unwrap_or(open.event);
+        for (strand, event) in reports {
+            let Some(open) = self.open.iter_mut().find(|open| open.strand() == *strand) else { continue };
+            open.event = self.life.event_of(strand).unwrap_or(open.event);
             let event = Event { number: open.number, ..*event };
-            let condition = Condition::of_rule(*member, Standing::Abnormal, open.observed, open.expected);
+            let condition =
+                Condition::of_rule(strand.member, Standing::Abnormal, open.observed, open.expected);
             let (of_judge, lane) = spec.policy.class_of(event.learning);
             let severity = open.severity.filter(|_| !event.learning).unwrap_or(of_judge);
             let body = body_of(&condition, self.unit.as_ref());
-            let verdict = self.verdict(spec, times(Captured::UNKNOWN, now, now), severity, Some(event), body);
+            let subject = about(&self.subject, strand.part.as_ref());
+            let times = times(Captured::UNKNOWN, now, now);
+            let verdict = self.verdict(spec, subject, times, severity, Some(event), body);
             out.verdicts.push(Verdict { lane, action: action.cloned().map(Box::new), ..verdict });
         }
         if !reports.is_empty() {
@@ -107,10 +111,11 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let (mut found, mut changed) = (0, 0);
         for (_, instance) in &mut self.instances {
             let spec = &self.specs[instance.judge_index];
-            if selected(&spec.name, &instance.subject) {
-                let (more, besides) = instance.handle(spec, &which, &handling, action, now, out);
-                (found, changed) = (found + more, changed + besides);
-            }
+            let subject = instance.subject.clone();
+            let which =
+                |open: &SavedEvent| selected(&spec.name, &about(&subject, open.part.as_ref())) && which(open);
+            let (more, besides) = instance.handle(spec, which, &handling, action, now, out);
+            (found, changed) = (found + more, changed + besides);
         }
         self.groups.arrange(from, now, out);
         (found, changed)

@@ -11,6 +11,7 @@ use verge_domain::time::Moment;
 use verge_domain::verdict::{Detector, Subject};
 
 use super::containment::contained;
+use super::instance::Instance;
 use super::maintenance::MAX_WINDOWS;
 use super::outcome::Outcome;
 use super::{Decision, JudgeSet, KnownEvent, Operator};
@@ -305,7 +306,10 @@ impl<D, J: Judge> JudgeSet<D, J> {
     pub(super) fn meant(&self, selector: &Selector) -> Result<usize, OrderError> {
         let all = || self.instances.iter().map(|(_, instance)| instance);
         let judge = |index: JudgeIndex| &self.specs[index].name;
-        let count = all().filter(|one| selector.means(judge(one.judge_index), &one.subject)).count();
+        let means = |one: &Instance<J>| {
+            one.subjects().any(|subject| selector.means(judge(one.judge_index), &subject))
+        };
+        let count = all().filter(|one| means(one)).count();
         if count > 0 {
             return Ok(count);
         }

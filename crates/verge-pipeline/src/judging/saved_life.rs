@@ -3,8 +3,8 @@
 mod report;
 
 use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Condition, Expected, Member, Standing};
-use verge_domain::id::{EventNumber, JudgeId, Lane, Unit};
+use verge_domain::finding::{Condition, Expected, Member, Standing, Strand};
+use verge_domain::id::{EventNumber, JudgeId, Lane, SignalId, Unit};
 use verge_domain::policy::OpenEvent;
 use verge_domain::stage::Checkpoint;
 use verge_domain::time::{DeviceClock, Moment, UtcMillis};
@@ -34,6 +34,9 @@ pub(super) struct SavedLife {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct SavedEvent {
     pub(super) member: Member,
+    /// See [`Condition::part`]; earlier versions knew none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) part: Option<SignalId>,
     pub(super) event: OpenEvent,
     pub(super) observed: f64,
     pub(super) expected: Expected,
@@ -46,6 +49,12 @@ pub(super) struct SavedEvent {
     /// The severity that a rule gave it, which it keeps to its end; else it has that of its judge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) severity: Option<Severity>,
+}
+
+impl SavedEvent {
+    pub(super) fn strand(&self) -> Strand {
+        Strand { member: self.member.strand(), part: self.part.clone() }
+    }
 }
 
 impl SavedLife {
@@ -91,7 +100,7 @@ impl SavedLife {
         state: EventState,
         at: UtcMillis,
     ) -> Verdict {
-        let SavedEvent { member, event, observed, expected, number, .. } = *saved;
+        let SavedEvent { member, ref part, event, observed, expected, number, .. } = *saved;
         let OpenEvent { id, since, learning, suspended, handling, course: _ } = event;
         let suspended = suspended && state != EventState::Cleared;
         let (severity, lane) = if learning {
@@ -103,7 +112,7 @@ impl SavedLife {
         let lasted_ms = u64::try_from(at.since(since).as_millis()).unwrap_or(u64::MAX);
         Verdict {
             judge: judge.clone(),
-            subject: subject.clone(),
+            subject: about(subject, part.as_ref()),
             times: Times {
                 captured: None,
                 clock: DeviceClock::Absent,
@@ -133,6 +142,12 @@ impl SavedLife {
             body: body_of(&condition, self.unit.as_ref()),
         }
     }
+}
+
+/// What a verdict about a part of a subject is about.
+pub(super) fn about(subject: &Subject, part: Option<&SignalId>) -> Subject {
+    let signal = part.or(subject.signal.as_ref()).cloned();
+    Subject { signal, ..subject.clone() }
 }
 
 /// The events that were open when these checkpoints were saved, each as its last saved report, in the state `updated`.

@@ -8,6 +8,7 @@ use verge_domain::time::Moment;
 
 use super::containment::contained;
 use super::instance::Instance;
+use super::measures::{self, CameraMeasure};
 use super::register::EventNaming;
 use super::room::Room;
 use super::{Decision, JudgeSpec};
@@ -18,6 +19,7 @@ pub(super) struct Turn<'a> {
     pub(super) counters: &'a Counters,
     pub(super) room: &'a Room,
     pub(super) findings: &'a mut Vec<Finding>,
+    pub(super) measured: &'a mut Vec<CameraMeasure>,
     pub(super) naming: &'a mut EventNaming,
     pub(super) received: Moment,
     pub(super) now: Moment,
@@ -42,11 +44,13 @@ impl Turn<'_> {
             instance.return_from_silence(spec, out);
         }
         let (findings, naming) = (&mut *self.findings, &mut *self.naming);
+        let measured = &mut *self.measured;
         findings.clear();
         let doing = "judging what it observes";
         let judged = contained(instance, spec, self.counters, doing, now, out, |instance, out| {
             instance.judge.observe(observed, received, findings);
             if !findings.is_empty() {
+                measures::keep(findings, &instance.subject, measured);
                 instance.decide(spec, Some(observed), received, now, findings, naming, out);
                 self.counters.raises_held_back_total.add(instance.life.take_held_back());
             }

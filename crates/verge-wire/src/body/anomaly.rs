@@ -139,6 +139,10 @@ impl AnomalyWords<'_> {
             }
             Member::Reconstruction => "not as its model knows it".to_owned(),
             Member::Appearance => format!("looks unlike what its model knows{}", self.places()),
+            Member::Stopped => format!("stopped: {}", self.objects()),
+            Member::WrongWay => format!("wrong way: {}", self.objects()),
+            Member::Person => format!("not allowed here: {}", self.objects()),
+            Member::Queue => format!("queue of {}{}", self.objects(), seen.within("expected")),
             Member::Silent
             | Member::Stuck
             | Member::Flat
@@ -186,8 +190,18 @@ impl AnomalyWords<'_> {
             Member::Vibration => Some("vibrates as usual again"),
             Member::Reconstruction => Some("as its model knows it again"),
             Member::Appearance => Some("looks as its model knows it again"),
+            Member::Stopped => Some("nothing stands still"),
+            Member::WrongWay => Some("nothing goes the wrong way"),
+            Member::Person => Some("nothing that is not allowed here"),
+            Member::Queue => Some("no queue"),
             _ => None,
         }
+    }
+
+    /// How many objects it is about.
+    fn objects(&self) -> String {
+        let number = self.0.observed.round();
+        format!("{number} object{}", if number == 1.0 { "" } else { "s" })
     }
 
     /// What the member observed, in its unit.

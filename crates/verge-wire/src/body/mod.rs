@@ -5,6 +5,7 @@ mod classification;
 mod counts;
 mod detections;
 mod health;
+mod traffic;
 
 use std::borrow::Cow;
 
@@ -94,6 +95,7 @@ bodies! {
     2 "health" Health,
     3 "classification" Classification,
     4 "detections" Detections,
+    5 "traffic" Traffic,
 }
 
 impl<'a> WireBody<'a> {

@@ -5,6 +5,8 @@ use verge_domain::verdict::{AlarmHandling, Anomaly, Body, Counts, Health, Region
 
 use super::*;
 
+mod places;
+
 /// The verdict of a sample message.
 fn sample() -> Verdict {
     let message = include_bytes!("../../tests/wire/alarm.json");

@@ -12,6 +12,7 @@ use super::super::declare::*;
 use super::super::key::*;
 use super::super::tree::{ConfigNode, Map, Table, Value};
 use super::super::units::{Span, SpanOrNever};
+use super::track::RawTrack;
 use super::{DAY, HOUR, SECOND};
 
 /// Which signal says in which state a machine is.
@@ -51,6 +52,7 @@ declare! {
         "loop" => Loop(RawLoop),
         "classify" => Classify(RawClassify),
         "detect" => Detect(RawDetect),
+        "track" => Track(RawTrack),
     }
 
     /// Of detectors whose conditions become events.

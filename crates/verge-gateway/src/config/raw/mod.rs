@@ -8,6 +8,7 @@ mod find;
 mod judge;
 mod links;
 mod source;
+mod track;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +21,7 @@ pub(crate) use find::{homes_of, kind_of, kind_of_table, other_name};
 pub(crate) use judge::*;
 pub(crate) use links::*;
 pub(crate) use source::*;
+pub(crate) use track::*;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;

@@ -44,7 +44,8 @@ pub(super) fn from_text(kind: ValueKind, text: &str) -> Option<Value> {
             from_toml(kind, &Value::List(items.collect()))
         }
         ValueKind::Numbers | ValueKind::Lists(_) | ValueKind::Table(_) | ValueKind::Tables(_) => None,
-        ValueKind::NamedTables(_) | ValueKind::Point | ValueKind::Points(_) => None,
+        ValueKind::NamedTables(_) | ValueKind::Point | ValueKind::Points(_) | ValueKind::Pairs(_) => None,
+        ValueKind::Ends => keep(is_name(text)),
     }
 }
 
@@ -76,6 +77,13 @@ fn from_toml(kind: ValueKind, value: &Value) -> Option<Value> {
         }
         (ValueKind::Point, Value::List(items)) => {
             items.len() == 2 && items.iter().all(|node| number(&node.value).is_some())
+        }
+        (ValueKind::Pairs(_), Value::Table(table)) => {
+            table.values().all(|node| from_toml(ValueKind::Point, &node.value).is_some())
+        }
+        (ValueKind::Ends, Value::Text(text)) => is_name(text),
+        (ValueKind::Ends, Value::List(items)) => {
+            items.len() == 2 && items.iter().all(|node| from_toml(ValueKind::Point, &node.value).is_some())
         }
         (ValueKind::Points(_), Value::List(items)) => {
             !items.is_empty() && items.iter().all(|node| from_toml(ValueKind::Point, &node.value).is_some())

@@ -10,6 +10,8 @@ use crate::config::{
 };
 use crate::settings::Check;
 
+use super::measures;
+
 /// Names that judges may refer to.
 pub(in crate::settings) struct Known<'a> {
     sources: Vec<KnownSource<'a>>,
@@ -81,6 +83,11 @@ impl<'a> Known<'a> {
         Some((position, found))
     }
 
+    /// Whether frames come from a source.
+    pub(super) fn is_of_frames(&self, source: SourceIndex) -> bool {
+        self.sources.get(usize::from(source.0)).is_some_and(|source| source.frames == Some(true))
+    }
+
     fn source_of(&self, input: &InputPattern) -> &KnownSource<'a> {
         &self.sources[usize::from(input.source.0)]
     }
@@ -111,7 +118,12 @@ impl InputKind {
             known.sources.iter().find(|source| source.name == name)?.frames
         };
         match &raw.detector {
-            Some(RawDetector::Classify(_) | RawDetector::Detect(_) | RawDetector::Anomaly(_)) => Self::Frames,
+            Some(
+                RawDetector::Classify(_)
+                | RawDetector::Detect(_)
+                | RawDetector::Anomaly(_)
+                | RawDetector::Track(_),
+            ) => Self::Frames,
             Some(RawDetector::Silence(_) | RawDetector::Health(_) | RawDetector::Autoencoder(_)) => {
                 match first_carries_frames() {
                     Some(true) => Self::FramesAsTheFirst,
@@ -135,7 +147,8 @@ pub(super) fn check_inputs(
 ) -> Option<Vec<InputPattern>> {
     let key = format!("{section}.inputs");
     let texts = raw.inputs.as_deref().unwrap_or_default();
-    let inputs: Vec<_> = texts.iter().map(|text| check_input(check, &key, text, input_kind, known)).collect();
+    let of = (input_kind, measures::can_look(raw.detector.as_ref()));
+    let inputs: Vec<_> = texts.iter().map(|text| check_input(check, &key, text, of, known)).collect();
     let inputs = inputs.into_iter().collect::<Option<Vec<_>>>()?.concat();
     if matches!(&raw.detector, Some(RawDetector::Multi(multi)) if multi.machine.is_none())
         && is_of_one_signal(&inputs, known)
@@ -161,7 +174,7 @@ fn check_input(
     check: &mut Check<'_>,
     key: &str,
     text: &str,
-    input_kind: InputKind,
+    (input_kind, can_look): (InputKind, bool),
     known: &Known<'_>,
 ) -> Option<Vec<InputPattern>> {
     let (source, signals) = match text.split_once(':') {
@@ -209,8 +222,11 @@ fn check_input(
         (InputKind::Frames, Some(false)) => {
             Some("a source of frames (codec jpeg, jpeg_b64 or json_image) for this detector")
         }
+        // What another judge measures before its cameras.
+        (InputKind::Readings, Some(true)) if can_look && signals.is_some() => None,
         (InputKind::Readings, Some(true)) => Some(
-            "a source of readings for this detector; over sources of frames there are classify, detect, anomaly, \
+            "a source of readings for this detector, or a measure of a judge that counts there, such as \
+                 \"cameras:junction.north.flow\"; over sources of frames there are classify, detect, anomaly, track, \
                  autoencoder, silence and health",
         ),
         (InputKind::FramesAsTheFirst, Some(false)) => {

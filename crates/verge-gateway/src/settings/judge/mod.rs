@@ -3,9 +3,12 @@
 mod frames;
 mod inputs;
 mod limits;
+mod measures;
+mod places;
 mod policy;
 mod rules;
 mod states;
+pub(super) mod track;
 
 use verge_anomaly::JudgeSettings;
 use verge_anomaly::alarm::AlarmSettings;
@@ -25,6 +28,7 @@ use crate::config::{Map, RawDetector, RawJudge};
 pub use frames::FrameRules;
 use inputs::InputKind;
 pub(super) use inputs::Known;
+pub use track::TrackRules;
 
 /// One judge.
 #[derive(Debug, Clone)]
@@ -160,10 +164,14 @@ impl JudgeSection {
     /// Whether it judges cameras by what their frames say of them.
     #[must_use]
     pub fn looks(&self) -> bool {
-        self.readings().is_some_and(|rules| match &rules.rule {
-            Rule::Plain(JudgeSettings::Camera(settings)) => settings.looks(),
-            Rule::Plain(_) | Rule::Autoencoder { .. } => false,
-        })
+        match &self.rules {
+            JudgeRules::Readings(rules) => match &rules.rule {
+                Rule::Plain(JudgeSettings::Camera(settings)) => settings.looks(),
+                Rule::Plain(_) | Rule::Autoencoder { .. } => false,
+            },
+            // What a blind camera does not see is unknown.
+            JudgeRules::Frames(rules) => matches!(rules.rule, JudgeSettings::Track(_)),
+        }
     }
 
     /// Whether it judges when the frames of cameras arrive.
@@ -174,7 +182,10 @@ impl JudgeSection {
 }
 
 pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<RawJudge>, known: &Known<'_>) -> Vec<JudgeSection> {
-    raw.iter().filter_map(|(name, judge)| check_one(check, name, judge, known)).collect()
+    let judges: Vec<_> =
+        raw.iter().filter_map(|(name, judge)| check_one(check, name, judge, known)).collect();
+    measures::check_all(check, raw, &judges, known);
+    judges
 }
 
 fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_>) -> Option<JudgeSection> {
@@ -207,6 +218,10 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
             rules.map(|rules| {
                 JudgeRules::Frames(FrameRules { look: VisionJudge { score, ..rules.look }, ..rules })
             })
+        }
+        RawDetector::Track(raw) => {
+            track::check_track(check, (&section, id.as_ref()), raw, policy, inputs, known)
+                .map(JudgeRules::Frames)
         }
         RawDetector::Autoencoder(raw) if over_frames => {
             let rule = rules::check_reconstruction(check, &section, raw);

@@ -36,6 +36,7 @@ pub(super) fn check_policy(
         RawDetector::Cusum(raw) => &raw.events,
         RawDetector::Silence(raw) => &raw.events,
         RawDetector::Health(raw) => &raw.events,
+        RawDetector::Track(raw) => &raw.events,
         RawDetector::Classify(raw) => return Some(of_views(&raw.views, at_once)),
         RawDetector::Detect(raw) => return Some(of_views(&raw.views, at_once)),
         RawDetector::Loop(raw) => return Some(at_once(raw.severity, None)),

@@ -53,6 +53,7 @@ const fn keys_of(detector: &RawDetector) -> (Option<&RawEvents>, Option<&RawBy>)
         RawDetector::Threshold(raw) => (Some(&raw.events), None),
         RawDetector::Rate(raw) => (Some(&raw.events), None),
         RawDetector::Silence(raw) => (Some(&raw.events), None),
+        RawDetector::Track(raw) => (Some(&raw.events), None),
         RawDetector::Loop(_) | RawDetector::Classify(_) | RawDetector::Detect(_) => (None, None),
     }
 }

@@ -16,6 +16,8 @@ use verge_pipeline::judging::{Decision, SavePass, Undecoded};
 use super::*;
 use crate::config;
 
+mod track;
+
 const CONFIG: &str = r#"
     [gateway]
     id = "trial"

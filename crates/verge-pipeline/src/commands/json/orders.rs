@@ -106,6 +106,7 @@ fn unlearnt(detector: Detector, remark: Remark, place: &str) -> String {
         Detector::Cusum => "raise `limit` or `slack`",
         Detector::Silence => "raise `after`",
         Detector::Health => "leave the cause out of `causes`, or raise `patience`",
+        Detector::Track => "raise `stopped_after` or `queue_from` of its zones, or set `raise_after`",
         Detector::Loop | Detector::Classify | Detector::Detect => "set another `severity`",
     };
     match remark {

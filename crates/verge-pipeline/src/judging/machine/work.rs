@@ -168,6 +168,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             now.wall.0.saturating_sub_unsigned(now.mono.since(waited).as_millis().try_into().unwrap_or(0));
         let event = SavedEvent {
             member: Member::Silent,
+            part: None,
             event: OpenEvent::new(self.naming.id(), UtcMillis(since), false),
             observed: now.mono.since(waited).as_secs_f64(),
             expected: Expected { low: None, high: Some(MISSING_AFTER.as_secs_f64()) },

@@ -36,7 +36,9 @@ impl SavedReport {
                 (anomaly.member, anomaly.observed, anomaly.expected, anomaly.unit.clone())
             }
             Body::Health(health) => (health.cause, health.observed, health.expected, None),
-            Body::Counts(_) | Body::Classification(_) | Body::Detections(_) => return None,
+            Body::Counts(_) | Body::Classification(_) | Body::Detections(_) | Body::Traffic(_) => {
+                return None;
+            }
         };
         let Subject { source, device, signal } = verdict.subject.clone();
         let (detector, severity, lane) = (verdict.detector, verdict.severity, verdict.lane);
@@ -50,7 +52,16 @@ impl SavedReport {
             signal,
             machine: machine_of(verdict).to_owned(),
             life: SavedLife { detector, severity, lane, unit, events: Vec::new(), vanished: false },
-            saved: SavedEvent { member, event, observed, expected, number, reported: None, severity: None },
+            saved: SavedEvent {
+                member,
+                part: None,
+                event,
+                observed,
+                expected,
+                number,
+                reported: None,
+                severity: None,
+            },
         })
     }
 

@@ -2,9 +2,12 @@
 
 use verge_domain::frame::PixelBox;
 use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
-use verge_domain::id::{OperatorText, TagText};
+use verge_domain::id::{OperatorText, PlaceId, TagText};
 use verge_domain::tag::SignalTag;
-use verge_domain::verdict::{ActionKind, AlarmHandling, OperatorAction, RegionBox, Regions};
+use verge_domain::verdict::{
+    ActionKind, AlarmHandling, ClassCount, DirectionCounts, LineCounts, OperatorAction, PartialReason,
+    RegionBox, Regions, TimeBasis, Traffic, TripCount, ZoneMeasures,
+};
 
 use super::*;
 
@@ -14,7 +17,8 @@ fn tag(texts: [&str; 3]) -> Option<SignalTag> {
 }
 
 /// Members that version 0.1 does not know.
-pub(super) const LATER_MEMBERS: [Member; 1] = [Member::Appearance];
+pub(super) const LATER_MEMBERS: [Member; 5] =
+    [Member::Appearance, Member::Stopped, Member::WrongWay, Member::Person, Member::Queue];
 
 /// With what versions after 0.1 added.
 pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
@@ -116,5 +120,81 @@ pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
         let health = Health::of(cause, 0.5, between(1.0, 2.0));
         all.push((format!("health of a camera, {cause}"), bare(Body::Health(health))));
     }
+    all.push(("traffic".to_owned(), bare(Body::Traffic(traffic()))));
+    all.push(("traffic, nothing observed".to_owned(), bare(Body::Traffic(unobserved()))));
+    let track = Detector::Track;
+    all.push((format!("detector {}", track.as_str()), Verdict { detector: track, ..sample() }));
     all
+}
+
+fn place(name: &str) -> PlaceId {
+    PlaceId::new(name).expect(NAME)
+}
+
+fn traffic() -> Traffic {
+    let class = |name: &str, count| ClassCount { label: label(name), count };
+    let forward = DirectionCounts {
+        total: 12,
+        classes: vec![class("car", 9), class("heavy", 3)],
+        mean_speed: Some(13.5),
+        space_mean_speed: Some(12.75),
+        headway: Some(4.25),
+        short_headways: Some(0.25),
+        gap: Some(3.1),
+    };
+    let north = LineCounts {
+        line: place("north"),
+        forward: Some(forward),
+        backward: Some(DirectionCounts::default()),
+        unresolved: 1,
+    };
+    let lane = ZoneMeasures {
+        zone: place("lane-1"),
+        entered: Some(12),
+        occupancy: Some(0.254),
+        mean_speed: Some(8.5),
+        queue_mean: Some(1.5),
+        queue_max: Some(4),
+        queue_end: Some(0),
+        queue_length: Some(23.5),
+    };
+    let trip = TripCount { origin: place("south"), destination: place("west"), count: 3 };
+    Traffic {
+        from: UtcMillis(RECEIVED - 60_000),
+        length_ms: 60_000,
+        observed_ms: 45_250,
+        judged: 226,
+        skipped: 2,
+        partial: PartialReason::ALL.to_vec(),
+        time: TimeBasis::Received,
+        lines: vec![north],
+        zones: vec![lane],
+        trips: vec![trip],
+    }
+}
+
+/// Of an interval in which the camera was blind throughout.
+fn unobserved() -> Traffic {
+    let line = LineCounts { line: place("north"), forward: None, backward: None, unresolved: 0 };
+    let zone = ZoneMeasures {
+        zone: place("lane-1"),
+        entered: None,
+        occupancy: None,
+        mean_speed: None,
+        queue_mean: None,
+        queue_max: None,
+        queue_end: None,
+        queue_length: None,
+    };
+    Traffic {
+        observed_ms: 0,
+        judged: 0,
+        skipped: 300,
+        partial: vec![PartialReason::Health],
+        time: TimeBasis::Captured,
+        lines: vec![line],
+        zones: vec![zone],
+        trips: Vec::new(),
+        ..traffic()
+    }
 }

@@ -69,6 +69,7 @@ fn on(tag: &TagAlarms<'_>, all: &[&EventRecord], zone: &SiteZone) -> AlarmAdvice
         Detector::Threshold | Detector::Rate | Detector::Cusum => on_rule(tag, &mut seen, &mut remedies),
         Detector::Silence => on_silence(tag, &mut remedies),
         Detector::Health => on_health(tag, &mut seen, &mut remedies),
+        Detector::Track => on_places(tag, &mut remedies),
         Detector::Auto
         | Detector::Multi
         | Detector::Pattern
@@ -139,6 +140,18 @@ fn on_silence(tag: &TagAlarms<'_>, remedies: &mut Vec<String>) {
         ));
     }
     remedies.push("check the connection of the device".to_owned());
+}
+
+/// Places of a camera have limits of their own.
+fn on_places(tag: &TagAlarms<'_>, remedies: &mut Vec<String>) {
+    let place = &tag.tag.signal;
+    let keys = match tag.usual_member().map(|(member, _)| member) {
+        Some(Member::Queue) => "raise `queue_from`",
+        Some(Member::Stopped) => "raise `stopped_after`",
+        Some(Member::Person) => "take classes out of `forbidden`",
+        _ => "check `lane` and the corners of `polygon`",
+    };
+    remedies.push(format!("{keys} in [judge.{}.zone.{place}]", tag.tag.judge));
 }
 
 fn on_health(tag: &TagAlarms<'_>, seen: &mut Vec<String>, remedies: &mut Vec<String>) {

@@ -282,7 +282,7 @@ fn distance(verdict: &Verdict) -> Option<f64> {
     match &verdict.body {
         Body::Anomaly(anomaly) => anomaly.distance,
         Body::Health(health) => health.distance,
-        Body::Counts(_) | Body::Classification(_) | Body::Detections(_) => None,
+        Body::Counts(_) | Body::Classification(_) | Body::Detections(_) | Body::Traffic(_) => None,
     }
 }
 

@@ -71,7 +71,7 @@ impl EventRecord {
         let member = match &verdict.body {
             Body::Anomaly(anomaly) => Some(anomaly.member),
             Body::Health(health) => Some(health.cause),
-            Body::Counts(_) | Body::Classification(_) | Body::Detections(_) => None,
+            Body::Counts(_) | Body::Classification(_) | Body::Detections(_) | Body::Traffic(_) => None,
         };
         let is_raised = event.state == EventState::Raised;
         Some(Self {

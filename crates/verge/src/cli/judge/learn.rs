@@ -180,7 +180,8 @@ fn learning(judge: &JudgeSection) -> anyhow::Result<&ReadingRules> {
         | Detector::Anomaly
         | Detector::Loop
         | Detector::Classify
-        | Detector::Detect => Err(anyhow!(
+        | Detector::Detect
+        | Detector::Track => Err(anyhow!(
             "judge {name} (detector {}) follows rules and does not learn; auto, multi, pattern, vibration, cusum, \
              autoencoder and health do",
             detector.as_str()

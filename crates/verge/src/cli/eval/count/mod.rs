@@ -261,6 +261,7 @@ fn count_frames<'a>(
     for (number, frame) in frames.iter().enumerate() {
         boxes.clear();
         boxes.extend(frame.boxes.iter().flatten());
+        settings.keep_sure(&mut boxes);
         let blobs = blobs.get(number).map_or(&[][..], |blobs| &blobs[..]);
         let known = report.crossings.len();
         scene.observe_moving(frame.at, size, (&mut boxes, blobs), &mut report);

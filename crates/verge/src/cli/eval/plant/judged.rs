@@ -96,7 +96,7 @@ impl PlantAlarms {
         let (member, contributions) = match &verdict.body {
             Body::Anomaly(anomaly) => (anomaly.member, &anomaly.contributions[..]),
             Body::Health(health) => (health.cause, &[][..]),
-            Body::Counts(_) | Body::Classification(_) | Body::Detections(_) => return,
+            Body::Counts(_) | Body::Classification(_) | Body::Detections(_) | Body::Traffic(_) => return,
         };
         let subject = &verdict.subject;
         let signals = subject.signal.iter().chain(contributions.iter().map(|part| &part.signal));

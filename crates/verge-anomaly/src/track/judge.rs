@@ -1,0 +1,240 @@
+//! Counts before one camera.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use verge_domain::finding::{Condition, Expected, Finding, Standing};
+use verge_domain::frame::{CameraLook, Detections, View};
+use verge_domain::motion::Blobs;
+use verge_domain::observation::Captured;
+use verge_domain::stage::RestoreError;
+use verge_domain::time::{DeviceClock, Moment, Monotonic, UtcMillis};
+use verge_domain::verdict::TimeBasis;
+use verge_scene::{FrameSize, Scene, SceneMisfit, SceneReport, SceneState, SeenBox, ZoneEventKind};
+
+use super::settings::{TrackSettings, ZoneCondition};
+use super::{counts, measures};
+use crate::camera::CameraCauses;
+use crate::state::{self, StateKind};
+
+/// A clock that gives the same time to frames received over this span stands still.
+const STANDS_STILL: Duration = Duration::from_secs(3);
+
+/// Counts what one camera sees.
+#[derive(Debug)]
+pub struct TrackJudge {
+    settings: TrackSettings,
+    scene: Scene,
+    clock: CameraClock,
+    /// What blinds the camera, by its own past.
+    causes: CameraCauses,
+    /// When the frame was received whose view comes next, its size, and what moves in it.
+    looked: Option<(Monotonic, FrameSize, Blobs)>,
+    boxes: Vec<SeenBox>,
+    report: SceneReport,
+}
+
+/// What is known of the times that frames come with.
+#[derive(Debug, Default)]
+struct CameraClock {
+    /// The newest time that a frame gave, and when that was received first.
+    claimed: Option<(UtcMillis, Monotonic)>,
+    /// It does not move.
+    stands: bool,
+    /// Milliseconds by which the newest frame was received after its time.
+    lag_ms: i64,
+    saved: SavedClock,
+}
+
+/// What of it outlives a restart.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct SavedClock {
+    /// The newest frame of which no time of its own is trusted, in seconds since 1970.
+    received: Option<f64>,
+}
+
+impl CameraClock {
+    /// The time of a frame. `true`: it is on another clock than that of the frame before.
+    fn time(&mut self, captured: Captured, received: Moment) -> (UtcMillis, bool) {
+        let claim = captured.at.filter(|_| captured.clock == DeviceClock::Trusted);
+        let stood = self.stands;
+        match (claim, self.claimed) {
+            (Some(claim), Some((known, since))) if claim == known => {
+                self.stands |= received.mono.since(since) >= STANDS_STILL;
+            }
+            (Some(claim), _) => (self.claimed, self.stands) = (Some((claim, received.mono)), false),
+            (None, _) => (self.claimed, self.stands) = (None, false),
+        }
+        let at = claim.filter(|_| !self.stands).unwrap_or(received.wall);
+        if claim.is_none() || self.stands {
+            self.saved.received = Some(seconds(at));
+        }
+        self.lag_ms = received.wall.0.saturating_sub(at.0);
+        (at, stood != self.stands)
+    }
+
+    /// Whose clock the times of an interval rest on that begins then.
+    fn basis(&self, from: UtcMillis) -> TimeBasis {
+        let received = self.saved.received.is_some_and(|at| at >= seconds(from));
+        if received { TimeBasis::Received } else { TimeBasis::Captured }
+    }
+}
+
+impl TrackJudge {
+    pub(crate) fn new(settings: &TrackSettings) -> Self {
+        Self {
+            settings: settings.clone(),
+            scene: Scene::new(Arc::clone(&settings.0.scene)),
+            clock: CameraClock::default(),
+            causes: CameraCauses::default(),
+            looked: None,
+            boxes: Vec::new(),
+            report: SceneReport::default(),
+        }
+    }
+
+    /// Looks at what a frame says of its camera, ahead of what its model saw in it.
+    pub(crate) fn look(&mut self, look: &CameraLook, captured: Captured, received: Moment) {
+        self.causes.look(look, seconds(captured.time(received.wall)), 1.0);
+        let size = FrameSize { width: look.width, height: look.height };
+        self.looked = Some((received.mono, size, look.motion.blobs));
+    }
+
+    /// Looks at what its model saw in a frame.
+    pub(crate) fn observe(
+        &mut self,
+        view: &View,
+        captured: Captured,
+        received: Moment,
+        findings: &mut Vec<Finding>,
+    ) {
+        let looked = self.looked.take().filter(|(of, ..)| *of == received.mono);
+        match (view, looked) {
+            (View::Detections(_) | View::Still, _) if self.causes.blind().is_some() => {
+                return self.observe_blind(captured, received, findings);
+            }
+            (View::Detections(view), looked) => {
+                let at = self.time(captured, received);
+                let blobs = looked.map_or(Blobs::NONE, |(_, _, blobs)| blobs);
+                self.observe_boxes(view, at, &blobs);
+            }
+            // Its gate has spared the model this frame: nothing moves in it.
+            (View::Still, Some((_, size, _))) => {
+                let at = self.time(captured, received);
+                self.scene.observe_still(at, size, &mut self.boxes, &mut self.report);
+            }
+            _ => return,
+        }
+        self.say(findings);
+        self.say_conditions(findings);
+    }
+
+    fn observe_boxes(&mut self, view: &Detections, at: f64, blobs: &Blobs) {
+        let classes = self.settings.scene().classes();
+        self.boxes.clear();
+        self.boxes.extend(view.objects.iter().filter_map(|object| {
+            let class = classes.iter().position(|class| *class == object.label)?;
+            let area = object.area;
+            let (left, top) = (f64::from(area.x), f64::from(area.y));
+            let (right, bottom) = (left + f64::from(area.width), top + f64::from(area.height));
+            Some(SeenBox { class, score: object.score.as_f64(), left, top, right, bottom })
+        }));
+        let size = FrameSize { width: view.width, height: view.height };
+        self.scene.observe_moving(at, size, (&mut self.boxes, &blobs[..]), &mut self.report);
+    }
+
+    /// The camera is blind in this frame: what happens before it is not observed.
+    pub(super) fn observe_blind(
+        &mut self,
+        captured: Captured,
+        received: Moment,
+        findings: &mut Vec<Finding>,
+    ) {
+        let at = self.time(captured, received);
+        self.scene.observe_blind(at, &mut self.report);
+        self.say(findings);
+    }
+
+    /// The time to reckon with, in seconds since 1970.
+    fn time(&mut self, captured: Captured, received: Moment) -> f64 {
+        let (at, is_other_clock) = self.clock.time(captured, received);
+        if is_other_clock {
+            self.scene.doubt_clock();
+        }
+        seconds(at)
+    }
+
+    /// Intervals end without frames too.
+    pub(crate) fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>) {
+        let now = UtcMillis(now.wall.0.saturating_sub(self.clock.lag_ms));
+        self.scene.tick(seconds(now), &mut self.report);
+        self.say(findings);
+    }
+
+    /// What follows is not joined to what was before.
+    pub(crate) fn resume(&mut self) {
+        self.scene.interrupt();
+    }
+
+    fn say(&mut self, findings: &mut Vec<Finding>) {
+        self.report.crossings.clear();
+        self.report.events.clear();
+        for interval in self.report.intervals.drain(..) {
+            let basis = self.clock.basis(interval.from);
+            let traffic = counts::traffic(self.settings.scene(), &interval, basis);
+            measures::report(&self.settings.0, &traffic, findings);
+            findings.push(Finding::Traffic(Box::new(traffic)));
+        }
+    }
+
+    /// How what is watched in zones stands now.
+    fn say_conditions(&self, findings: &mut Vec<Finding>) {
+        for condition in &self.settings.0.conditions {
+            let found = self.objects(condition);
+            let standing = if found > condition.most { Standing::Abnormal } else { Standing::Normal };
+            let expected = Expected { low: None, high: Some(condition.most) };
+            let condition =
+                Condition::of_rule(condition.member, standing, found, expected).about(condition.part.clone());
+            findings.push(Finding::Condition(condition));
+        }
+    }
+
+    /// How many objects a condition is about.
+    fn objects(&self, condition: &ZoneCondition) -> f64 {
+        let open = self.scene.open_events().iter();
+        let mut own = open.filter(|event| event.zone == condition.zone && event.kind == condition.kind);
+        match condition.kind {
+            // It lasts for a moment when it has become too short.
+            ZoneEventKind::Queue => own.next().map_or(0.0, |event| event.value.max(condition.most + 1.0)),
+            ZoneEventKind::Stopped | ZoneEventKind::WrongWay | ZoneEventKind::Person => {
+                own.fold(0.0, |count, _| count + 1.0)
+            }
+        }
+    }
+
+    pub(crate) fn save(&self) -> Vec<u8> {
+        state::seal(StateKind::Scene, &(self.scene.state(), self.clock.saved, &self.causes))
+    }
+
+    pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        let (scene, clock, causes): (SceneState, SavedClock, CameraCauses) =
+            state::open(StateKind::Scene, bytes)?;
+        self.scene.restore(scene).map_err(|misfit| match misfit {
+            SceneMisfit::OtherPlaces => RestoreError::Foreign,
+            SceneMisfit::OutOfRange => RestoreError::Misfit { part: "a track or a count" },
+        })?;
+        self.clock = CameraClock { saved: clock, ..CameraClock::default() };
+        self.causes = causes;
+        Ok(())
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.scene.heap_bytes() + self.boxes.capacity() * size_of::<SeenBox>()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact for 285,000 years")]
+fn seconds(at: UtcMillis) -> f64 {
+    at.0 as f64 / 1e3
+}

@@ -1,0 +1,74 @@
+//! What an interval has measured, as numbers that other judges may look at: signals `<judge>.<line or zone>.<measure>` of the
+//! camera.
+
+use verge_domain::finding::{Finding, Measure};
+use verge_domain::time::UtcMillis;
+use verge_domain::verdict::{DirectionCounts, LineCounts, Traffic, ZoneMeasures};
+
+use super::settings::{MeasureName, NamedScene};
+
+/// A measure of a line.
+pub(super) type LineMeasure = fn(&LineCounts, &Traffic) -> Option<f64>;
+/// A measure of a zone.
+pub(super) type ZoneMeasure = fn(&ZoneMeasures) -> Option<f64>;
+
+/// Of each line: what is measured, the last part of its name, its unit.
+pub(super) const LINE_MEASURES: [(LineMeasure, &str, Option<&str>); 4] = [
+    (|line, _| total(line.forward.as_ref()), "forward", None),
+    (|line, _| total(line.backward.as_ref()), "backward", None),
+    (flow, "flow", Some("/h")),
+    (|line, _| speed(line), "speed", Some("m/s")),
+];
+
+/// Of each zone.
+pub(super) const ZONE_MEASURES: [(ZoneMeasure, &str, Option<&str>); 6] = [
+    (|zone| zone.entered.map(exact), "entered", None),
+    (|zone| zone.occupancy, "occupancy", None),
+    (|zone| zone.mean_speed, "speed", Some("m/s")),
+    (|zone| zone.queue_mean, "queue", None),
+    (|zone| zone.queue_max.map(exact), "queue_max", None),
+    (|zone| zone.queue_length, "queue_length", Some("m")),
+];
+
+#[expect(clippy::cast_precision_loss, reason = "a count of objects")]
+const fn exact(count: u64) -> f64 {
+    count as f64
+}
+
+fn total(direction: Option<&DirectionCounts>) -> Option<f64> {
+    direction.map(|direction| exact(direction.total))
+}
+
+/// Objects per hour of observed time, in both directions.
+fn flow(line: &LineCounts, of: &Traffic) -> Option<f64> {
+    let crossed = total(line.forward.as_ref())? + total(line.backward.as_ref())?;
+    Some(crossed * 3_600_000.0 / exact(of.observed_ms.max(1)))
+}
+
+/// Mean speed of both directions, each by its count.
+fn speed(line: &LineCounts) -> Option<f64> {
+    let directions = [&line.forward, &line.backward].into_iter().flatten();
+    let (sum, count) = directions.fold((0.0, 0.0), |(sum, count), direction| match direction.mean_speed {
+        Some(speed) => (sum + speed * exact(direction.total), count + exact(direction.total)),
+        None => (sum, count),
+    });
+    (count > 0.0).then(|| sum / count)
+}
+
+/// Reports what an interval has measured. What was not observed is no measure.
+pub(super) fn report(names: &NamedScene, traffic: &Traffic, findings: &mut Vec<Finding>) {
+    let at = UtcMillis(traffic.from.0.saturating_add_unsigned(traffic.length_ms));
+    let time = traffic.time;
+    let mut add = |name: &MeasureName, value: Option<f64>| {
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            let (signal, unit) = (name.signal.clone(), name.unit.clone());
+            findings.push(Finding::Measure(Measure { signal, value, unit, at, time }));
+        }
+    };
+    for (line, names) in traffic.lines.iter().zip(&names.lines) {
+        names.iter().zip(LINE_MEASURES).for_each(|(name, (of, ..))| add(name, of(line, traffic)));
+    }
+    for (zone, names) in traffic.zones.iter().zip(&names.zones) {
+        names.iter().zip(ZONE_MEASURES).for_each(|(name, (of, ..))| add(name, of(zone)));
+    }
+}

@@ -1,0 +1,96 @@
+//! What is counted, and how it is called.
+
+use std::sync::Arc;
+
+use verge_domain::finding::Member;
+use verge_domain::id::{JudgeId, NameError, PlaceId, SignalId, Unit};
+use verge_scene::{SceneSettings, SceneZone, ZoneEventKind};
+
+use super::measures::{LINE_MEASURES, ZONE_MEASURES};
+
+/// What a judge counts before its cameras, and the names of its measures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrackSettings(pub(super) Arc<NamedScene>);
+
+#[derive(Debug, PartialEq)]
+pub(super) struct NamedScene {
+    pub(super) scene: Arc<SceneSettings>,
+    pub(super) conditions: Vec<ZoneCondition>,
+    /// Of each line, in the order of [`LINE_MEASURES`].
+    pub(super) lines: Vec<Vec<MeasureName>>,
+    /// Of each zone, in the order of [`ZONE_MEASURES`].
+    pub(super) zones: Vec<Vec<MeasureName>>,
+}
+
+/// What is watched in a zone.
+#[derive(Debug, PartialEq)]
+pub(super) struct ZoneCondition {
+    pub(super) zone: usize,
+    pub(super) kind: ZoneEventKind,
+    pub(super) member: Member,
+    /// The zone, as verdicts name it.
+    pub(super) part: SignalId,
+    /// Objects up to which all is well.
+    pub(super) most: f64,
+}
+
+/// A measure as a signal of the camera.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct MeasureName {
+    pub(super) signal: SignalId,
+    pub(super) unit: Option<Unit>,
+}
+
+impl TrackSettings {
+    /// Counts for the judge of this name. The classes of the scene are the labels of what it is given.
+    ///
+    /// # Errors
+    /// The names of the judge and of a place are too long for a signal together.
+    pub fn new(judge: &JudgeId, scene: SceneSettings) -> Result<Self, NameError> {
+        let name = |place: &PlaceId, measure: &str, unit: Option<&str>| {
+            let signal = SignalId::new(&format!("{judge}.{place}.{measure}"))?;
+            Ok(MeasureName { signal, unit: unit.and_then(|unit| Unit::new(unit).ok()) })
+        };
+        let of_line = |place: &PlaceId| {
+            LINE_MEASURES.iter().map(|(_, word, unit)| name(place, word, *unit)).collect::<Result<_, _>>()
+        };
+        let of_zone = |place: &PlaceId| {
+            ZONE_MEASURES.iter().map(|(_, word, unit)| name(place, word, *unit)).collect::<Result<_, _>>()
+        };
+        let lines = scene.lines().iter().map(|line| of_line(&line.name)).collect::<Result<_, _>>()?;
+        let zones = scene.zones().iter().map(|(place, _)| of_zone(place)).collect::<Result<_, _>>()?;
+        let mut conditions = Vec::new();
+        for (zone, (place, rules)) in scene.zones().iter().enumerate() {
+            let part = SignalId::new(place.as_str())?;
+            let watched = watched(rules);
+            conditions.extend(watched.map(|(kind, member, most)| {
+                let part = part.clone();
+                ZoneCondition { zone, kind, member, part, most }
+            }));
+        }
+        Ok(Self(Arc::new(NamedScene { scene: Arc::new(scene), conditions, lines, zones })))
+    }
+
+    /// Lines, zones, classes and ground.
+    #[must_use]
+    pub fn scene(&self) -> &SceneSettings {
+        &self.0.scene
+    }
+
+    /// The names of all its measures.
+    pub fn signals(&self) -> impl Iterator<Item = &SignalId> {
+        self.0.lines.iter().chain(&self.0.zones).flatten().map(|name| &name.signal)
+    }
+}
+
+/// What of a zone is an event, and how many objects are none.
+fn watched(zone: &SceneZone) -> impl Iterator<Item = (ZoneEventKind, Member, f64)> {
+    let queue = zone.queue_from.map(|least| f64::from(least.saturating_sub(1)));
+    let all = [
+        (ZoneEventKind::Stopped, Member::Stopped, zone.stopped_after.map(|_| 0.0)),
+        (ZoneEventKind::WrongWay, Member::WrongWay, zone.lane.map(|_| 0.0)),
+        (ZoneEventKind::Person, Member::Person, (!zone.forbidden.is_empty()).then_some(0.0)),
+        (ZoneEventKind::Queue, Member::Queue, queue),
+    ];
+    all.into_iter().filter_map(|(kind, member, most)| Some((kind, member, most?)))
+}

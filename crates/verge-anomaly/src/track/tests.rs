@@ -1,0 +1,257 @@
+use std::time::Duration;
+
+use verge_domain::finding::{Finding, Measure, Member, Standing};
+use verge_domain::frame::{Detection, Detections, PixelBox, Score, View};
+use verge_domain::id::{JudgeId, Label, PlaceId};
+use verge_domain::interval::IntervalGrid;
+use verge_domain::observation::Captured;
+use verge_domain::stage::RestoreError;
+use verge_domain::time::{DeviceClock, Moment, Monotonic, UtcMillis};
+use verge_domain::verdict::{PartialReason, TimeBasis, Traffic};
+use verge_scene::{Anchor, SceneLine, SceneSettings, SceneZone};
+
+use super::*;
+
+const BEGIN: i64 = 1_767_225_600_000;
+
+fn scene(line: &str) -> SceneSettings {
+    let interval = IntervalGrid::new(Duration::from_secs(60)).unwrap();
+    let labels = ["car", "person"].map(|label| Label::new(label).unwrap());
+    let mut scene = SceneSettings::new(labels.to_vec(), interval);
+    let name = PlaceId::new(line).unwrap();
+    scene.add_line(SceneLine { name, from: [0.1, 0.5], to: [0.9, 0.5], anchor: Anchor::Bottom }).unwrap();
+    for (name, left) in [("kerb", 0.0), ("lane", 0.4)] {
+        let polygon = vec![[left, 0.0], [left + 0.3, 0.0], [left + 0.3, 1.0], [left, 1.0]];
+        let zone =
+            SceneZone { polygon, stopped_after: Some(5.0), forbidden: vec![1], ..SceneZone::default() };
+        scene.add_zone(PlaceId::new(name).unwrap(), zone).unwrap();
+    }
+    scene
+}
+
+fn settings() -> TrackSettings {
+    TrackSettings::new(&JudgeId::new("junction").unwrap(), scene("north")).unwrap()
+}
+
+fn judge() -> TrackJudge {
+    TrackJudge::new(&settings())
+}
+
+fn at(ms: i64) -> Moment {
+    Moment { wall: UtcMillis(BEGIN + ms), mono: Monotonic(ms.unsigned_abs() * 1000) }
+}
+
+fn object(label: &str, x: u32, y: u32) -> Detection {
+    let area = PixelBox { x, y, width: 60, height: 40 };
+    Detection { label: Label::new(label).unwrap(), score: Score::new(0.9).unwrap(), area, track: None }
+}
+
+fn view(objects: Vec<Detection>) -> View {
+    View::Detections(Detections { width: 1000, height: 1000, objects })
+}
+
+/// A car that drives down the picture once in ten seconds, as it is seen at this time.
+fn driving(ms: i64) -> View {
+    view(vec![object("car", 480, u32::try_from(ms % 10_000).unwrap() / 10)])
+}
+
+/// Shows ten pictures a second.
+fn watch(judge: &mut TrackJudge, from_ms: i64, to_ms: i64, shown: impl Fn(i64) -> View) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for ms in (from_ms..to_ms).step_by(100) {
+        judge.observe(&shown(ms), Captured::UNKNOWN, at(ms), &mut findings);
+    }
+    findings
+}
+
+fn interval(finding: &Finding) -> Option<&Traffic> {
+    if let Finding::Traffic(traffic) = finding { Some(traffic) } else { None }
+}
+
+fn intervals(findings: &[Finding]) -> Vec<&Traffic> {
+    findings.iter().filter_map(interval).collect()
+}
+
+/// Forward and backward over the only line.
+fn crossed(traffic: &Traffic) -> Option<(u64, u64)> {
+    let line = &traffic.lines[0];
+    Some((line.forward.as_ref()?.total, line.backward.as_ref()?.total))
+}
+
+#[test]
+fn an_interval_says_what_crossed_and_ends_by_itself() {
+    let mut judge = judge();
+    let mut findings = watch(&mut judge, 0, 66_000, driving);
+    let found = intervals(&findings);
+    let [only] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((only.from, only.observed_ms, only.judged), (UtcMillis(BEGIN), 60_000, 600));
+    assert_eq!((&only.partial[..], only.time, only.lines[0].unresolved), (&[][..], TimeBasis::Received, 0));
+    assert_eq!(crossed(only), Some((6, 0)));
+    let forward = only.lines[0].forward.as_ref().unwrap();
+    assert_eq!((forward.classes.len(), forward.classes[0].label.as_str()), (1, "car"));
+    assert_eq!((only.zones[1].entered, only.zones[0].entered), (Some(6), Some(0)));
+    findings.clear();
+    judge.tick(at(124_000), &mut findings);
+    assert_eq!(findings, []);
+    judge.tick(at(125_000), &mut findings);
+    let found = intervals(&findings);
+    let [last] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((last.observed_ms, &last.partial[..]), (5_900, &[PartialReason::Gap][..]));
+}
+
+#[test]
+fn measures_are_signals_of_the_camera() {
+    let findings = watch(&mut judge(), 0, 66_000, driving);
+    let measures: Vec<&Measure> = findings
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::Measure(measure) => Some(measure),
+            _ => None,
+        })
+        .collect();
+    let value = |name: &str| {
+        let found = measures.iter().find(|measure| measure.signal.as_str() == name)?;
+        assert_eq!(found.at, UtcMillis(BEGIN + 60_000));
+        Some((found.value, found.unit.as_ref().map_or("", |unit| unit.as_str())))
+    };
+    assert_eq!(value("junction.north.forward"), Some((6.0, "")));
+    assert_eq!(value("junction.north.flow"), Some((360.0, "/h")));
+    assert_eq!(value("junction.lane.entered"), Some((6.0, "")));
+    assert_eq!(value("junction.north.speed"), None, "without a ground there is no speed");
+    assert_eq!(settings().signals().count(), 4 + 2 * 6);
+}
+
+#[test]
+fn a_kill_in_the_middle_of_an_interval_leaves_no_plausible_low_count() {
+    let mut first = judge();
+    assert!(intervals(&watch(&mut first, 0, 20_000, driving)).is_empty());
+    let saved = first.save();
+    // What follows is lost with the process.
+    watch(&mut first, 20_000, 28_000, driving);
+    let mut next = judge();
+    next.restore(&saved).unwrap();
+    let findings = watch(&mut next, 24_000, 66_000, driving);
+    let found = intervals(&findings);
+    let [only] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(only.partial, [PartialReason::Gap]);
+    assert_eq!(only.observed_ms, 60_000 - 4_100, "not the time between the saved frame and the next");
+    assert_eq!(crossed(only), Some((6, 0)), "nothing crossed in that time");
+    // A damaged state and one of other lines change nothing.
+    assert!(next.restore(&saved[..saved.len() - 1]).is_err());
+    let other = TrackSettings::new(&JudgeId::new("junction").unwrap(), scene("south")).unwrap();
+    assert!(matches!(TrackJudge::new(&other).restore(&saved), Err(RestoreError::Foreign)));
+}
+
+#[test]
+fn what_a_blind_camera_did_not_see_is_unknown_and_not_zero() {
+    let mut judge = judge();
+    let mut findings = watch(&mut judge, 0, 30_000, driving);
+    for ms in (30_000..186_000).step_by(100) {
+        judge.observe_blind(Captured::UNKNOWN, at(ms), &mut findings);
+    }
+    findings.extend(watch(&mut judge, 186_000, 246_000, driving));
+    let found = intervals(&findings);
+    let [part, blind, third, last] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(
+        (part.observed_ms, crossed(part), &part.partial[..]),
+        (29_900, Some((3, 0)), &[PartialReason::Health][..])
+    );
+    for unknown in [blind, third] {
+        assert_eq!((unknown.observed_ms, unknown.judged, unknown.skipped), (0, 0, 600));
+        assert_eq!((crossed(unknown), unknown.zones[1].entered), (None, None));
+        assert_eq!(unknown.partial, [PartialReason::Health]);
+    }
+    assert_eq!((last.from.0 - BEGIN, crossed(last)), (180_000, Some((5, 0))), "the car at 183 s is not seen");
+    let measured = |from: i64| {
+        let end = UtcMillis(BEGIN + from + 60_000);
+        let of = |finding: &&Finding| matches!(finding, Finding::Measure(measure) if measure.at == end);
+        findings.iter().filter(of).count()
+    };
+    assert!(measured(0) > 0 && measured(60_000) == 0, "what is unknown is no measure");
+}
+
+/// Changes of conditions as "member zone objects".
+fn changes(findings: &[Finding]) -> Vec<String> {
+    let mut said: Vec<String> = Vec::new();
+    let mut now = std::collections::BTreeMap::new();
+    for finding in findings {
+        let Finding::Condition(condition) = finding else { continue };
+        let part = condition.part.as_ref().expect("all are about zones");
+        assert_eq!(condition.standing == Standing::Abnormal, condition.observed > 0.0);
+        let key = (condition.member.as_str(), part.to_string());
+        let before = now.insert(key.clone(), condition.observed).unwrap_or(0.0);
+        if before != condition.observed {
+            said.push(format!("{} {} {}", key.0, key.1, condition.observed));
+        }
+    }
+    said
+}
+
+#[test]
+fn each_zone_has_conditions_of_its_own() {
+    // A car stands in the lane, later another at the kerb; a person walks through the lane meanwhile.
+    let shown = |ms: i64| {
+        let mut objects = vec![object("car", 480, 300)];
+        if (10_000..16_000).contains(&ms) {
+            objects.push(object("person", 560, 500 + u32::try_from(ms - 10_000).unwrap() / 30));
+        }
+        if (20_000..40_000).contains(&ms) {
+            objects.push(object("car", 100, 300));
+        }
+        view(objects)
+    };
+    let findings = watch(&mut judge(), 0, 60_000, shown);
+    let said = changes(&findings);
+    let expected = ["stopped lane 1", "person lane 1", "person lane 0", "stopped kerb 1", "stopped kerb 0"];
+    assert_eq!(said, expected);
+    assert!(Member::Stopped.own_unit() == Some("objects"));
+}
+
+fn claimed(ms: i64) -> Captured {
+    Captured { at: Some(UtcMillis(BEGIN + ms)), clock: DeviceClock::Trusted }
+}
+
+#[test]
+fn a_clock_that_stands_still_or_runs_back_stops_no_interval() {
+    let mut judge = judge();
+    let mut findings = Vec::new();
+    // The camera's clock moves for 30 s, stands still for 60 s, and goes on 20 s behind.
+    let clock = |ms: i64| match ms {
+        0..30_000 => ms,
+        30_000..90_000 => 30_000,
+        _ => ms - 20_000,
+    };
+    for ms in (0..186_000).step_by(100) {
+        judge.observe(&driving(ms), claimed(clock(ms)), at(ms), &mut findings);
+    }
+    let found = intervals(&findings);
+    let said: Vec<_> =
+        found.iter().map(|one| ((one.from.0 - BEGIN) / 1000, one.time, &one.partial[..])).collect();
+    let clock = &[PartialReason::Clock][..];
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert_eq!((said[0].0, said[0].1), (0, TimeBasis::Received));
+    assert!(said[0].2.contains(&PartialReason::Clock), "{said:?}");
+    assert!(said[1].0 == 60 && said[1].2.contains(&clock[0]), "{said:?}");
+    let mut sound = TrackJudge::new(&settings());
+    findings.clear();
+    for ms in (0..66_000).step_by(100) {
+        sound.observe(&driving(ms), claimed(ms), at(ms + 40), &mut findings);
+    }
+    assert_eq!(intervals(&findings)[0].time, TimeBasis::Captured);
+}
+
+#[test]
+fn a_camera_that_changes_its_size_begins_anew_and_says_so() {
+    let shown = |ms: i64| {
+        let size = if ms < 30_000 { 1000 } else { 500 };
+        let mut car = object("car", 480, u32::try_from(ms % 10_000).unwrap() / 10);
+        let area = &mut car.area;
+        for side in [&mut area.x, &mut area.y, &mut area.width, &mut area.height] {
+            *side = *side * size / 1000;
+        }
+        View::Detections(Detections { width: size, height: size, objects: vec![car] })
+    };
+    let findings = watch(&mut judge(), 0, 66_000, shown);
+    let found = intervals(&findings);
+    assert_eq!((crossed(found[0]), &found[0].partial[..]), (Some((6, 0)), &[PartialReason::Gap][..]));
+}

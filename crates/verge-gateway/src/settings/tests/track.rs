@@ -1,0 +1,154 @@
+//! What is said of lines, zones and classes that cannot be counted.
+
+use super::*;
+
+const JUNCTION: &str = r#"
+[gateway]
+id = "g"
+state_dir = "state"
+[local]
+url = "mqtt://localhost:1883"
+[uplink.centre]
+url = "mqtts://centre.example:8883"
+ca = "ca.pem"
+[model.vehicles]
+file = "vehicles.onnx"
+[source.cameras]
+topic = "cameras/+/frame"
+codec = "jpeg"
+device = "topic:1"
+[judge.junction]
+inputs = ["cameras"]
+detector = "track"
+model = "vehicles"
+"#;
+
+const LINE: &str = "[judge.junction.line.north]\nfrom = [0.1, 0.5]\nto = [0.9, 0.5]\n";
+
+/// The one fault of a file, without its place.
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    let faults = settings(&format!("{JUNCTION}{text}")).unwrap_err();
+    assert_eq!(faults.len(), 1, "{faults:#?}");
+    let fault = faults[0].split_once(": ").map_or("", |(_, fault)| fault);
+    assert!(faults[0].contains("gateway.toml line ") || expected.contains("missing"), "{}", faults[0]);
+    assert_eq!(fault, expected);
+}
+
+#[test]
+fn what_cannot_be_counted_is_refused_with_its_key_and_value() {
+    check(
+        "",
+        "judge.junction.line: missing, expected at least one line or zone: there is nothing to count; add \
+               [judge.junction.line.NAME] with from = [0.1, 0.5] and to = [0.9, 0.5]",
+    );
+    let line = |from: &str| LINE.replace("[0.1, 0.5]", from);
+    check(
+        &line("[412, 0.5]"),
+        "judge.junction.line.north.from: [412, 0.5], expected a point within the picture, in shares of its sides from 0 to \
+         1; divide pixels by the width and the height of the picture",
+    );
+    check(
+        &line("[0.9, 0.5]"),
+        "judge.junction.line.north: two points in one place, expected two different points; write two points that lie apart",
+    );
+    let zone = |polygon: &str| format!("{LINE}[judge.junction.zone.lane]\npolygon = {polygon}\n");
+    check(
+        &zone("[[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]"),
+        "judge.junction.zone.lane.polygon: edges that cross, expected the edges from corner 1 and from corner 3 cross; \
+         expected corners in order around the zone; write the corners in order around the zone",
+    );
+    let ground = "[judge.junction.ground]\npicture = [[0.1, 0.1], [0.2, 0.2], [0.3, 0.3], [0.1, 0.9]]\n\
+                  metres = [[0, 0], [1, 0], [1, 1], [0, 1]]\n";
+    let faults = settings(&format!("{JUNCTION}{LINE}{ground}")).unwrap_err();
+    assert!(faults[0].contains("judge.junction.ground.picture: [[0.1, 0.1]"), "{faults:?}");
+    assert!(faults[0].contains("lie on one line"), "{faults:?}");
+    let queue = "polygon = [[0.1, 0.1], [0.2, 0.1], [0.2, 0.2]]\nstop_line = \"nort\"\n";
+    check(
+        &format!("{LINE}[judge.junction.zone.lane]\n{queue}"),
+        "judge.junction.zone.lane.stop_line: \"nort\", expected two points, or the name of a line of this judge, here north; \
+         write \"north\"",
+    );
+}
+
+#[test]
+fn classes_are_named_with_the_nearest() {
+    let classes = "classes = { car = [\"car\"], heavy = [\"truck\", \"bus\"] }\n";
+    let zone = "[judge.junction.zone.lane]\npolygon = [[0.1, 0.1], [0.2, 0.1], [0.2, 0.2]]\nforbidden = [\"heavi\"]\n";
+    check(
+        &format!("{classes}{LINE}{zone}"),
+        "judge.junction.zone.lane.forbidden: \"heavi\", expected a class of this judge, here \"car\", \"heavy\"; write \
+         \"heavy\"",
+    );
+    check(
+        &format!("labels = [\"car\"]\n{classes}{LINE}"),
+        "judge.junction.labels: labels and classes, expected one of the two; take labels out: classes list the labels that \
+         they hold",
+    );
+}
+
+#[test]
+fn a_line_at_the_border_is_warned_of() {
+    let near = LINE.replace("0.5]", "0.98]");
+    let warnings = settings(&format!("{JUNCTION}{near}")).unwrap().warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0].key, "judge.junction.line.north");
+    assert!(warnings[0].remark.contains("nearer than 5 % to the border"), "{}", warnings[0].remark);
+    assert_eq!(settings(&format!("{JUNCTION}{LINE}")).unwrap().warnings, []);
+}
+
+#[test]
+fn measures_are_inputs_of_other_judges() {
+    let watch = |input: &str, detector: &str| {
+        format!(
+            "{JUNCTION}{LINE}[judge.busy]\ninputs = [\"{input}\"]\ndetector = \"{detector}\"\nabove = 300\n"
+        )
+    };
+    let good = settings(&watch("cameras:junction.north.flow", "threshold")).unwrap();
+    assert_eq!(good.judges.len(), 2);
+    assert!(settings(&watch("cameras:junction.*", "threshold")).is_ok());
+    let wrong = settings(&watch("cameras:junction.north.flwo", "threshold")).unwrap_err();
+    assert!(
+        wrong[0].contains("a measure of a judge that counts there; write \":junction.north.flow\""),
+        "{wrong:?}"
+    );
+    let whole = settings(&watch("cameras", "threshold")).unwrap_err();
+    assert!(whole[0].contains("a measure of a judge that counts there, such as"), "{whole:?}");
+}
+
+#[test]
+fn a_file_of_its_own_has_the_same_keys_and_the_same_messages() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("count.toml");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        read_track_file(&path).map_err(|error| error.to_string())
+    };
+    let of_judge = format!("{JUNCTION}{LINE}");
+    let FrameRules { rule: JudgeSettings::Track(judge), .. } =
+        frames_of(&settings(&of_judge).unwrap().judges[0]).clone()
+    else {
+        panic!("it counts")
+    };
+    let line = LINE.replace("judge.junction", "track");
+    let file = read(&format!("[track]\n{line}[data]\nsize = [1280, 720]\n")).unwrap();
+    assert_eq!((&file.rules.scene, file.size), (judge.scene(), Some([1280, 720])));
+    let wrong = read(&format!("[track]\n{}", line.replace("[0.1, 0.5]", "[412, 0.5]"))).unwrap_err();
+    assert!(wrong.contains("count.toml line 3: track.line.north.from: [412, 0.5]"), "{wrong}");
+    let unknown = read(&format!("[track]\nintervall = \"5m\"\n{line}")).unwrap_err();
+    assert!(unknown.contains("line 2: track.intervall: unknown key, expected interval perhaps"), "{unknown}");
+    assert!(read("[data]\nsize = [1280, 720]\n").unwrap_err().contains("track: missing"));
+}
+
+#[test]
+fn the_worked_example_is_accepted_without_a_warning() {
+    let example = include_str!("../../../../../configs/junction.toml");
+    let settings = settings(example).unwrap();
+    let judges: Vec<_> = settings.judges.iter().map(|judge| judge.detector().as_str()).collect();
+    assert_eq!(judges, ["loop", "threshold", "silence", "track", "threshold", "auto"]);
+    assert_eq!(settings.warnings, []);
+    let JudgeSettings::Track(track) = &frames_of(&settings.judges[3]).rule else { panic!("it counts") };
+    let scene = track.scene();
+    assert_eq!((scene.lines().len(), scene.zones().len(), scene.arms().len()), (2, 5, 3));
+    assert!(scene.has_ground());
+}
