@@ -244,7 +244,7 @@ def test_every_commented_default_is_taken(tmp_path: Path) -> None:
     for parameter in defaults():
         number = parameter.values[0]
         # One that needs a companion stands beside it.
-        beside = [one for one in range(number - 8, number + 9) if one != number and re.match(r"^#[a-z_]+ = ", lines[one])]
+        beside = [one for one in range(max(number - 8, 0), min(number + 9, len(lines))) if one != number and re.match(r"^#[a-z_]+ = ", lines[one])]
         beside.sort(key=lambda one: abs(one - number))
         found = faults(tmp_path, with_lines(lines, number))
         if found and not any(faults(tmp_path, with_lines(lines, number, one)) == [] for one in beside):

@@ -27,7 +27,7 @@ impl RegionSearch {
         Self { open: Vec::new(), edge: Vec::new(), found: Vec::new() }
     }
 
-    /// The regions of a map of so many rows and columns whose cells are at least `least`, or lie nearer to the greatest value
+    /// The regions of a map of these rows and columns whose cells are at least `least`, or lie nearer to the greatest value
     /// than to the mean; the most unusual first. Cells touch at corners too.
     pub(super) fn find(
         &mut self,
