@@ -202,7 +202,7 @@ mod tests {
         check(json!({ "acknowledged": 3, "already": 2 }), Some("acknowledged 3 alarms; 2 had been before"));
         check(json!({ "unshelved": 1 }), Some("back on the list"));
         let until = json!({ "shelved": 1, "until": 1_795_694_400_000_i64 });
-        check(until, Some("shelved until 2026-11-26 12:00 UTC"));
+        check(until, Some("shelved until 2026-11-26 12:00Z"));
         check(json!({ "quiet": 4, "until": 1 }), None);
     }
 }
