@@ -10,8 +10,10 @@ use std::task::{Context, Poll};
 
 use serde::Serialize;
 
+use crate::alarms::{AlarmFigures, PointCourse};
 use crate::finding::Member;
 use crate::id::{JudgeId, Lane, Seq};
+use crate::time::UtcMillis;
 use crate::verdict::{Body, Event, EventState, Subject, Verdict};
 
 /// What a point holds of its judge and subject.
@@ -46,9 +48,17 @@ pub struct LastWord {
     /// Its number in its lane and in the present epoch. `None`: it was open when the gateway stopped and was restored; its
     /// judge has reported nothing about it since.
     pub seq: Option<Seq>,
+    /// How the events of the point went on, this verdict included.
+    pub course: PointCourse,
 }
 
 impl LastWord {
+    /// The first word about a point; the board adds what went before.
+    #[must_use]
+    pub fn new(verdict: Verdict, seq: Option<Seq>) -> Self {
+        Self { verdict, seq, course: PointCourse::default() }
+    }
+
     /// Judge, subject and kind: no two points of a board share them.
     #[must_use]
     pub const fn point(&self) -> (&JudgeId, &Subject, PointKind) {
@@ -98,6 +108,9 @@ pub struct CommittedWords {
 pub trait Board: Send + Sync {
     /// The last words that `selected` picks, in no order. What they say is committed, and stays as it is.
     fn words(&self, selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>>;
+
+    /// How many alarms stand and come.
+    fn alarms(&self, now: UtcMillis) -> AlarmFigures;
 
     /// How many events are open.
     fn open_events(&self) -> OpenEvents;

@@ -12,6 +12,7 @@
 //! [`store`] and [`sink`] have files of their own), [`stored`] (what a store is given and gives back).
 
 pub mod action;
+pub mod alarms;
 pub mod backoff;
 pub mod board;
 pub mod body;
@@ -21,6 +22,7 @@ pub mod finding;
 pub mod frame;
 pub mod group;
 pub mod id;
+pub mod image;
 pub mod interval;
 pub mod life;
 pub mod link;

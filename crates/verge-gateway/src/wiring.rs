@@ -19,6 +19,7 @@ mod models;
 mod readings;
 mod replacement;
 mod routes;
+mod servers;
 mod uplink;
 
 use verge_codec::Decoders;

@@ -11,8 +11,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 
+use verge_domain::alarms::{AlarmFigures, AlarmLoad};
 use verge_domain::board::{Board, CommittedWords, LastWord, OpenEvents};
 use verge_domain::id::{Lane, Seq};
+use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Severity, Verdict};
 
 use recent::RecentWords;
@@ -48,7 +50,7 @@ impl LastWords {
 
     fn with_room(max: usize, open: impl IntoIterator<Item = Verdict>) -> Self {
         let mut points = Points::with_room(max);
-        open.into_iter().for_each(|verdict| points.put(LastWord { verdict, seq: None }));
+        open.into_iter().for_each(|verdict| points.put(LastWord::new(verdict, None)));
         Self { inbox: Mutex::default(), points: Mutex::new(points) }
     }
 
@@ -108,6 +110,11 @@ impl Board for LastWords {
         self.points().words.iter().filter(|word| selected(&word.0)).map(|word| Arc::clone(&word.0)).collect()
     }
 
+    fn alarms(&self, now: UtcMillis) -> AlarmFigures {
+        let points = self.points();
+        AlarmFigures::of(points.words.iter().map(|word| &*word.0), &points.load, now)
+    }
+
     fn open_events(&self) -> OpenEvents {
         self.points().open
     }
@@ -161,6 +168,7 @@ struct Points {
     words: HashSet<Keyed>,
     max: usize,
     open: OpenEvents,
+    load: AlarmLoad,
     recent: RecentWords,
     /// Memory of a word that was replaced, for the next.
     spare: Option<Arc<LastWord>>,
@@ -172,13 +180,17 @@ impl Points {
             words: HashSet::new(),
             max,
             open: OpenEvents::default(),
+            load: AlarmLoad::default(),
             recent: RecentWords::default(),
             spare: None,
         }
     }
 
     fn put(&mut self, word: LastWord) {
-        let word = Keyed(self.stored(word));
+        let mut word = Keyed(self.stored(word));
+        if word.0.verdict.event.is_some() {
+            self.follow_course(&mut word);
+        }
         if word.0.seq.is_some() {
             self.recent.push(&word.0);
         }
@@ -191,6 +203,17 @@ impl Points {
             self.count(&before, |count| count.saturating_sub(1));
             // A word that a reader holds stays as it is.
             self.spare = (Arc::strong_count(&before) == 1).then_some(before);
+        }
+    }
+
+    /// Notes how the events of the point have gone on.
+    fn follow_course(&mut self, word: &mut Keyed) {
+        let course = self.words.get(&*word).map(|before| before.0.course).unwrap_or_default();
+        let Some(own) = Arc::get_mut(&mut word.0) else { return };
+        own.course = course;
+        if own.seq.is_some() {
+            own.course = course.after(&own.verdict);
+            self.load.note(&own.verdict);
         }
     }
 

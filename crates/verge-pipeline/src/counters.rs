@@ -57,6 +57,10 @@ pub struct Counters {
     pub store_faults_total: Counter,
     /// Judges, codecs and encoders that panicked: defects of this program.
     pub defects_total: Counter,
+    /// How often time has passed for these judges: proof that their thread makes progress.
+    pub judging_ticks_total: Counter,
+    /// How often the store was looked after while nothing waited for it: proof that committing makes progress.
+    pub store_looks_total: Counter,
     /// Devices evicted for others, for want of room.
     pub evicted_devices_total: Counter,
     /// States of machines that could not be learnt apart, for want of room.
@@ -192,6 +196,14 @@ impl Counters {
     #[must_use]
     pub fn sources(&self) -> &[Arc<SourceCounters>] {
         &self.sources
+    }
+
+    /// Counters that all grow while judging and committing make progress, at least once a second.
+    #[must_use]
+    pub fn progress(&self) -> Vec<u64> {
+        let judging = [Some(self), self.bulk.as_deref()].into_iter().flatten();
+        let ticks = judging.map(|counters| counters.judging_ticks_total.get());
+        ticks.chain([self.store_looks_total.get()]).collect()
     }
 
     /// Records which maintenance windows are open.

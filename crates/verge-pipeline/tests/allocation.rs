@@ -79,7 +79,7 @@ fn a_verdict_about_a_known_point_allocates_nothing() {
         let words: Vec<LastWord> = (0..SIGNALS)
             .map(|signal| {
                 seq += 1;
-                LastWord { verdict: verdict(signal, seq as i64, state), seq: Some(Seq(seq)) }
+                LastWord::new(verdict(signal, seq as i64, state), Some(Seq(seq)))
             })
             .collect();
         let region = Region::new(MEMORY);

@@ -15,18 +15,35 @@ use crate::portable::Row;
 use crate::portable::{CborReader, CborWriter, Field, Portable, Written};
 use crate::scalar::as_serde_does;
 
+/// Something that a number stands for.
+trait Coded {
+    fn code(&self) -> u64;
+}
+
+/// The number of a member, as verdicts have it.
+#[must_use]
+pub fn member_number(member: Member) -> u16 {
+    u16::try_from(member.code()).unwrap_or(u16::MAX)
+}
+
 /// Numbers that stand for names. They never change and are never used again for anything else; new ones are added.
 macro_rules! codes {
     ($type:ident { $($code:literal $variant:ident),+ $(,)? }) => {
+        impl Coded for $type {
+            fn code(&self) -> u64 {
+                match self {
+                    $(Self::$variant => $code),+
+                }
+            }
+        }
+
         impl Portable for $type {
             #[cfg(test)]
             const TABLE: &'static [Row] =
                 &[$(($code, stringify!($variant), "")),+];
 
             fn write(&self, cbor: &mut CborWriter<'_>, _: Field) -> Written {
-                cbor.items.u64(match self {
-                    $(Self::$variant => $code),+
-                })?;
+                cbor.items.u64(self.code())?;
                 Ok(())
             }
 

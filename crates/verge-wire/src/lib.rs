@@ -31,6 +31,7 @@ mod tombstone;
 mod verdict;
 mod words;
 
+pub use codes::member_number;
 pub use encoder::WireEncoder;
 pub use error::WireError;
 pub use json::{tombstone_json, verdict_json};

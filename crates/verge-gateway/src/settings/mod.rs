@@ -10,6 +10,7 @@ mod judge;
 mod local;
 mod model;
 mod route;
+mod server;
 mod source;
 mod store;
 mod tags;
@@ -35,6 +36,7 @@ pub use judge::{FrameRules, JudgeRules, JudgeSection, ReadingRules, Rule, TrackR
 pub use local::{EmbeddedBroker, ListenerFiles, Local};
 pub use model::Engine;
 pub use route::Route;
+pub use server::ServerSection;
 pub use source::{Carries, FrameSource, Overload, SourceSection};
 pub use store::{KeyError, StoreSection};
 pub use track_file::{TrackFile, read_track_file};
@@ -65,6 +67,8 @@ pub struct Settings {
     pub uplinks: Vec<Uplink>,
     /// Routes, in the order in which uplinks first name them.
     pub routes: Vec<Route>,
+    /// Servers that control systems poll.
+    pub servers: Vec<ServerSection>,
     /// What the lists of tags of the sources say.
     pub tags: Arc<TagBook>,
     /// What is allowed and probably not meant.
@@ -216,6 +220,8 @@ impl Settings {
             .partition(|model| known.autoencoders.contains(&model.name.as_str()));
         let sources = source::check_all(&mut check, &sections.source, limits);
         let judges = judge::check_all(&mut check, &sections.judge, &known);
+        let names: Vec<&str> = sections.judge.keys().map(String::as_str).collect();
+        let servers = server::check_all(&mut check, &sections.server, &judges, &names);
         let uplinks = uplink::check_all(&mut check, id, &sections.uplink);
         if let Some(local) = &local {
             uplink::check_client_ids(&mut check, local, &uplinks);
@@ -239,6 +245,7 @@ impl Settings {
                     judges,
                     uplinks,
                     routes,
+                    servers,
                     tags: Arc::default(),
                     warnings,
                     origins: Origins::default(),

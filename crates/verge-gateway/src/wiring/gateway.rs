@@ -32,6 +32,7 @@ use super::frames::FramePath;
 use super::models::ModelContents;
 use super::replacement::{JudgesAtWork, Replacement};
 use super::routes::{Outgoing, RouteDelivery, route_counters};
+use super::servers::{ControlServers, Served};
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::reload::{AtWork, ReloadAnswer, ReloadPlan, ReloadReport};
@@ -64,6 +65,8 @@ pub struct Gateway {
     clock: Clock,
     /// Ends last of all: until then it holds what devices have sent.
     broker: Option<SiteBroker>,
+    /// End with the gateway.
+    _servers: Option<Arc<ControlServers>>,
     /// Held for as long as the gateway runs: a second one on the same state is refused.
     lock: StateLock,
 }
@@ -114,6 +117,7 @@ impl Gateway {
         let cameras = frame_path.as_ref().map(FramePath::cameras);
         let workers = frame_path.map(|frame_path| frame_path.start(&judges.observations(), clock));
         let orders = judges.orders();
+        let watched = judges.watched();
         let judging = judges.start(&sources, &commits, clock, &causes);
         drop(commits);
 
@@ -122,6 +126,16 @@ impl Gateway {
             .iter()
             .map(|route| (route.name.clone(), route_counters(settings, route)))
             .collect();
+        let served = Served {
+            clock,
+            counters: Arc::clone(&counters),
+            board: Arc::<LastWords>::clone(&board),
+            routes: routes.clone(),
+            orders: orders.clone(),
+            watched,
+        };
+        let servers = ControlServers::start(settings, &served)?;
+        let served = servers.clone();
         let status_settings = StatusSettings {
             gateway: gateway_id,
             site: settings.gateway.site.clone(),
@@ -140,6 +154,7 @@ impl Gateway {
                 credentials_error: local_renewal.as_ref().and_then(Renewal::fault),
                 broker: broker_state.as_ref().map(|state| state()),
                 certificates: certificates.certificates(),
+                servers: served.as_ref().map_or(Vec::new(), |servers| servers.status()),
                 cameras: cameras.as_ref().map_or(Vec::new(), |cameras| cameras.ages(clock.now().mono)),
                 ..local_state_of(&local_state)
             },
@@ -177,6 +192,7 @@ impl Gateway {
             status,
             clock,
             broker,
+            _servers: servers,
             lock,
         })
     }
@@ -386,5 +402,6 @@ fn local_state_of(sources: &Sources<MqttSource>) -> LocalState {
         broker: None,
         certificates: Vec::new(),
         cameras: Vec::new(),
+        servers: Vec::new(),
     }
 }

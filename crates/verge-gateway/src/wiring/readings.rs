@@ -14,10 +14,11 @@ use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::Sources;
 use verge_pipeline::intake::{IntakeQueue, Judging, Observations, OrderDesk, ReadingIntake};
-use verge_pipeline::judging::{Decision, EventRegister, JudgeSet, KnownEvent};
+use verge_pipeline::judging::{Decision, EventRegister, JudgeSet, KnownEvent, WatchedDevices};
 
 use super::broker::repetition;
 use super::classes::{Classes, JudgeClass};
+use super::servers::watched_devices;
 use super::{Autoencoders, judges, source_ids};
 use crate::io_thread::IoThread;
 use crate::settings::{Overload, Settings};
@@ -34,6 +35,7 @@ pub(super) struct ReadingJudges {
     prompt: Side,
     bulk: Option<Side>,
     register: Arc<EventRegister>,
+    watched: Arc<WatchedDevices>,
 }
 
 /// The counters of a gateway, and those of its bulk judges, if it has any.
@@ -59,10 +61,12 @@ impl ReadingJudges {
         let classes = Classes::of(settings);
         let shared = judges::AcrossClasses::new(settings);
         let register = Arc::new(EventRegister::restored(checkpoints));
+        let watched = watched_devices(settings);
         recent.iter().filter_map(KnownEvent::of).for_each(|event| register.note(event));
         let side = |class, counters: &Arc<Counters>, queue| {
             let mut judges = judges::judges_of(settings, models, (class, &shared), counters, now)?;
             judges.number_events_by(&register);
+            judges.watch_devices(&watched);
             let mut restored = Decision::default();
             judges.restore(&classes.saved(class, checkpoints), now, &mut restored);
             anyhow::Ok(Side { queue, judges, restored })
@@ -73,12 +77,18 @@ impl ReadingJudges {
                 .map(|counters| side(JudgeClass::Bulk, &counters, IntakeQueue::bulk(Arc::clone(&counters))))
                 .transpose()?,
             register,
+            watched,
         })
     }
 
     /// Where judges over frames hand in what they observe.
     pub(super) fn observations(&self) -> Observations {
         self.prompt.queue.observations()
+    }
+
+    /// The devices that servers show, and when each was last received.
+    pub(super) fn watched(&self) -> Arc<WatchedDevices> {
+        Arc::clone(&self.watched)
     }
 
     /// Where orders to all of them are handed in.

@@ -60,7 +60,7 @@ fn stuck(device: usize, at: i64, state: EventState) -> Verdict {
 }
 
 fn post(board: &LastWords, seq: u64, verdict: Verdict) {
-    board.post(std::iter::once(LastWord { verdict, seq: Some(Seq(seq)) }));
+    board.post(std::iter::once(LastWord::new(verdict, Some(Seq(seq)))));
 }
 
 /// The numbers on the board, in order, with what is open.

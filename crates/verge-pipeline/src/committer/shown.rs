@@ -19,7 +19,7 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
         }
         let verdicts = self.waiting.iter_mut().flat_map(|request| request.verdicts.drain(..));
         let words = planned.iter().zip(verdicts).filter(|(row, _)| row.is_verdict());
-        self.board.post(words.map(|(row, verdict)| LastWord { verdict, seq: Some(row.seq) }));
+        self.board.post(words.map(|(row, verdict)| LastWord::new(verdict, Some(row.seq))));
     }
 
     /// Shows upstream the alarms that wait for a store that has failed, each once.

@@ -117,6 +117,7 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
                 self.store.in_place().map_err(CommitterEnd::StoreDisplaced)?;
                 self.note_acknowledged();
                 self.mark_estimated();
+                self.counters.store_looks_total.add(u64::from(!blocked));
                 next_look = tokio::time::Instant::now() + LOOK_EVERY;
             }
             tokio::select! {

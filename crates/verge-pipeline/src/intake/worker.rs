@@ -102,6 +102,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
             let now = Instant::now();
             if now >= next_tick {
                 next_tick = now + TICK;
+                self.counters.judging_ticks_total.add(1);
                 // One of the two threads looks for both.
                 if let (Class::Prompt, Some(step_ms)) = (self.class, steps.look(self.clock.now())) {
                     self.counters.note_clock_step(step_ms);

@@ -77,7 +77,7 @@ pub use saving::{STATES_AT_ONCE, SavePass};
 pub use spec::{InputPattern, Inputs, JudgeSpec, Observes};
 use spec::{InstanceKey, Part, Specs};
 use streams::Streams;
-pub use streams::{MAX_DEVICES, MAX_SIGNALS_PER_DEVICE};
+pub use streams::{MAX_DEVICES, MAX_SIGNALS_PER_DEVICE, WatchedDevices};
 use swap::Renewals;
 pub use swap::{KeptJudge, PlannedJudge, StartedAnew, SwapReport};
 use turn::Turn;
@@ -196,6 +196,11 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     /// From now on events get their numbers from this register, which other judges may share.
     pub fn number_events_by(&mut self, register: &Arc<EventRegister>) {
         self.naming.register = Arc::clone(register);
+    }
+
+    /// From now on the last receipt of these devices is noted for readers on other threads.
+    pub fn watch_devices(&mut self, watched: &Arc<WatchedDevices>) {
+        self.streams.watch(watched);
     }
 
     /// From now on alarms that come together are reported as one. `name` tells these judges from others with the same store.

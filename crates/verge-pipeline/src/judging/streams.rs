@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use verge_domain::id::{DeviceId, SignalId};
@@ -84,6 +85,40 @@ struct Device {
     camera: Option<Looking>,
     /// Instances that were restored from the store before the first observation of their signals.
     restored: Vec<usize>,
+    /// Where its last receipt is noted, if somebody watches it.
+    received: Option<Arc<AtomicU64>>,
+}
+
+impl Device {
+    fn note(&mut self, now: Monotonic) {
+        self.activity.again(now);
+        if let Some(received) = &self.received {
+            received.store(now.0.max(1), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Devices whose last receipt is noted for readers on other threads.
+#[derive(Debug, Default)]
+pub struct WatchedDevices(HashMap<(SourceIndex, DeviceId), Arc<AtomicU64>>);
+
+impl WatchedDevices {
+    /// These devices.
+    #[must_use]
+    pub fn of(devices: impl IntoIterator<Item = (SourceIndex, DeviceId)>) -> Self {
+        Self(devices.into_iter().map(|device| (device, Arc::default())).collect())
+    }
+
+    /// When a device was last received through a source, if it was since the start.
+    #[must_use]
+    pub fn received(&self, source: SourceIndex, device: &DeviceId) -> Option<Monotonic> {
+        let received = self.0.get(&(source, device.clone()))?.load(Ordering::Relaxed);
+        (received > 0).then_some(Monotonic(received))
+    }
+
+    fn cell(&self, source: SourceIndex, device: &DeviceId) -> Option<Arc<AtomicU64>> {
+        if self.0.is_empty() { None } else { self.0.get(&(source, device.clone())).cloned() }
+    }
 }
 
 /// The instances that look at a signal or camera.
@@ -109,11 +144,25 @@ pub(super) struct Streams {
     /// How often the judges have changed.
     judges: u32,
     room: Arc<Room>,
+    watched: Arc<WatchedDevices>,
 }
 
 impl Streams {
     pub(super) fn new(sources: usize, room: Arc<Room>) -> Self {
-        Self { by_source: (0..sources).map(|_| HashMap::new()).collect(), judges: 0, room }
+        Self {
+            by_source: (0..sources).map(|_| HashMap::new()).collect(),
+            judges: 0,
+            room,
+            watched: Arc::default(),
+        }
+    }
+
+    /// From now on the last receipt of these devices is noted.
+    pub(super) fn watch(&mut self, watched: &Arc<WatchedDevices>) {
+        self.watched = Arc::clone(watched);
+        for (source, devices) in (0..).map(SourceIndex).zip(&mut self.by_source) {
+            devices.iter_mut().for_each(|(name, device)| device.received = watched.cell(source, name));
+        }
     }
 
     /// Records a reading; returns whether its signal is known to the present judges, and the former value of a contact that
@@ -128,7 +177,7 @@ impl Streams {
         let Some(device) = devices.and_then(|devices| devices.get_mut(&reading.device)) else {
             return (false, None);
         };
-        device.activity.again(now);
+        device.note(now);
         match device.signals.get_mut(&reading.signal) {
             Some(looking) => (looking.judges == self.judges, looking.values.note(reading.value)),
             None => (false, None),
@@ -139,7 +188,7 @@ impl Streams {
     pub(super) fn record_camera(&mut self, camera: &Camera, now: Monotonic) -> bool {
         let devices = self.by_source.get_mut(usize::from(camera.source.0));
         let Some(device) = devices.and_then(|devices| devices.get_mut(&camera.device)) else { return false };
-        device.activity.again(now);
+        device.note(now);
         device.camera.as_ref().is_some_and(|looking| looking.judges == self.judges)
     }
 
@@ -249,7 +298,8 @@ impl Streams {
         let devices = self.by_source.get_mut(usize::from(source.0))?;
         Some(devices.entry(device.clone()).or_insert_with(|| {
             self.room.add_device(DEVICE_BYTES);
-            Device { activity, signals: HashMap::new(), camera: None, restored: Vec::new() }
+            let received = self.watched.cell(source, device);
+            Device { activity, signals: HashMap::new(), camera: None, restored: Vec::new(), received }
         }))
     }
 

@@ -41,6 +41,50 @@ pub struct LocalState {
     /// Cameras with the time since the newest frame of each; reported with their sources.
     #[serde(skip)]
     pub cameras: Vec<(Camera, Duration)>,
+    /// Servers for control systems; reported beside this one.
+    #[serde(skip)]
+    pub servers: Vec<ServerStatus>,
+}
+
+/// A server that control systems poll.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ServerStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What it speaks.
+    pub kind: &'static str,
+    /// Where it listens.
+    pub listening: String,
+    /// Clients that are connected.
+    pub clients: u64,
+    /// Clients accepted since the start.
+    pub accepted: u64,
+    /// Clients refused: by the list of addresses, or because there were too many.
+    pub refused: u64,
+    /// Connections that it closed: idle, too slow within a frame, or no frames of this kind.
+    pub closed: u64,
+    /// Requests answered.
+    pub requests: u64,
+    /// Of these, with an exception.
+    pub exceptions: u64,
+    /// Points by quality.
+    pub points: ServerPoints,
+    /// Why a connection was last refused or closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// Points of a server by their quality.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct ServerPoints {
+    /// See [`PointQuality`](verge_domain::image::PointQuality).
+    pub never: u64,
+    /// See `never`.
+    pub good: u64,
+    /// See `never`.
+    pub uncertain: u64,
+    /// See `never`.
+    pub stale: u64,
 }
 
 /// When a certificate ends.

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
+use verge_domain::alarms::AlarmFigures;
 use verge_domain::board::{Board, OpenEvents};
 use verge_domain::id::{GatewayId, RouteId};
 use verge_domain::life::Life;
@@ -28,7 +29,7 @@ use crate::delivery::RouteCounters;
 pub use cameras::CameraStatus;
 pub use claim::{LifeStatus, Sighting, sighting};
 pub use judges::JudgeStatus;
-pub use local::{BrokerStatus, CertificateStatus, LocalState};
+pub use local::{BrokerStatus, CertificateStatus, LocalState, ServerPoints, ServerStatus};
 pub use routes::{ArrivalStatus, DegradedStatus, Ledger, LinkLedger, LinkStatus, RouteStatus};
 pub use sources::SourceStatus;
 use sources::source_status;
@@ -98,6 +99,9 @@ pub struct Snapshot {
     pub routes: Vec<RouteStatus>,
     pub ledger: Ledger,
     pub events: OpenEvents,
+    pub alarms: AlarmFigures,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerStatus>,
 }
 
 /// Steps of the wall clock.
@@ -174,6 +178,7 @@ impl Status {
         let received_bytes =
             self.counters.sources().iter().map(|source| source.bytes_received_total.get()).sum();
         let mut local = (self.local)();
+        let servers = std::mem::take(&mut local.servers);
         let uptime = now.mono.since(self.started.mono);
         Snapshot {
             v: 1,
@@ -213,6 +218,8 @@ impl Status {
             routes: self.routes.iter().map(|(name, counters)| RouteStatus::of(name, counters)).collect(),
             ledger: Ledger::of(received_bytes, &self.routes),
             events: self.board.open_events(),
+            alarms: self.board.alarms(now.wall),
+            servers,
         }
     }
 }

@@ -7,6 +7,7 @@
 mod find;
 mod judge;
 mod links;
+mod server;
 mod source;
 mod track;
 
@@ -20,6 +21,7 @@ use super::units::{Size, Span, SpanOrNever};
 pub(crate) use find::{homes_of, kind_of, kind_of_table, other_name};
 pub(crate) use judge::*;
 pub(crate) use links::*;
+pub(crate) use server::*;
 pub(crate) use source::*;
 pub(crate) use track::*;
 
@@ -121,6 +123,7 @@ sections! {
     model: Map<RawModel>, optional: true;
     source: Map<RawSource>, optional: false;
     judge: Map<RawJudge>, optional: false;
+    server: Map<RawServer>, optional: true;
 }
 
 declare! {

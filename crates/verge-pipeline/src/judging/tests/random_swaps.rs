@@ -199,7 +199,7 @@ impl BoardedSet {
         let verdicts = out.verdicts.iter().map(words).collect();
         self.board.post(out.verdicts.into_iter().map(|verdict| {
             self.seq += 1;
-            LastWord { verdict, seq: Some(Seq(self.seq)) }
+            LastWord::new(verdict, Some(Seq(self.seq)))
         }));
         verdicts
     }

@@ -1,0 +1,256 @@
+//! The process image: what a gateway says now about the points that a control system reads.
+//!
+//! A typed view of the [board](crate::board) for readers that poll, one place per configured point: the newest word about its
+//! events, counts and views, its alarm, and how far all that may be trusted. There is one meaning of quality for all outputs.
+//! Pure: words and times come in as arguments.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::board::{LastWord, PointKind};
+use crate::finding::Member;
+use crate::id::{DeviceId, JudgeId, SignalId};
+use crate::time::DeviceClock;
+use crate::verdict::{Body, Event, Severity};
+
+crate::words! {
+    /// How far a point may be trusted.
+    pub enum PointQuality {
+        /// Nothing is known: no verdict, and its device has sent nothing since the start.
+        Never = "never",
+        /// Its device sends.
+        Good = "good",
+        /// Taken over from before a restart, of a partial interval, or by a device's clock that is wrong.
+        Uncertain = "uncertain",
+        /// Its device has sent nothing for too long, or its sensor is unwell.
+        Stale = "stale",
+    }
+
+    /// The state of the alarm of a point, after ISA-18.2.
+    pub enum AlarmState {
+        /// No event is open.
+        Normal = "normal",
+        /// An event is open and waits for an operator.
+        Unacknowledged = "unacknowledged",
+        /// An operator takes care of the open event.
+        Acknowledged = "acknowledged",
+        /// An operator has taken it off the list for a limited time.
+        Shelved = "shelved",
+        /// Maintenance holds back what would be raised.
+        Suppressed = "suppressed",
+    }
+}
+
+/// What a point shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PointSelector {
+    /// The judge.
+    pub judge: JudgeId,
+    /// The device.
+    pub device: DeviceId,
+    /// The signal; `None`: the device as a whole.
+    pub signal: Option<SignalId>,
+    /// Which events, where the judge has several strands; `None`: all of them.
+    pub strand: Option<Member>,
+}
+
+impl PointSelector {
+    fn takes(&self, word: &LastWord) -> bool {
+        let (judge, subject, kind) = word.point();
+        let strand = match kind {
+            PointKind::Events(member) => self.strand.is_none_or(|strand| strand == member),
+            PointKind::Counts | PointKind::View => true,
+        };
+        strand && *judge == self.judge && subject.device == self.device && subject.signal == self.signal
+    }
+}
+
+/// What is said of a point now.
+#[derive(Debug, Clone, Default)]
+pub struct ImagePoint {
+    /// The newest word about its events.
+    pub event: Option<Arc<LastWord>>,
+    /// About the newest counted interval.
+    pub counts: Option<Arc<LastWord>>,
+    /// About the newest view.
+    pub view: Option<Arc<LastWord>>,
+}
+
+impl ImagePoint {
+    /// Its open event.
+    #[must_use]
+    pub fn open(&self) -> Option<&Event> {
+        self.event.as_deref().and_then(LastWord::open_event)
+    }
+
+    /// How severe its open event is.
+    #[must_use]
+    pub fn severity(&self) -> Option<Severity> {
+        self.open()?;
+        self.event.as_ref().map(|word| word.verdict.severity)
+    }
+
+    /// The newest of its words.
+    #[must_use]
+    pub fn newest(&self) -> Option<&LastWord> {
+        let words = [&self.event, &self.counts, &self.view].into_iter().flatten();
+        words.max_by_key(|word| word.verdict.times.decided).map(AsRef::as_ref)
+    }
+}
+
+/// What holds an alarm off the list beside the events: windows of maintenance, and shelved alarms of which no event is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HeldBack {
+    /// By maintenance.
+    pub maintenance: bool,
+    /// By an operator who shelved it.
+    pub shelved: bool,
+}
+
+/// What is unwell about a device: an open event of the health of one of its signals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Unwell {
+    judge: JudgeId,
+    signal: Option<SignalId>,
+    member: Member,
+}
+
+/// The image of some points.
+#[derive(Debug, Default)]
+pub struct Image {
+    selectors: Vec<PointSelector>,
+    points: Vec<ImagePoint>,
+    devices: HashMap<DeviceId, (Vec<usize>, Vec<Unwell>)>,
+}
+
+impl Image {
+    /// An empty image of these points.
+    #[must_use]
+    pub fn of(selectors: Vec<PointSelector>) -> Self {
+        let mut devices: HashMap<DeviceId, (Vec<usize>, Vec<Unwell>)> = HashMap::new();
+        for (index, selector) in selectors.iter().enumerate() {
+            devices.entry(selector.device.clone()).or_default().0.push(index);
+        }
+        Self { points: vec![ImagePoint::default(); selectors.len()], selectors, devices }
+    }
+
+    /// What the points show.
+    #[must_use]
+    pub fn selectors(&self) -> &[PointSelector] {
+        &self.selectors
+    }
+
+    /// The points.
+    #[must_use]
+    pub fn points(&self) -> &[ImagePoint] {
+        &self.points
+    }
+
+    /// Whether a word is about one of its devices.
+    #[must_use]
+    pub fn is_about(&self, word: &LastWord) -> bool {
+        self.devices.contains_key(&word.verdict.subject.device)
+    }
+
+    /// Takes up a word that is newer than those before it.
+    pub fn fold(&mut self, word: &Arc<LastWord>) {
+        let (judge, subject, kind) = word.point();
+        let Some((points, unwell)) = self.devices.get_mut(&subject.device) else { return };
+        if let PointKind::Events(member) = kind
+            && member.is_health()
+        {
+            let one = Unwell { judge: judge.clone(), signal: subject.signal.clone(), member };
+            unwell.retain(|known| *known != one);
+            if word.open_event().is_some() {
+                unwell.push(one);
+            }
+        }
+        for &index in &*points {
+            if !self.selectors.get(index).is_some_and(|selector| selector.takes(word)) {
+                continue;
+            }
+            if let Some(point) = self.points.get_mut(index) {
+                let place = match kind {
+                    PointKind::Events(_) => &mut point.event,
+                    PointKind::Counts => &mut point.counts,
+                    PointKind::View => &mut point.view,
+                };
+                *place = Some(Arc::clone(word));
+            }
+        }
+    }
+
+    /// Begins anew with a whole copy of the board, after words were missed.
+    pub fn begin_anew(&mut self, words: &[Arc<LastWord>]) {
+        *self = Self::of(std::mem::take(&mut self.selectors));
+        words.iter().for_each(|word| self.fold(word));
+    }
+
+    /// How far a point may be trusted. `age`: since its device was last received, if it was since the start.
+    #[must_use]
+    pub fn quality(&self, index: usize, age: Option<Duration>, stale_after: Duration) -> PointQuality {
+        let (Some(selector), Some(point)) = (self.selectors.get(index), self.points.get(index)) else {
+            return PointQuality::Never;
+        };
+        match age {
+            None if point.newest().is_none() => return PointQuality::Never,
+            None => return PointQuality::Uncertain,
+            Some(_) => {}
+        }
+        // What is said about the silence of a device is itself good.
+        let is_about_health = selector.strand.is_some_and(Member::is_health)
+            || point.event.as_deref().is_some_and(|word| matches!(word.verdict.body, Body::Health(_)));
+        let unwell = self.devices.get(&selector.device).map_or(&[][..], |(_, unwell)| unwell);
+        let is_unwell = unwell.iter().any(|one| one.signal.is_none() || one.signal == selector.signal);
+        if !is_about_health && (is_unwell || age.is_some_and(|age| age > stale_after)) {
+            return PointQuality::Stale;
+        }
+        let of_counts = point.counts.as_deref().map(|word| &word.verdict.body);
+        let is_partial = matches!(of_counts, Some(Body::Counts(counts)) if counts.partial);
+        let is_skewed = point.newest().is_some_and(|word| word.verdict.times.clock == DeviceClock::Skewed);
+        if is_partial || is_skewed { PointQuality::Uncertain } else { PointQuality::Good }
+    }
+
+    /// The state of the alarm of a point.
+    #[must_use]
+    pub fn alarm(&self, index: usize, held_back: HeldBack) -> AlarmState {
+        match self.points.get(index).and_then(ImagePoint::open) {
+            Some(event) if event.handling.shelved.is_some() => AlarmState::Shelved,
+            _ if held_back.shelved => AlarmState::Shelved,
+            Some(event) if event.handling.acknowledged.is_some() => AlarmState::Acknowledged,
+            Some(_) => AlarmState::Unacknowledged,
+            None if held_back.maintenance => AlarmState::Suppressed,
+            None => AlarmState::Normal,
+        }
+    }
+}
+
+/// Counts seconds in which all that a verdict passes through has made progress. It stops when judging or committing stalls,
+/// although whoever shows it still answers.
+#[derive(Debug, Clone, Default)]
+pub struct Heartbeat {
+    beats: u16,
+    last: Vec<u64>,
+}
+
+impl Heartbeat {
+    /// A second has passed. `progress`: counters of the stages, each of which must have grown. Returns whether it beats.
+    pub fn second(&mut self, progress: &[u64]) -> bool {
+        let grown = self.last.len() == progress.len()
+            && self.last.iter().zip(progress).all(|(before, now)| now != before);
+        self.last.clear();
+        self.last.extend(progress);
+        self.beats = self.beats.wrapping_add(u16::from(grown));
+        grown
+    }
+
+    /// How often it has beaten.
+    #[must_use]
+    pub const fn beats(&self) -> u16 {
+        self.beats
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! `[server.NAME]`: what control systems poll.
+
+use std::net::SocketAddr;
+
+use verge_domain::finding::Member;
+use verge_domain::id::{DeviceId, JudgeId, SignalId};
+use verge_domain::image::PointSelector;
+use verge_domain::reading::SourceIndex;
+use verge_domain::stage::Scope;
+use verge_domain::verdict::Detector;
+use verge_modbus::{AddressRange, ModbusSettings, PointPlace};
+
+use super::Check;
+use super::judge::{JudgeRules, JudgeSection};
+use crate::config::{Fault, Map, RawModbus, RawPoint, RawServer, RawServerKind, Warning};
+
+/// A Modbus TCP server.
+#[derive(Debug, Clone)]
+pub struct ServerSection {
+    /// How it serves.
+    pub modbus: ModbusSettings,
+    /// Through which sources the device of each point comes, in the order of the points.
+    pub sources: Vec<Vec<SourceIndex>>,
+}
+
+pub(super) fn check_all(
+    check: &mut Check<'_>,
+    raw: &Map<RawServer>,
+    judges: &[JudgeSection],
+    known: &[&str],
+) -> Vec<ServerSection> {
+    raw.iter().filter_map(|(name, server)| check_one(check, name, server, judges, known)).collect()
+}
+
+fn check_one(
+    check: &mut Check<'_>,
+    name: &str,
+    raw: &RawServer,
+    judges: &[JudgeSection],
+    known: &[&str],
+) -> Option<ServerSection> {
+    let RawServerKind::Modbus(raw) = raw.kind.as_ref()?;
+    let section = format!("server.{name}");
+    let (listen, allow) = (check_listen(check, &section, raw), check_allow(check, &section, raw));
+    let points = check_points(check, &section, raw.point.as_ref(), judges, known);
+    if points.is_empty() && raw.point.as_ref().is_none_or(Map::is_empty) {
+        let fault = Fault::missing(format!("{section}.point"), "one point at least");
+        check
+            .faults
+            .push(fault.remedy(format!("add a section [{section}.point.NAME] with block, judge and device")));
+    }
+    let (points, sources) = points.into_iter().unzip();
+    Some(ServerSection {
+        modbus: ModbusSettings {
+            name: name.to_owned(),
+            listen: listen?,
+            max_clients: raw.max_clients,
+            idle: raw.idle.0,
+            allow: allow?,
+            unit: raw.unit.and_then(|unit| u8::try_from(unit).ok()),
+            stale_after: raw.stale_after.0,
+            writes: raw.writes,
+            points,
+            member_number: verge_wire::member_number,
+            version: env!("CARGO_PKG_VERSION"),
+        },
+        sources,
+    })
+}
+
+fn check_listen(check: &mut Check<'_>, section: &str, raw: &RawModbus) -> Option<SocketAddr> {
+    let key = format!("{section}.listen");
+    let text = raw.listen.as_ref()?;
+    let Ok(listen) = text.parse::<SocketAddr>() else {
+        let expected = r#"an address of this machine with a port, such as "10.1.0.5:502""#;
+        check.faults.push(Fault::at_text(key, text, expected).remedy("write listen = and such an address"));
+        return None;
+    };
+    if listen.ip().is_unspecified() && raw.allow.is_none() {
+        let remark = "anyone who reaches a network of this machine may read it, and Modbus is not encrypted; listen on the \
+                      address of the control network, or add allow";
+        check.warnings.push(Warning { key, remark: remark.to_owned() });
+    }
+    Some(listen)
+}
+
+fn check_allow(check: &mut Check<'_>, section: &str, raw: &RawModbus) -> Option<Vec<AddressRange>> {
+    let mut ranges = Some(Vec::new());
+    for text in raw.allow.iter().flatten() {
+        match (&mut ranges, text.parse::<AddressRange>()) {
+            (Some(ranges), Ok(range)) => ranges.push(range),
+            (_, Ok(_)) => {}
+            (_, Err(error)) => {
+                let expected = format!("an address or a network ({error})");
+                let fault = Fault::at_text(format!("{section}.allow"), text, expected);
+                check.faults.push(fault.remedy(r#"write it as "10.1.0.5" or "10.1.0.0/16""#));
+                ranges = None;
+            }
+        }
+    }
+    ranges
+}
+
+fn check_points(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: Option<&Map<RawPoint>>,
+    judges: &[JudgeSection],
+    known: &[&str],
+) -> Vec<(PointPlace, Vec<SourceIndex>)> {
+    let mut points: Vec<(PointPlace, Vec<SourceIndex>)> = Vec::new();
+    for (name, raw) in raw.into_iter().flatten() {
+        let section = format!("{section}.point.{name}");
+        let Some((point, sources)) = check_point(check, &section, name, raw, judges, known) else { continue };
+        match points.iter().find(|(other, _)| other.block == point.block) {
+            Some((other, _)) => {
+                let expected = format!("a block of its own; {:?} has this one", other.name);
+                let fault = Fault::new(format!("{section}.block"), point.block.to_string(), expected);
+                check.faults.push(fault.remedy("write a block that no other point of this server has"));
+            }
+            None => points.push((point, sources)),
+        }
+    }
+    points
+}
+
+fn check_point(
+    check: &mut Check<'_>,
+    section: &str,
+    name: &str,
+    raw: &RawPoint,
+    judges: &[JudgeSection],
+    known: &[&str],
+) -> Option<(PointPlace, Vec<SourceIndex>)> {
+    let device = raw.device.as_ref()?;
+    let device = check.keep(&format!("{section}.device"), device, DeviceId::new(device));
+    let signal = match &raw.signal {
+        None => Some(None),
+        Some(signal) => check.keep(&format!("{section}.signal"), signal, SignalId::new(signal)).map(Some),
+    };
+    let (block, judge) = (raw.block?, raw.judge.as_ref()?);
+    if !known.contains(&judge.as_str()) {
+        let fault = Fault::at_text(format!("{section}.judge"), judge, "the name of a judge");
+        check.faults.push(fault.remedy(format!("write one of {}", known.join(", "))));
+        return None;
+    }
+    // A judge that is at fault itself has its own.
+    let rules = judges.iter().find(|one| one.name.as_str() == judge)?;
+    let strand = check_strand(check, section, rules, raw.strand.as_deref());
+    let signal = signal.filter(|signal| check_signal(check, section, rules, signal.as_ref()));
+    let judge = check.keep(&format!("{section}.judge"), judge, JudgeId::new(judge))?;
+    let inputs = match &rules.rules {
+        JudgeRules::Readings(rules) => &rules.inputs,
+        JudgeRules::Frames(rules) => &rules.inputs,
+    };
+    let sources = inputs.iter().map(|input| input.source).collect();
+    let selector = PointSelector { judge, device: device?, signal: signal?, strand: strand? };
+    let block = u16::try_from(block).ok()?;
+    Some((PointPlace { name: name.to_owned(), block, selector, fail_safe: raw.fail_safe }, sources))
+}
+
+/// Detectors whose events are of several strands need one.
+fn check_strand(
+    check: &mut Check<'_>,
+    section: &str,
+    judge: &JudgeSection,
+    strand: Option<&str>,
+) -> Option<Option<Member>> {
+    let strands: Vec<Member> = match judge.detector() {
+        Detector::Threshold => vec![Member::High, Member::Low],
+        Detector::Rate => vec![Member::Rise, Member::Fall],
+        Detector::Health => Member::ALL.into_iter().filter(|member| member.is_health()).collect(),
+        _ => Vec::new(),
+    };
+    let words = strands.iter().map(|member| format!("{:?}", member.as_str())).collect::<Vec<_>>().join(", ");
+    let key = format!("{section}.strand");
+    match strand.map(Member::named) {
+        None if strands.is_empty() => Some(None),
+        Some(Some(member)) if strands.contains(&member) => Some(Some(member)),
+        None => {
+            let expected = format!("one of {words}: events of {} are of several kinds", judge.name);
+            check.faults.push(Fault::missing(key, expected).remedy("add strand = and one of them"));
+            None
+        }
+        Some(_) if strands.is_empty() => {
+            let expected = format!("no strand: events of {} are of one kind", judge.name);
+            let fault = Fault::at_text(key, strand.unwrap_or_default(), expected);
+            check.faults.push(fault.remedy("take the line out"));
+            None
+        }
+        Some(_) => {
+            let fault = Fault::at_text(key, strand.unwrap_or_default(), format!("one of {words}"));
+            check.faults.push(fault.remedy("write one of them"));
+            None
+        }
+    }
+}
+
+/// A judge of signals needs one, a judge of whole devices has none.
+fn check_signal(
+    check: &mut Check<'_>,
+    section: &str,
+    judge: &JudgeSection,
+    signal: Option<&SignalId>,
+) -> bool {
+    let JudgeRules::Readings(rules) = &judge.rules else { return true };
+    let of_signals = rules.rule.scope() == Scope::Signal && !rules.arrivals;
+    let key = format!("{section}.signal");
+    match signal {
+        None if of_signals => {
+            let expected = format!("a signal: {} watches each signal by itself", judge.name);
+            check.faults.push(Fault::missing(key, expected).remedy("add signal = and the name of a signal"));
+            false
+        }
+        Some(signal) if !of_signals => {
+            let expected = format!("no signal: {} watches devices as a whole", judge.name);
+            check.faults.push(Fault::at_text(key, signal.as_str(), expected).remedy("take the line out"));
+            false
+        }
+        _ => true,
+    }
+}

@@ -1,0 +1,76 @@
+//! Modbus TCP: control systems poll what the gateway says now.
+//!
+//! It knows the [board](verge_domain::board) and a [view of the gateway](GatewayView), and neither judging nor the store. It
+//! reads from an [image](verge_domain::image) of its own, which a task keeps up to date: the data path never waits for a poll.
+//!
+//! Reading order: `map`, which register says what; `pdu`, one request and its answer, pure; `shown`, the image behind the map;
+//! `server`, connections; `range`, who may connect.
+
+mod map;
+mod pdu;
+mod range;
+mod server;
+mod shown;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use verge_domain::finding::Member;
+use verge_domain::image::PointSelector;
+
+pub use map::{MAP_VERSION, MAX_BLOCK, coil_of, input_of, register_of};
+pub use range::{AddressRange, RangeError};
+pub use server::{ModbusServer, ServerCounters};
+pub use shown::{GatewayState, GatewayView};
+
+/// A server.
+#[derive(Debug, Clone)]
+pub struct ModbusSettings {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Clients at the same time.
+    pub max_clients: usize,
+    /// A client that asks nothing for this long is disconnected.
+    pub idle: Duration,
+    /// Who may connect; empty: anyone.
+    pub allow: Vec<AddressRange>,
+    /// The unit that it answers for; `None`: any.
+    pub unit: Option<u8>,
+    /// A device that sends nothing for this long is stale.
+    pub stale_after: Duration,
+    /// Whether coils acknowledge alarms.
+    pub writes: bool,
+    /// What it shows.
+    pub points: Vec<PointPlace>,
+    /// The numbers of members, as verdicts have them.
+    pub member_number: fn(Member) -> u16,
+    /// The version of the program, for those who ask.
+    pub version: &'static str,
+}
+
+/// A point and its place in the map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PointPlace {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its block: people assign it, so that a new device moves no register.
+    pub block: u16,
+    /// What it shows.
+    pub selector: PointSelector,
+    /// What its presence says while the point cannot be trusted.
+    pub fail_safe: FailSafe,
+}
+
+verge_domain::words! {
+    /// What presence says while it cannot be trusted.
+    pub enum FailSafe {
+        /// That somebody is there: a signal controller serves an approach rather too often.
+        Call = "call",
+        /// That nobody is there.
+        NoCall = "no_call",
+        /// What it said last.
+        Hold = "hold",
+    }
+}

@@ -1,0 +1,243 @@
+//! The image behind the map: what the points say, and how the gateway is.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use verge_domain::board::LastWord;
+use verge_domain::image::{Heartbeat, HeldBack, Image, PointQuality, PointSelector};
+use verge_domain::time::Moment;
+
+use crate::map::{
+    self, BLOCK_INPUTS, BLOCK_REGISTERS, GATEWAY_REGISTERS, MAP_VERSION, ShownPoint, Tables, capped, long,
+    seconds,
+};
+use crate::{ModbusSettings, PointPlace};
+
+/// How the gateway is, as of a second ago at most.
+#[derive(Debug, Clone, Default)]
+pub struct GatewayState {
+    /// Counters that all grow while judging and committing make progress.
+    pub progress: Vec<u64>,
+    /// The store takes nothing.
+    pub store_full: bool,
+    /// The store has failed.
+    pub storage_fault: bool,
+    /// A route upstream has no connection.
+    pub uplink_down: bool,
+    /// Verdicts that are stored and not delivered.
+    pub backlog: u64,
+    /// Alarms that are open.
+    pub standing: u64,
+    /// Of these, those that wait for an operator.
+    pub unacknowledged: u64,
+    /// A critical event is open.
+    pub critical: bool,
+    /// A window of maintenance is open.
+    pub maintenance: bool,
+    /// What holds back the alarm of each point, in their order.
+    pub held_back: Vec<HeldBack>,
+}
+
+/// What a server sees of the gateway. No call blocks.
+pub trait GatewayView: Send + Sync {
+    /// The clock.
+    fn now(&self) -> Moment;
+
+    /// How the gateway is. Asked once a second.
+    fn state(&self, points: &[PointSelector]) -> GatewayState;
+
+    /// Since the device of a point was last received, if it was since the start.
+    fn age(&self, point: usize, now: Moment) -> Option<Duration>;
+
+    /// Acknowledges the open alarm of a point. `done` is called once that is durable or known to be impossible.
+    ///
+    /// Returns whether that is under way; `done` is dropped uncalled where it is not.
+    fn acknowledge(&self, selector: &PointSelector, by: &str, done: Box<dyn FnOnce(bool) + Send>) -> bool;
+}
+
+/// What a server shows.
+pub(crate) struct ServedImage {
+    pub(crate) settings: ModbusSettings,
+    pub(crate) view: Arc<dyn GatewayView>,
+    /// Index of the point in each block.
+    blocks: Vec<Option<usize>>,
+    /// Locked for moments only, and by nobody on the data path.
+    now: Mutex<ShownNow>,
+}
+
+struct ShownNow {
+    image: Image,
+    heart: Heartbeat,
+    beats: bool,
+    state: GatewayState,
+}
+
+impl ServedImage {
+    pub(crate) fn new(settings: ModbusSettings, view: Arc<dyn GatewayView>) -> Self {
+        let image = Image::of(settings.points.iter().map(|point| point.selector.clone()).collect());
+        let count = settings.points.iter().map(|point| usize::from(point.block) + 1).max().unwrap_or(0);
+        let mut blocks = vec![None; count];
+        for (index, point) in settings.points.iter().enumerate() {
+            if let Some(block) = blocks.get_mut(usize::from(point.block)) {
+                *block = Some(index);
+            }
+        }
+        let (heart, state) = (Heartbeat::default(), GatewayState::default());
+        let now = Mutex::new(ShownNow { image, heart, beats: false, state });
+        Self { settings, view, blocks, now }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ShownNow> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_about(&self, word: &LastWord) -> bool {
+        self.lock().image.is_about(word)
+    }
+
+    pub(crate) fn fold(&self, words: &[Arc<LastWord>]) {
+        let mut now = self.lock();
+        words.iter().for_each(|word| now.image.fold(word));
+    }
+
+    pub(crate) fn begin_anew(&self, words: &[Arc<LastWord>]) {
+        self.lock().image.begin_anew(words);
+    }
+
+    /// A second has passed.
+    pub(crate) fn second(&self) {
+        let selectors = self.lock().image.selectors().to_vec();
+        let state = self.view.state(&selectors);
+        let mut now = self.lock();
+        now.beats = now.heart.second(&state.progress);
+        now.state = state;
+    }
+
+    /// Points by their quality, in the order of [`PointQuality::ALL`].
+    pub(crate) fn qualities(&self) -> [u64; PointQuality::ALL.len()] {
+        let (now, shown) = (self.view.now(), self.lock());
+        let mut counts = [0; PointQuality::ALL.len()];
+        for index in 0..self.settings.points.len() {
+            if let Some(count) = counts.get_mut(self.quality(&shown.image, index, now).0 as usize) {
+                *count += 1;
+            }
+        }
+        counts
+    }
+
+    fn quality(&self, image: &Image, index: usize, now: Moment) -> (PointQuality, Option<Duration>) {
+        let age = self.view.age(index, now);
+        (image.quality(index, age, self.settings.stale_after), age)
+    }
+
+    /// A point, by its block.
+    fn point<'a>(&self, shown: &'a ShownNow, block: usize, now: Moment) -> Option<ShownPoint<'a>> {
+        let index = (*self.blocks.get(block)?)?;
+        let PointPlace { fail_safe, .. } = self.settings.points.get(index)?;
+        let (quality, age) = self.quality(&shown.image, index, now);
+        let held_back = shown.state.held_back.get(index).copied().unwrap_or_default();
+        Some(ShownPoint {
+            point: shown.image.points().get(index)?,
+            quality,
+            alarm: shown.image.alarm(index, held_back),
+            age: age.map_or(u16::MAX, |age| capped(u64::try_from(age.as_millis() / 100).unwrap_or(u64::MAX))),
+            fail_safe: *fail_safe,
+        })
+    }
+
+    /// How the gateway is, as bits.
+    fn bits(&self, shown: &ShownNow, now: Moment) -> u16 {
+        let state = &shown.state;
+        let is_stale = |index| self.quality(&shown.image, index, now).0 == PointQuality::Stale;
+        let bits = [
+            shown.beats,
+            state.store_full,
+            state.storage_fault,
+            state.uplink_down,
+            state.standing > 0,
+            state.critical,
+            (0..self.settings.points.len()).any(is_stale),
+            state.maintenance,
+        ];
+        bits.into_iter().rev().fold(0, |word, bit| word << 1 | u16::from(bit))
+    }
+
+    fn gateway_registers(&self, shown: &ShownNow, now: Moment) -> [u16; GATEWAY_REGISTERS] {
+        let state = &shown.state;
+        let [high, low] = long(seconds(now.wall));
+        let [backlog_high, backlog_low] = long(u32::try_from(state.backlog).unwrap_or(u32::MAX));
+        [
+            shown.heart.beats(),
+            self.bits(shown, now),
+            MAP_VERSION,
+            capped(self.settings.points.len() as u64),
+            high,
+            low,
+            capped(state.standing),
+            capped(state.unacknowledged),
+            backlog_high,
+            backlog_low,
+        ]
+    }
+}
+
+impl Tables for ServedImage {
+    fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn version(&self) -> &str {
+        self.settings.version
+    }
+
+    fn registers(&self, from: usize, count: usize) -> Vec<u16> {
+        let (now, shown) = (self.view.now(), self.lock());
+        let mut values = Vec::with_capacity(count);
+        let mut held: Option<(usize, [u16; BLOCK_REGISTERS])> = None;
+        let gateway = (from < GATEWAY_REGISTERS).then(|| self.gateway_registers(&shown, now));
+        for address in from..from + count {
+            let value = match map::place(address, BLOCK_REGISTERS) {
+                None => gateway.and_then(|gateway| gateway.get(address).copied()),
+                Some((block, at)) => {
+                    if held.is_none_or(|(known, _)| known != block) {
+                        let point = self.point(&shown, block, now);
+                        let number = self.settings.member_number;
+                        held = Some((
+                            block,
+                            point.map_or([0; BLOCK_REGISTERS], |point| point.registers(number)),
+                        ));
+                    }
+                    held.and_then(|(_, registers)| registers.get(at).copied())
+                }
+            };
+            values.push(value.unwrap_or(0));
+        }
+        values
+    }
+
+    fn inputs(&self, from: usize, count: usize) -> Vec<bool> {
+        let (now, shown) = (self.view.now(), self.lock());
+        let mut values = Vec::with_capacity(count);
+        let mut held: Option<(usize, [bool; BLOCK_INPUTS])> = None;
+        let bits = if from < 16 { self.bits(&shown, now) } else { 0 };
+        for address in from..from + count {
+            let value = match map::place(address, BLOCK_INPUTS) {
+                None => address < 16 && bits >> address & 1 == 1,
+                Some((block, at)) => {
+                    if held.is_none_or(|(known, _)| known != block) {
+                        let point = self.point(&shown, block, now);
+                        held = Some((block, point.map_or([false; BLOCK_INPUTS], |point| point.inputs())));
+                    }
+                    held.and_then(|(_, inputs)| inputs.get(at).copied()).unwrap_or(false)
+                }
+            };
+            values.push(value);
+        }
+        values
+    }
+
+    fn point_of_coil(&self, address: u16) -> Option<usize> {
+        let (block, at) = map::place(usize::from(address), BLOCK_INPUTS)?;
+        (at == 0).then(|| self.blocks.get(block).copied().flatten()).flatten()
+    }
+}
