@@ -73,6 +73,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "verge-domain",
             "verge-engine",
             "verge-models",
+            "verge-modbus",
             "verge-mqtt",
             "verge-outbox",
             "verge-pipeline",

@@ -97,7 +97,7 @@ fn a_point_takes_the_words_of_its_judge_subject_and_strand() {
 
 #[test]
 fn quality_has_one_meaning() {
-    let mut image = image(&[("hot", Some("t"), None), ("gone", None, None)]);
+    let mut image = image(&[("hot", Some("t"), None), ("away", None, None)]);
     let quality = |image: &Image, index, age| image.quality(index, age, STALE_AFTER);
     assert_eq!(quality(&image, 0, None), PointQuality::Never);
     assert_eq!(quality(&image, 0, FRESH), PointQuality::Good, "a healthy device has no verdict");
@@ -106,12 +106,12 @@ fn quality_has_one_meaning() {
     assert_eq!(quality(&image, 0, None), PointQuality::Uncertain, "from before a restart");
     assert_eq!(quality(&image, 0, FRESH), PointQuality::Good);
     // A silence makes the others stale, and is itself good.
-    image.fold(&word("gone", None, EventState::Raised, silent()));
+    image.fold(&word("away", None, EventState::Raised, silent()));
     assert_eq!(
         (quality(&image, 0, FRESH), quality(&image, 1, OLD)),
         (PointQuality::Stale, PointQuality::Good)
     );
-    image.fold(&word("gone", None, EventState::Cleared, silent()));
+    image.fold(&word("away", None, EventState::Cleared, silent()));
     assert_eq!(quality(&image, 0, FRESH), PointQuality::Good);
     // Of another signal it says nothing.
     image.fold(&word("stuck", Some("u"), EventState::Raised, silent()));

@@ -5,6 +5,7 @@ mod listen;
 mod models;
 mod report;
 mod routes;
+mod servers;
 mod states;
 
 use std::io::{ErrorKind, Write};
@@ -36,6 +37,7 @@ use verge_gateway::wiring;
 #[command(after_help = "Examples:
   verge check -c gateway.toml
   verge check -c gateway.toml --offline    without connecting anywhere
+  verge check -c gateway.toml --points     which register says what?
 
 It connects as the gateway would: under its own names, or, while a gateway of this id runs here or elsewhere, with \
 \"-check\" behind them, so that none is disturbed. At the site's broker it subscribes, publishes nothing and acknowledges \
@@ -47,6 +49,9 @@ pub(super) struct CheckArgs {
     /// Do not connect to brokers
     #[arg(long)]
     offline: bool,
+    /// List the points of servers: which register and which input says what
+    #[arg(long)]
+    points: bool,
     /// How long to listen to the site's broker for messages of every source, in seconds; 0 for not at all
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=3_600))]
     listen: u64,
@@ -95,6 +100,10 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut CheckReport) -> anyh
     look_at_certificates(settings, report);
     let elsewhere = !offline && elsewhere::look(settings, report)?;
     let running = elsewhere || is_held(settings);
+    servers::look(settings, is_held(settings), report);
+    if args.points {
+        servers::list(settings, report);
+    }
     let filters: Vec<String> = settings.sources.iter().map(|source| source.filter.clone()).collect();
     match &settings.local {
         Local::External(connection) => {

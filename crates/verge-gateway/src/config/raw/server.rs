@@ -1,7 +1,5 @@
 //! Keys of `[server.NAME]`.
 
-use std::time::Duration;
-
 use verge_modbus::FailSafe;
 
 use super::super::declare::*;

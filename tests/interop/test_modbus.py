@@ -1,0 +1,177 @@
+"""A control system polls the gateway over Modbus TCP: pymodbus reads what the verdicts say."""
+
+import json
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+from clients import Receiver
+from gateway import Gateway
+from peers import HOST, free_port
+from pymodbus.client import ModbusTcpClient
+from scene import Scene, number_source, threshold
+from waiting import wait_for
+
+PRESSURE = "pump/pump-1/pressure"
+# Block 1: the block before it belongs to nobody.
+REGISTERS, INPUTS, COIL = 132, 108, 108
+NEVER, GOOD, UNCERTAIN, STALE = range(4)
+NORMAL, UNACKNOWLEDGED, ACKNOWLEDGED, _RETURNED, SHELVED, SUPPRESSED = range(6)
+
+
+def settings(scene: Scene, **server: object) -> tuple[Gateway, int]:
+    """A gateway with one point, and the port of its server."""
+    judges = {"high": threshold(["pump"], above=7.5, severity="critical", update_every="0s")}
+    gateway = scene.gateway({"pump": number_source("pump/+/pressure", "pressure")}, judges)
+    port = free_port()
+    point = {"block": 1, "judge": "high", "device": "pump-1", "signal": "pressure", "strand": "high"}
+    plc = {"kind": "modbus", "listen": f"{HOST}:{port}", "stale_after": "3s", "point": {"pump-1": point}}
+    gateway.settings["server"] = {"plc": plc | server}
+    return gateway, port
+
+
+class Plc:
+    """What a PLC knows of one point."""
+
+    def __init__(self, port: int) -> None:
+        self.client = ModbusTcpClient(HOST, port=port, timeout=5)
+        assert self.client.connect()
+
+    def registers(self, address: int, count: int) -> list[int]:
+        answer = self.client.read_input_registers(address, count=count)
+        assert not answer.isError(), answer
+        return answer.registers
+
+    def point(self) -> list[int]:
+        return self.registers(REGISTERS, 32)
+
+    def inputs(self) -> list[bool]:
+        answer = self.client.read_discrete_inputs(INPUTS, count=8)
+        assert not answer.isError(), answer
+        return answer.bits[:6]
+
+    def observed(self) -> float:
+        point = self.point()
+        return struct.unpack(">f", struct.pack(">HH", *point[6:8]))[0]
+
+    def refused(self, address: int, count: int) -> int:
+        return self.client.read_input_registers(address, count=count).exception_code
+
+
+@pytest.fixture(name="plcs")
+def _plcs() -> Iterator[list[Plc]]:
+    plcs: list[Plc] = []
+    yield plcs
+    for plc in plcs:
+        plc.client.close()
+
+
+def is_over(connection: socket.socket) -> bool:
+    """Whether the server ends the connection; what it has not read makes that a reset."""
+    try:
+        return connection.recv(16) == b""
+    except ConnectionResetError:
+        return True
+
+
+def last_event(receiver: Receiver) -> dict:
+    events = [verdict.fields for message in receiver.messages() for verdict in message.verdicts]
+    return events[-1] if events else {}
+
+
+def test_a_point_says_what_the_verdicts_say(scene: Scene, plcs: list[Plc]) -> None:
+    receiver, (gateway, port) = scene.receiver(), settings(scene, writes=True)
+    scene.start(gateway)
+    device, plc = scene.device(), Plc(port)
+    plcs.append(plc)
+    assert plc.registers(2, 2) == [1, 1], "version of the map, and one point"
+    assert plc.point()[:3] == [NEVER, NORMAL, 0] and plc.registers(100, 32) == [0] * 32
+    assert plc.inputs() == [False, False, True, True, False, False], "fail-safe: a call"
+    device.publish(PRESSURE, "5")
+    device.flush()
+    wait_for(lambda: plc.point()[0] == GOOD, "a healthy device is good without any verdict")
+    assert plc.inputs() == [False] * 6
+
+    device.publish(PRESSURE, "8.25")
+    device.flush()
+    wait_for(lambda: plc.point()[1] == UNACKNOWLEDGED, "the alarm is shown")
+    point = plc.point()
+    assert (point[2], point[13], point[14]) == (3, 1, 1), "critical, member high, one event so far"
+    assert plc.observed() == 8.25 and plc.inputs() == [True, True, False, True, False, True]
+    wait_for(lambda: plc.registers(6, 2) == [1, 1], "the gateway counts it")
+    bits = plc.registers(1, 1)[0]
+    assert bits & 0b110000 == 0b110000 and plc.client.read_discrete_inputs(0, count=8).bits[4:6] == [True, True]
+
+    # The PLC acknowledges; upstream sees it under its name.
+    assert not plc.client.write_coil(COIL, True).isError()
+    wait_for(lambda: plc.point()[1] == ACKNOWLEDGED, "it is acknowledged")
+    wait_for(lambda: (last_event(receiver).get("action") or {}).get("kind") == "acknowledged", "upstream knows")
+    assert last_event(receiver)["action"]["by"] == f"server plc: {HOST}"
+    shelve = gateway.run("shelve", "-c", str(gateway.configuration), "--device", "pump-1", "--judge", "high", "30")
+    assert shelve.returncode == 0, shelve.stderr
+    wait_for(lambda: plc.point()[1] == SHELVED and plc.inputs()[4], "it is shelved")
+    gateway.run("shelve", "-c", str(gateway.configuration), "--device", "pump-1", "--judge", "high", "0")
+    wait_for(lambda: plc.point()[1] == UNACKNOWLEDGED, "it waits anew")
+
+    # After a kill the alarm stands, and is not to be trusted before its device sends.
+    gateway.kill()
+    scene.start(gateway)
+    plc = Plc(port)
+    plcs.append(plc)
+    assert (plc.point()[0], plc.point()[1], plc.inputs()[2]) == (UNCERTAIN, UNACKNOWLEDGED, True)
+    device.publish(PRESSURE, "5")
+    device.flush()
+    wait_for(lambda: plc.point()[:3] == [GOOD, NORMAL, 0], "it is over")
+    assert plc.client.write_coil(COIL, True).exception_code == 4, "nothing is left to acknowledge"
+    beats = plc.registers(0, 1)[0]
+    wait_for(lambda: plc.registers(0, 1)[0] > beats, "the heart beats")
+    wait_for(lambda: plc.point()[0] == STALE, "its device sends no more")
+    assert plc.point()[3] >= 30 and plc.registers(1, 1)[0] & 0b100_0000
+
+
+def test_what_is_not_offered_is_refused(scene: Scene, plcs: list[Plc]) -> None:
+    gateway, port = settings(scene)
+    scene.start(gateway)
+    plc = Plc(port)
+    plcs.append(plc)
+    assert (plc.refused(163, 2), plc.refused(60_000, 1)) == (2, 2)
+    assert len(plc.registers(0, 125)) == 125
+    assert plc.client.write_coil(COIL, True).exception_code == 1
+    assert plc.client.write_register(REGISTERS, 1).exception_code == 1
+    assert plc.client.read_holding_registers(REGISTERS, count=2).exception_code == 1
+    named = plc.client.read_device_information()
+    assert named.information[0] == b"Verge"
+
+
+def test_noise_half_frames_and_strangers_disturb_nobody(scene: Scene, plcs: list[Plc]) -> None:
+    gateway, port = settings(scene, max_clients=3, idle="1s", allow=["127.0.0.0/8"])
+    scene.start(gateway)
+    plc = Plc(port)
+    plcs.append(plc)
+
+    def ended(payload: bytes) -> bool:
+        with socket.create_connection((HOST, port), timeout=10) as noise:
+            noise.sendall(payload)
+            return is_over(noise)
+
+    assert ended(b"GET / HTTP/1.1\r\n\r\n"), "another protocol"
+    assert ended(struct.pack(">HHHB", 1, 0, 65_535, 1)), "a length that cannot be"
+    assert ended(struct.pack(">HHHB", 1, 0, 0, 1)), "no request"
+    assert ended(struct.pack(">HHHB", 1, 0, 6, 1) + b"\x04"), "half a frame"
+    many = [socket.create_connection((HOST, port), timeout=10) for _ in range(3)]
+    assert any(is_over(one) for one in many), "more clients than are allowed, and idle ones"
+    for one in many:
+        one.close()
+    again = Plc(port)
+    plcs.append(again)
+    assert again.registers(2, 1) == [1]
+
+
+def test_check_tries_to_listen_and_lists_the_points(scene: Scene) -> None:
+    gateway, port = settings(scene)
+    listed = gateway.check("--offline", "--points", "--json")
+    steps = json.dumps(json.loads(listed.stdout))
+    assert "input registers 132 to 163, discrete inputs 108 to 115" in steps and "can listen" in steps
+    with socket.create_server((HOST, port)):
+        assert gateway.check("--offline").returncode == 69
