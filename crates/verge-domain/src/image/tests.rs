@@ -63,6 +63,7 @@ fn high() -> Body {
         value: None,
         usual: Expected::default(),
         value_unit: None,
+        regions: Default::default(),
     })
 }
 
