@@ -66,8 +66,10 @@ pub struct Track<T> {
     pub course: T,
     pub(super) sums: Vec<f32>,
     axes: [Axis; 4],
-    /// The time that the axes stand for.
+    /// The time that the axes stand for, and seconds since the frame before.
     at: f64,
+    #[serde(default)]
+    step: f64,
     stands: bool,
     /// Where it was last seen: middle, width and height.
     #[serde(default)]
@@ -106,6 +108,7 @@ impl<T: Default> Track<T> {
                 Axis::new(seen.height(), deviation, 0.5 * size),
             ],
             at,
+            step: 0.0,
             stands: false,
             shown: [centre.x, centre.y, seen.width(), seen.height()],
             entered: Point::default(),
@@ -171,7 +174,7 @@ impl<T> Track<T> {
 
     pub(super) fn predict(&mut self, at: f64) {
         let mut seconds = at - self.at;
-        self.at = at;
+        (self.at, self.step) = (at, seconds);
         let unseen = at - self.last_seen;
         if self.stands {
             // It stays where it is.
@@ -214,7 +217,7 @@ impl<T> Track<T> {
         if !near(way.x, area.width(), &self.axes[0]) || !near(way.y, area.height(), &self.axes[1]) {
             return false;
         }
-        if self.at - self.last_seen > AGAIN_AFTER && !self.stands && self.way_to(seen).is_none() {
+        if self.was_missed() && !self.stands && self.way_to(seen).is_none() {
             return false;
         }
         let (known, now) = (frame.cuts(&self.area_seen()), frame.cuts(seen));
@@ -229,6 +232,11 @@ impl<T> Track<T> {
             (false, true) => is_like(area.width(), seen.width(), width),
             (true, true) => true,
         }
+    }
+
+    /// Whether it was not seen for a while, and in the frame before.
+    fn was_missed(&self) -> bool {
+        self.at - self.last_seen > AGAIN_AFTER.max(1.5 * self.step)
     }
 
     /// How far ahead of where it was last seen a box lies, and how far beside its way, the latter as a share of what may be.
@@ -252,7 +260,7 @@ impl<T> Track<T> {
         let from = self.area_seen();
         let size = |of: &SeenBox| (of.width() * of.height()).sqrt();
         let is_hidden = self.hidden.is_some_and(|last| self.at - last <= HIDDEN_BEFORE);
-        if unseen < AGAIN_AFTER
+        if !self.was_missed()
             || !self.is_confirmed()
             || !(is_hidden || unseen < UNSEEN)
             || !is_like(size(&from), size(seen), OTHER_SIZE)
