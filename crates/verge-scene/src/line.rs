@@ -50,7 +50,7 @@ pub(crate) struct LineCourse {
     last: Option<AnchorPlace>,
     /// Where it was first seen, until it is clear that it came from afar.
     first: Option<AnchorPlace>,
-    /// When it passed through the segment since it was last beyond the band, as well as can be told.
+    /// When it passed through the segment since it was last beyond the band, as well as the boxes show it.
     passed: Option<f64>,
     /// Its speed there in metres per second, once that is known.
     #[serde(default)]

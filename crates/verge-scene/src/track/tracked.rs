@@ -30,21 +30,23 @@ const STANDING: f64 = 0.2;
 const SETTLED: u32 = 3;
 /// What stands does not become less certain by being hidden for longer than this.
 const STANDING_GROWTH: f64 = 1.0;
-/// What stands keeps no rate that a box which is cut or merged gives it: it falls to 1/e in so many seconds.
+/// What stands keeps no rate that a box which is cut or merged gives it: seconds in which it falls to 1/e.
 const STOPPING: f64 = 0.3;
-/// What is hidden for longer may be slowing down: its speed falls to 1/e in so many seconds.
+/// What is hidden for longer may be slowing down; and seconds in which its speed falls to 1/e.
 const SLOWING_FROM: f64 = 0.7;
 const SLOWING: f64 = 1.5;
-/// A box so many of its sides away shows something else, as one so many times as large or as small.
+/// A box further away than this share of its side shows something else.
 const OTHER_PLACE: f64 = 0.35;
+/// As does one that is larger or smaller by this factor.
 const OTHER_SIZE: f64 = 1.5;
+/// Larger sides of its box within which it comes into sight again.
 const FARTHEST_AGAIN: f64 = 4.0;
-/// What was not seen for so many seconds may come into sight again elsewhere.
+/// Seconds unseen after which it may come into sight again elsewhere.
 const AGAIN_AFTER: f64 = 0.5;
 /// Heights of its box per second squared by which what drives off becomes faster.
 const PUSH: f64 = 1.3;
 
-/// Whether a size is at most so many times another one, and not less than the same part of it.
+/// Whether a size is another one, give or take a factor.
 fn is_like(known: f64, seen: f64, most: f64) -> bool {
     (1.0 / most..=most).contains(&(seen / known))
 }
