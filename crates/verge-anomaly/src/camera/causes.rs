@@ -80,6 +80,10 @@ pub struct CameraCauses {
 const CAUSES: usize = Member::OF_CAMERAS.len();
 
 impl CameraCauses {
+    /// Causes that leave nothing to be seen, or show something else: what happens then is not observed.
+    pub const BLINDING: [Member; 6] =
+        [Member::Dark, Member::Bright, Member::Frozen, Member::Covered, Member::Blurred, Member::Moved];
+
     /// Takes in what a frame says, which was captured at this time, in seconds. `patience` multiplies how long a fault must
     /// last before it is found.
     pub fn look(&mut self, look: &CameraLook, at: f64, patience: f64) {
@@ -147,9 +151,7 @@ impl CameraCauses {
     /// What blinds the camera now: it is found, and not over.
     #[must_use]
     pub fn blind(&self) -> Option<Blindness> {
-        let blinding =
-            [Member::Dark, Member::Bright, Member::Frozen, Member::Covered, Member::Blurred, Member::Moved];
-        let found = blinding.into_iter().find(|cause| self.is_found(*cause));
+        let found = Self::BLINDING.into_iter().find(|cause| self.is_found(*cause));
         found.map(|cause| Blindness { cause, since: self.since(cause) })
     }
 

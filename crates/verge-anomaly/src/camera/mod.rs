@@ -22,6 +22,8 @@
 mod causes;
 mod judge;
 mod lasting;
+#[cfg(test)]
+mod tests;
 mod unexplained;
 mod usual;
 

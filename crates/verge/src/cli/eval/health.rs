@@ -39,7 +39,7 @@ pub(super) struct HealthArgs {
     seed: u64,
 }
 
-/// Seconds of a camera that is well before a fault, and with it.
+/// Seconds of a camera that is well before a fault, and seconds with it at most.
 const WELL: f64 = 40.0;
 const ILL: f64 = 60.0;
 /// Pictures of one camera at most: then another one begins.
@@ -129,17 +129,20 @@ fn clean(weather: &'static str, frames: u64, rate: f64, seed: u64) -> Clean {
     Clean { weather, frames, alarms }
 }
 
-fn found_of(fault: usize, hour: &'static str, rate: f64, seed: u64) -> FaultFound {
+fn found_of(fault: usize, hour: &'static str, (well, rate): (f64, f64), seed: u64) -> FaultFound {
     let (name, fault, cause, within) = FAULTS[fault];
-    let mut watched = Watched::new(Weather::named(hour, 0.0), WELL + ILL, seed);
+    let mut watched = Watched::new(Weather::named(hour, 0.0), well + ILL, seed);
     let (mut after, mut others) = (None, Vec::new());
-    for frame in 0..((WELL + ILL) * rate) as u64 {
+    for frame in 0..((well + ILL) * rate) as u64 {
         let at = frame as f64 / rate;
-        let new = watched.show(at, (at >= WELL).then_some(fault));
+        let new = watched.show(at, (at >= well).then_some(fault));
         if new.contains(&cause) && after.is_none() {
-            after = Some(at - WELL);
+            after = Some(at - well);
         }
         others.extend(new.into_iter().filter(|one| *one != cause));
+        if after.is_some() {
+            break;
+        }
     }
     FaultFound { name, hour, cause, within, after, others }
 }
@@ -179,7 +182,8 @@ pub(super) fn health(args: &HealthArgs, as_json: bool, out: &mut impl Write) -> 
     let clean =
         each(Weather::NAMES.len(), |at| clean(Weather::NAMES[at], share, rate, args.seed + at as u64));
     let hours = ["noon", "night"];
-    let found = each(FAULTS.len() * hours.len(), |at| found_of(at / 2, hours[at % 2], rate, args.seed));
+    let found =
+        each(FAULTS.len() * hours.len(), |at| found_of(at / 2, hours[at % 2], (WELL, rate), args.seed));
     if as_json {
         let clean: Vec<_> = clean
             .iter()
@@ -223,4 +227,29 @@ fn write(clean: &[Clean], found: &[FaultFound], out: &mut impl Write) -> std::io
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_weather_is_a_fault() {
+        let clean = each(Weather::NAMES.len(), |at| clean(Weather::NAMES[at], 250, 5.0, 3));
+        for Clean { weather, alarms, .. } in clean {
+            assert_eq!(alarms, [], "{weather}");
+        }
+    }
+
+    #[test]
+    fn each_fault_is_found_in_time_by_day_and_by_night() {
+        let found = each(FAULTS.len() * 2, |at| found_of(at / 2, ["noon", "night"][at % 2], (20.0, 4.0), 3));
+        let wrong = found.iter().filter(|one| !one.is_in_time() || !one.others.is_empty());
+        let wrong: Vec<String> = wrong
+            .map(|FaultFound { name, hour, after, others, .. }| {
+                format!("{name}, {hour}: {after:?} s, {others:?}")
+            })
+            .collect();
+        assert_eq!(wrong, [""; 0]);
+    }
 }

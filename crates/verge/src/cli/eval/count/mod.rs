@@ -2,6 +2,7 @@
 
 mod drawn;
 mod files;
+mod health;
 mod moving;
 mod result;
 mod settings;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use verge_domain::motion::Blobs;
+use verge_domain::frame::CameraLook;
 use verge_models::card::ModelTask;
 use verge_scene::{FrameSize, Scene, SceneReport, SeenBox};
 use verge_vision::viewer::Inference;
@@ -23,6 +24,7 @@ use crate::cli::output::{Progress, json_line};
 use crate::cli::pictures;
 use drawn::DrawnFrames;
 use files::{Frame, FrameClock};
+use health::CameraHealth;
 use result::Counted;
 use settings::CountSettings;
 use verge_gateway::exit::{Exit, ExitWith};
@@ -86,15 +88,15 @@ pub(super) fn count(args: &CountArgs, as_json: bool, out: &mut impl Write) -> an
     for data in &args.data {
         let settings = settings::read(&data.join("count.toml")).exit_with(Exit::BadInput)?;
         let (frames, size) = frames(args, data, &settings)?;
-        let moving = if settings.scene.follows_blobs() {
-            Some(moving::blobs(data, &frames).exit_with(Exit::BadInput)?)
+        let moving = if settings.scene.follows_blobs() || args.detections.is_none() {
+            Some(moving::looks(data, &frames).exit_with(Exit::BadInput)?)
         } else {
             None
         };
         let size = size.or(moving.as_ref().and_then(|(_, size)| *size)).context("no pictures")?;
-        let blobs = moving.map_or_else(Vec::new, |(blobs, _)| blobs);
+        let looks = moving.map_or_else(Vec::new, |(looks, _)| looks);
         let drawn = args.drawn(data, &settings)?;
-        let counted = count_frames(data, &settings, (&frames, &blobs), (size, drawn))?;
+        let counted = count_frames(data, &settings, (&frames, &looks), (size, drawn))?;
         if let Some((path, events)) = &mut events {
             counted.write_events(events).with_context(|| format!("cannot write {}", path.display()))?;
         }
@@ -252,19 +254,29 @@ fn pictured(data: &Path, clock: &FrameClock) -> anyhow::Result<Vec<(Frame, PathB
 fn count_frames<'a>(
     data: &Path,
     settings: &'a CountSettings,
-    (frames, blobs): (&'a [Frame], &[Blobs]),
+    (frames, looks): (&'a [Frame], &[CameraLook]),
     (size, mut drawn): (FrameSize, Option<DrawnFrames>),
 ) -> anyhow::Result<Counted<'a>> {
     let mut scene = Scene::new(Arc::new(settings.scene.clone()));
     let (mut report, mut progress) = (SceneReport::default(), Progress::new());
-    let mut boxes = Vec::new();
+    let (mut boxes, mut health) = (Vec::new(), CameraHealth::of(frames, looks));
     for (number, frame) in frames.iter().enumerate() {
+        // A blind camera is not observed.
+        if health.is_blind(frame.at) {
+            scene.observe_blind(frame.at, &mut report);
+            continue;
+        }
         boxes.clear();
         boxes.extend(frame.boxes.iter().flatten());
         settings.keep_sure(&mut boxes);
-        let blobs = blobs.get(number).map_or(&[][..], |blobs| &blobs[..]);
+        let look = looks.get(number);
+        let follows = settings.scene.follows_blobs();
+        let blobs = look.filter(|_| follows).map_or(&[][..], |look| &look.motion.blobs[..]);
         let known = report.crossings.len();
         scene.observe_moving(frame.at, size, (&mut boxes, blobs), &mut report);
+        if let Some(look) = look {
+            health.follow(look, scene.tracks().map(|(_, of)| of), size, frame.at);
+        }
         if let Some(drawn) = &mut drawn {
             progress.show(&format!("{number} of {} pictures", frames.len()))?;
             drawn.draw(&frame.name, &scene, size, &report.crossings[known..]).exit_with(Exit::BadInput)?;
@@ -277,5 +289,5 @@ fn count_frames<'a>(
     steps.sort_by(f64::total_cmp);
     scene.finish(steps.get(steps.len() / 2).copied().unwrap_or(0.0), &mut report);
     let data = data.display().to_string();
-    Ok(Counted { data, settings: &settings.scene, frames, report, tracks: scene.followed() })
+    Ok(Counted { data, settings: &settings.scene, frames, report, health, tracks: scene.followed() })
 }

@@ -1,28 +1,27 @@
-//! What moves in the pictures of a folder, without any model.
+//! What the pictures of a folder say of their camera and of what moves, without any model.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use verge_domain::frame::CameraLook;
 use verge_domain::id::DeviceId;
-use verge_domain::motion::Blobs;
+use verge_domain::time::UtcMillis;
 use verge_gateway::wiring;
 use verge_scene::FrameSize;
 use verge_vision::Picture;
-use verge_vision::watch::GreyPicture;
-use verge_vision::watch::motion::PixelBackground;
+use verge_vision::watch::CameraWatch;
 
 use super::files::Frame;
 use crate::cli::output::Progress;
 use crate::cli::pictures::{PictureFiles, PictureLimits};
 
-/// The blobs of each frame, in order, and the size of the pictures.
-pub(super) fn blobs(data: &Path, frames: &[Frame]) -> anyhow::Result<(Vec<Blobs>, Option<FrameSize>)> {
+/// What each frame says, in order, and the size of the pictures.
+pub(super) fn looks(data: &Path, frames: &[Frame]) -> anyhow::Result<(Vec<CameraLook>, Option<FrameSize>)> {
     let limits = PictureLimits::default();
     let mut picture = Picture::within(wiring::picture_bytes(limits.max_pixels));
-    let (mut files, mut grey, mut background) =
-        (PictureFiles::new(limits), GreyPicture::default(), PixelBackground::default());
+    let (mut files, mut watch) = (PictureFiles::new(limits), CameraWatch::default());
     let device = DeviceId::new("eval").context("a constant")?;
-    let (mut blobs, mut size) = (Vec::with_capacity(frames.len()), None);
+    let (mut looks, mut size) = (Vec::with_capacity(frames.len()), None);
     let mut progress = Progress::new();
     for (number, frame) in frames.iter().enumerate() {
         progress.show(&format!("motion in {number} of {} pictures", frames.len()))?;
@@ -34,12 +33,10 @@ pub(super) fn blobs(data: &Path, frames: &[Frame]) -> anyhow::Result<(Vec<Blobs>
         let coded = coded.map_err(|reason| anyhow!("{}: no frame: {reason}", place()))?;
         picture.decode(&coded).with_context(place)?;
         size.get_or_insert(FrameSize { width: picture.width(), height: picture.height() });
-        grey.fill(&picture);
-        let motion = background.look(grey.pixels(), (grey.width(), grey.height()), frame.at);
-        blobs.push(motion.blobs);
+        looks.push(watch.look(&picture, UtcMillis((frame.at * 1000.0).round() as i64)));
     }
     progress.clear()?;
-    Ok((blobs, size))
+    Ok((looks, size))
 }
 
 fn path_of(data: &Path, name: &str) -> PathBuf {

@@ -7,6 +7,7 @@ use verge_scene::interval::{DirectionTally, LineTally};
 use verge_scene::{Crossing, SceneInterval, SceneReport, SceneSettings, ZoneEvent};
 
 use super::files::Frame;
+use super::health::CameraHealth;
 
 /// The counts of one folder.
 pub(super) struct Counted<'a> {
@@ -14,6 +15,7 @@ pub(super) struct Counted<'a> {
     pub(super) settings: &'a SceneSettings,
     pub(super) frames: &'a [Frame],
     pub(super) report: SceneReport,
+    pub(super) health: CameraHealth,
     /// Objects that were followed.
     pub(super) tracks: u64,
 }
@@ -38,7 +40,7 @@ impl Counted<'_> {
             "observed_s": total.as_ref().map_or(json!(0.0), |total| seconds(total.observed)),
             "tracks": self.tracks,
             "intervals": self.report.intervals.iter().map(|interval| self.interval(interval)).collect::<Vec<_>>(),
-            "health": [],
+            "health": self.health.json(),
         });
         if let (Some(object), Some(total)) = (object.as_object_mut(), total) {
             object.extend(self.places(&total));
@@ -176,6 +178,9 @@ impl Counted<'_> {
             self.tracks,
             if partial.is_empty() { String::new() } else { format!(", partial ({partial})") }
         )?;
+        for words in self.health.words() {
+            writeln!(out, "  camera: {words}")?;
+        }
         for (line, tally) in self.settings.lines().iter().zip(&total.lines) {
             let counts = |tally: &DirectionTally| {
                 let classes =

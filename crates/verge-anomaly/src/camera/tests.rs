@@ -1,0 +1,165 @@
+use verge_domain::finding::{Condition, Finding, Member, Standing};
+use verge_domain::frame::{CameraLook, EdgeLook, PictureShift};
+use verge_domain::motion::Motion;
+use verge_domain::observation::{Captured, Observable};
+use verge_domain::stage::Judge;
+use verge_domain::time::{Moment, UtcMillis};
+
+use super::{CameraCauses, CameraHealthSettings};
+use crate::health::HealthSettings;
+use crate::{JudgeSettings, ReadingJudge};
+
+const KNOWN: EdgeLook = EdgeLook { usual: 0.1, missing: 0.05, missing_area: 0.06, layout: 0.95 };
+const WELL: CameraLook = CameraLook {
+    width: 1920,
+    height: 1080,
+    mean: 110.0,
+    low: 30.0,
+    high: 190.0,
+    saturated: 0.01,
+    equal: Some(0.02),
+    sharpness: 0.2,
+    edges: 0.12,
+    known: Some(KNOWN),
+    shift: None,
+    motion: Motion { blobs: verge_domain::motion::Blobs::NONE, changed: 0.0, light: false, settled: true },
+};
+
+fn judge(settings: &JudgeSettings) -> ReadingJudge {
+    ReadingJudge::new(settings, moment(0.0))
+}
+
+fn all() -> JudgeSettings {
+    let causes: Vec<Member> = [Member::Silent].into_iter().chain(Member::OF_CAMERAS).collect();
+    JudgeSettings::Camera(CameraHealthSettings::new(&causes, 1.0).unwrap())
+}
+
+fn moment(at: f64) -> Moment {
+    Moment::from_wall(UtcMillis(1_700_000_000_000 + (at * 1000.0) as i64))
+}
+
+/// Shows a look for some seconds, five a second. Gives the causes that are abnormal at the end, and the next time.
+fn show(judge: &mut ReadingJudge, look: &CameraLook, (from, to): (f64, f64)) -> Vec<Member> {
+    let mut at = from;
+    let mut findings = Vec::new();
+    while at < to {
+        findings.clear();
+        judge.observe(Observable::Look(look, Captured::UNKNOWN), moment(at), &mut findings);
+        at += 0.2;
+    }
+    abnormal(&findings)
+}
+
+fn abnormal(findings: &[Finding]) -> Vec<Member> {
+    let of = |finding: &Finding| match finding {
+        Finding::Condition(Condition { member, standing: Standing::Abnormal, .. }) => Some(*member),
+        _ => None,
+    };
+    findings.iter().filter_map(of).collect()
+}
+
+#[test]
+fn each_fault_is_raised_after_its_time_and_is_over_after_three_seconds() {
+    let dark = CameraLook { mean: 3.0, low: 1.0, high: 4.0, known: None, ..WELL };
+    let known = |known: EdgeLook| CameraLook { known: Some(known), ..WELL };
+    let shift = Some(PictureShift { x: 0.1, y: 0.0, correlation: 0.8, unshifted: 0.1 });
+    for (cause, look, after) in [
+        (Member::Dark, dark, 5.0),
+        (Member::Bright, CameraLook { saturated: 0.9, mean: 250.0, ..WELL }, 5.0),
+        (Member::Frozen, CameraLook { equal: Some(0.995), ..WELL }, 3.0),
+        (Member::Blurred, CameraLook { sharpness: 0.03, ..WELL }, 10.0),
+        (
+            Member::Covered,
+            CameraLook { edges: 0.01, ..known(EdgeLook { missing: 0.9, layout: 0.1, ..KNOWN }) },
+            5.0,
+        ),
+        (Member::Covered, known(EdgeLook { missing: 0.5, layout: 0.4, ..KNOWN }), 30.0),
+        (Member::LowContrast, CameraLook { low: 100.0, high: 115.0, ..WELL }, 30.0),
+        (Member::Moved, CameraLook { shift, ..known(EdgeLook { missing: 0.6, ..KNOWN }) }, 10.0),
+        (Member::Moved, known(EdgeLook { missing: 0.9, layout: 0.1, ..KNOWN }), 10.0),
+    ] {
+        let mut judge = judge(&all());
+        assert_eq!(show(&mut judge, &WELL, (0.0, 30.0)), []);
+        assert_eq!(show(&mut judge, &look, (30.0, 30.0 + after - 0.5)), [], "{cause}");
+        assert_eq!(show(&mut judge, &look, (30.0 + after - 0.5, 31.0 + after)), [cause]);
+        assert_eq!(show(&mut judge, &WELL, (70.0, 74.0)), [], "{cause}");
+    }
+}
+
+#[test]
+fn another_size_is_raised_at_once_until_it_is_the_cameras_size() {
+    let mut judge = judge(&all());
+    show(&mut judge, &WELL, (0.0, 10.0));
+    let turned = CameraLook { width: 1080, height: 1920, ..WELL };
+    assert_eq!(show(&mut judge, &turned, (10.0, 10.1)), [Member::Size]);
+    assert_eq!(show(&mut judge, &turned, (10.2, 11.7)), [Member::Size]);
+    assert_eq!(show(&mut judge, &turned, (11.8, 13.0)), []);
+}
+
+#[test]
+fn brightness_that_alternates_is_flicker_and_traffic_is_none() {
+    let mut judge = judge(&all());
+    show(&mut judge, &WELL, (0.0, 10.0));
+    let (mut at, mut findings) = (10.0, Vec::new());
+    let mut mean = |mean: f32, judge: &mut ReadingJudge| {
+        at += 0.2;
+        findings.clear();
+        let look = CameraLook { mean, ..WELL };
+        judge.observe(Observable::Look(&look, Captured::UNKNOWN), moment(at), &mut findings);
+        abnormal(&findings)
+    };
+    // A bright car comes and goes.
+    for second in 0..20 {
+        for _ in 0..5 {
+            assert_eq!(mean(if second % 2 == 0 { 110.0 } else { 70.0 }, &mut judge), []);
+        }
+    }
+    let last = (0..30).map(|frame| mean(if frame % 2 == 0 { 110.0 } else { 70.0 }, &mut judge)).last();
+    assert_eq!(last, Some(vec![Member::Flicker]));
+}
+
+#[test]
+fn what_blinds_a_camera_is_known_from_its_beginning() {
+    let mut causes = CameraCauses::default();
+    let covered = CameraLook {
+        known: Some(EdgeLook { missing: 0.95, missing_area: 0.95, layout: 0.0, ..KNOWN }),
+        edges: 0.01,
+        ..WELL
+    };
+    (0..100).for_each(|frame| causes.look(&WELL, f64::from(frame) * 0.2, 1.0));
+    assert_eq!(causes.blind(), None);
+    (100..130).for_each(|frame| causes.look(&covered, f64::from(frame) * 0.2, 1.0));
+    let blind = causes.blind().unwrap();
+    assert_eq!(blind.cause, Member::Covered);
+    assert!((19.5..20.1).contains(&blind.since), "{blind:?}");
+}
+
+#[test]
+fn a_restart_changes_nothing_and_what_watched_arrivals_alone_is_taken_up() {
+    let mut one = judge(&all());
+    show(&mut one, &WELL, (0.0, 30.0));
+    let blurred = CameraLook { sharpness: 0.03, ..WELL };
+    show(&mut one, &blurred, (30.0, 36.0));
+    let mut other = judge(&all());
+    other.restore(&one.save().unwrap(), moment(36.0)).unwrap();
+    assert_eq!(other.save(), one.save());
+    assert_eq!(show(&mut other, &blurred, (36.0, 41.0)), [Member::Blurred]);
+    // An open event is not over before the camera is seen to be well, whatever is known of its pixels.
+    let unknown = CameraLook { known: None, ..blurred };
+    assert_eq!(show(&mut other, &unknown, (41.0, 60.0)), [Member::Blurred]);
+
+    let arrivals = JudgeSettings::Health(HealthSettings::new(&[Member::Silent], 1.0).unwrap());
+    let mut former = judge(&arrivals);
+    let arrive = |judge: &mut ReadingJudge, at: f64| {
+        judge.observe(Observable::Arrival(Captured::UNKNOWN), moment(at), &mut Vec::new());
+    };
+    (0..200).for_each(|frame| arrive(&mut former, f64::from(frame)));
+    let mut later = judge(&all());
+    later.restore(&former.save().unwrap(), moment(200.0)).unwrap();
+    let mut findings = Vec::new();
+    later.tick(moment(400.0), &mut findings);
+    assert_eq!(abnormal(&findings), [Member::Silent]);
+    for damaged in [&b"heard"[..], &[1, 14, 0, 0, 0, 0, 9]] {
+        assert!(later.restore(damaged, moment(0.0)).is_err());
+    }
+}
