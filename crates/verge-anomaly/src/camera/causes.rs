@@ -33,7 +33,7 @@ const SHIFT: f64 = 0.02;
 /// Means that alternate by more than this share, and this many grey levels, flicker.
 const ALTERNATES: f32 = 0.15;
 const LEAST_LEVELS: f32 = 4.0;
-/// So many of the last ten.
+/// As many of the last ten frames make it flicker.
 const OF_TEN: u32 = 8;
 /// Frames after which another size is the camera's size.
 const SIZE_FRAMES: u32 = 10;

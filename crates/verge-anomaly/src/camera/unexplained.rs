@@ -8,7 +8,7 @@ use verge_domain::motion::Blob;
 const LEAST_AREA: f32 = 0.005;
 /// What moved through this share of the picture's sides has passed through it.
 const LEAST_WAY: f32 = 0.2;
-/// So many of the last passages without a track are too many.
+/// This number of the last passages without a track is too many.
 const TOO_MANY: u32 = 5;
 const LAST: u32 = 20;
 /// A passage is explained where something is tracked in this share of its frames.

@@ -54,7 +54,7 @@ pub struct CameraLook {
     pub edges: f32,
     /// The edges that are usually there; `None` while too few are known to tell.
     pub known: Option<EdgeLook>,
-    /// How the picture is shifted; `None` where nothing suggests that it is, or that cannot be told.
+    /// How the picture is shifted; `None` where nothing suggests that it is, or it is not known.
     pub shift: Option<PictureShift>,
     /// What moves.
     pub motion: Motion,

@@ -20,7 +20,7 @@ pub enum CameraFault {
     Covered(f32, f32),
     /// Dense fog, or dirt.
     Fog,
-    /// It has been turned by so many pixels, across and down.
+    /// It has been turned by some pixels, across and down.
     Moved(i32, i32),
     /// Every other picture is exposed too long.
     Flicker,
@@ -40,7 +40,7 @@ pub struct WeatherCamera {
 }
 
 impl WeatherCamera {
-    /// A camera in this weather, for so many seconds.
+    /// A camera in this weather, for this number of seconds.
     #[must_use]
     pub fn new(weather: Weather, seconds: f64, seed: u64) -> Self {
         Self {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Steps of a grey level that differences are counted in, and how many are told apart.
+/// Steps of a grey level that differences are counted in, and how many of them are distinguished.
 pub(super) const STEPS: u16 = 64;
 const COUNTED: usize = 512;
 /// The noise follows the picture with this time constant, in seconds.

@@ -12,7 +12,7 @@ use super::gradients::Gradients;
 
 /// Less than this share of the width is no shift: masts sway.
 const LEAST_SHIFT: f32 = 0.02;
-/// The shifted picture must correlate this much, and so many times better than it does unshifted.
+/// The shifted picture must correlate this much, and by this factor better than it does unshifted.
 const LEAST_CORRELATION: f32 = 0.25;
 const LEAST_GAIN: f32 = 1.2;
 
@@ -51,7 +51,7 @@ impl Plans {
 }
 
 impl ShiftSearch {
-    /// How the picture is shifted against the usual edges; `None` where it is not, or that cannot be told.
+    /// How the picture is shifted against the usual edges; `None` where it is not, or it is not known.
     pub(super) fn find(&mut self, gradients: &Gradients, map: &EdgeMap) -> Option<PictureShift> {
         let (width, height) = gradients.size();
         let (xs, ys) = map.directions();

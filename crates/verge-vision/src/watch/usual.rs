@@ -21,7 +21,7 @@ const LIKE: f32 = 0.35;
 /// With more of its edges missing, a picture may be shifted; that is looked for this often.
 const MAY_BE_SHIFTED: f32 = 0.12;
 const SEARCH_EVERY: Duration = Duration::from_secs(1);
-/// A picture that is shifted for so long, or lacks so many usual edges but has as many of its own as are usual, shows
+/// A picture that is shifted for so long, or lacks that share of its usual edges but has as many of its own as are usual, shows
 /// another scene: that is learnt anew. By then a judge has seen that it was another for long enough.
 const OTHER_SCENE: f32 = 0.7;
 const ANEW_AFTER: Duration = Duration::from_secs(20);
