@@ -1,5 +1,7 @@
 //! The closed list of judges.
 
+mod settings;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,129 +9,28 @@ use verge_domain::finding::{Finding, Member};
 use verge_domain::frame::View;
 use verge_domain::observation::Observable;
 use verge_domain::reading::Reading;
-use verge_domain::stage::{AlarmRate, Judge, Remark, RestoreError, SAVE_EVERY, Scope};
+use verge_domain::stage::{AlarmRate, Judge, Remark, RestoreError, SAVE_EVERY};
 use verge_domain::time::{Moment, UtcMillis};
-use verge_domain::verdict::Detector;
 
-use crate::alarm::AlarmSettings;
-use crate::auto::{AutoJudge, AutoSettings};
+use crate::auto::AutoJudge;
 use crate::autoencoder::AutoencoderJudge;
-use crate::camera::{CameraHealthJudge, CameraHealthSettings};
-use crate::cusum::{CusumJudge, CusumSettings};
-use crate::health::{HealthJudge, HealthSettings};
-use crate::multi::{MultiJudge, MultiSettings};
-use crate::pattern::{PatternJudge, PatternSettings};
+use crate::camera::CameraHealthJudge;
+use crate::cusum::CusumJudge;
+use crate::health::HealthJudge;
+use crate::multi::MultiJudge;
+use crate::pattern::PatternJudge;
 use crate::pool::AlarmPool;
-use crate::rate::{RateJudge, RateSettings};
-use crate::report::{ReportJudge, ReportPolicy};
-use crate::silence::{SilenceJudge, SilenceSettings};
-use crate::threshold::{ThresholdJudge, ThresholdSettings};
-use crate::track::{TrackJudge, TrackSettings};
-use crate::vehicle_loop::{LoopJudge, LoopSettings};
-use crate::vibration::{VibrationJudge, VibrationSettings};
+use crate::rate::RateJudge;
+use crate::report::ReportJudge;
+use crate::silence::SilenceJudge;
+use crate::threshold::ThresholdJudge;
+use crate::track::TrackJudge;
+use crate::vehicle_loop::LoopJudge;
+use crate::vibration::VibrationJudge;
+pub use settings::JudgeSettings;
 
 /// How often the states of judges that learn are saved.
 const SAVE_LEARNT: Duration = Duration::from_secs(600);
-
-/// How a judge decides. Made from checked parts, so that a judge can always be made of it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum JudgeSettings {
-    /// Fixed limits with hysteresis.
-    Threshold(ThresholdSettings),
-    /// Limits on the rate of change.
-    Rate(RateSettings),
-    /// Absence of readings.
-    Silence(SilenceSettings),
-    /// Faults of the sensor, by its own past.
-    Health(HealthSettings),
-    /// Whether cameras see, by their frames.
-    Camera(CameraHealthSettings),
-    /// Vehicle detectors to flow, occupancy and speed.
-    Loop(LoopSettings),
-    /// Any numeric signal.
-    Auto(AutoSettings),
-    /// Several signals of one machine.
-    Multi(MultiSettings),
-    /// Shapes that were not seen before.
-    Pattern(PatternSettings, AlarmSettings),
-    /// Vibration of rotating machines.
-    Vibration(VibrationSettings, AlarmSettings),
-    /// Small shifts that last.
-    Cusum(CusumSettings),
-    /// Errors of a model that reconstructs frames.
-    Reconstruction(AlarmSettings),
-    /// Scores of a model that says how unlike usual frames a frame is.
-    Appearance(AlarmSettings),
-    /// What a model sees in frames, by this detector.
-    Report(Detector, ReportPolicy),
-    /// What a model sees in frames, followed and counted.
-    Track(TrackSettings),
-}
-
-impl JudgeSettings {
-    /// The detector's name.
-    #[must_use]
-    pub const fn detector(&self) -> Detector {
-        match self {
-            Self::Threshold(_) => Detector::Threshold,
-            Self::Rate(_) => Detector::Rate,
-            Self::Silence(_) => Detector::Silence,
-            Self::Health(_) | Self::Camera(_) => Detector::Health,
-            Self::Loop(_) => Detector::Loop,
-            Self::Auto(_) => Detector::Auto,
-            Self::Multi(_) => Detector::Multi,
-            Self::Pattern(..) => Detector::Pattern,
-            Self::Vibration(..) => Detector::Vibration,
-            Self::Cusum(_) => Detector::Cusum,
-            Self::Reconstruction(_) => Detector::Autoencoder,
-            Self::Appearance(_) => Detector::Anomaly,
-            Self::Report(detector, _) => *detector,
-            Self::Track(_) => Detector::Track,
-        }
-    }
-
-    /// How often it may alarm, where it learns what is usual.
-    #[must_use]
-    pub const fn alarms(&self) -> Option<&AlarmSettings> {
-        match self {
-            Self::Auto(settings) => Some(settings.alarms()),
-            Self::Multi(settings) => Some(settings.alarms()),
-            Self::Pattern(_, alarms)
-            | Self::Vibration(_, alarms)
-            | Self::Reconstruction(alarms)
-            | Self::Appearance(alarms) => Some(alarms),
-            Self::Threshold(_)
-            | Self::Rate(_)
-            | Self::Silence(_)
-            | Self::Health(_)
-            | Self::Camera(_)
-            | Self::Loop(_)
-            | Self::Cusum(_)
-            | Self::Report(..)
-            | Self::Track(_) => None,
-        }
-    }
-
-    /// What one instance watches.
-    #[must_use]
-    pub const fn scope(&self) -> Scope {
-        match self {
-            Self::Threshold(_)
-            | Self::Rate(_)
-            | Self::Silence(_)
-            | Self::Health(_)
-            | Self::Camera(_)
-            | Self::Auto(_)
-            | Self::Pattern(..)
-            | Self::Vibration(..)
-            | Self::Cusum(_) => Scope::Signal,
-            Self::Loop(_) | Self::Multi(_) => Scope::Device,
-            Self::Reconstruction(_) | Self::Appearance(_) | Self::Report(..) | Self::Track(_) => {
-                Scope::Camera
-            }
-        }
-    }
-}
 
 /// A judge at work on one subject. The larger ones are boxed: a plant has hundreds of small ones.
 #[derive(Debug)]

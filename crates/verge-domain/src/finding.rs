@@ -1,10 +1,14 @@
 //! What a judge says of what it observes, before policy makes verdicts of it.
 
+mod measure;
+mod strand;
+
 use serde::{Deserialize, Serialize};
 
-use crate::id::{SignalId, Unit};
-use crate::time::UtcMillis;
-use crate::verdict::{Counts, Regions, TimeBasis, Traffic};
+use crate::id::SignalId;
+use crate::verdict::{Counts, Regions, Traffic};
+pub use measure::Measure;
+pub use strand::Strand;
 
 /// What a judge found.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,21 +24,6 @@ pub enum Finding {
     Measure(Measure),
     /// The view that was observed is worth a verdict of its own, which belongs to no event.
     View,
-}
-
-/// A number that a judge has measured before a camera.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Measure {
-    /// Its name among the signals of the camera.
-    pub signal: SignalId,
-    /// The number, finite.
-    pub value: f64,
-    /// Its unit; `None` of numbers and shares.
-    pub unit: Option<Unit>,
-    /// The end of the time that it is about.
-    pub at: UtcMillis,
-    /// Whose clock that time rests on.
-    pub time: TimeBasis,
 }
 
 crate::words! {
@@ -192,23 +181,6 @@ impl Member {
     #[must_use]
     pub const fn own_unit(self) -> Option<&'static str> {
         self.kind().1
-    }
-}
-
-/// Under what an event of an instance lives: one event at a time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Strand {
-    /// See [`Member::strand`].
-    pub member: Member,
-    /// See [`Condition::part`].
-    pub part: Option<SignalId>,
-}
-
-impl Strand {
-    /// Whether a condition belongs to it.
-    #[must_use]
-    pub fn holds(&self, condition: &Condition) -> bool {
-        self.member == condition.member.strand() && self.part == condition.part
     }
 }
 

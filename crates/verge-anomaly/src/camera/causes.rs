@@ -251,7 +251,7 @@ impl CameraCauses {
     }
 
     /// Whether it is what looks could have made.
-    pub(super) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self) -> bool {
         let all = [
             &self.frozen,
             &self.dark,

@@ -2,7 +2,11 @@ use verge_domain::id::{DeviceId, SignalId};
 use verge_domain::time::UtcMillis;
 
 use super::*;
+use crate::alarm::AlarmSettings;
+use crate::auto::AutoSettings;
+use crate::multi::MultiSettings;
 use crate::noise::Noise;
+use crate::pattern::PatternSettings;
 
 fn reading(signal: &str, value: f64) -> Reading {
     Reading::of(DeviceId::new("d").unwrap(), SignalId::new(signal).unwrap(), value)

@@ -220,6 +220,9 @@ impl TrackJudge {
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
         let (scene, clock, causes): (SceneState, SavedClock, CameraCauses) =
             state::open(StateKind::Scene, bytes)?;
+        if !causes.is_sound() {
+            return Err(RestoreError::Misfit { part: "what is usual of the camera" });
+        }
         self.scene.restore(scene).map_err(|misfit| match misfit {
             SceneMisfit::OtherPlaces => RestoreError::Foreign,
             SceneMisfit::OutOfRange => RestoreError::Misfit { part: "a track or a count" },

@@ -1,7 +1,7 @@
 use verge_domain::frame::PixelBox;
 use verge_domain::id::{EventId, SignalId};
 use verge_domain::time::UtcMillis;
-use verge_domain::verdict::{AlarmHandling, Anomaly, Body, Counts, Health, RegionBox, Regions, Times};
+use verge_domain::verdict::{AlarmHandling, Anomaly, Body, Health, RegionBox, Regions, Times};
 
 use super::*;
 
@@ -343,35 +343,6 @@ fn a_sensor_that_is_unwell_says_how() {
     in_bar(10.0, open, (Member::Saturated, 0.4, 0.125), saturated);
     let silent = health(Member::Silent, 612.0, at_most(30.0));
     check(silent, Some(EventState::Updated), "silent: nothing received for 612 s (normally at most 30)");
-}
-
-#[test]
-fn counts_read_as_a_sentence() {
-    let counts = Counts {
-        from: UtcMillis(0),
-        length_ms: 60_000,
-        observed_ms: 45_000,
-        partial: true,
-        readings: 9,
-        vehicles: Some(12),
-        flow_per_hour: Some(960.0),
-        occupancy: Some(0.254),
-        mean_speed: None,
-    };
-    check(Body::Counts(counts), None, "12 vehicles, 960 veh/h, occupied 25 % in 1 min (saw 45.0 s of it)");
-    check(
-        Body::Counts(Counts {
-            observed_ms: 300,
-            vehicles: Some(1),
-            flow_per_hour: None,
-            occupancy: None,
-            ..counts
-        }),
-        None,
-        "not counted: saw 300 ms of 1 min, 1 vehicle then",
-    );
-    let one = Counts { vehicles: Some(1), partial: false, ..counts };
-    check(Body::Counts(one), None, "1 vehicle, 960 veh/h, occupied 25 % in 1 min");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use verge_domain::id::PlaceId;
 use verge_domain::verdict::{
-    DirectionCounts, LineCounts, PartialReason, TimeBasis, Traffic, TripCount, ZoneMeasures,
+    Counts, DirectionCounts, LineCounts, PartialReason, TimeBasis, Traffic, TripCount, ZoneMeasures,
 };
 
 use super::*;
@@ -65,4 +65,33 @@ fn events_of_zones_say_how_many_objects() {
     check(event(Member::Queue, 7.0, 4.0), None, "queue of 7 objects (expected at most 4)");
     let cleared = Some(EventState::Cleared);
     check(event(Member::Stopped, 0.0, 0.0), cleared, "cleared after 10 min: nothing stands still");
+}
+
+#[test]
+fn counts_read_as_a_sentence() {
+    let counts = Counts {
+        from: UtcMillis(0),
+        length_ms: 60_000,
+        observed_ms: 45_000,
+        partial: true,
+        readings: 9,
+        vehicles: Some(12),
+        flow_per_hour: Some(960.0),
+        occupancy: Some(0.254),
+        mean_speed: None,
+    };
+    check(Body::Counts(counts), None, "12 vehicles, 960 veh/h, occupied 25 % in 1 min (saw 45.0 s of it)");
+    check(
+        Body::Counts(Counts {
+            observed_ms: 300,
+            vehicles: Some(1),
+            flow_per_hour: None,
+            occupancy: None,
+            ..counts
+        }),
+        None,
+        "not counted: saw 300 ms of 1 min, 1 vehicle then",
+    );
+    let one = Counts { vehicles: Some(1), partial: false, ..counts };
+    check(Body::Counts(one), None, "1 vehicle, 960 veh/h, occupied 25 % in 1 min");
 }
