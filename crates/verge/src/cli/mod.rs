@@ -3,6 +3,7 @@
 #[cfg(not(all(feature = "demo", feature = "eval")))]
 mod absent;
 mod alarms;
+mod answer;
 mod broker;
 mod certs;
 mod check;
