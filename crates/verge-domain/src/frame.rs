@@ -1,6 +1,7 @@
 //! Camera frames as they arrive, and what judges see in them. No pixels: those live in `verge-vision` alone.
 
 mod look;
+mod snapshot;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use crate::id::DeviceId;
 use crate::observation::Captured;
 use crate::time::{DeviceClock, UtcMillis};
 pub use look::{CameraLook, EdgeLook, PictureShift};
+pub use snapshot::{Snapshot, SnapshotError, SnapshotOrder};
 
 /// How the bytes of a picture are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

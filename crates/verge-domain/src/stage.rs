@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
-use crate::frame::{CameraLook, EncodedFrame, View};
+use crate::frame::{CameraLook, EncodedFrame, Snapshot, SnapshotError, SnapshotOrder, View};
 use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane};
 use crate::observation::{Camera, Observable};
 use crate::reading::{Acknowledged, Decoded, Inbound, Receipt};
@@ -254,6 +254,17 @@ pub trait Viewer: Send {
         memory: &mut Self::Memory,
         seen: &mut Seen,
     ) -> Result<(), Reason>;
+
+    /// The frame that was viewed last, with what was seen in it, as a picture to be sent.
+    ///
+    /// # Errors
+    /// See [`SnapshotError`].
+    fn snapshot(
+        &self,
+        camera: &Camera,
+        order: &SnapshotOrder,
+        seen: &Seen,
+    ) -> Result<Snapshot, SnapshotError>;
 
     /// No frame has come for a while: buffers may be given back until the next does.
     fn rest(&mut self) {}

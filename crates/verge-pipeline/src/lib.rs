@@ -13,7 +13,7 @@
 pub mod board;
 pub mod clock;
 pub mod clock_offsets;
-mod commands;
+pub mod commands;
 pub mod committer;
 pub mod counters;
 pub mod delivery;

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use verge_domain::frame::{Appearance, EncodedFrame, View};
+use verge_domain::frame::{Appearance, EncodedFrame, Snapshot, SnapshotError, SnapshotOrder, View};
 use verge_domain::id::JudgeIndex;
+use verge_domain::observation::Camera;
 use verge_domain::rejection::Reason;
 use verge_domain::scheme::ClassScheme;
 use verge_domain::stage::{Seen, ViewRequest, Viewer};
@@ -22,6 +23,7 @@ use crate::memory::Memory;
 use crate::model_run::{ModelRun, OutputReader};
 use crate::picture::Picture;
 use crate::preprocess::Region;
+use crate::snapshot::JudgeDrawing;
 use crate::trial::ModelTrial;
 
 /// One judge over frames.
@@ -73,6 +75,8 @@ pub struct ViewerSettings {
     pub looks: Vec<bool>,
     /// What of pictures is hidden before anything sees them.
     pub masks: SourceMasks,
+    /// What snapshots draw of each judge beside its views, by its index.
+    pub drawings: Vec<Option<JudgeDrawing>>,
     /// Memory that decoding one picture may take; each worker decodes one at a time.
     pub max_picture_bytes: usize,
 }
@@ -105,6 +109,7 @@ pub struct FrameViewer {
     models: Vec<(Arc<FrameModel>, Option<ModelRun>)>,
     looks: Vec<bool>,
     masks: SourceMasks,
+    drawings: Vec<Option<JudgeDrawing>>,
     picture: Picture,
 }
 
@@ -180,8 +185,8 @@ impl FrameViewer {
             .iter()
             .map(|judge| judge.as_ref().map(|judge| JudgeRun::new(judge, &settings.models)).transpose())
             .collect::<Result<_, _>>()?;
-        let (looks, masks) = (settings.looks.clone(), Arc::clone(&settings.masks));
-        Ok(Self { judges, models, looks, masks, picture: Picture::within(settings.max_picture_bytes) })
+        let ViewerSettings { looks, masks, drawings, max_picture_bytes, .. } = settings.clone();
+        Ok(Self { judges, models, looks, masks, drawings, picture: Picture::within(max_picture_bytes) })
     }
 
     /// The frame that was last decoded.
@@ -358,6 +363,16 @@ impl Viewer for FrameViewer {
             }
         }
         fault.map_or(Ok(()), Err)
+    }
+
+    fn snapshot(
+        &self,
+        camera: &Camera,
+        order: &SnapshotOrder,
+        seen: &Seen,
+    ) -> Result<Snapshot, SnapshotError> {
+        let heat = |judge| self.heat_map(judge);
+        crate::snapshot::take((&self.picture, camera, seen), &self.masks, (&self.drawings, heat), order)
     }
 
     fn rest(&mut self) {

@@ -182,6 +182,7 @@ fn masking(model: &Arc<FrameModel>) {
         judges: vec![Some(VisionJudge::of(0))],
         looks: Vec::new(),
         masks: [masks].into_iter().collect(),
+        drawings: Vec::new(),
         max_picture_bytes: 1 << 24,
     };
     let camera = Camera { source: SourceIndex(0), device: DeviceId::new("cam").unwrap() };

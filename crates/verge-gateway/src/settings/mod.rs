@@ -94,6 +94,8 @@ pub struct GatewaySection {
     pub judges_memory: usize,
     /// Which alarms are reported together.
     pub groups: GroupSettings,
+    /// Whether upstream may request pictures.
+    pub snapshots: bool,
 }
 
 /// Why there are no settings.
@@ -281,7 +283,8 @@ impl Check<'_> {
             None => SiteZone::of_machine(),
             Some(name) => zone::check_zone(self, "gateway.timezone", name)?,
         };
-        Some(GatewaySection { id, site, zone, state_dir, judges_memory, groups })
+        let snapshots = raw.snapshots;
+        Some(GatewaySection { id, site, zone, state_dir, judges_memory, groups, snapshots })
     }
 
     /// Relative paths start from the folder of the file, so that a configuration works from anywhere.

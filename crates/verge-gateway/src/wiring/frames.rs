@@ -19,11 +19,11 @@ use verge_models::{Catalogue, FrameModel};
 use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, MqttSourceSettings};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::{CameraJudges, Cameras, FrameQueue, FrameWorkers, Keep};
+use verge_pipeline::frames::{CameraJudges, Cameras, FrameQueue, FrameWorkers, Keep, SnapshotDesk};
 use verge_pipeline::intake::Observations;
 use verge_pipeline::judging::Inputs;
 use verge_vision::trial::ModelTrial;
-use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings};
+use verge_vision::{FrameViewer, JudgeDrawing, Memory, SourceMasks, ViewerSettings};
 
 use super::broker::repetition;
 use super::judges::inputs_of;
@@ -86,7 +86,7 @@ pub fn try_model(model: &Arc<FrameModel>) -> anyhow::Result<ModelTrial> {
     let max_picture_bytes = picture_bytes(0);
     let (models, masks) = (vec![Arc::clone(model)], SourceMasks::default());
     let (judges, looks) = (Vec::new(), Vec::new());
-    let settings = ViewerSettings { models, judges, looks, masks, max_picture_bytes };
+    let settings = ViewerSettings { models, judges, looks, masks, drawings: Vec::new(), max_picture_bytes };
     Ok(FrameViewer::new(&settings)?.try_out(0, Some(Instant::now() + TRIAL))?)
 }
 
@@ -165,11 +165,15 @@ impl Vision {
         });
         let inputs = settings.judges.iter().map(|judge| inputs_of(settings, judge, None)).collect();
         let judges = places.arranged(settings, inputs, || Inputs::readings(Vec::new()));
+        let drawing = |judge: &JudgeSection| JudgeDrawing { name: judge.name.clone(), shapes: Vec::new() };
+        let drawings = settings.judges.iter().map(|judge| judge.frames().map(|_| drawing(judge))).collect();
+        let drawings = places.arranged(settings, drawings, || None);
         let viewer = ViewerSettings {
             models,
             judges: places.arranged(settings, looks, || None),
             looks: judges.iter().map(|inputs| inputs.looks).collect(),
             masks: masks.collect(),
+            drawings,
             max_picture_bytes,
         };
         Ok(Self { viewer, identities, judges: CameraJudges::new(judges) })
@@ -193,6 +197,7 @@ impl Vision {
         self.judges == other.judges
             && self.viewer.judges == other.viewer.judges
             && self.viewer.masks == other.viewer.masks
+            && self.viewer.drawings == other.viewer.drawings
             && models(self) == models(other)
     }
 
@@ -369,9 +374,13 @@ impl FramePath {
     }
 
     /// Starts the workers.
-    pub(super) fn start(self, observations: &Observations, clock: Clock) -> FrameWorkers<FrameViewer> {
+    pub(super) fn start(
+        self,
+        wanted: (&Observations, Option<SnapshotDesk>),
+        clock: Clock,
+    ) -> FrameWorkers<FrameViewer> {
         let Self { vision, decoders, viewers, queue } = self;
-        queue.start(decoders, viewers, viewer_again(vision), observations, clock)
+        queue.start(decoders, viewers, viewer_again(vision), wanted, clock)
     }
 }
 

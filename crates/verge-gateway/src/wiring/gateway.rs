@@ -16,10 +16,11 @@ use verge_mqtt::{MqttSource, Renewal};
 use verge_outbox::StateLock;
 use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
+use verge_pipeline::commands::CommandDesks;
 use verge_pipeline::committer::{self, Committed, Committer, CommitterEnd};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::RouteCounters;
-use verge_pipeline::frames::{FrameWorkers, Sources};
+use verge_pipeline::frames::{FrameWorkers, SnapshotDesk, Sources};
 use verge_pipeline::intake::Judging;
 use verge_pipeline::status::{self, LocalState, Snapshot, Status, StatusSettings};
 use verge_vision::FrameViewer;
@@ -115,8 +116,11 @@ impl Gateway {
             (Arc::clone(&board), committed),
         );
         let cameras = frame_path.as_ref().map(FramePath::cameras);
-        let workers = frame_path.map(|frame_path| frame_path.start(&judges.observations(), clock));
-        let orders = judges.orders();
+        let names = || settings.sources.iter().map(|source| source.name.clone()).collect();
+        let snapshots = settings.gateway.snapshots.then(|| SnapshotDesk::new(names()));
+        let wanted = (&judges.observations(), snapshots.clone());
+        let workers = frame_path.map(|frame_path| frame_path.start(wanted, clock));
+        let desks = CommandDesks { orders: judges.orders(), snapshots };
         let watched = judges.watched();
         let judging = judges.start(&sources, &commits, clock, &causes);
         drop(commits);
@@ -164,7 +168,7 @@ impl Gateway {
             settings,
             connections: &connections,
             store,
-            orders,
+            desks,
             status: Arc::clone(&status),
             clock,
         };

@@ -8,9 +8,10 @@ use tokio::task::JoinHandle;
 use verge_domain::id::Seq;
 use verge_mqtt::{ConnectionSettings, UplinkSettings, UplinkSink, WillMessage};
 use verge_pipeline::clock::Clock;
+use verge_pipeline::commands::CommandDesks;
 use verge_pipeline::committer::StoreHandle;
 use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
-use verge_pipeline::intake::OrderDesk;
+
 use verge_pipeline::status::{self, Status};
 use verge_wire::WireEncoder;
 
@@ -22,7 +23,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) settings: &'a Settings,
     pub(super) connections: &'a [ConnectionSettings],
     pub(super) store: StoreHandle,
-    pub(super) orders: OrderDesk,
+    pub(super) desks: CommandDesks,
     pub(super) status: Arc<Status>,
     pub(super) clock: Clock,
 }
@@ -80,7 +81,7 @@ impl Outgoing<'_> {
             route_settings(self.settings, route),
             delivered,
             self.store.clone(),
-            self.orders.clone(),
+            self.desks.clone(),
             links.collect(),
             Arc::clone(counters),
             clock,

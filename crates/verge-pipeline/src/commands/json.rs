@@ -6,6 +6,7 @@
 
 mod alarms;
 mod orders;
+mod snapshots;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -46,6 +47,7 @@ pub(crate) fn parse(payload: &[u8], door: &OperatorText) -> CommandRequest {
             only(&keys, &["id", "command"], "id and command").map(|()| RemoteCommand::Ledger)
         }
         (_, Some("label")) => orders::label(&keys),
+        (_, Some("snapshot")) => snapshots::snapshot(&keys),
         (_, Some("maintenance")) => orders::maintenance(&keys).map(RemoteCommand::Order),
         (_, Some("acknowledge")) => alarms::acknowledge(&keys, door),
         (_, Some("shelve")) => alarms::shelve(&keys, door),
@@ -99,9 +101,17 @@ pub(crate) fn answer(id: Option<&str>, answer: &Result<CommandAnswer, CommandErr
         }
         Ok(CommandAnswer::Order(outcome)) => orders::done(id, outcome),
         Ok(CommandAnswer::OfEvent { outcome, event }) => orders::of_event(id, outcome, event),
+        Ok(CommandAnswer::Snapshot(taken)) => snapshots::taken(id, taken),
         Err(error) => json!({ "id": id, "ok": false, "error": error.to_string() }),
     };
     Bytes::from(answer.to_string())
+}
+
+/// What is sent in the place of an answer that is too large for its link.
+pub(crate) fn too_large(answer: &[u8], actual: usize, limit: usize) -> Bytes {
+    let id = serde_json::from_slice::<Value>(answer).ok();
+    let id = id.as_ref().and_then(|answer| answer["id"].as_str());
+    self::answer(id, &Err(CommandError::AnswerTooLarge { actual, limit }))
 }
 
 /// What is stored, and what the route has delivered.

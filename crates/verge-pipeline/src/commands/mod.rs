@@ -6,14 +6,16 @@
 pub(crate) mod json;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use verge_domain::frame::SnapshotOrder;
 use verge_domain::id::{Epoch, EventNumber, Lane, Seq};
 use verge_domain::stage::Remark;
 use verge_domain::time::Monotonic;
 
 use crate::committer::{StoreHandle, StoreLedger};
 use crate::delivery::{LinkCounters, MAX_REPLAYS, TooManyReplays};
+use crate::frames::{SNAPSHOT_LIMIT, SnapshotDesk, SnapshotRefusal, TakenSnapshot};
 use crate::intake::OrderDesk;
 use crate::judging::{KNOWN_EVENTS, KnownEvent, Operator, Order, OrderError, Outcome};
 
@@ -31,6 +33,8 @@ pub(crate) enum RemoteCommand {
     Order(Order),
     /// What is to be done about one event.
     OfEvent { number: EventNumber, what: EventOrder },
+    /// One picture of a camera.
+    Snapshot(SnapshotOrder),
 }
 
 /// An order about an event that is known by its number.
@@ -69,6 +73,8 @@ pub(crate) enum CommandAnswer {
     Order(Outcome),
     /// The same of an order about one event, as it was known before.
     OfEvent { outcome: Outcome, event: KnownEvent },
+    /// A picture.
+    Snapshot(Box<TakenSnapshot>),
 }
 
 /// Why a command was not carried out.
@@ -79,7 +85,7 @@ pub(crate) enum CommandError {
     #[error("not a JSON object")]
     NotJson,
     #[error(
-        "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve and unshelve"
+        "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve, unshelve and snapshot"
     )]
     Unknown,
     #[error("{key}: missing, or not {expected}")]
@@ -102,6 +108,12 @@ pub(crate) enum CommandError {
     Unreadable,
     #[error("the judges are busy; ask again later")]
     Busy,
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotRefusal),
+    #[error(
+        "the answer has {actual} bytes, and this uplink sends at most {limit}: ask for less, or give it a larger max_packet"
+    )]
+    AnswerTooLarge { actual: usize, limit: usize },
     #[error(transparent)]
     Order(#[from] OrderError),
     #[error("event {number} is not known; {}", known_words(*.known))]
@@ -131,12 +143,21 @@ pub(crate) trait CommandedRoute {
 #[derive(Clone)]
 pub(crate) struct Executor {
     store: StoreHandle,
-    orders: OrderDesk,
+    desks: CommandDesks,
+}
+
+/// Where commands go.
+#[derive(Clone)]
+pub struct CommandDesks {
+    /// To the judges.
+    pub orders: OrderDesk,
+    /// To what looks at frames; `None` where no pictures may be requested.
+    pub snapshots: Option<SnapshotDesk>,
 }
 
 impl Executor {
-    pub(crate) fn new(store: StoreHandle, orders: OrderDesk) -> Self {
-        Self { store, orders }
+    pub(crate) fn new(store: StoreHandle, desks: CommandDesks) -> Self {
+        Self { store, desks }
     }
 
     /// Carries out one command. `None`: the answer comes by `later` once it is durable, on another thread. The caller
@@ -161,22 +182,35 @@ impl Executor {
                 delivered: route.delivered(),
                 links: route.links(),
             })),
+            RemoteCommand::Snapshot(order) => {
+                let desk = self.desks.snapshots.clone().ok_or(SnapshotRefusal::Off)?;
+                let reply = |taken: Result<TakenSnapshot, SnapshotRefusal>| {
+                    let answer = taken.map(|taken| CommandAnswer::Snapshot(Box::new(taken)));
+                    later(answer.map_err(CommandError::Snapshot));
+                };
+                let number = desk.submit(order, Instant::now(), reply)?;
+                tokio::spawn(async move {
+                    tokio::time::sleep(SNAPSHOT_LIMIT).await;
+                    desk.expire(number);
+                });
+                Ok(None)
+            }
             RemoteCommand::Order(order) => {
                 let reply = |outcome: Result<Outcome, OrderError>| {
                     later(outcome.map(CommandAnswer::Order).map_err(CommandError::Order));
                 };
-                self.orders.submit(order, reply).map_err(|_| CommandError::Busy)?;
+                self.desks.orders.submit(order, reply).map_err(|_| CommandError::Busy)?;
                 Ok(None)
             }
             RemoteCommand::OfEvent { number, what } => {
                 let unknown = |known| CommandError::UnknownEvent { number, known };
-                let event = self.orders.register().find(number).map_err(unknown)?;
+                let event = self.desks.orders.register().find(number).map_err(unknown)?;
                 let order = what.about(&event);
                 let reply = |outcome: Result<Outcome, OrderError>| {
                     let done = |outcome| CommandAnswer::OfEvent { outcome, event };
                     later(outcome.map(done).map_err(CommandError::Order));
                 };
-                self.orders.submit(order, reply).map_err(|_| CommandError::Busy)?;
+                self.desks.orders.submit(order, reply).map_err(|_| CommandError::Busy)?;
                 Ok(None)
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use verge_domain::id::{Lane, OperatorText, Seq};
-use verge_domain::stage::{Control, ControlEvent, Form, Sink};
+use verge_domain::stage::{Control, ControlEvent, Form, OfferError, Sink};
 
 use super::link::LinkCounters;
 use super::route::DeliveryRoute;
@@ -54,7 +54,13 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
     /// Sends an answer on the link that the command came by.
     pub(super) fn answer(&mut self, link: usize, answer: Bytes) {
         let link = &mut self.links[link];
-        if let Err(error) = link.answer(answer) {
+        let sent = match link.answer(answer.clone()) {
+            Err(OfferError::TooLarge { actual, limit }) => {
+                link.answer(json::too_large(&answer, actual, limit))
+            }
+            sent => sent,
+        };
+        if let Err(error) = sent {
             link.counters.replies_dropped_total.add(1);
             tracing::info!(route = %self.settings.route, link = %link.counters.id, %error, "an answer was dropped");
         }

@@ -30,8 +30,8 @@ use verge_domain::id::{GatewayId, Lane, RouteId, Seq};
 use verge_domain::stage::{Control, Form, Sink, StoredRow};
 
 use crate::clock::Clock;
+use crate::commands::CommandDesks;
 use crate::committer::StoreHandle;
-use crate::intake::OrderDesk;
 pub use choice::RouteMode;
 use link::poll_links;
 pub use link::{Link, LinkCounters, RouteCounters};
@@ -65,14 +65,14 @@ pub struct RouteSettings {
 }
 
 /// Delivers until `stop` becomes true, then closes the sinks in good order. `links` stand in order of preference.
-/// `orders` takes commands to the judges.
+/// `desks` take commands.
 /// `status` returns the status document; its argument is true when the gateway is about to stop.
 #[expect(clippy::too_many_arguments, reason = "each is one end that the route is connected to")]
 pub async fn deliver<K, F>(
     settings: RouteSettings,
     delivered: [Seq; 3],
     store: StoreHandle,
-    orders: OrderDesk,
+    desks: CommandDesks,
     links: Vec<Link<K, F>>,
     counters: Arc<RouteCounters>,
     clock: Clock,
@@ -86,7 +86,7 @@ pub async fn deliver<K, F>(
     let mut heads = store.heads();
     let (answers, mut answered) = mpsc::channel(ANSWER_QUEUE);
     let mut route =
-        DeliveryRoute::open(settings, delivered, store, orders, answers, links, counters, clock).await;
+        DeliveryRoute::open(settings, delivered, store, desks, answers, links, counters, clock).await;
     let mut next_status = tokio::time::interval(STATUS_EVERY);
     next_status.reset();
     let mut next_marks = tokio::time::interval(MARK_EVERY);

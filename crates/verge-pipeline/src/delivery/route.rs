@@ -17,9 +17,8 @@ use super::choice::Choice;
 use super::link::{Link, LinkState, RouteCounters};
 use super::window::RouteWindow;
 use crate::clock::Clock;
-use crate::commands::Executor;
+use crate::commands::{CommandDesks, Executor};
 use crate::committer::{StoreHandle, StoreState};
-use crate::intake::OrderDesk;
 
 /// Time for outstanding acknowledgements when the gateway stops.
 const CLOSE_GRACE: Duration = Duration::from_secs(3);
@@ -55,7 +54,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
         settings: RouteSettings,
         delivered: [Seq; 3],
         store: StoreHandle,
-        orders: OrderDesk,
+        desks: CommandDesks,
         answers: mpsc::Sender<(usize, Bytes)>,
         links: Vec<Link<K, F>>,
         counters: Arc<RouteCounters>,
@@ -79,7 +78,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
             choice: Choice::new(settings.mode, links.len()),
             links: links.into_iter().map(|link| LinkState::new(link, &sent, now)).collect(),
             settings,
-            executor: Executor::new(store.clone(), orders),
+            executor: Executor::new(store.clone(), desks),
             store,
             answers,
             heads,

@@ -5,12 +5,13 @@
 //! replaces an older one, which is counted. Sources that judge every frame have a bounded queue instead, and
 //! their connection stops when it is full.
 //!
-//! Reading order: `intake` (the network threads), `unwrap`, `schedule` (which frame is next), `worker`, `exchange` (other
+//! Reading order: `intake` (the network threads), `unwrap`, `schedule` (which frame is next), `worker`, `snapshots` (pictures that are requested), `exchange` (other
 //! viewers in the place of those at work).
 
 mod exchange;
 mod intake;
 mod schedule;
+mod snapshots;
 mod unwrap;
 mod worker;
 
@@ -36,6 +37,8 @@ pub use intake::FrameIntake;
 use intake::Wrapped;
 use schedule::Schedule;
 pub use schedule::{EVERY_CAPACITY, FrameSourceSpec, Keep, MAX_CAMERAS, MAX_WAITING_BYTES};
+pub use snapshots::SnapshotDesk;
+pub(crate) use snapshots::{SNAPSHOT_LIMIT, SnapshotRefusal, TakenSnapshot};
 use unwrap::Unwrapper;
 use worker::FrameWorker;
 
@@ -138,7 +141,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         decoder: D,
         viewers: Vec<V>,
         make: impl Fn() -> Option<V> + Send + Sync + 'static,
-        observations: &Observations,
+        (observations, snapshots): (&Observations, Option<SnapshotDesk>),
         clock: Clock,
     ) -> FrameWorkers<V>
     where
@@ -166,6 +169,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
                 viewer: Some(viewer),
                 generation: Generation::default(),
                 observations: observations.clone(),
+                snapshots: snapshots.clone(),
                 clock,
                 seen: Seen::default(),
                 is_rested: true,

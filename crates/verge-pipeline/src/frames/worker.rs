@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use verge_domain::frame::SnapshotError;
 use verge_domain::observation::Observation;
 use verge_domain::reading::Receipt;
 use verge_domain::rejection::{Reason, Rejection};
@@ -13,6 +14,7 @@ use verge_domain::time::Moment;
 use super::SharedFrames;
 use super::exchange::{Generation, Present, Viewing};
 use super::schedule::{Job, Late};
+use super::snapshots::SnapshotDesk;
 use crate::clock::Clock;
 use crate::intake::Observations;
 
@@ -37,6 +39,8 @@ pub(super) struct FrameWorker<V: Viewer> {
     /// Of the viewer, and of the judges of what is taken from the queue.
     pub(super) generation: Generation,
     pub(super) observations: Observations,
+    /// Where pictures are requested, if they may be.
+    pub(super) snapshots: Option<SnapshotDesk>,
     pub(super) clock: Clock,
     pub(super) seen: Seen,
     /// Its viewer has released its buffers.
@@ -143,6 +147,9 @@ impl<V: Viewer> FrameWorker<V> {
             let present = viewing.present();
             if present.generation == self.generation {
                 self.account(&job, result, (now, began));
+                if result.is_ok() {
+                    self.take_snapshot(&job);
+                }
                 // No viewers are exchanged before it is in the queue.
                 self.hand_in(&job);
                 break;
@@ -197,7 +204,8 @@ impl<V: Viewer> FrameWorker<V> {
     /// Lets the viewer look. A panic costs one frame: the worker continues with a new viewer, and the camera with empty
     /// memory.
     fn view(&mut self, job: &mut Job<V::Memory>, until: Option<Instant>) -> Result<(), Reason> {
-        if job.judges.is_empty() {
+        let is_wanted = self.snapshots.as_ref().is_some_and(|desk| desk.wants(&job.camera));
+        if job.judges.is_empty() && !is_wanted {
             return Ok(());
         }
         let Some(viewer) = &mut self.viewer else {
@@ -216,6 +224,19 @@ impl<V: Viewer> FrameWorker<V> {
             self.viewer = self.made();
             Err(Reason::Panicked)
         })
+    }
+
+    /// Answers the request of a picture of what was just looked at.
+    fn take_snapshot(&mut self, job: &Job<V::Memory>) {
+        let Some(pending) = self.snapshots.as_ref().and_then(|desk| desk.take(&job.camera)) else { return };
+        let made = self.viewer.as_ref().map_or(Err(SnapshotError::Failed), |viewer| {
+            let made = AssertUnwindSafe(|| viewer.snapshot(&job.camera, &pending.order, &self.seen));
+            catch_unwind(made).unwrap_or_else(|_| {
+                tracing::error!(device = %job.frame.device, "drawing a snapshot failed");
+                Err(SnapshotError::Failed)
+            })
+        });
+        pending.answer(made, job.frame.captured(), job.received);
     }
 
     /// A viewer in the place of one that was lost to a fault.

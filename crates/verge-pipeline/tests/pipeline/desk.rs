@@ -14,6 +14,7 @@ use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Anomaly, Body, Detector, Severity, Subject, Times, Verdict};
 use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
+use verge_pipeline::commands::CommandDesks;
 use verge_pipeline::committer::{
     self, CommitHandle, CommitRequest, Committer, CommitterEnd, Retention, StoreHandle,
 };
@@ -322,7 +323,7 @@ impl Upstream {
             settings,
             delivered,
             desk.store.clone(),
-            desk.orders.clone(),
+            CommandDesks { orders: desk.orders.clone(), snapshots: None },
             links,
             Arc::clone(&counters),
             clock,

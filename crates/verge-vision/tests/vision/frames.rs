@@ -51,7 +51,8 @@ pub(crate) fn judge() -> VisionJudge {
 pub(crate) fn viewer(model: FrameModel, judge: VisionJudge) -> FrameViewer {
     let (models, judges) = (vec![Arc::new(model)], vec![Some(judge)]);
     let (looks, masks) = (Vec::new(), SourceMasks::default());
-    let settings = ViewerSettings { models, judges, looks, masks, max_picture_bytes: MAX_BYTES };
+    let settings =
+        ViewerSettings { models, judges, looks, masks, drawings: Vec::new(), max_picture_bytes: MAX_BYTES };
     FrameViewer::new(&settings).unwrap()
 }
 

@@ -147,6 +147,7 @@ declare! {
         verdict_life: SpanOrNever = span_or_never(YEAR).or("never"),
         telemetry_life: SpanOrNever = span_or_never(YEAR).or("never"),
         summary_interval: Span = span(SECOND, DAY).or("10m"),
+        snapshots: bool = flag().or("false"),
         store_key: Option<RawSecret> = secret(),
         store_key_file: Option<String> = text("the path of a file that holds a key of 64 hexadecimal digits"),
         store_key_credential: Option<String> = text("the name of a systemd credential"),

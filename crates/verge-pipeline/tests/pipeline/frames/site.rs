@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
-use verge_domain::frame::{Detections, EncodedFrame, ImageFormat, Orientation, View};
+use verge_domain::frame::{
+    Detections, EncodedFrame, ImageFormat, Orientation, Snapshot, SnapshotError, SnapshotOrder, View,
+};
 use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, JudgeIndex, Lane, Seq, SourceId};
-use verge_domain::observation::Observable;
+use verge_domain::observation::{Camera, Observable};
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Decoded, Inbound, Receipt, Session, SourceIndex, fingerprint};
 use verge_domain::rejection::{Reason, Rejection};
@@ -95,6 +97,15 @@ impl Viewer for Scripted {
             seen.views.push((*judge, view));
         }
         Ok(())
+    }
+
+    fn snapshot(
+        &self,
+        _camera: &Camera,
+        _order: &SnapshotOrder,
+        _seen: &Seen,
+    ) -> Result<Snapshot, SnapshotError> {
+        Err(SnapshotError::Failed)
     }
 
     fn take_over(&mut self, former: Self) -> bool {
@@ -276,7 +287,8 @@ pub(super) fn open(
     );
     let scripted = || Scripted { era: 0, whole: true };
     let viewers = (0..workers).map(|_| scripted()).collect();
-    let workers = queue.start(Pictures, viewers, move || Some(scripted()), &readings.observations(), clock);
+    let workers =
+        queue.start(Pictures, viewers, move || Some(scripted()), (&readings.observations(), None), clock);
     let (count, now) = (Arc::clone(&counters), clock.now());
     let mut set = JudgeSet::new(Undecoded, specs, names, count, random_event_id, now);
     let mut restored = Decision::default();
