@@ -135,7 +135,7 @@ impl Gateway {
             counters: Arc::clone(&counters),
             board: Arc::<LastWords>::clone(&board),
             routes: routes.clone(),
-            orders: orders.clone(),
+            orders: desks.orders.clone(),
             watched,
         };
         let servers = ControlServers::start(settings, &served)?;

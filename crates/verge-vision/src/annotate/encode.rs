@@ -53,7 +53,7 @@ pub fn encode(picture: &Picture) -> Result<Vec<u8>, EncodingError> {
     encode_at(picture, QUALITY)
 }
 
-/// The picture with shapes in it as a JPEG of at most so many bytes: of lower quality, then smaller. The shapes are drawn
+/// The picture with shapes in it as a JPEG within a number of bytes: of lower quality, then smaller. The shapes are drawn
 /// into the smaller picture, so that they can be read in it.
 ///
 /// # Errors

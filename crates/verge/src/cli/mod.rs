@@ -4,6 +4,7 @@
 mod absent;
 mod alarms;
 mod answer;
+mod asking;
 mod broker;
 mod certs;
 mod check;
@@ -32,6 +33,7 @@ mod runtime;
 #[cfg(feature = "eval")]
 mod scene_drawing;
 mod send;
+mod snapshot;
 mod state;
 mod table;
 mod uplink;
@@ -111,6 +113,8 @@ enum Command {
     Acknowledge(operator::AcknowledgeArgs),
     /// Take an alarm of a gateway off the list for a limited time
     Shelve(operator::ShelveArgs),
+    /// Request one picture of a camera of a gateway
+    Snapshot(snapshot::SnapshotArgs),
     /// Publish files or lines as a device would
     Send(send::SendArgs),
     /// Show open and recent alarms, which signals alarm most, and what to do about it; works beside a running gateway
@@ -199,6 +203,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Maintenance(args) => orders::maintenance(args, json, out),
         Command::Acknowledge(args) => operator::acknowledge(args, json, out),
         Command::Shelve(args) => operator::shelve(args, json, out),
+        Command::Snapshot(args) => snapshot::snapshot(args, json, out),
         Command::Send(args) => send::send(args, json, out),
         Command::Alarms(args) => alarms::alarms(args, json, out),
         Command::Reload(args) => reload::reload(args, json, out),

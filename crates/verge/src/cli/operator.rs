@@ -7,7 +7,8 @@ use clap::Args;
 use serde_json::{Map, Value};
 use verge_wire::SiteZone;
 
-use super::orders::{AskingArgs, NarrowerArgs, minutes_within};
+use super::asking::AskingArgs;
+use super::orders::{NarrowerArgs, minutes_within};
 use verge_domain::time::UtcMillis;
 use verge_gateway::exit::{Exit, ExitWith};
 
