@@ -11,7 +11,7 @@ use crate::id::DeviceId;
 use crate::observation::Captured;
 use crate::time::{DeviceClock, UtcMillis};
 pub use look::{CameraLook, EdgeLook, PictureShift};
-pub use snapshot::{Snapshot, SnapshotError, SnapshotOrder};
+pub use snapshot::{FrameSnapshot, SnapshotError, SnapshotOrder};
 
 /// How the bytes of a picture are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

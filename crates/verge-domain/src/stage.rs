@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
-use crate::frame::{CameraLook, EncodedFrame, Snapshot, SnapshotError, SnapshotOrder, View};
+use crate::frame::{CameraLook, EncodedFrame, FrameSnapshot, SnapshotError, SnapshotOrder, View};
 use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane};
 use crate::observation::{Camera, Observable};
 use crate::reading::{Acknowledged, Decoded, Inbound, Receipt};
@@ -264,7 +264,7 @@ pub trait Viewer: Send {
         camera: &Camera,
         order: &SnapshotOrder,
         seen: &Seen,
-    ) -> Result<Snapshot, SnapshotError>;
+    ) -> Result<FrameSnapshot, SnapshotError>;
 
     /// No frame has come for a while: buffers may be given back until the next does.
     fn rest(&mut self) {}

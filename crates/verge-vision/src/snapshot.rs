@@ -1,6 +1,6 @@
 //! A picture of what was just looked at, as it is sent.
 
-use verge_domain::frame::{Snapshot, SnapshotError, SnapshotOrder};
+use verge_domain::frame::{FrameSnapshot, SnapshotError, SnapshotOrder};
 use verge_domain::id::{JudgeId, JudgeIndex};
 use verge_domain::observation::Camera;
 use verge_domain::stage::Seen;
@@ -24,7 +24,7 @@ pub(crate) fn take(
     masks: &SourceMasks,
     (drawings, heat): (&[Option<JudgeDrawing>], impl Fn(JudgeIndex) -> Option<AnnotatedShape>),
     order: &SnapshotOrder,
-) -> Result<Snapshot, SnapshotError> {
+) -> Result<FrameSnapshot, SnapshotError> {
     let drawing = |judge: JudgeIndex| drawings.get(judge.position()).and_then(Option::as_ref);
     let views = seen.views.iter().filter_map(|(judge, view)| Some((*judge, drawing(*judge)?, view)));
     let views: Vec<_> = views.collect();
@@ -46,7 +46,7 @@ pub(crate) fn take(
         }
     }
     match encode_within(picture, &shapes, order.max_bytes) {
-        Ok(Encoded { jpeg, width, height }) => Ok(Snapshot { jpeg, width, height }),
+        Ok(Encoded { jpeg, width, height }) => Ok(FrameSnapshot { jpeg, width, height }),
         Err(SizeError::TooLarge { bytes, width, limit }) => {
             Err(SnapshotError::TooLarge { bytes, width, limit })
         }

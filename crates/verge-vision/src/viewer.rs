@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use verge_domain::frame::{Appearance, EncodedFrame, Snapshot, SnapshotError, SnapshotOrder, View};
+use verge_domain::frame::{Appearance, EncodedFrame, FrameSnapshot, SnapshotError, SnapshotOrder, View};
 use verge_domain::id::JudgeIndex;
 use verge_domain::observation::Camera;
 use verge_domain::rejection::Reason;
@@ -370,7 +370,7 @@ impl Viewer for FrameViewer {
         camera: &Camera,
         order: &SnapshotOrder,
         seen: &Seen,
-    ) -> Result<Snapshot, SnapshotError> {
+    ) -> Result<FrameSnapshot, SnapshotError> {
         let heat = |judge| self.heat_map(judge);
         crate::snapshot::take((&self.picture, camera, seen), &self.masks, (&self.drawings, heat), order)
     }

@@ -243,6 +243,7 @@ fn viewing() {
             judges: vec![Some(VisionJudge { gate, score: Some(0.99), ..VisionJudge::of(0) })],
             looks: vec![true],
             masks: SourceMasks::default(),
+            drawings: Vec::new(),
             max_picture_bytes: 1 << 24,
         };
         let mut viewer = FrameViewer::new(&settings).unwrap();

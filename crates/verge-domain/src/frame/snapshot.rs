@@ -19,7 +19,7 @@ pub struct SnapshotOrder {
 
 /// A picture as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct FrameSnapshot {
     /// The JPEG.
     pub jpeg: Vec<u8>,
     /// Its width in pixels.

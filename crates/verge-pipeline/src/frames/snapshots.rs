@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use verge_domain::frame::{Snapshot, SnapshotError, SnapshotOrder};
+use verge_domain::frame::{FrameSnapshot, SnapshotError, SnapshotOrder};
 use verge_domain::id::SourceId;
 use verge_domain::observation::{Camera, Captured};
 use verge_domain::time::Moment;
@@ -18,7 +18,7 @@ pub(crate) const SNAPSHOT_LIMIT: Duration = Duration::from_secs(8);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TakenSnapshot {
     pub(crate) order: SnapshotOrder,
-    pub(crate) snapshot: Snapshot,
+    pub(crate) snapshot: FrameSnapshot,
     pub(crate) captured: Captured,
     pub(crate) received: Moment,
 }
@@ -140,7 +140,12 @@ impl SnapshotDesk {
 
 impl PendingSnapshot {
     /// Answers it.
-    pub(super) fn answer(self, made: Result<Snapshot, SnapshotError>, captured: Captured, received: Moment) {
+    pub(super) fn answer(
+        self,
+        made: Result<FrameSnapshot, SnapshotError>,
+        captured: Captured,
+        received: Moment,
+    ) {
         let Self { order, reply, .. } = self;
         if let Ok(snapshot) = &made {
             tracing::info!(
@@ -198,7 +203,7 @@ mod tests {
         assert!(desk.wants(&camera(1, "x")));
         let pending = desk.take(&camera(1, "x")).unwrap();
         assert!(!desk.wants(&camera(1, "x")), "it is on its way");
-        let snapshot = Snapshot { jpeg: vec![1, 2], width: 8, height: 6 };
+        let snapshot = FrameSnapshot { jpeg: vec![1, 2], width: 8, height: 6 };
         let received = Moment::from_wall(UtcMillis(5));
         pending.answer(Ok(snapshot.clone()), Captured::UNKNOWN, received);
         let taken = answers.try_recv().unwrap().unwrap();

@@ -67,7 +67,7 @@ pub(super) fn taken(id: Option<&str>, taken: &TakenSnapshot) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use verge_domain::frame::Snapshot;
+    use verge_domain::frame::FrameSnapshot;
     use verge_domain::observation::Captured;
     use verge_domain::time::{Moment, UtcMillis};
 
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_answer_holds_the_picture_in_base64() {
-        let snapshot = Snapshot { jpeg: vec![0xff, 0xd8, 0xff], width: 4, height: 2 };
+        let snapshot = FrameSnapshot { jpeg: vec![0xff, 0xd8, 0xff], width: 4, height: 2 };
         let order = read(&json!({ "source": "s", "device": "d" })).unwrap();
         let received = Moment::from_wall(UtcMillis(7));
         let answer =

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::frame::{
-    Detections, EncodedFrame, ImageFormat, Orientation, Snapshot, SnapshotError, SnapshotOrder, View,
+    Detections, EncodedFrame, FrameSnapshot, ImageFormat, Orientation, SnapshotError, SnapshotOrder, View,
 };
 use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, JudgeIndex, Lane, Seq, SourceId};
 use verge_domain::observation::{Camera, Observable};
@@ -104,7 +104,7 @@ impl Viewer for Scripted {
         _camera: &Camera,
         _order: &SnapshotOrder,
         _seen: &Seen,
-    ) -> Result<Snapshot, SnapshotError> {
+    ) -> Result<FrameSnapshot, SnapshotError> {
         Err(SnapshotError::Failed)
     }
 
