@@ -1,6 +1,7 @@
 //! `verge label` and `verge maintenance`: what a person reports to the judges of a gateway, from upstream.
 
 use std::io::Write;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
