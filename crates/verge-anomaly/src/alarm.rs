@@ -269,7 +269,7 @@ impl Alarms {
 
     /// Observations of the open alarm in a row that were quiet.
     pub(crate) fn quiet(&self) -> u32 {
-        self.quiet
+        if self.open { self.quiet } else { 0 }
     }
 
     /// Goes on with what was saved behind the rest.

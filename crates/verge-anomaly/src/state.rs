@@ -69,10 +69,21 @@ where
     M: DeserializeOwned + Default,
     N: DeserializeOwned + Default,
 {
+    Ok(open_all::<T, M, N, ()>(kind, bytes)?.0)
+}
+
+/// The same, and what was written last behind the newest.
+pub(crate) fn open_all<T, M, N, L>(kind: StateKind, bytes: &[u8]) -> Result<((T, M, N), L), RestoreError>
+where
+    T: DeserializeOwned,
+    M: DeserializeOwned + Default,
+    N: DeserializeOwned + Default,
+    L: DeserializeOwned + Default,
+{
     let (state, rest) = postcard::take_from_bytes(body_of(kind, bytes)?).map_err(damaged)?;
     let (more, rest) = part_of(rest)?;
-    let (newest, _) = part_of(rest)?;
-    Ok((state, more, newest))
+    let (newest, rest) = part_of(rest)?;
+    Ok(((state, more, newest), part_of(rest)?.0))
 }
 
 fn part_of<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<(T, &[u8]), RestoreError> {

@@ -8,8 +8,9 @@ use verge_domain::finding::{Expected, Member, Standing};
 use verge_domain::stage::RestoreError;
 use verge_domain::time::UtcMillis;
 
+use super::jumps::{Jump, Jumps};
 use super::places::KnownPlaces;
-use super::steps::Steps;
+use super::steps::{self, Steps};
 use super::tails::MemberScores;
 use super::views::Views;
 use super::{AutoDetector, EFFECTIVE_MEMBERS, MEAN, MEMBERS, VOLATILITY, combined};
@@ -24,6 +25,9 @@ const LEAST_NATS: f64 = 4.6;
 pub(super) struct BesideMembers {
     steps: Steps,
     places: KnownPlaces,
+    /// Saved behind the rest.
+    #[serde(skip, default)]
+    jumps: Jumps,
 }
 
 /// What there is to see in one reading.
@@ -31,6 +35,9 @@ pub(super) struct BesideMembers {
 pub(super) struct Sight {
     /// The step from the reading before, where it counts.
     pub(super) step: Option<f64>,
+    pub(super) value: f64,
+    /// Usual seconds between two readings.
+    pub(super) seconds: f64,
     /// Mean of twenty readings, and the slow mean of absolute deviations.
     pub(super) mean: f64,
     pub(super) deviation: f64,
@@ -47,8 +54,9 @@ pub(super) struct SeenBeside {
     pub(super) p: f64,
     /// By its step, else by where the signal stays.
     pub(super) by_step: bool,
-    /// The step is beyond doubt.
-    pub(super) doubtless: bool,
+    /// It jumped, beyond doubt, and how probable that is. Only while learning: no record of many signals stands behind it.
+    pub(super) jump: Option<Jump>,
+    pub(super) by_jump: f64,
     /// Where the signal stays was looked at anew.
     moved: bool,
     sight: Sight,
@@ -56,7 +64,7 @@ pub(super) struct SeenBeside {
 
 impl BesideMembers {
     pub(super) fn new() -> Self {
-        Self { steps: Steps::new(), places: KnownPlaces::new() }
+        Self { steps: Steps::new(), places: KnownPlaces::new(), jumps: Jumps::default() }
     }
 
     /// With the range that an earlier version knew, where it did.
@@ -71,13 +79,22 @@ impl BesideMembers {
         let by_place = if nats >= LEAST_NATS { (-nats).exp().max(LEAST_P) } else { 1.0 };
         let by_step = sight.step.map_or(1.0, |step| self.steps.probability(step, sight.width));
         let by_step = if by_step < 1.0 { combined(by_step) } else { 1.0 };
-        let doubtless = sight.step.is_some_and(|step| self.steps.is_beyond_doubt(step, sight.width));
-        SeenBeside { p: by_step.min(by_place), by_step: by_step <= by_place, doubtless, moved, sight }
+        let is_strange = sight.step.is_some_and(|step| self.steps.is_beyond_doubt(step, sight.width));
+        let jump = self.jumps.look(sight, is_strange);
+        let by_jump = jump.map_or(1.0, |jump| {
+            combined(steps::by_width((jump.to - jump.from).abs(), sight.width).max(LEAST_P))
+        });
+        let p = by_step.min(by_place);
+        SeenBeside { p, by_step: by_step <= by_place, jump, by_jump, moved, sight }
     }
 
     /// Which member says it, what it observes, and what it expected up to this probability.
     pub(super) fn words(&self, seen: &SeenBeside, level: f64) -> (usize, f64, Expected) {
         let Sight { step, deviation, width, .. } = seen.sight;
+        if let Some(Jump { from, to, least }) = seen.jump {
+            let end = |end: f64| Some(end).filter(|end| end.is_finite());
+            return (MEAN, to, Expected { low: end(from - least), high: end(from + least) });
+        }
         match step.filter(|_| seen.by_step) {
             Some(step) => {
                 let most = self.steps.most(level / EFFECTIVE_MEMBERS, width);
@@ -93,10 +110,12 @@ impl BesideMembers {
         }
     }
 
-    /// How far out a step is, in usual widths, of which the half is one.
+    /// How far out a step or jump is, in usual widths, of which the half is one.
     pub(super) fn distance(seen: &SeenBeside) -> f64 {
         let Sight { step, width, .. } = seen.sight;
-        step.filter(|_| seen.by_step && width > 0.0).map_or(0.0, |step| 2.0 * step / width)
+        let jump = seen.jump.map(|jump| (jump.to - jump.from).abs());
+        let step = jump.or(step.filter(|_| seen.by_step));
+        step.filter(|_| width > 0.0).map_or(0.0, |step| 2.0 * step / width)
     }
 
     /// Learns a reading; where the signal stays only where nothing is wrong with that.
@@ -123,7 +142,16 @@ impl BesideMembers {
     pub(super) fn check(&self) -> Result<(), RestoreError> {
         let places =
             if self.places.fits() { Ok(()) } else { Err(RestoreError::Misfit { part: "its places" }) };
-        places.and_then(|()| self.steps.check())
+        places.and_then(|()| self.steps.check()).and_then(|()| self.jumps.check())
+    }
+
+    pub(super) fn jumps(&self) -> &Jumps {
+        &self.jumps
+    }
+
+    /// Takes up what was saved behind the rest.
+    pub(super) fn with_jumps(self: Box<Self>, jumps: Jumps) -> Box<Self> {
+        Box::new(Self { jumps, ..*self })
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -137,7 +165,9 @@ impl AutoDetector {
         let usual = self.shift.usual().unwrap_or_default();
         let width = usual.low.zip(usual.high).map_or(0.0, |(low, high)| high - low);
         let (mean, deviation) = (views.observed[MEAN].0, self.deviation);
-        let sight = Sight { step: views.step, mean, deviation, width, block: self.pool.block_of(at) };
+        let (step, block) = (views.step, self.pool.block_of(at));
+        let (value, seconds) = (self.last, self.pace.seconds());
+        let sight = Sight { step, value, seconds, mean, deviation, width, block };
         self.beside.as_mut().map(|beside| beside.look(sight))
     }
 
@@ -169,7 +199,7 @@ impl AutoDetector {
     ) {
         let is_usual_place = !self.alarms.is_open() || self.pool.is_learning_event();
         let Some(beside) = &mut self.beside else { return };
-        if outcome.abnormal && seen.by_step {
+        if outcome.abnormal && seen.by_step && seen.jump.is_none() {
             beside.steps.note_event(seen.sight.step.unwrap_or_default(), begins);
         }
         if outcome.standing == Standing::Adapted {

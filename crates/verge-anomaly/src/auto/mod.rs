@@ -22,6 +22,7 @@
 mod beside;
 mod cause;
 mod judge;
+mod jumps;
 mod novelty;
 mod places;
 mod residual;
@@ -190,18 +191,24 @@ impl AutoDetector {
         let judged = self.tails.judge(&views, &self.excursions);
         let (members, smallest) = (judged.members, judged.smallest);
         self.pool.begin(at, &self.pace, self.remembered());
-        let (p_members, seen_beside) = (self.compared(&judged), self.look_beside(at, &views));
+        let (p_members, mut seen_beside) = (self.compared(&judged), self.look_beside(at, &views));
         let p_beside = seen_beside.map_or(1.0, |seen| seen.p);
         // The usual never alarms, and needs no level, unless it ends an alarm: with a budget it costs logarithms.
-        let needs_level = judged.without_labels < 1.0 || p_beside < 1.0 || self.alarms.is_open();
+        let jumped = seen_beside.is_some_and(|seen| seen.jump.is_some());
+        let needs_level = judged.without_labels < 1.0 || p_beside < 1.0 || jumped || self.alarms.is_open();
         let judging = if needs_level { self.pool.level(|| self.rate()) } else { Level::OF_THE_USUAL };
         let judging = judging.times(self.excursions.part());
         let odds = Odds { members: p_members, beside: p_beside };
         let (p_value, level) = judging.strangest(odds);
-        let by_beside = seen_beside.filter(|_| judging.is_beside(odds));
+        if let Some(seen) = seen_beside.as_mut().filter(|_| !judging.learning) {
+            (seen.jump, seen.by_jump) = (None, 1.0);
+        }
+        let jump = seen_beside.filter(|seen| seen.jump.is_some());
+        let p_value = jump.map_or(p_value, |seen| p_value.min(seen.by_jump));
+        let by_beside = jump.or(seen_beside.filter(|_| judging.is_beside(odds)));
         let (still_off, was_open) = (self.cause.still_off(&views), self.alarms.is_open());
-        let doubtless = seen_beside.is_some_and(|seen| seen.doubtless);
-        let seen = if doubtless { SeenReading::Jump(self.last) } else { SeenReading::Value(self.last) };
+        let seen =
+            jump.map_or(SeenReading::Value(self.last), |seen| SeenReading::Jump(self.last, seen.by_jump));
         let (settings, how) = (&self.settings.alarms, (&self.pace, seen));
         let outcome = self.pool.judge(&mut self.alarms, settings, (odds, judging), how, still_off);
         let (still_off, was_open) = (still_off && !outcome.gives_way, was_open && !outcome.gives_way);
@@ -289,8 +296,15 @@ impl AutoDetector {
         let mean = mean(self.recent.all());
         let daily = self.profile.score(slot, value);
         let middle = median5(&self.recent);
-        let (volatility, step) =
-            if self.pace.seen() > 1 { self.volatility.score((value - self.last).abs()) } else { (0.0, 0.0) };
+        let (is_first, step_between) = (self.pace.seen() <= 1, Steps::between(self.last, value));
+        let (volatility, step) = if is_first {
+            (0.0, 0.0)
+        } else if step_between.is_none() && self.pool.is_shared() {
+            // A machine that starts or stops is not restless.
+            self.volatility.score_of_recent()
+        } else {
+            self.volatility.score((value - self.last).abs())
+        };
         let symbol = self.quantiser.symbol(value);
         self.context_bits.push(self.context.bits(0, symbol) as f32);
         self.hourly_bits.push(self.hourly.bits(1 + slot as u32, symbol) as f32);
@@ -299,9 +313,8 @@ impl AutoDetector {
         self.deviation += rate * (distance - self.deviation);
         let shift = self.shift.score(value, self.readings, self.deviation);
         let off_median = (middle - self.median).abs();
-        let step_between = if self.pace.seen() > 1 { Steps::between(self.last, value) } else { None };
         let views = Views {
-            step: step_between,
+            step: step_between.filter(|_| !is_first),
             scores: [
                 Some(distance),
                 Some((mean - level).abs()),

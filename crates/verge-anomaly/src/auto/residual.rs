@@ -190,6 +190,11 @@ impl Volatility {
         self.seen = self.seen.saturating_add(1);
         self.steps.push(single(step));
         self.usual += (1.0 / f64::from(self.seen)).max(SLOW) * (step - self.usual);
+        self.score_of_recent()
+    }
+
+    /// The same without a further step.
+    pub(super) fn score_of_recent(&self) -> (f64, f64) {
         let recent = mean_f32(self.steps.all());
         if !self.steps.is_full() || self.usual <= 0.0 {
             return (0.0, recent);

@@ -5,6 +5,7 @@ use verge_domain::stage::RestoreError;
 use verge_domain::time::UtcMillis;
 
 use super::beside::BesideMembers;
+use super::jumps::Jumps;
 use super::{AutoDetector, AutoSettings, DayProfile, EventCause, MEMBERS, Quantiser, Shift, mean, median5};
 use crate::excursions::Excursions;
 use crate::pool::{RunningEvent, SavedBeside, SavedMember};
@@ -95,7 +96,8 @@ impl AutoDetector {
     pub fn save(&self) -> Vec<u8> {
         let behind = (&self.excursions, self.pool.saved());
         let beside = self.beside.as_ref().map(|beside| (self.pool.saved_beside(), beside));
-        state::seal_with(StateKind::Auto, self, &behind, &(self.pool.running(&self.alarms), beside))
+        let jumps = self.beside.as_ref().map(|beside| beside.jumps());
+        state::seal_with(StateKind::Auto, self, &behind, &(self.pool.running(&self.alarms), beside, jumps))
     }
 
     /// Takes up saved state; settings stay as they are.
@@ -105,7 +107,8 @@ impl AutoDetector {
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
         type Newest = (RunningEvent, Option<(SavedBeside, Box<BesideMembers>)>);
         type Saved = (AutoDetector, (Excursions, SavedMember), Newest);
-        let (mut restored, (excursions, shared), newest): Saved = state::open_with(StateKind::Auto, bytes)?;
+        let ((mut restored, (excursions, shared), newest), jumps): (Saved, Option<Jumps>) =
+            state::open_all(StateKind::Auto, bytes)?;
         restored.check()?;
         excursions.check(MEMBERS.len())?;
         let (mut pool, (running, beside)) = (self.pool.clone(), newest);
@@ -114,6 +117,7 @@ impl AutoDetector {
         // Of a budget of its own to one of the judge, and back.
         let beside = match beside.filter(|_| pool.is_shared()) {
             Some((saved, beside)) => {
+                let beside = beside.with_jumps(jumps.unwrap_or_default());
                 beside.check()?;
                 pool.restore_beside(saved)?;
                 Some(beside)

@@ -1,7 +1,7 @@
 //! Whether a signal jumps as it never did: the step from one reading to the next against all steps before.
 //!
 //! A machine that starts or stops jumps too. So a step counts between two values of which neither is at rest beside the
-//! other: of one sign, and less than half as large. What is left is small for nearly every signal, whatever it moves
+//! other: of one sign, or about zero, and less than half as large. What is left is small for nearly every signal, whatever it moves
 //! through within an hour: a jump of a good part of that is strange.
 
 use serde::{Deserialize, Serialize};
@@ -9,8 +9,10 @@ use verge_domain::stage::RestoreError;
 
 use crate::tail::{HALF_LIFE, LEAST_P, WARM_UP};
 
-/// A value of one sign with another is at rest beside it up to this part of it.
+/// A value of one sign with another is at rest beside it up to this part of it…
 const AT_REST: f64 = 0.5;
+/// …and one of the other sign up to this: what rests about zero has noise.
+const ABOUT_ZERO: f64 = -0.1;
 /// Share of steps that are exceedances.
 const SHARE: f64 = 0.02;
 /// Shape of their law, heavier than that of noise.
@@ -48,6 +50,11 @@ pub(super) struct Steps {
     unlearnt: u8,
 }
 
+/// The probability of a step that no law of its own makes more probable.
+pub(super) fn by_width(step: f64, width: f64) -> f64 {
+    SHARE * (-NATS_PER_WIDTH * step / width).exp()
+}
+
 impl Steps {
     pub(super) const fn new() -> Self {
         Self {
@@ -67,7 +74,7 @@ impl Steps {
     pub(super) fn between(last: f64, value: f64) -> Option<f64> {
         let (small, large) = if last.abs() < value.abs() { (last, value) } else { (value, last) };
         let part = if large == 0.0 { 1.0 } else { small / large };
-        (!(0.0..=AT_REST).contains(&part)).then(|| (value - last).abs())
+        (!(ABOUT_ZERO..=AT_REST).contains(&part)).then(|| (value - last).abs())
     }
 
     /// The probability of a step; one where it is among the usual. `width`: where 98 % of the values lie.
@@ -78,10 +85,9 @@ impl Steps {
         }
         let shape = self.shape();
         let by_law = (1.0 + shape * (step - self.threshold) / self.excess).powf(-1.0 / shape);
-        let by_width = (-NATS_PER_WIDTH * step / width).exp();
         // Of the greatest there was at least one.
         let recorded = if step <= self.greatest { 0.5 / f64::from(self.seen.min(HALF_LIFE)) } else { 0.0 };
-        (SHARE * by_law.max(by_width)).max(recorded).max(LEAST_P)
+        (SHARE * by_law).max(by_width(step, width)).max(recorded).max(LEAST_P)
     }
 
     /// With few exceedances their law is heavier, see [`crate::tail`].

@@ -32,7 +32,8 @@ impl AutoDetector {
         member: Member,
         beside: Option<&SeenBeside>,
     ) -> (f64, ShownValue) {
-        let value = if member == Member::Shift { mean(self.recent.all()) } else { self.last };
+        let jump = beside.and_then(|seen| seen.jump).map(|jump| jump.to);
+        let value = if member == Member::Shift { mean(self.recent.all()) } else { jump.unwrap_or(self.last) };
         let usual = self.usual().unwrap_or_default();
         // The band of a signal that never moved has no width worth the name.
         let has_moved = self.tails.usual(0).is_some();

@@ -196,8 +196,9 @@ impl PoolMember {
         still_off: bool,
     ) -> AlarmOutcome {
         let (p, least) = level.strangest(odds);
+        let p = if let SeenReading::Jump(_, by_jump) = seen { p.min(by_jump) } else { p };
         let enormous = level.learning && p <= least && self.is_beyond_doubt(settings, pace, seen);
-        let (SeenReading::Value(value) | SeenReading::Jump(value) | SeenReading::Score(value)) = seen;
+        let (SeenReading::Value(value) | SeenReading::Jump(value, _) | SeenReading::Score(value)) = seen;
         self.saved.range.note(value);
         let learning = level.learning && !enormous && settings.while_learning != WhileLearning::Alarm;
         let gives_way = self.saved.open && alarms.is_open() && !learning && p <= least;
@@ -234,7 +235,7 @@ impl PoolMember {
         known
             && match seen {
                 SeenReading::Value(value) => range.is_far(value),
-                SeenReading::Jump(_) => true,
+                SeenReading::Jump(..) => true,
                 SeenReading::Score(score) => range.is_far_score(score),
             }
     }

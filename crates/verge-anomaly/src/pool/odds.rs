@@ -60,8 +60,8 @@ impl Odds {
 pub(crate) enum SeenReading {
     /// A value, which may be of either sign.
     Value(f64),
-    /// A value to which the signal jumped, beyond doubt as it never did.
-    Jump(f64),
+    /// A value after a jump as the signal beyond doubt never did, and how probable that is.
+    Jump(f64, f64),
     /// A score.
     Score(f64),
 }

@@ -1,10 +1,11 @@
 //! A plant of forty ordinary tags that is simulated from a seed, nine faults that are known, and how the alarms of a
 //! gateway stand to them.
 //!
-//! Reading order: [`process`] (what goes on in the plant), [`tags`] (what its sensors report of it), [`faults`] (what
+//! Reading order: [`process`] (what goes on in the plant; [`plain`]: in another), [`tags`] (what its sensors report of it), [`faults`] (what
 //! goes wrong with them), [`score`] (alarms against the faults).
 
 pub mod faults;
+mod plain;
 pub mod process;
 pub mod score;
 pub mod tags;
@@ -14,6 +15,7 @@ use std::ops::RangeInclusive;
 use fastrand::Rng;
 
 use faults::PlantFault;
+use plain::PlainProcess;
 use process::PlantProcess;
 use tags::TAGS;
 
@@ -66,11 +68,14 @@ pub enum PlantVariety {
     Clamped,
     /// The usual sensors; the line stands from Saturday afternoon to Monday morning.
     Weekends,
+    /// Another plant altogether, see [`plain`].
+    Plain,
 }
 
 impl PlantVariety {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Usual, Self::Coarse, Self::Fine, Self::Clamped, Self::Weekends];
+    pub const ALL: [Self; 6] =
+        [Self::Usual, Self::Coarse, Self::Fine, Self::Clamped, Self::Weekends, Self::Plain];
 
     /// The stable text.
     #[must_use]
@@ -81,13 +86,14 @@ impl PlantVariety {
             Self::Fine => "fine",
             Self::Clamped => "clamped",
             Self::Weekends => "weekends",
+            Self::Plain => "plain",
         }
     }
 
     /// How many times the usual noise its sensors have.
     const fn noise(self) -> f64 {
         match self {
-            Self::Usual | Self::Fine | Self::Clamped | Self::Weekends => 1.0,
+            Self::Usual | Self::Fine | Self::Clamped | Self::Weekends | Self::Plain => 1.0,
             Self::Coarse => 0.4,
         }
     }
@@ -111,6 +117,7 @@ pub struct Plant {
     variety: PlantVariety,
     begin_s: i64,
     process: PlantProcess,
+    plain: Option<PlainProcess>,
     faults: Vec<PlantFault>,
     rng: Rng,
     step: i64,
@@ -137,7 +144,9 @@ impl Plant {
         let begin_s = MONDAY_S + DAY_S * rng.i64(0..4);
         let process = PlantProcess::new(rng.u64(..), begin_s, run, variety);
         let faults = faults::nine(&mut rng, begin_s, run);
-        Self { run, variety, begin_s, process, faults, rng, step: 0, last: [0.0; TAGS.len()] }
+        let is_plain = variety == PlantVariety::Plain;
+        let plain = is_plain.then(|| PlainProcess::new(rng.u64(..), begin_s, run.interval_s()));
+        Self { run, variety, begin_s, process, plain, faults, rng, step: 0, last: [0.0; TAGS.len()] }
     }
 
     /// When its first readings come, in UTC seconds.
@@ -162,12 +171,17 @@ impl Plant {
         }
         let now_s = begin_s + self.step * interval_s;
         self.step += 1;
-        self.process.advance(now_s);
+        match &mut self.plain {
+            Some(plain) => plain.advance(now_s),
+            None => self.process.advance(now_s),
+        }
         let mut at_ms = now_s * 1000;
         for (index, tag) in TAGS.iter().enumerate() {
             at_ms += self.rng.i64(STAGGER_MS);
-            let noise = self.variety.noise() * tag.noise * normal(&mut self.rng);
-            let mut value = (tag.value)(&self.process) + noise;
+            let mut value = match &mut self.plain {
+                Some(plain) => plain.value(index),
+                None => (tag.value)(&self.process) + self.variety.noise() * tag.noise * normal(&mut self.rng),
+            };
             let mut lost = self.rng.f64() < LOST;
             for fault in self.faults.iter().filter(|fault| fault.tag == index) {
                 match fault.distort(now_s, value, self.last[index]) {

@@ -6,18 +6,18 @@ use super::{DAY_S, PlantRun, PlantVariety, normal};
 
 /// A quantity that wanders about zero and returns (Ornstein and Uhlenbeck 1930).
 #[derive(Debug, Clone, Copy)]
-struct Wander {
-    now: f64,
+pub(super) struct Wander {
+    pub(super) now: f64,
     deviation: f64,
     returns_in_s: f64,
 }
 
 impl Wander {
-    fn new(rng: &mut Rng, deviation: f64, returns_in_s: f64) -> Self {
+    pub(super) fn new(rng: &mut Rng, deviation: f64, returns_in_s: f64) -> Self {
         Self { now: deviation * normal(rng), deviation, returns_in_s }
     }
 
-    fn advance(&mut self, rng: &mut Rng, seconds: f64) {
+    pub(super) fn advance(&mut self, rng: &mut Rng, seconds: f64) {
         let kept = (-seconds / self.returns_in_s).exp();
         self.now = kept * self.now + self.deviation * (1.0 - kept * kept).sqrt() * normal(rng);
     }
@@ -284,12 +284,12 @@ fn within(stretches: &[Stretch], now_s: i64) -> bool {
     stretches.iter().any(|(from, to)| (*from..*to).contains(&now_s))
 }
 
-fn hour_of(now_s: i64) -> f64 {
+pub(super) fn hour_of(now_s: i64) -> f64 {
     now_s.rem_euclid(DAY_S) as f64 / 3600.0
 }
 
 /// Days since Monday; the first day of 1970 was a Thursday.
-fn weekday_of(now_s: i64) -> i64 {
+pub(super) fn weekday_of(now_s: i64) -> i64 {
     (now_s.div_euclid(DAY_S) + 3).rem_euclid(7)
 }
 

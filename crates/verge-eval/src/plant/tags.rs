@@ -35,7 +35,10 @@ impl PlantTag {
             // What stands reports what its transmitter is off by.
             PlantVariety::Coarse if is_off => return 0.4,
             // Counters count.
-            PlantVariety::Coarse | PlantVariety::Fine if self.noise == 0.0 => (value, self.step),
+            PlantVariety::Coarse | PlantVariety::Fine | PlantVariety::Plain if self.noise == 0.0 => {
+                (value, self.step)
+            }
+            PlantVariety::Plain => (value, self.step / 10.0),
             PlantVariety::Coarse => (value, 4.0 * self.step),
             PlantVariety::Fine => (value, self.step / 1000.0),
             PlantVariety::Clamped => (self.clamped(value), self.step),

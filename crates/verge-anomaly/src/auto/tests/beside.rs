@@ -104,21 +104,83 @@ fn what_stays_between_two_places_is_found_and_neither_of_them_is() {
     }
 }
 
+/// What a signal of one reading a second raises on its first day, by what becomes of it after eight hours.
+fn on_first_day(
+    noise: f64,
+    readings: usize,
+    becomes: impl Fn(usize, f64) -> f64,
+) -> Vec<(usize, Assessment)> {
+    let (mut detector, mut normal) = (of_judge(), Noise::new(5));
+    let begin = 8 * 3_600;
+    let mut usual =
+        |reading: usize| 40.0 + 3.0 * (TAU * reading as f64 / 7_000.0).sin() + noise * normal.normal();
+    let before = alarms(&mut detector, 1_000, 0..begin, &mut usual);
+    assert!(before.is_empty(), "{before:?}");
+    let found = alarms(&mut detector, 1_000, begin..begin + readings, |reading| {
+        becomes(reading - begin, usual(reading))
+    });
+    found.into_iter().map(|(reading, found)| (reading - begin, found)).collect()
+}
+
 #[test]
-fn a_jump_beyond_doubt_is_an_alarm_on_the_first_day_and_a_stop_is_none() {
-    let second = |reading: usize, noise: &mut Noise| {
-        40.0 + 3.0 * (TAU * reading as f64 / 7_000.0).sin() + 0.1 * noise.normal()
-    };
-    let eight_hours = 8 * 3_600;
-    for (jump, found) in [(-7.0, true), (9.0, true), (0.5, false), (f64::NEG_INFINITY, false)] {
-        let (mut detector, mut noise) = (of_judge(), Noise::new(5));
-        let before = alarms(&mut detector, 1_000, 0..eight_hours, |reading| second(reading, &mut noise));
-        assert!(before.is_empty(), "{before:?}");
-        let after = alarms(&mut detector, 1_000, eight_hours..eight_hours + 5, |reading| {
-            (second(reading, &mut noise) + jump).max(0.0)
+fn a_jump_beyond_doubt_is_an_alarm_on_the_first_day_once_it_is_known_where_it_led() {
+    let check = |jump: f64, lasts: usize, at: Option<usize>| {
+        let found = on_first_day(0.1, 60, |reading, usual| {
+            (usual + if reading < lasts { jump } else { 0.0 }).max(0.0)
         });
-        assert_eq!(!after.is_empty(), found, "{jump}: {after:?}");
+        assert_eq!(found.first().map(|(reading, _)| *reading), at, "{jump} for {lasts}: {found:?}");
+        for (_, found) in &found {
+            let (distance, shown) = found.shown.unwrap();
+            assert!(distance > 1.5 && (shown.value - 40.0 - jump).abs() < 4.0, "{found:?}");
+        }
+    };
+    // What stays is known by then; what comes back, when it does.
+    check(-7.0, 60, Some(10));
+    check(9.0, 60, Some(10));
+    check(9.0, 4, Some(4));
+    check(-28.0, 4, Some(4));
+    check(0.5, 60, None);
+    // A machine stops, or nearly so.
+    check(f64::NEG_INFINITY, 60, None);
+    check(-28.0, 60, None);
+}
+
+#[test]
+fn a_machine_that_runs_down_within_some_readings_raises_nothing_on_the_first_day() {
+    for seconds in [3.0, 6.0, 15.0] {
+        let rest = 8.0;
+        let found = on_first_day(0.1, 600, |reading, usual| {
+            rest + (usual - rest) * (-(reading as f64 + 1.0) / seconds).exp()
+        });
+        assert!(found.is_empty(), "within {seconds} s: {found:?}");
     }
+}
+
+#[test]
+fn a_step_that_noise_hides_is_found_by_means_on_the_first_day() {
+    // No reading is off by more than noise is now and then.
+    let found = on_first_day(1.0, 200, |_, usual| usual + 5.5);
+    let (reading, first) = found.first().expect("it is found");
+    assert!((55..=100).contains(reading) && first.member == Member::Mean, "{found:?}");
+    assert!(first.expected.high.is_some_and(|high| high < first.observed), "{first:?}");
+}
+
+#[test]
+fn a_machine_that_starts_and_stops_at_random_is_not_restless() {
+    // At rest its sensor is about zero, of either sign; some stops are so short that both steps are among forty.
+    let (mut detector, mut noise) = (of_judge(), Noise::new(8));
+    let (mut runs, mut left) = (true, 900);
+    let found = alarms(&mut detector, MINUTE, 0..21 * DAY, |_| {
+        left -= 1;
+        if left == 0 {
+            runs = !runs;
+            let (least, most) = if runs { (500.0, 2_500.0) } else { (12.0, 120.0) };
+            left = (least + (most - least) * (noise.normal() / 2.0).abs().min(1.0)) as i32;
+        }
+        0.01 + 0.02 * noise.normal() + if runs { 6.0 + 0.02 * noise.normal() } else { 0.0 }
+    });
+    let restless: Vec<_> = found.iter().filter(|(_, found)| found.member == Member::Volatility).collect();
+    assert!(restless.is_empty(), "{restless:?}");
 }
 
 #[test]

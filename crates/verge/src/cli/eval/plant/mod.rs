@@ -38,7 +38,7 @@ pub(super) struct PlantArgs {
     /// Three weeks at a reading a minute, or a day at a reading a second. No default: both
     #[arg(long, value_parser = parse_run, value_name = "minutes|seconds")]
     run: Option<PlantRun>,
-    /// Which sensors the plants have, and how they work: usual, coarse, fine, clamped, weekends
+    /// Which sensors the plants have, and how they work: usual, coarse, fine, clamped, weekends, plain
     #[arg(long, value_parser = parse_variety, value_name = "VARIETY", default_value = "usual")]
     variety: PlantVariety,
     /// Number of plants
