@@ -159,7 +159,23 @@ impl BesideMembers {
     }
 }
 
+impl SeenBeside {
+    /// Jumps beyond doubt count while a judge learns.
+    pub(super) fn while_learning(self, learns: bool) -> Self {
+        if learns { self } else { Self { jump: None, by_jump: 1.0, ..self } }
+    }
+}
+
 impl AutoDetector {
+    /// Score and mean step of the volatility. A machine that starts or stops is not restless.
+    pub(super) fn restlessness(&mut self, value: f64, step: Option<f64>) -> (f64, f64) {
+        if step.is_none() && self.pool.is_shared() {
+            self.volatility.score_of_recent()
+        } else {
+            self.volatility.score((value - self.last).abs())
+        }
+    }
+
     /// What is strange beside the members.
     pub(super) fn look_beside(&mut self, at: UtcMillis, views: &Views) -> Option<SeenBeside> {
         let usual = self.shift.usual().unwrap_or_default();

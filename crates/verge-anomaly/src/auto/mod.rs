@@ -191,7 +191,7 @@ impl AutoDetector {
         let judged = self.tails.judge(&views, &self.excursions);
         let (members, smallest) = (judged.members, judged.smallest);
         self.pool.begin(at, &self.pace, self.remembered());
-        let (p_members, mut seen_beside) = (self.compared(&judged), self.look_beside(at, &views));
+        let (p_members, seen_beside) = (self.compared(&judged), self.look_beside(at, &views));
         let p_beside = seen_beside.map_or(1.0, |seen| seen.p);
         // The usual never alarms, and needs no level, unless it ends an alarm: with a budget it costs logarithms.
         let jumped = seen_beside.is_some_and(|seen| seen.jump.is_some());
@@ -200,9 +200,7 @@ impl AutoDetector {
         let judging = judging.times(self.excursions.part());
         let odds = Odds { members: p_members, beside: p_beside };
         let (p_value, level) = judging.strangest(odds);
-        if let Some(seen) = seen_beside.as_mut().filter(|_| !judging.learning) {
-            (seen.jump, seen.by_jump) = (None, 1.0);
-        }
+        let seen_beside = seen_beside.map(|seen| seen.while_learning(judging.learning));
         let jump = seen_beside.filter(|seen| seen.jump.is_some());
         let p_value = jump.map_or(p_value, |seen| p_value.min(seen.by_jump));
         let by_beside = jump.or(seen_beside.filter(|_| judging.is_beside(odds)));
@@ -297,14 +295,7 @@ impl AutoDetector {
         let daily = self.profile.score(slot, value);
         let middle = median5(&self.recent);
         let (is_first, step_between) = (self.pace.seen() <= 1, Steps::between(self.last, value));
-        let (volatility, step) = if is_first {
-            (0.0, 0.0)
-        } else if step_between.is_none() && self.pool.is_shared() {
-            // A machine that starts or stops is not restless.
-            self.volatility.score_of_recent()
-        } else {
-            self.volatility.score((value - self.last).abs())
-        };
+        let (volatility, step) = if is_first { (0.0, 0.0) } else { self.restlessness(value, step_between) };
         let symbol = self.quantiser.symbol(value);
         self.context_bits.push(self.context.bits(0, symbol) as f32);
         self.hourly_bits.push(self.hourly.bits(1 + slot as u32, symbol) as f32);
