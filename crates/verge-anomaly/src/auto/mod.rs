@@ -189,24 +189,22 @@ impl AutoDetector {
     pub fn observe_members(&mut self, at: UtcMillis, value: f64) -> (Assessment, [f64; MEMBERS.len()]) {
         let views = self.look(at, value);
         let judged = self.tails.judge(&views, &self.excursions);
-        let (members, smallest) = (judged.members, judged.smallest);
+        let MemberScores { members, smallest, .. } = judged;
         self.pool.begin(at, &self.pace, self.remembered());
         let (p_members, seen_beside) = (self.compared(&judged), self.look_beside(at, &views));
-        let p_beside = seen_beside.map_or(1.0, |seen| seen.p);
+        let (p_beside, at_least) = seen_beside.map_or((1.0, 1.0), |seen| (seen.p, seen.p.min(seen.by_jump)));
         // The usual never alarms, and needs no level, unless it ends an alarm: with a budget it costs logarithms.
-        let jumped = seen_beside.is_some_and(|seen| seen.jump.is_some());
-        let needs_level = judged.without_labels < 1.0 || p_beside < 1.0 || jumped || self.alarms.is_open();
+        let needs_level = judged.without_labels < 1.0 || at_least < 1.0 || self.alarms.is_open();
         let judging = if needs_level { self.pool.level(|| self.rate()) } else { Level::OF_THE_USUAL };
-        let judging = judging.times(self.excursions.part());
         let odds = Odds { members: p_members, beside: p_beside };
+        let judging = judging.times(self.excursions.part());
         let (p_value, level) = judging.strangest(odds);
         let seen_beside = seen_beside.map(|seen| seen.while_learning(judging.learning));
         let jump = seen_beside.filter(|seen| seen.jump.is_some());
         let p_value = jump.map_or(p_value, |seen| p_value.min(seen.by_jump));
         let by_beside = jump.or(seen_beside.filter(|_| judging.is_beside(odds)));
         let (still_off, was_open) = (self.cause.still_off(&views), self.alarms.is_open());
-        let seen =
-            jump.map_or(SeenReading::Value(self.last), |seen| SeenReading::Jump(self.last, seen.by_jump));
+        let seen = SeenReading::of(self.last, jump.map(|seen| seen.by_jump));
         let (settings, how) = (&self.settings.alarms, (&self.pace, seen));
         let outcome = self.pool.judge(&mut self.alarms, settings, (odds, judging), how, still_off);
         let (still_off, was_open) = (still_off && !outcome.gives_way, was_open && !outcome.gives_way);
@@ -214,7 +212,7 @@ impl AutoDetector {
         let (strangest, mut observed, mut expected) = self.words(&judged, &views, by_beside, level);
         let mut member = MEMBERS[strangest];
         let far = outcome.abnormal && self.tails.is_far(&judged, level / EFFECTIVE_MEMBERS);
-        // What would alarm, had nobody said that it is no fault, is known by that alone: the label may be taken back.
+        // What would alarm, had nobody labelled it false, is known by that alone: the label may be taken back.
         let is_hidden = smallest > judged.without_labels && combined(judged.without_labels) <= level;
         let marks = if is_hidden { NO_MARKS } else { self.tails.learn(&judged) };
         // While nothing new is strange, an event reports what it is about, to its end.
@@ -235,8 +233,7 @@ impl AutoDetector {
         let (seen, is_open) = (self.pace.seen(), self.alarms.is_open());
         if is_open {
             let scores = views.scores.iter().map(|score| score.unwrap_or(0.0));
-            let level = level / EFFECTIVE_MEMBERS;
-            self.excursions.note(at, was_open, level, scores.zip(members));
+            self.excursions.note(at, was_open, level / EFFECTIVE_MEMBERS, scores.zip(members));
         }
         let step = LessonStep { seen, remembered: self.remembered(), was_open, is_open, far };
         let forgotten = self.lessons.note(step, marks);

@@ -65,3 +65,10 @@ pub(crate) enum SeenReading {
     /// A score.
     Score(f64),
 }
+
+impl SeenReading {
+    /// A value, and how probable the jump to it is where there is one.
+    pub(crate) fn of(value: f64, by_jump: Option<f64>) -> Self {
+        by_jump.map_or(Self::Value(value), |p| Self::Jump(value, p))
+    }
+}
