@@ -90,7 +90,8 @@ fn a_camera_that_falls_silent_is_reported_until_it_is_back_also_over_a_restart()
 #[test]
 fn a_recording_shows_when_cameras_were_silent() {
     let folder = tempfile::tempdir().unwrap();
-    let health = "[judge.usual]\ninputs = [\"cameras\"]\ndetector = \"health\"\n";
+    let health = "[judge.usual]\ninputs = [\"cameras\"]\ndetector = \"health\"\ncauses = [\"silent\"]\n\
+                  [judge.sees]\ninputs = [\"cameras\"]\ndetector = \"health\"\n";
     let rest = "[gateway]\nid = \"g\"\n[local]\nurl = \"mqtt://localhost:1883\"\n[uplink.centre]\n\
                 url = \"mqtt://localhost:8883\"\ninsecure_plaintext = true\n";
     fs::write(folder.path().join("gateway.toml"), format!("{CAMERAS}{health}{rest}")).unwrap();
@@ -119,6 +120,12 @@ fn a_recording_shows_when_cameras_were_silent() {
     let expected = |state: &str| (json!("north"), json!("silent"), json!(state));
     assert_eq!(reported, [expected("raised"), expected("cleared")]);
     assert!(ended.stderr.contains("520 messages, 520 frames"), "{}", ended.stderr);
+    // It is always the same picture.
+    let mut frozen: Vec<_> =
+        judge("sees").json().into_iter().filter(|line| line["health"]["cause"] == "frozen").collect();
+    frozen.retain(|line| line["event"]["state"] == "raised");
+    let devices: Vec<&str> = frozen.iter().filter_map(|line| line["device"].as_str()).collect();
+    assert_eq!(devices, ["south", "north"]);
     assert!(judge("alive").json().iter().any(|line| line["device"] == "south"), "5 s are more than 1 s");
 
     let refused = verge(folder.path(), &["judge", "-c", "gateway.toml", "alive", "."]).expect(64);

@@ -20,6 +20,7 @@ mod readings;
 mod replacement;
 mod routes;
 mod servers;
+mod site;
 mod uplink;
 
 use verge_codec::Decoders;

@@ -350,8 +350,10 @@ fn expected(kind: ValueKind, node: &ConfigNode) -> String {
 
 fn missing_key(path: &str, key: &Key, is_guess: bool) -> Fault {
     let fault = Fault::missing(path, key.kind.expected());
-    let section = &path[..path.len() - key.name.len() - 1];
+    // A file of one section alone has its keys at the top.
+    let section = path.strip_suffix(key.name).and_then(|path| path.strip_suffix('.')).unwrap_or_default();
     match (remedy::example(key.kind), key.kind) {
+        _ if section.is_empty() => fault.remedy(format!("add {}", key.name)),
         _ if is_guess => fault.remedy(format!("add it below [{section}], if it is what you mean")),
         (Some(example), _) => fault.remedy(format!("add {} = {example} below [{section}]", key.name)),
         (None, ValueKind::Tables(_)) => fault.remedy(format!("add [[{path}]] with its keys")),

@@ -22,7 +22,7 @@ use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::RouteCounters;
 use verge_pipeline::frames::{FrameWorkers, SnapshotDesk, Sources};
 use verge_pipeline::intake::Judging;
-use verge_pipeline::status::{self, LocalState, Snapshot, Status, StatusSettings};
+use verge_pipeline::status::{LocalState, Snapshot, Status, StatusSettings};
 use verge_vision::FrameViewer;
 use verge_wire::WireEncoder;
 
@@ -34,6 +34,7 @@ use super::models::ModelContents;
 use super::replacement::{JudgesAtWork, Replacement};
 use super::routes::{Outgoing, RouteDelivery, route_counters};
 use super::servers::{ControlServers, Served};
+use super::site::{local_state_of, report_silent_sources};
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::reload::{AtWork, ReloadAnswer, ReloadPlan, ReloadReport};
@@ -378,34 +379,5 @@ struct AbortOnDrop(JoinHandle<()>);
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-/// Warns, once, of each source that has received nothing since the start. The status keeps saying so.
-async fn report_silent_sources(counters: Arc<Counters>) {
-    tokio::time::sleep(status::NOTHING_RECEIVED_AFTER).await;
-    for source in counters.sources().iter().filter(|source| source.messages_received_total.get() == 0) {
-        tracing::warn!(source = %source.name, "{}", status::NOTHING_RECEIVED);
-    }
-}
-
-/// The connections to the site's broker together: up where all are.
-fn local_state_of(sources: &Sources<MqttSource>) -> LocalState {
-    let states: Vec<_> = sources.0.iter().map(MqttSource::state).collect();
-    LocalState {
-        connected: states.iter().all(|state| state.connected),
-        connections: states.iter().map(|state| state.connections).sum(),
-        outstanding: states.iter().map(|state| state.outstanding).sum(),
-        unknown_topics: states.iter().map(|state| state.unknown_topic).sum(),
-        oversized: states.iter().map(|state| state.oversized).sum(),
-        last_oversized: states.iter().find_map(|state| state.last_oversized.clone()),
-        overloaded: states.iter().any(|state| state.overloaded),
-        redelivered: states.iter().map(|state| state.redelivered).sum(),
-        last_error: states.into_iter().find_map(|state| state.last_error),
-        credentials_error: None,
-        broker: None,
-        certificates: Vec::new(),
-        cameras: Vec::new(),
-        servers: Vec::new(),
     }
 }

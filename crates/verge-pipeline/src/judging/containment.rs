@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use verge_domain::id::SignalId;
-use verge_domain::reading::{Decoded, Inbound};
+use verge_domain::reading::{Decoded, Inbound, Reading};
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Checkpoint, Decoder, Judge};
 use verge_domain::time::Moment;
@@ -62,6 +62,17 @@ fn start_anew<J: Judge>(
     }
     instance.forget_saved();
     out.checkpoints.push(Checkpoint { key: instance.saved_key(saved::STATE, &spec.name), state: None });
+}
+
+/// In the place of the codecs where no message is decoded.
+pub struct Undecoded;
+
+impl Decoder for Undecoded {
+    type Item = Reading;
+
+    fn decode(&mut self, _message: &Inbound, out: &mut Decoded<Reading>) {
+        out.clear();
+    }
 }
 
 /// Decodes a message. If the codec panics, the message is lost.

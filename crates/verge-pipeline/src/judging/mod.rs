@@ -46,6 +46,7 @@ use verge_domain::verdict::Verdict;
 use crate::counters::{Counters, JudgingAccount};
 use contacts::Contacts;
 pub use contacts::StateSuggestion;
+pub use containment::Undecoded;
 use containment::contained;
 pub(crate) use containment::decode;
 pub use fingerprint::{Fingerprint, SettingChange};
@@ -97,17 +98,6 @@ impl Decision {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.verdicts.is_empty() && self.checkpoints.is_empty()
-    }
-}
-
-/// In the place of the codecs where no message is decoded.
-pub struct Undecoded;
-
-impl Decoder for Undecoded {
-    type Item = Reading;
-
-    fn decode(&mut self, _message: &Inbound, out: &mut Decoded<Reading>) {
-        out.clear();
     }
 }
 

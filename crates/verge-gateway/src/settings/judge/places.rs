@@ -161,10 +161,10 @@ pub(super) fn fault(key: &str, error: &SceneError) -> Fault {
         SceneError::Corners { found } => {
             (".polygon", format!("{found} points"), "write 3 to 64 corners".to_owned())
         }
-        SceneError::Crossed { .. } => (
+        SceneError::Crossed { first, second } => (
             ".polygon",
-            "edges that cross".to_owned(),
-            "write the corners in order around the zone".to_owned(),
+            format!("edges that cross, from corner {first} and from corner {second}"),
+            "write them in order, neighbour after neighbour".to_owned(),
         ),
         SceneError::NoArea => {
             (".polygon", "points on one line".to_owned(), "write corners that enclose an area".to_owned())
@@ -177,6 +177,5 @@ pub(super) fn fault(key: &str, error: &SceneError) -> Fault {
     };
     let text = error.to_string();
     let expected = text.split_once("expected ").map_or(text.as_str(), |(_, expected)| expected).to_owned();
-    let expected = if matches!(error, SceneError::Crossed { .. }) { text } else { expected };
     Fault::new(format!("{key}{part}"), value, expected).remedy(remedy)
 }

@@ -55,8 +55,8 @@ fn what_cannot_be_counted_is_refused_with_its_key_and_value() {
     let zone = |polygon: &str| format!("{LINE}[judge.junction.zone.lane]\npolygon = {polygon}\n");
     check(
         &zone("[[0.1, 0.1], [0.9, 0.9], [0.9, 0.1], [0.1, 0.9]]"),
-        "judge.junction.zone.lane.polygon: edges that cross, expected the edges from corner 1 and from corner 3 cross; \
-         expected corners in order around the zone; write the corners in order around the zone",
+        "judge.junction.zone.lane.polygon: edges that cross, from corner 1 and from corner 3, expected corners in order \
+         around the polygon; write them in order, neighbour after neighbour",
     );
     let ground = "[judge.junction.ground]\npicture = [[0.1, 0.1], [0.2, 0.2], [0.3, 0.3], [0.1, 0.9]]\n\
                   metres = [[0, 0], [1, 0], [1, 1], [0, 1]]\n";

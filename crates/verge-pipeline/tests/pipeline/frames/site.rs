@@ -99,12 +99,7 @@ impl Viewer for Scripted {
         Ok(())
     }
 
-    fn snapshot(
-        &self,
-        _camera: &Camera,
-        _order: &SnapshotOrder,
-        _seen: &Seen,
-    ) -> Result<FrameSnapshot, SnapshotError> {
+    fn snapshot(&self, _: &Camera, _: &SnapshotOrder, _: &Seen) -> Result<FrameSnapshot, SnapshotError> {
         Err(SnapshotError::Failed)
     }
 
