@@ -114,6 +114,8 @@ fn touched(polygon: &[[f64; 2]], (width, height): (u32, u32), row: u32, columns:
         if low < high {
             let (from, to) = (at(low), at(high));
             add(from.min(to), from.max(to));
+        } else if ay == by && ay > top && ay < bottom {
+            add(ax.min(bx), ax.max(bx));
         }
         let middle = f64::midpoint(top, bottom);
         if (ay > middle) != (by > middle) {

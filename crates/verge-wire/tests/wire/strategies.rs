@@ -96,8 +96,9 @@ fn body() -> impl Strategy<Value = Body> {
         (prop::option::of(any::<u64>()), prop::option::of(float())),
         (prop::option::of(float()), prop::option::of(float())),
     );
+    // Boxed: trees of values of this size do not fit into a test's stack.
     prop_oneof![
-        anomaly.prop_map(
+        anomaly.boxed().prop_map(
             |(member, observed, expected, p_value, unit, (contributions, feedback), (shown, regions))| {
                 let unit_of = |unit: Option<String>| unit.map(|unit| Unit::new(&unit).expect(NAME));
                 let (unit, (distance, value, usual, value_unit)) = (unit_of(unit), shown);
@@ -118,7 +119,7 @@ fn body() -> impl Strategy<Value = Body> {
                 })
             }
         ),
-        counts.prop_map(
+        counts.boxed().prop_map(
             |(
                 (from, length_ms, observed_ms, partial, readings),
                 (vehicles, flow_per_hour),
@@ -146,9 +147,9 @@ fn body() -> impl Strategy<Value = Body> {
             let scored = |(label, score)| Scored { label: label_of(label), score: score_of(score) };
             Body::Classification(Classification { labels: labels.into_iter().map(scored).collect() })
         }),
-        (any::<u32>(), any::<u32>(), prop::collection::vec(object(), 0..4))
+        (any::<u32>(), any::<u32>(), prop::collection::vec(object().boxed(), 0..4))
             .prop_map(|(width, height, objects)| Body::Detections(Detections { width, height, objects })),
-        traffic().prop_map(Body::Traffic),
+        traffic().boxed().prop_map(Body::Traffic),
     ]
 }
 
@@ -198,7 +199,8 @@ fn zone() -> impl Strategy<Value = ZoneMeasures> {
 fn traffic() -> impl Strategy<Value = Traffic> {
     let times = (time(), span(), span());
     let counts = any::<[u64; 2]>();
-    let line = (place(), prop::option::of(direction()), prop::option::of(direction()), any::<u64>());
+    let line =
+        (place(), prop::option::of(direction().boxed()), prop::option::of(direction().boxed()), any::<u64>());
     let line = line.prop_map(|(line, forward, backward, unresolved)| LineCounts {
         line,
         forward,
@@ -213,8 +215,8 @@ fn traffic() -> impl Strategy<Value = Traffic> {
     let reasons = prop::sample::subsequence(PartialReason::ALL.to_vec(), 0..=PartialReason::ALL.len());
     let basis = prop::sample::select(TimeBasis::ALL.to_vec());
     let places = (
-        prop::collection::vec(line, 0..3),
-        prop::collection::vec(zone(), 0..3),
+        prop::collection::vec(line.boxed(), 0..3),
+        prop::collection::vec(zone().boxed(), 0..3),
         prop::collection::vec(trip, 0..3),
     );
     (times, counts, reasons, basis, places).prop_map(
@@ -332,8 +334,12 @@ fn verdict(lane: Lane) -> impl Strategy<Value = Verdict> {
         machine,
         group,
     });
-    let events = (prop::option::of(event()), prop::option::of(group()), prop::option::of(action()));
-    (names, times(), choices, model, events, body(), prop::option::of(tag)).prop_map(
+    let events = (
+        prop::option::of(event().boxed()),
+        prop::option::of(group().boxed()),
+        prop::option::of(action().boxed()),
+    );
+    (names, times(), choices, model, events, body().boxed(), prop::option::of(tag)).prop_map(
         move |(
             (judge, source, device, signal),
             times,

@@ -60,7 +60,9 @@ impl CountingRun {
         let mut restored = Decision::default();
         set.restore(saved, moment(ms), &mut restored);
         assert!(restored.verdicts.is_empty(), "{restored:?}");
-        Self { set, saved: Vec::new() }
+        let mut run = Self { set, saved: Vec::new() };
+        run.keep(restored.checkpoints);
+        run
     }
 
     /// Ten pictures a second: a car drives down once in ten seconds, and others stand where `standing` says. Is saved at the
