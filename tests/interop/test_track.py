@@ -188,5 +188,6 @@ def test_a_folder_of_pictures_counts_the_same(tmp_path: Path, models: Models) ->
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines() if '"traffic"' in line]
     totals = [one["traffic"]["lines"][0]["forward"]["total"] for one in found]
-    # The square crosses the middle once in each passage.
-    assert (len(totals), sum(totals)) == (3, seconds // PASSAGE), done.stdout
+    lower = [place(number) + 8 for number in range(seconds * A_SECOND)]
+    passages = sum(before < SIDE / 2 <= after for before, after in zip(lower, lower[1:]))
+    assert (len(totals), sum(totals)) == (3, passages), done.stdout

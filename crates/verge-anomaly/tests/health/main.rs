@@ -137,8 +137,12 @@ fn settings_are_checked() {
     let some = HealthSettings::new(&[Member::Flat, Member::Silent], 2.0).unwrap();
     for member in Member::ALL {
         assert_eq!(some.watches(member), matches!(member, Member::Flat | Member::Silent), "{member:?}");
-        let is_of_readings = member.is_health() && !Member::OF_CAMERAS.contains(&member);
-        assert_eq!(HealthSettings::default().watches(member), is_of_readings, "{member:?}");
+        let of_cameras = Member::OF_CAMERAS.contains(&member) || member == Member::UnexplainedMotion;
+        assert_eq!(
+            HealthSettings::default().watches(member),
+            member.is_health() && !of_cameras,
+            "{member:?}"
+        );
         let name = serde_json::to_string(&member).unwrap();
         assert_eq!(name, format!("\"{}\"", member.as_str()), "as it is saved with open events");
     }
