@@ -40,13 +40,22 @@ def completed(text: str) -> str:
     wanted = {name.split(":")[0] for name in re.findall(r'"(.*?)"', inputs)}
     if "judge" not in has and "source" not in has:
         wanted = {"completed"}
-    for name in sorted(wanted):
+    of_cameras = set(re.findall(r"^\[source\.([\w-]+)\.mask\.", text, re.MULTILINE))
+    for name in set(re.findall(r'"([\w-]+):junction\.', inputs)):
+        # Measures of a judge that counts.
+        of_cameras.add(name)
+        counts = f'[judge.junction]\ninputs = ["{name}"]\ndetector = "track"\nmodel = "vehicles"\n'
+        places = "[judge.junction.line.north]\nfrom = [0.2, 0.6]\nto = [0.8, 0.6]\n"
+        places += "[judge.junction.zone.lane-1]\npolygon = [[0.3, 0.5], [0.5, 0.5], [0.4, 0.9]]\n"
+        more.append(f'{counts}{places}[model.vehicles]\nfile = "models/vehicles.onnx"\n')
+    for name in sorted(wanted | of_cameras):
         if f"source.{name}" not in named:
             source = f'[source.{name}]\ntopic = "completed/{name}/+"\ndevice = "topic:2"\n'
             frames = re.search(rf'^inputs = \["{name}"\]\ndetector = "(classify|detect)"', text, re.MULTILINE)
-            more.append(source + ('codec = "jpeg"\n' if frames else f'codec = "number"\nsignal = "{name}"\n'))
+            more.append(source + ('codec = "jpeg"\n' if frames or name in of_cameras else f'codec = "number"\nsignal = "{name}"\n'))
     if "judge" not in has:
         first = next((name[7:] for name in sorted(named) if name.startswith("source.")), "completed")
+        first = min(of_cameras, default=first)
         more.append(f'[judge.completed]\ninputs = ["{first}"]\ndetector = "silence"\nafter = "30s"\n')
     for name in sorted(set(re.findall(r'^model = "(.*?)"', text, re.MULTILINE))):
         if f"model.{name}" not in named:

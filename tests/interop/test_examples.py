@@ -149,6 +149,7 @@ def test_every_example_is_run_by_a_test() -> None:
         "mosquitto/verge.acl": "test_examples.py",
         "systemd/verge.service": "test_examples.py",
         "junction_frames.rs": "compiled with the workspace",
+        "junction_clip.rs": "compiled with the workspace",
         "junction-model/README.md": "test_documents.py",
         "junction-model/junction.onnx": "the demo",
         "junction-model/junction.toml": "the demo",

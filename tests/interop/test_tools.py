@@ -59,6 +59,7 @@ def test_a_message_is_read_in_each_form() -> None:
         body = {"member": "high", "observed": 8.5, "expected": expected, "p_value": None, "unit": None}
         body |= {"contributions": [], "feedback": [0, 0]}
         body |= {"distance": None, "usual": {"low": None, "high": None}, "value": None, "value_unit": None}
+        body |= {"regions": None}
         assert fields["anomaly"] == body
     assert plain.verdicts[0].raw == STORED
 

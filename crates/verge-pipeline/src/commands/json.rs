@@ -176,7 +176,7 @@ mod tests {
         check(
             r#"{"id":"a","command":"reboot"}"#,
             Err(
-                "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve and unshelve",
+                "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve, unshelve and snapshot",
             ),
         );
         check(r#"{"id":"a"}"#, Err("command: missing, or not a text"));
