@@ -1,7 +1,7 @@
 //! A plant of forty ordinary tags that is simulated from a seed, nine faults that are known, and how the alarms of a
 //! gateway stand to them.
 //!
-//! Reading order: [`process`] (what goes on in the plant; [`plain`]: in another), [`tags`] (what its sensors report of it), [`faults`] (what
+//! Reading order: [`process`] (what goes on in the plant; `plain`: in another), [`tags`] (what its sensors report of it), [`faults`] (what
 //! goes wrong with them), [`score`] (alarms against the faults).
 
 pub mod faults;
@@ -68,7 +68,7 @@ pub enum PlantVariety {
     Clamped,
     /// The usual sensors; the line stands from Saturday afternoon to Monday morning.
     Weekends,
-    /// Another plant altogether, see [`plain`].
+    /// Another plant altogether, see `plain`.
     Plain,
 }
 

@@ -1,7 +1,7 @@
 //! Commands to a running gateway: one closed list, carried out in one place, whichever entrance they come by.
 //!
-//! An entrance reads a [`RemoteCommand`] in its peer's form ([`json`] for `…/cmd`), passes it to the [`Executor`], and
-//! writes the answer in the same form. Each entrance limits the rate of commands ([`CommandRate`]).
+//! An entrance reads a `RemoteCommand` in its peer's form (`json` for `…/cmd`), passes it to the `Executor`, and
+//! writes the answer in the same form. Each entrance limits the rate of commands (`CommandRate`).
 
 pub(crate) mod json;
 
