@@ -1,7 +1,8 @@
 //! Pictures as JPEG, also within a number of bytes.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use jpeg_encoder::{ColorType, EncodingError};
 
 use super::{AnnotatedShape, draw};
@@ -110,11 +111,13 @@ fn resized(picture: &Picture, width: u32) -> Picture {
     }
     let height = (u64::from(picture.height()) * u64::from(width) / u64::from(picture.width())).max(1);
     let height = u32::try_from(height).unwrap_or(u32::MAX);
-    let from = ImageRef::new(picture.width(), picture.height(), picture.rgb(), PixelType::U8x3);
-    let mut to = Image::new(width, height, PixelType::U8x3);
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-    let done = from.map(|from| Resizer::new().resize(&from, &mut to, &options));
-    done.expect("three bytes for each pixel").expect("both are of one type");
-    debug_assert_eq!(to.buffer().len(), width as usize * height as usize * SAMPLES);
-    Picture::from_rgb(width, height, to.into_vec())
+    let mut bytes = vec![0; width as usize * height as usize * SAMPLES];
+    let from = TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.rgb())
+        .expect("a picture has three bytes for each pixel");
+    let mut to = TypedImage::<U8x3>::from_buffer(width, height, &mut bytes).expect("made for it above");
+    let options =
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
+    // For one type of pixel: `resize` compiles its code for all thirteen.
+    Resizer::new().resize_typed(&from, &mut to, &options).expect("nothing is cut out");
+    Picture::from_rgb(width, height, bytes)
 }
