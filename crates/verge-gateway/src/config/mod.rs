@@ -32,6 +32,7 @@ pub(crate) use raw::*;
 pub(crate) use remedy::frequency;
 use toml::de::DeTable;
 pub(crate) use tree::Map;
+use tree::Table;
 pub use units::{Frequency, Size, Span};
 pub use values::{ConfigValues, SectionValues};
 pub(crate) use walk::UNNAMED;
@@ -105,24 +106,40 @@ pub fn parse(
     path: &Path,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Loaded {
-    let mut origins = Origins::new(&path.display().to_string());
-    let saved = syntax::decode(bytes.into());
-    let corrected = syntax::correct(saved.text, &origins);
-    let mut faults: Vec<Fault> = saved.fault.iter().map(|fault| fault.to_fault(&origins)).collect();
-    faults.extend(corrected.faults);
-    let table = DeTable::parse(&corrected.text).expect("a corrected text is TOML").into_inner();
-    let mut tree = tree::read(&corrected.text, table);
+    let ParsedText { mut tree, mut origins, mut faults, lost, twice } = ParsedText::of(bytes.into(), path);
     environment::lay_over(&mut tree, variables, &mut faults);
     origins.note("", &tree);
-    // A file of which nothing can be read lacks nothing.
-    let mut lost = corrected.lost;
-    if saved.fault.is_some() && corrected.text.trim().is_empty() {
-        lost.push(String::new());
-    }
     let fitting = walk::walk(&tree, &lost, &mut origins, &mut faults);
     let (sections, values) = (Sections::take(&fitting), values::values_of(&fitting));
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-    Loaded { raw: Raw { folder, sections }, faults, origins, values, twice: corrected.twice, lost }
+    Loaded { raw: Raw { folder, sections }, faults, origins, values, twice, lost }
+}
+
+/// A file as it is written, corrected as far as it is no TOML.
+struct ParsedText {
+    tree: Table,
+    origins: Origins,
+    faults: Vec<Fault>,
+    lost: Vec<String>,
+    twice: Vec<(String, String)>,
+}
+
+impl ParsedText {
+    fn of(bytes: Vec<u8>, path: &Path) -> Self {
+        let origins = Origins::new(&path.display().to_string());
+        let saved = syntax::decode(bytes);
+        let corrected = syntax::correct(saved.text, &origins);
+        let mut faults: Vec<Fault> = saved.fault.iter().map(|fault| fault.to_fault(&origins)).collect();
+        faults.extend(corrected.faults);
+        let table = DeTable::parse(&corrected.text).expect("a corrected text is TOML").into_inner();
+        let tree = tree::read(&corrected.text, table);
+        // A file of which nothing can be read lacks nothing.
+        let mut lost = corrected.lost;
+        if saved.fault.is_some() && corrected.text.trim().is_empty() {
+            lost.push(String::new());
+        }
+        Self { tree, origins, faults, lost, twice: corrected.twice }
+    }
 }
 
 /// What a file that says only what is counted holds.
@@ -135,13 +152,7 @@ pub(crate) struct LoadedTrack {
 
 /// Reads a file with the table `[track]`, with the keys of a judge, and `[data]`.
 pub(crate) fn parse_track(bytes: impl Into<Vec<u8>>, path: &Path) -> LoadedTrack {
-    let mut origins = Origins::new(&path.display().to_string());
-    let saved = syntax::decode(bytes.into());
-    let corrected = syntax::correct(saved.text, &origins);
-    let mut faults: Vec<Fault> = saved.fault.iter().map(|fault| fault.to_fault(&origins)).collect();
-    faults.extend(corrected.faults);
-    let table = DeTable::parse(&corrected.text).expect("a corrected text is TOML").into_inner();
-    let tree = tree::read(&corrected.text, table);
+    let ParsedText { tree, mut origins, mut faults, .. } = ParsedText::of(bytes.into(), path);
     origins.note("", &tree);
     let (file, found) = walk::track(&tree, &mut origins);
     // Where frames come from and what looks at them is said elsewhere.
