@@ -51,7 +51,7 @@ def completed(text: str) -> str:
     for name in sorted(wanted | of_cameras):
         if f"source.{name}" not in named:
             source = f'[source.{name}]\ntopic = "completed/{name}/+"\ndevice = "topic:2"\n'
-            frames = re.search(rf'^inputs = \["{name}"\]\ndetector = "(classify|detect)"', text, re.MULTILINE)
+            frames = re.search(rf'^inputs = \["{name}"\]\ndetector = "(classify|detect|track)"', text, re.MULTILINE)
             more.append(source + ('codec = "jpeg"\n' if frames or name in of_cameras else f'codec = "number"\nsignal = "{name}"\n'))
     if "judge" not in has:
         first = next((name[7:] for name in sorted(named) if name.startswith("source.")), "completed")
