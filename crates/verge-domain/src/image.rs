@@ -42,6 +42,26 @@ crate::words! {
     }
 }
 
+/// What a point is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointContent {
+    /// Events: without any, all is well.
+    Events,
+    /// What is counted: nothing is known before the first interval.
+    Counts,
+    /// What a camera shows: nothing is known before the first view.
+    Views,
+}
+
+/// How long ago the device of a point was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputAge {
+    /// Whether it was at all since the start.
+    pub received: bool,
+    /// Since then; since the start where it was not.
+    pub lasts: Duration,
+}
+
 /// What a point shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PointSelector {
@@ -53,16 +73,21 @@ pub struct PointSelector {
     pub signal: Option<SignalId>,
     /// Which events, where the judge has several strands; `None`: all of them.
     pub strand: Option<Member>,
+    /// What of the judge.
+    pub content: PointContent,
 }
 
 impl PointSelector {
     fn takes(&self, word: &LastWord) -> bool {
         let (judge, subject, kind) = word.point();
-        let strand = match kind {
-            PointKind::Events(member) => self.strand.is_none_or(|strand| strand == member),
-            PointKind::Counts | PointKind::View => true,
+        let content = match kind {
+            PointKind::Events(member) => {
+                self.content == PointContent::Events && self.strand.is_none_or(|strand| strand == member)
+            }
+            PointKind::Counts => self.content == PointContent::Counts,
+            PointKind::View => self.content == PointContent::Views,
         };
-        strand && *judge == self.judge && subject.device == self.device && subject.signal == self.signal
+        content && *judge == self.judge && subject.device == self.device && subject.signal == self.signal
     }
 }
 
@@ -187,29 +212,40 @@ impl Image {
         words.iter().for_each(|word| self.fold(word));
     }
 
-    /// How far a point may be trusted. `age`: since its device was last received, if it was since the start.
+    /// How far a point may be trusted.
     #[must_use]
-    pub fn quality(&self, index: usize, age: Option<Duration>, stale_after: Duration) -> PointQuality {
+    pub fn quality(&self, index: usize, age: InputAge, stale_after: Duration) -> PointQuality {
         let (Some(selector), Some(point)) = (self.selectors.get(index), self.points.get(index)) else {
             return PointQuality::Never;
         };
-        match age {
-            None if point.newest().is_none() => return PointQuality::Never,
-            None => return PointQuality::Uncertain,
-            Some(_) => {}
+        let newest = point.newest();
+        if newest.is_none() && !age.received {
+            return PointQuality::Never;
         }
         // What is said about the silence of a device is itself good.
         let is_about_health = selector.strand.is_some_and(Member::is_health)
             || point.event.as_deref().is_some_and(|word| matches!(word.verdict.body, Body::Health(_)));
         let unwell = self.devices.get(&selector.device).map_or(&[][..], |(_, unwell)| unwell);
         let is_unwell = unwell.iter().any(|one| one.signal.is_none() || one.signal == selector.signal);
-        if !is_about_health && (is_unwell || age.is_some_and(|age| age > stale_after)) {
+        if !is_about_health && (is_unwell || age.lasts > stale_after) {
             return PointQuality::Stale;
         }
-        let of_counts = point.counts.as_deref().map(|word| &word.verdict.body);
-        let is_partial = matches!(of_counts, Some(Body::Counts(counts)) if counts.partial);
-        let is_skewed = point.newest().is_some_and(|word| word.verdict.times.clock == DeviceClock::Skewed);
-        if is_partial || is_skewed { PointQuality::Uncertain } else { PointQuality::Good }
+        let is_awaited = match selector.content {
+            PointContent::Events => {
+                let is_reported = newest.is_some_and(|word| word.seq.is_some());
+                !(age.received || is_about_health && is_reported)
+            }
+            PointContent::Counts => !age.received || point.counts.is_none(),
+            // A view that is as it was before a restart is not reported again at once, and what stood there still does.
+            PointContent::Views => !age.received || point.view.is_none(),
+        };
+        let is_partial = match point.counts.as_deref().map(|word| &word.verdict.body) {
+            Some(Body::Counts(counts)) => counts.partial,
+            Some(Body::Traffic(traffic)) => !traffic.partial.is_empty(),
+            _ => false,
+        };
+        let is_skewed = newest.is_some_and(|word| word.verdict.times.clock == DeviceClock::Skewed);
+        if is_awaited || is_partial || is_skewed { PointQuality::Uncertain } else { PointQuality::Good }
     }
 
     /// The state of the alarm of a point.

@@ -32,6 +32,8 @@ pub mod observation;
 pub mod policy;
 pub mod reading;
 pub mod rejection;
+#[cfg(test)]
+mod sample;
 pub mod scheme;
 pub mod sequence;
 pub mod sink;

@@ -1,10 +1,9 @@
 //! The image behind the map: what the points say, and how the gateway is.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use verge_domain::board::LastWord;
-use verge_domain::image::{Heartbeat, HeldBack, Image, PointQuality, PointSelector};
+use verge_domain::image::{Heartbeat, HeldBack, Image, InputAge, PointQuality, PointSelector};
 use verge_domain::time::Moment;
 
 use crate::map::{
@@ -46,8 +45,8 @@ pub trait GatewayView: Send + Sync {
     /// How the gateway is. Asked once a second.
     fn state(&self, points: &[PointSelector]) -> GatewayState;
 
-    /// Since the device of a point was last received, if it was since the start.
-    fn age(&self, point: usize, now: Moment) -> Option<Duration>;
+    /// How long ago the device of a point was received.
+    fn age(&self, point: usize, now: Moment) -> InputAge;
 
     /// Acknowledges the open alarm of a point. `done` is called once that is durable or known to be impossible.
     ///
@@ -125,7 +124,7 @@ impl ServedImage {
         counts
     }
 
-    fn quality(&self, image: &Image, index: usize, now: Moment) -> (PointQuality, Option<Duration>) {
+    fn quality(&self, image: &Image, index: usize, now: Moment) -> (PointQuality, InputAge) {
         let age = self.view.age(index, now);
         (image.quality(index, age, self.settings.stale_after), age)
     }
@@ -140,7 +139,7 @@ impl ServedImage {
             point: shown.image.points().get(index)?,
             quality,
             alarm: shown.image.alarm(index, held_back),
-            age: age.map_or(u16::MAX, |age| capped(u64::try_from(age.as_millis() / 100).unwrap_or(u64::MAX))),
+            age: tenths(age),
             fail_safe: *fail_safe,
         })
     }
@@ -178,6 +177,15 @@ impl ServedImage {
             backlog_high,
             backlog_low,
         ]
+    }
+}
+
+/// Tenths of a second since a device was received; the most where it was not since the start.
+fn tenths(age: InputAge) -> u16 {
+    if age.received {
+        capped(u64::try_from(age.lasts.as_millis() / 100).unwrap_or(u64::MAX))
+    } else {
+        u16::MAX
     }
 }
 

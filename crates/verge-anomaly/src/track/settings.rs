@@ -77,6 +77,11 @@ impl TrackSettings {
         &self.0.scene
     }
 
+    /// What is an event, zone by zone, as verdicts name both.
+    pub fn events(&self) -> impl Iterator<Item = (&SignalId, Member)> {
+        self.0.conditions.iter().map(|condition| (&condition.part, condition.member))
+    }
+
     /// The names of all its measures.
     pub fn signals(&self) -> impl Iterator<Item = &SignalId> {
         self.0.lines.iter().chain(&self.0.zones).flatten().map(|name| &name.signal)

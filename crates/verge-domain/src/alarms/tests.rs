@@ -1,49 +1,15 @@
 use super::*;
 use crate::board::LastWord;
 use crate::finding::{Expected, Member};
-use crate::id::{EventId, Lane, SourceId};
-use crate::time::DeviceClock;
-use crate::verdict::{AlarmHandling, Body, Detector, Event, Health, Subject, Times};
+use crate::id::EventId;
+use crate::sample::verdict_of;
+use crate::verdict::{AlarmHandling, Body, Event, Health};
 
 const DAY_MS: i64 = 86_400_000;
 
 fn verdict(device: &str, second: i64, state: EventState) -> Verdict {
-    let at = UtcMillis(second * 1000);
-    Verdict {
-        judge: JudgeId::new("j").unwrap(),
-        subject: Subject {
-            source: SourceId::new("s").unwrap(),
-            device: DeviceId::new(device).unwrap(),
-            signal: None,
-        },
-        times: Times {
-            captured: None,
-            clock: DeviceClock::Absent,
-            received: at,
-            decided: at,
-            estimated: false,
-        },
-        detector: Detector::Health,
-        tag: None,
-        model: None,
-        severity: Severity::Warning,
-        lane: Lane::Alarm,
-        event: Some(Event {
-            id: EventId([1; 16]),
-            state,
-            since: at,
-            lasted_ms: 0,
-            number: None,
-            change: None,
-            suspended: false,
-            learning: false,
-            group: None,
-            handling: AlarmHandling::default(),
-        }),
-        group: None,
-        action: None,
-        body: Body::Health(Health::of(Member::Stuck, 1.0, Expected::default())),
-    }
+    let stuck = Body::Health(Health::of(Member::Stuck, 1.0, Expected::default()));
+    verdict_of("j", (device, None), UtcMillis(second * 1000), Some(state), stuck)
 }
 
 #[test]

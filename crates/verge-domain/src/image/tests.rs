@@ -1,53 +1,24 @@
 use super::*;
 use crate::finding::Expected;
-use crate::id::{EventId, Lane, Seq, SourceId};
+use crate::frame::Detections;
+use crate::id::Seq;
+use crate::sample::verdict_of;
 use crate::time::UtcMillis;
-use crate::verdict::{AlarmHandling, Anomaly, Counts, Detector, EventState, Health, Subject, Times, Verdict};
+use crate::verdict::{
+    AlarmHandling, Anomaly, Counts, EventState, Health, PartialReason, TimeBasis, Traffic, Verdict,
+};
 
 const STALE_AFTER: Duration = Duration::from_secs(60);
-const FRESH: Option<Duration> = Some(Duration::from_secs(1));
-const OLD: Option<Duration> = Some(Duration::from_secs(61));
+const FRESH: InputAge = InputAge { received: true, lasts: Duration::from_secs(1) };
+const OLD: InputAge = InputAge { received: true, lasts: Duration::from_secs(61) };
+/// Not received since the start, which was a while ago.
+const AWAITED: InputAge = InputAge { received: false, lasts: Duration::from_secs(1) };
+const MISSED: InputAge = InputAge { received: false, lasts: Duration::from_secs(61) };
 
 fn word(judge: &str, signal: Option<&str>, state: EventState, body: Body) -> Arc<LastWord> {
-    let at = UtcMillis(1_000);
-    let event = Event {
-        id: EventId([1; 16]),
-        state,
-        since: at,
-        lasted_ms: 0,
-        number: None,
-        change: None,
-        suspended: false,
-        learning: false,
-        group: None,
-        handling: AlarmHandling::default(),
-    };
-    let has_event = !matches!(body, Body::Counts(_));
-    let verdict = Verdict {
-        judge: JudgeId::new(judge).unwrap(),
-        subject: Subject {
-            source: SourceId::new("s").unwrap(),
-            device: DeviceId::new("d").unwrap(),
-            signal: signal.map(|signal| SignalId::new(signal).unwrap()),
-        },
-        times: Times {
-            captured: None,
-            clock: DeviceClock::Absent,
-            received: at,
-            decided: at,
-            estimated: false,
-        },
-        detector: Detector::Threshold,
-        tag: None,
-        model: None,
-        severity: Severity::Critical,
-        lane: Lane::Alarm,
-        event: has_event.then_some(event),
-        group: None,
-        action: None,
-        body,
-    };
-    Arc::new(LastWord::new(verdict, Some(Seq(1))))
+    let state = Some(state).filter(|_| PointKind::of(&body) != PointKind::Counts);
+    let verdict = verdict_of(judge, ("d", signal), UtcMillis(1_000), state, body);
+    Arc::new(LastWord::new(Verdict { severity: Severity::Critical, ..verdict }, Some(Seq(1))))
 }
 
 fn high() -> Body {
@@ -77,6 +48,7 @@ fn image(points: &[(&str, Option<&str>, Option<Member>)]) -> Image {
         device: DeviceId::new("d").unwrap(),
         signal: signal.map(|signal: &str| SignalId::new(signal).unwrap()),
         strand,
+        content: PointContent::Events,
     };
     Image::of(points.iter().map(selector).collect())
 }
@@ -100,11 +72,11 @@ fn a_point_takes_the_words_of_its_judge_subject_and_strand() {
 fn quality_has_one_meaning() {
     let mut image = image(&[("hot", Some("t"), None), ("away", None, None)]);
     let quality = |image: &Image, index, age| image.quality(index, age, STALE_AFTER);
-    assert_eq!(quality(&image, 0, None), PointQuality::Never);
+    assert_eq!(quality(&image, 0, AWAITED), PointQuality::Never);
     assert_eq!(quality(&image, 0, FRESH), PointQuality::Good, "a healthy device has no verdict");
     assert_eq!(quality(&image, 0, OLD), PointQuality::Stale);
     image.fold(&word("hot", Some("t"), EventState::Updated, high()));
-    assert_eq!(quality(&image, 0, None), PointQuality::Uncertain, "from before a restart");
+    assert_eq!(quality(&image, 0, AWAITED), PointQuality::Uncertain, "from before a restart");
     assert_eq!(quality(&image, 0, FRESH), PointQuality::Good);
     // A silence makes the others stale, and is itself good.
     image.fold(&word("away", None, EventState::Raised, silent()));
@@ -117,20 +89,79 @@ fn quality_has_one_meaning() {
     // Of another signal it says nothing.
     image.fold(&word("stuck", Some("u"), EventState::Raised, silent()));
     assert_eq!(quality(&image, 0, FRESH), PointQuality::Good);
-    let counts = Counts {
-        from: UtcMillis(0),
-        length_ms: 60_000,
-        observed_ms: 30_000,
-        partial: true,
-        readings: 1,
-        vehicles: Some(3),
-        flow_per_hour: None,
-        occupancy: None,
-        mean_speed: None,
-    };
-    image.fold(&word("hot", Some("t"), EventState::Raised, Body::Counts(counts)));
-    assert_eq!(quality(&image, 0, FRESH), PointQuality::Uncertain, "a partial interval");
     assert_eq!(quality(&image, 7, FRESH), PointQuality::Never);
+}
+
+/// An image of one point.
+fn image_of(content: PointContent) -> Image {
+    let mut image = image(&[("see", Some("t"), None)]);
+    image.selectors[0].content = content;
+    image
+}
+
+#[test]
+fn what_stood_before_a_restart_is_not_gone_before_a_camera_says_so() {
+    let mut image = image_of(PointContent::Views);
+    let quality = |image: &Image, age| image.quality(0, age, STALE_AFTER);
+    assert_eq!(quality(&image, AWAITED), PointQuality::Never);
+    assert_eq!(quality(&image, FRESH), PointQuality::Uncertain, "frames come, and no view is reported yet");
+    let nothing = Body::Detections(Detections { width: 9, height: 9, objects: Vec::new() });
+    image.fold(&word("see", Some("t"), EventState::Updated, nothing));
+    assert_eq!(quality(&image, FRESH), PointQuality::Good);
+}
+
+#[test]
+fn counts_are_good_once_a_whole_interval_was_counted() {
+    let mut image = image_of(PointContent::Counts);
+    let quality = |image: &Image| image.quality(0, FRESH, STALE_AFTER);
+    assert_eq!(quality(&image), PointQuality::Uncertain, "no interval is counted yet");
+    let mut of = |partial| {
+        let counts = Counts {
+            from: UtcMillis(0),
+            length_ms: 60_000,
+            observed_ms: 30_000,
+            partial,
+            readings: 1,
+            vehicles: Some(3),
+            flow_per_hour: None,
+            occupancy: None,
+            mean_speed: None,
+        };
+        image.fold(&word("see", Some("t"), EventState::Raised, Body::Counts(counts)));
+        quality(&image)
+    };
+    assert_eq!((of(false), of(true)), (PointQuality::Good, PointQuality::Uncertain));
+    for (partial, expected) in
+        [(vec![], PointQuality::Good), (vec![PartialReason::Gap], PointQuality::Uncertain)]
+    {
+        let traffic = Traffic {
+            from: UtcMillis(0),
+            length_ms: 60_000,
+            observed_ms: 60_000,
+            judged: 9,
+            skipped: 0,
+            partial,
+            time: TimeBasis::Captured,
+            lines: Vec::new(),
+            zones: Vec::new(),
+            trips: Vec::new(),
+        };
+        image.fold(&word("see", Some("t"), EventState::Raised, Body::Traffic(traffic)));
+        assert_eq!(quality(&image), expected);
+    }
+}
+
+#[test]
+fn a_device_that_does_not_come_back_after_a_restart_is_stale() {
+    let mut image = image(&[("hot", Some("t"), None), ("away", None, None)]);
+    let quality = |image: &Image, index, age| image.quality(index, age, STALE_AFTER);
+    image.fold(&word("hot", Some("t"), EventState::Updated, high()));
+    assert_eq!(quality(&image, 0, AWAITED), PointQuality::Uncertain, "from before a restart");
+    assert_eq!(quality(&image, 0, MISSED), PointQuality::Stale, "it has had its time since the start");
+    // Its silence was open before the restart, or is since.
+    image.fold(&word("away", None, EventState::Updated, silent()));
+    assert_eq!(quality(&image, 0, AWAITED), PointQuality::Stale);
+    assert_eq!(quality(&image, 1, MISSED), PointQuality::Good, "its judge reports since the start");
 }
 
 #[test]

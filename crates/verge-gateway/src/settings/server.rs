@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use verge_anomaly::{JudgeSettings, TrackSettings};
 use verge_domain::finding::Member;
 use verge_domain::id::{DeviceId, JudgeId, SignalId};
-use verge_domain::image::PointSelector;
+use verge_domain::image::{PointContent, PointSelector};
 use verge_domain::reading::SourceIndex;
 use verge_domain::stage::Scope;
 use verge_domain::verdict::Detector;
@@ -146,46 +147,68 @@ fn check_point(
     }
     // A judge that is at fault itself has its own.
     let rules = judges.iter().find(|one| one.name.as_str() == judge)?;
-    let strand = check_strand(check, section, rules, raw.strand.as_deref());
-    let signal = signal.filter(|signal| check_signal(check, section, rules, signal.as_ref()));
+    let signal = signal.and_then(|signal| check_signal(check, section, rules, signal));
+    let strand = check_strand(check, section, rules, signal.as_ref()?.as_ref(), raw.strand.as_deref());
     let judge = check.keep(&format!("{section}.judge"), judge, JudgeId::new(judge))?;
     let inputs = match &rules.rules {
         JudgeRules::Readings(rules) => &rules.inputs,
         JudgeRules::Frames(rules) => &rules.inputs,
     };
     let sources = inputs.iter().map(|input| input.source).collect();
-    let selector = PointSelector { judge, device: device?, signal: signal?, strand: strand? };
+    let (signal, strand) = (signal?, strand?);
+    let content = content_of(rules, signal.as_ref());
+    let selector = PointSelector { judge, device: device?, signal, strand, content };
     let block = u16::try_from(block).ok()?;
     Some((PointPlace { name: name.to_owned(), block, selector, fail_safe: raw.fail_safe }, sources))
 }
 
-/// Detectors whose events are of several strands need one.
+/// What a point of a judge is read for.
+fn content_of(judge: &JudgeSection, signal: Option<&SignalId>) -> PointContent {
+    match judge.detector() {
+        Detector::Classify | Detector::Detect => PointContent::Views,
+        Detector::Loop => PointContent::Counts,
+        Detector::Track if signal.is_none() => PointContent::Counts,
+        _ => PointContent::Events,
+    }
+}
+
+/// Points of events of several strands need one.
 fn check_strand(
     check: &mut Check<'_>,
     section: &str,
     judge: &JudgeSection,
+    signal: Option<&SignalId>,
     strand: Option<&str>,
 ) -> Option<Option<Member>> {
-    let strands: Vec<Member> = match judge.detector() {
-        Detector::Threshold => vec![Member::High, Member::Low],
-        Detector::Rate => vec![Member::Rise, Member::Fall],
-        Detector::Health => Member::ALL.into_iter().filter(|member| member.is_health()).collect(),
+    let strands: Vec<Member> = match (judge.detector(), track_of(judge), signal) {
+        (Detector::Threshold, ..) => vec![Member::High, Member::Low],
+        (Detector::Rate, ..) => vec![Member::Rise, Member::Fall],
+        (Detector::Health, ..) => Member::ALL.into_iter().filter(|member| member.is_health()).collect(),
+        (_, Some(track), Some(zone)) => {
+            track.events().filter(|(known, _)| *known == zone).map(|(_, member)| member).collect()
+        }
         _ => Vec::new(),
     };
     let words = strands.iter().map(|member| format!("{:?}", member.as_str())).collect::<Vec<_>>().join(", ");
     let key = format!("{section}.strand");
+    let of = signal.map_or_else(|| judge.name.to_string(), |signal| format!("{} about {signal}", judge.name));
     match strand.map(Member::named) {
         None if strands.is_empty() => Some(None),
         Some(Some(member)) if strands.contains(&member) => Some(Some(member)),
         None => {
-            let expected = format!("one of {words}: events of {} are of several kinds", judge.name);
+            let expected = format!("one of {words}: events of {of} are of several kinds");
             check.faults.push(Fault::missing(key, expected).remedy("add strand = and one of them"));
             None
         }
         Some(_) if strands.is_empty() => {
-            let expected = format!("no strand: events of {} are of one kind", judge.name);
+            let (expected, remedy) = if track_of(judge).is_some() {
+                let expected = format!("no strand: without a signal, a point of {of} is what it counts");
+                (expected, "add signal = and the zone of the events, or take the line out")
+            } else {
+                (format!("no strand: events of {of} are of one kind"), "take the line out")
+            };
             let fault = Fault::at_text(key, strand.unwrap_or_default(), expected);
-            check.faults.push(fault.remedy("take the line out"));
+            check.faults.push(fault.remedy(remedy));
             None
         }
         Some(_) => {
@@ -196,27 +219,72 @@ fn check_strand(
     }
 }
 
-/// A judge of signals needs one, a judge of whole devices has none.
+fn track_of(judge: &JudgeSection) -> Option<&TrackSettings> {
+    match &judge.frames()?.rule {
+        JudgeSettings::Track(track) => Some(track),
+        _ => None,
+    }
+}
+
+/// A judge of signals needs one, one that counts has its zones, and a judge of whole devices has none.
 fn check_signal(
     check: &mut Check<'_>,
     section: &str,
     judge: &JudgeSection,
-    signal: Option<&SignalId>,
-) -> bool {
-    let JudgeRules::Readings(rules) = &judge.rules else { return true };
-    let of_signals = rules.rule.scope() == Scope::Signal && !rules.arrivals;
+    signal: Option<SignalId>,
+) -> Option<Option<SignalId>> {
     let key = format!("{section}.signal");
+    let rules = match &judge.rules {
+        JudgeRules::Readings(rules) => rules,
+        JudgeRules::Frames(rules) => {
+            return match (&rules.rule, signal) {
+                (JudgeSettings::Track(track), Some(signal)) => {
+                    check_zone(check, key, judge, track, signal).map(Some)
+                }
+                // Of what they make of frames, the signal is called as they are.
+                (JudgeSettings::Reconstruction(_) | JudgeSettings::Appearance(_), None) => {
+                    Some(Some(SignalId::from(&judge.name)))
+                }
+                (_, signal) => Some(signal),
+            };
+        }
+    };
+    let of_signals = rules.rule.scope() == Scope::Signal && !rules.arrivals;
     match signal {
         None if of_signals => {
             let expected = format!("a signal: {} watches each signal by itself", judge.name);
             check.faults.push(Fault::missing(key, expected).remedy("add signal = and the name of a signal"));
-            false
+            None
         }
         Some(signal) if !of_signals => {
             let expected = format!("no signal: {} watches devices as a whole", judge.name);
             check.faults.push(Fault::at_text(key, signal.as_str(), expected).remedy("take the line out"));
-            false
+            None
         }
-        _ => true,
+        signal => Some(signal),
     }
+}
+
+/// Events of a judge that counts are about its zones.
+fn check_zone(
+    check: &mut Check<'_>,
+    key: String,
+    judge: &JudgeSection,
+    track: &TrackSettings,
+    signal: SignalId,
+) -> Option<SignalId> {
+    if track.events().any(|(zone, _)| *zone == signal) {
+        return Some(signal);
+    }
+    let mut zones: Vec<&str> = track.events().map(|(zone, _)| zone.as_str()).collect();
+    zones.dedup();
+    let expected = format!("a zone of {} in which something is an event", judge.name);
+    let remedy = match &zones[..] {
+        [] => "give a zone stopped_after, lane, forbidden or queue_from, or take the line out: without a signal, the point is \
+               what is counted"
+            .to_owned(),
+        zones => format!("write one of {}", zones.join(", ")),
+    };
+    check.faults.push(Fault::at_text(key, signal.as_str(), expected).remedy(remedy));
+    None
 }

@@ -9,6 +9,7 @@ use verge_vision::preprocess::Region;
 
 use super::*;
 
+mod server;
 mod track;
 
 const SMALL: &str = r#"

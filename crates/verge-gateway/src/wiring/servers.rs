@@ -2,12 +2,11 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use verge_domain::board::Board;
 use verge_domain::id::{DeviceId, OperatorText, RouteId};
-use verge_domain::image::{HeldBack, PointSelector};
+use verge_domain::image::{HeldBack, InputAge, PointSelector};
 use verge_domain::reading::SourceIndex;
 use verge_domain::time::Moment;
 use verge_modbus::{GatewayState, GatewayView, ModbusServer};
@@ -67,7 +66,11 @@ impl ControlServers {
             let listener = TcpListener::bind(listen).with_context(cannot).exit_with(Exit::Unavailable)?;
             let points = modbus.points.iter().zip(&section.sources);
             let devices = points.map(|(point, sources)| (point.selector.device.clone(), sources.clone()));
-            let view = Arc::new(ServedView { served: served.clone(), devices: devices.collect() });
+            let view = Arc::new(ServedView {
+                served: served.clone(),
+                began: served.clock.now(),
+                devices: devices.collect(),
+            });
             let server = thread
                 .within(|| ModbusServer::start(modbus, listener, Arc::clone(&served.board), view))
                 .with_context(cannot)
@@ -107,6 +110,7 @@ fn status_of(server: &ModbusServer) -> ServerStatus {
 /// What one server sees of the gateway.
 struct ServedView {
     served: Served,
+    began: Moment,
     /// The device of each point, and the sources through which it comes.
     devices: Vec<(DeviceId, Vec<SourceIndex>)>,
 }
@@ -139,10 +143,12 @@ impl GatewayView for ServedView {
         }
     }
 
-    fn age(&self, point: usize, now: Moment) -> Option<Duration> {
-        let (device, sources) = self.devices.get(point)?;
-        let received = sources.iter().filter_map(|source| self.served.watched.received(*source, device));
-        received.max().map(|received| now.mono.since(received))
+    fn age(&self, point: usize, now: Moment) -> InputAge {
+        let received = self.devices.get(point).and_then(|(device, sources)| {
+            sources.iter().filter_map(|source| self.served.watched.received(*source, device)).max()
+        });
+        let lasts = now.mono.since(received.unwrap_or(self.began.mono));
+        InputAge { received: received.is_some(), lasts }
     }
 
     fn acknowledge(&self, point: &PointSelector, by: &str, done: Box<dyn FnOnce(bool) + Send>) -> bool {

@@ -1,0 +1,96 @@
+//! Points of judges whose events are of several strands, or which count, or report what cameras show.
+
+use verge_domain::finding::Member;
+use verge_domain::id::SignalId;
+use verge_domain::image::{PointContent, PointSelector};
+
+use super::*;
+
+const CAMERAS: &str = r#"
+[gateway]
+id = "g"
+state_dir = "state"
+[local]
+url = "mqtt://localhost:1883"
+[uplink.centre]
+url = "mqtts://centre.example:8883"
+ca = "ca.pem"
+[model.vehicles]
+file = "vehicles.onnx"
+[model.usual]
+file = "usual.onnx"
+[source.cameras]
+topic = "cameras/+/frame"
+codec = "jpeg"
+device = "topic:1"
+[judge.junction]
+inputs = ["cameras"]
+detector = "track"
+model = "vehicles"
+[judge.junction.zone.crossing]
+polygon = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]
+queue_from = 3
+stopped_after = "60s"
+[judge.junction.zone.field]
+polygon = [[0.1, 0.1], [0.4, 0.1], [0.4, 0.4]]
+[judge.seen]
+inputs = ["cameras"]
+detector = "detect"
+model = "vehicles"
+[judge.odd]
+inputs = ["cameras"]
+detector = "anomaly"
+model = "usual"
+[server.plc]
+kind = "modbus"
+listen = "127.0.0.1:1502"
+[server.plc.point.p]
+block = 0
+device = "north"
+"#;
+
+fn point(lines: &str) -> Result<PointSelector, String> {
+    let settings = settings(&format!("{CAMERAS}{lines}")).map_err(|faults| faults.join("\n"))?;
+    Ok(settings.servers[0].modbus.points[0].selector.clone())
+}
+
+#[track_caller]
+fn refused(lines: &str, expected: &str) {
+    let fault = point(lines).unwrap_err();
+    assert!(fault.ends_with(expected), "{fault}");
+}
+
+#[test]
+fn a_point_of_a_zone_shows_one_strand_and_one_without_signal_the_counts() {
+    let of = |lines: &str| point(lines).map(|point| (point.content, point.strand)).unwrap();
+    let queue = of("judge = \"junction\"\nsignal = \"crossing\"\nstrand = \"queue\"\n");
+    assert_eq!(queue, (PointContent::Events, Some(Member::Queue)));
+    assert_eq!(of("judge = \"junction\"\n"), (PointContent::Counts, None));
+    refused(
+        "judge = \"junction\"\nsignal = \"crossing\"\n",
+        "expected one of \"stopped\", \"queue\": events of junction about crossing are of several kinds; add strand = and \
+         one of them",
+    );
+    refused(
+        "judge = \"junction\"\nsignal = \"crossing\"\nstrand = \"person\"\n",
+        "\"person\", expected one of \"stopped\", \"queue\"; write one of them",
+    );
+    refused(
+        "judge = \"junction\"\nstrand = \"queue\"\n",
+        "expected no strand: without a signal, a point of junction is what it counts; add signal = and the zone of the \
+         events, or take the line out",
+    );
+    refused(
+        "judge = \"junction\"\nsignal = \"field\"\nstrand = \"queue\"\n",
+        "\"field\", expected a zone of junction in which something is an event; write one of crossing",
+    );
+}
+
+#[test]
+fn a_point_of_a_camera_waits_for_views_or_for_the_events_of_its_score() {
+    let views = point("judge = \"seen\"\n").unwrap();
+    assert_eq!((views.content, views.signal), (PointContent::Views, None));
+    // Its signal is called as the judge is, whoever writes the point.
+    let odd = point("judge = \"odd\"\n").unwrap();
+    assert_eq!((odd.content, odd.signal.as_ref().map(SignalId::as_str)), (PointContent::Events, Some("odd")));
+}
