@@ -26,6 +26,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("verge-outbox", &["verge-domain"]),
     ("verge-pipeline", &["verge-domain"]),
     ("verge-vision", &["verge-domain", "verge-engine", "verge-models"]),
+    ("verge-web", &["verge-domain", "verge-tls"]),
     ("verge-wire", &["verge-domain", "verge-lz4"]),
     // Top: the gateway as a library sees all below it, the command line sees it.
     (
@@ -44,6 +45,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "verge-scene",
             "verge-tls",
             "verge-vision",
+            "verge-web",
             "verge-wire",
         ],
     ),
@@ -99,6 +101,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     // What decides how the program ends passes on errors of any type.
     ("anyhow", &["verge", "verge-demo", "verge-gateway"]),
     ("clap", &["verge"]),
+    ("hyper", &["verge-web"]),
     ("lz4_flex", &["verge-lz4"]),
     ("minicbor", &["verge-codec", "verge-wire"]),
     ("ort", &["verge-engine"]),

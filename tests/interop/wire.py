@@ -51,7 +51,7 @@ TIMES = ("captured", "received")
 # Members of a direction and of a zone, by their keys behind the first ones.
 DIRECTION = ("mean_speed", "space_mean_speed", "headway", "short_headways", "gap")
 ZONE = ("entered", "occupancy", "mean_speed", "queue_mean", "queue_max", "queue_end", "queue_length")
-REASONS = ("full", "expired", "damaged", "earlier_epoch", "too_large", "defect")
+REASONS = ("full", "expired", "damaged", "earlier_epoch", "too_large", "defect", "refused")
 
 Fields = dict[str, Any]
 

@@ -46,6 +46,13 @@ pub enum SinkEvent {
     },
     /// Upstream acknowledged this item, and where the sink proves arrival it has arrived.
     Delivered(Token),
+    /// Upstream refuses this item and will refuse it again, where its protocol can say so: `reason` is for people.
+    Refused {
+        /// The item.
+        token: Token,
+        /// Why, in words.
+        reason: String,
+    },
     /// What [`Sink::report`] says has changed.
     Changed,
     /// Something beside the verdicts.

@@ -23,6 +23,8 @@ crate::words! {
         TooLarge = "too_large",
         /// They could not be encoded: a defect of this program.
         Defect = "defect",
+        /// Upstream refuses them.
+        Refused = "refused",
     }
 }
 

@@ -6,6 +6,7 @@ use verge_domain::stage::{EncodeError, Encoder, Envelope, Form, StoredRow};
 use verge_domain::verdict::Verdict;
 use verge_lz4::Packer;
 
+use crate::cloudevents;
 use crate::message::WireMessage;
 use crate::portable::{AsJson, CborWriter, Portable as _};
 use crate::summarise::summarise;
@@ -56,6 +57,9 @@ impl WireEncoder {
         out: &mut Vec<u8>,
     ) -> Result<(), WireError> {
         let message = WireMessage::of(envelope, rows)?;
+        if self.format == WireFormat::CloudEvents {
+            return cloudevents::write_batch(envelope, rows, out);
+        }
         if self.format == WireFormat::Json {
             return serde_json::to_writer(out, &AsJson(&message)).map_err(WireError::Unreadable);
         }

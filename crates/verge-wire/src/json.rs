@@ -29,7 +29,8 @@ pub fn tombstone_json(gateway: &GatewayId, epoch: Epoch, lane: Lane, tombstone: 
     alone(gateway, epoch, lane, &WireTombstone::of(tombstone))
 }
 
-fn alone(gateway: &GatewayId, epoch: Epoch, lane: Lane, twin: &impl Portable) -> Value {
+/// The JSON twin of what stands in the store, with its whole identity.
+pub(crate) fn alone(gateway: &GatewayId, epoch: Epoch, lane: Lane, twin: &impl Portable) -> Value {
     let mut object = Map::new();
     object.insert("gateway".to_owned(), gateway.as_str().into());
     object.insert("epoch".to_owned(), epoch.to_string().into());

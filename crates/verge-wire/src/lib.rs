@@ -10,6 +10,7 @@
 #![deny(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::as_conversions)]
 
 mod body;
+mod cloudevents;
 mod codes;
 mod encoder;
 mod error;
@@ -54,6 +55,8 @@ pub enum WireFormat {
     Cbor,
     /// For people and Node-RED: JSON text.
     Json,
+    /// For web services: a batch of CloudEvents 1.0 in JSON, one a verdict. It has no envelope, and nothing of ours reads it.
+    CloudEvents,
 }
 
 /// What a reader of messages accepts.

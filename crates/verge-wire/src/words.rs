@@ -72,6 +72,7 @@ pub fn tombstone_words(tombstone: &Tombstone) -> String {
         Withdrawal::EarlierEpoch => "they belong to an earlier epoch of the store",
         Withdrawal::TooLarge => "too large for upstream",
         Withdrawal::Defect => "they could not be encoded, which is a defect of the gateway",
+        Withdrawal::Refused => "upstream refuses them",
     };
     let mut line = format!("{} to {}: {why}", tombstone.from, tombstone.through);
     for summary in &tombstone.summary {

@@ -281,7 +281,7 @@ mod tests {
             epoch: Epoch([7; 16]),
             oldest: [Seq(1), Seq(10), Seq(5)],
             last: [Seq(3), Seq(20), Seq(4)],
-            usage: StoreUsage { withdrawn: [0, 4, 0, 0, 1, 0], ..StoreUsage::default() },
+            usage: StoreUsage { withdrawn: [0, 4, 0, 0, 1, 0, 0], ..StoreUsage::default() },
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use verge_domain::id::{Lane, Seq};
-use verge_domain::stage::{Control, Envelope, Form, OfferError, Sink, StoredRow, Withdrawn};
+use verge_domain::stage::{Control, Envelope, Form, OfferError, Sink, StoredRow, Token, Withdrawn};
 use verge_domain::time::Moment;
 use verge_domain::withdrawn::Withdrawal;
 
@@ -214,11 +214,29 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
         }
     }
 
+    /// Upstream refuses a message: its verdicts go one by one, and one that is refused by itself over another link.
+    pub(super) async fn on_refused(&mut self, link: usize, token: Token, reason: &str) {
+        let Some(offer) = self.window.refused(token) else { return };
+        let (lane, seq) = (offer.lane, offer.after.next());
+        tracing::warn!(
+            route = %self.settings.route, link = %self.links[link].counters.id, %lane, %seq, reason,
+            "upstream refuses this verdict"
+        );
+        // What cannot be read now is offered, and refused, again.
+        let fetched = self.store.fetch(lane, offer.after, 1, MAX_FETCH_BYTES).await;
+        let Some(Ok(rows)) = fetched else { return self.pause() };
+        let Some(row) = rows.first().filter(|row| row.seq == seq) else { return };
+        *self.refusals.entry((lane, seq)).or_default() |= bit(link);
+        self.offer_elsewhere(&offer, row, Withdrawal::Refused).await;
+    }
+
     /// A row that its link can never carry goes over another link, or waits for one that may carry it; if none can,
     /// a tombstone replaces it. Returns whether to continue.
     async fn offer_elsewhere(&mut self, offer: &Offer, row: &StoredRow, mut reason: Withdrawal) -> bool {
         let mut awaited = false;
-        for link in (0..self.links.len()).filter(|&link| link != offer.link) {
+        let refused =
+            self.refusals.get(&(offer.lane, row.seq)).copied().unwrap_or_default() | bit(offer.link);
+        for link in (0..self.links.len()).filter(|&link| refused & bit(link) == 0) {
             match self.send(link, offer, std::slice::from_ref(row)) {
                 Sent::Taken => return true,
                 Sent::Stalled | Sent::OverBudget => {
@@ -243,6 +261,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
 
     async fn withdraw(&mut self, lane: Lane, row: &StoredRow, reason: Withdrawal) -> bool {
         let (from, to) = (row.seq, row.through());
+        self.refusals.remove(&(lane, from));
         if row.withdrawn.is_some() && row.bytes.is_empty() {
             // Nothing smaller can replace it.
             tracing::error!(route = %self.settings.route, %lane, %from, through = %to, "a tombstone cannot be sent on any link");
@@ -264,6 +283,11 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
         // The tombstone is read next.
         false
     }
+}
+
+/// The bit of a link among those that refused a verdict; the configuration allows fewer links than there are bits.
+fn bit(link: usize) -> u64 {
+    1_u64.checked_shl(u32::try_from(link).unwrap_or(u32::MAX)).unwrap_or_default()
 }
 
 fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {

@@ -15,6 +15,11 @@ impl Ranges {
         self.0.first_key_value().map(|(&from, &to)| (Seq(from), Seq(to)))
     }
 
+    /// Whether a number is one of them.
+    pub(super) fn contains(&self, number: Seq) -> bool {
+        self.0.range(..=number.0).next_back().is_some_and(|(_, &to)| to >= number.0)
+    }
+
     /// How many intervals there are.
     pub(super) fn intervals(&self) -> usize {
         self.0.len()

@@ -1,6 +1,6 @@
 //! One route at work: its links, its window, and what happens to them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::Poll;
@@ -44,6 +44,8 @@ pub(super) struct DeliveryRoute<K, F> {
     pub(super) is_overtaken: bool,
     /// No request to the store until then.
     pub(super) pause: Option<Monotonic>,
+    /// Which links refused a verdict that is not delivered yet, a bit each.
+    pub(super) refusals: BTreeMap<(Lane, Seq), u64>,
     /// Alarms without a number that could not be offered yet.
     pub(super) provisional: VecDeque<StoredRow>,
 }
@@ -88,6 +90,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
             unsent_marks: [None; 3],
             is_overtaken: false,
             pause: None,
+            refusals: BTreeMap::new(),
             provisional: VecDeque::new(),
         }
     }
@@ -147,9 +150,16 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
                 if let Some((lane, mark)) = self.window.delivered(token, self.clock.now().mono) {
                     self.note_mark(lane, Some(mark));
                 }
+                if !self.refusals.is_empty() {
+                    self.refusals.retain(|&(lane, seq), _| seq > self.window.mark(lane));
+                }
                 if self.links[link].awaited {
                     self.offer_awaited(link);
                 }
+                false
+            }
+            SinkEvent::Refused { token, reason } => {
+                self.on_refused(link, token, &reason).await;
                 false
             }
             SinkEvent::Control(event) => {

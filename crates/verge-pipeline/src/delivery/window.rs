@@ -56,6 +56,8 @@ struct Flight {
     from: Seq,
     to: Seq,
     replay: bool,
+    /// One row by itself.
+    single: bool,
 }
 
 #[derive(Debug)]
@@ -218,7 +220,7 @@ impl RouteWindow {
             let waiting = count(after, upto.unwrap_or(state.head));
             let Some((link, room)) = self.pick(lane, waiting, false, carriers) else { continue };
             if lane == Lane::Alarm || waiting >= self.policy.max_verdicts || due <= now {
-                let max_rows = if lane == Lane::Alarm { room } else { self.policy.max_verdicts };
+                let max_rows = self.max_rows(lane, after, room);
                 return Next::Offer(Offer { link, lane, after, upto, max_rows, replay: false });
             }
             wake = Some(wake.map_or(due, |earlier| earlier.min(due)));
@@ -227,11 +229,19 @@ impl RouteWindow {
             let Some((from, to)) = self.lanes[lane.index()].replay.first() else { continue };
             let after = Seq(from.0 - 1);
             if let Some((link, room)) = self.pick(lane, count(after, to), true, carriers) {
-                let max_rows = if lane == Lane::Alarm { room } else { self.policy.max_verdicts };
+                let max_rows = self.max_rows(lane, after, room);
                 return Next::Offer(Offer { link, lane, after, upto: Some(to), max_rows, replay: true });
             }
         }
         wake.map_or(Next::Wait, Next::WaitUntil)
+    }
+
+    fn max_rows(&self, lane: Lane, after: Seq, room: usize) -> usize {
+        match lane {
+            Lane::Alarm => room,
+            _ if self.lanes[lane.index()].singly.contains(after.next()) => 1,
+            _ => self.policy.max_verdicts,
+        }
     }
 
     /// The link that `waiting` numbers of a lane should take, and its room.
@@ -266,7 +276,8 @@ impl RouteWindow {
         let Some(state) = self.links.get_mut(link) else { return };
         state.in_flight += 1;
         state.last_offer = token.0;
-        self.flights.insert(token, Flight { link, lane, from, to, replay });
+        let single = lane == Lane::Alarm || offer.max_rows == 1;
+        self.flights.insert(token, Flight { link, lane, from, to, replay, single });
         let lane = &mut self.lanes[lane.index()];
         lane.replay.remove(from, to);
         lane.again.remove(from, to);
@@ -297,6 +308,7 @@ impl RouteWindow {
         state.again.remove(from, to);
         state.replay.remove(from, to);
         state.held.remove(from, to);
+        state.singly.remove(from, to);
         let before = state.mark;
         let mark = (to > before).then(|| {
             state.advance(from, to, now);
@@ -337,10 +349,33 @@ impl RouteWindow {
             link.history.note(flight.lane, flight.from, flight.to, now);
         }
         let state = &mut self.lanes[flight.lane.index()];
+        state.singly.remove(flight.from, flight.to);
         let before = state.mark;
         let mark = state.acknowledge(flight.from, flight.to)?;
         self.delivered_total += mark.0 - before.0;
         Some((flight.lane, mark))
+    }
+
+    /// Upstream refused a message. What it held is to be offered again row by row; of one that held a single row, returns what
+    /// was offered: another link may carry it.
+    pub(super) fn refused(&mut self, token: Token) -> Option<Offer> {
+        let Flight { link, lane, from, to, replay, single } = self.flights.remove(&token)?;
+        if let Some(link) = self.links.get_mut(link) {
+            link.in_flight -= 1;
+        }
+        let state = &mut self.lanes[lane.index()];
+        if replay {
+            state.replay.insert(from, to);
+        }
+        let mut owed = Ranges::default();
+        owed.insert(from.max(state.mark.next()), to);
+        owed.remove_all(&state.acknowledged);
+        state.again.insert_all(&owed);
+        if !single {
+            state.singly.insert(from, to);
+            return None;
+        }
+        Some(Offer { link, lane, after: Seq(from.0 - 1), upto: Some(to), max_rows: 1, replay })
     }
 
     /// Numbers acknowledged since the start, each once.

@@ -239,6 +239,12 @@ impl End {
         self.events.send(SinkEvent::Delivered(token)).await.unwrap();
     }
 
+    pub(crate) async fn refuse(&self, index: usize) {
+        let token = self.wire.lock().unwrap().offered[index].2;
+        let reason = "as the test asked".to_owned();
+        self.events.send(SinkEvent::Refused { token, reason }).await.unwrap();
+    }
+
     pub(crate) async fn acknowledge_all(&self) {
         let count = self.wire.lock().unwrap().offered.len();
         for index in 0..count {

@@ -114,6 +114,54 @@ async fn what_is_too_large_for_one_link_goes_or_waits_for_another() {
     desk.close().unwrap();
 }
 
+#[tokio::test]
+async fn what_upstream_refuses_is_found_among_others_and_goes_over_another_link_or_gets_a_tombstone() {
+    let shelf = Memory::default();
+    let desk = Desk::open(&shelf);
+    let upstream = Upstream::open(&desk, &[PLAIN, PLAIN], FAILOVER);
+    let [one, two] = &upstream.ends[..] else { panic!("two links") };
+    one.connect().await;
+    desk.commit(Lane::Verdict, 1..=3).await;
+    until("together", || one.texts() == ["1,2,3"]).await;
+    one.refuse(0).await;
+    until("one by one", || one.texts() == ["1,2,3", "1", "2", "3"]).await;
+    two.connect().await;
+    one.acknowledge(1).await;
+    one.acknowledge(3).await;
+    one.refuse(2).await;
+    until("over the other link", || two.texts() == ["2"]).await;
+    two.refuse(0).await;
+    until("a tombstone", || one.texts().last().is_some_and(|text| text == "[2-2 refused ]")).await;
+    assert_eq!(upstream.counters.undeliverable_total.get(), 1);
+    one.acknowledge(one.texts().len() - 1).await;
+    until("all is delivered", || shelf.mark_of(&route(), Lane::Verdict) == 3).await;
+    // What follows goes in batches again.
+    desk.commit(Lane::Verdict, 4..=6).await;
+    until("together", || one.texts().last().is_some_and(|text| text == "4,5,6")).await;
+    upstream.stop().await;
+    desk.close().unwrap();
+}
+
+#[tokio::test]
+async fn an_alarm_that_the_only_link_refuses_gives_way_and_the_others_arrive() {
+    let shelf = Memory::default();
+    let desk = Desk::open(&shelf);
+    let upstream = Upstream::open(&desk, &[PLAIN], FAILOVER);
+    let [one] = &upstream.ends[..] else { panic!("a link") };
+    one.connect().await;
+    desk.commit(Lane::Alarm, 1..=3).await;
+    until("offered", || one.texts() == ["1", "2", "3"]).await;
+    one.refuse(0).await;
+    one.acknowledge(1).await;
+    one.acknowledge(2).await;
+    until("a tombstone", || one.texts().last().is_some_and(|text| text == "[1-1 refused ]")).await;
+    // A tombstone that is refused as well: nothing smaller can take its place.
+    one.refuse(3).await;
+    until("the mark passes it", || shelf.mark_of(&route(), Lane::Alarm) == 3).await;
+    upstream.stop().await;
+    desk.close().unwrap();
+}
+
 const DAY_MS: i64 = 86_400_000;
 
 fn status_of(upstream: &Upstream) -> Value {

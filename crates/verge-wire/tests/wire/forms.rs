@@ -9,7 +9,7 @@ use verge_domain::verdict::{Body, Severity, Verdict};
 use verge_domain::withdrawn::Withdrawal;
 use verge_wire::{Message, WireEncoder, WireFormat, WireLimits, read_message, verdict_json};
 
-use crate::samples::{envelope, identity, message, sample, stored, withdrawn, written};
+use crate::samples::{envelope, identity, message, rows, sample, stored, withdrawn, written};
 
 #[test]
 fn a_verdict_costs_few_bytes() {
@@ -128,4 +128,35 @@ fn a_message_of_nothing_is_one_in_both_forms() {
         let volatile = Envelope { volatile: true, ..envelope(Lane::Alarm) };
         assert!(WireEncoder::new(format).message(&volatile, &[], &mut message).is_err(), "it has an alarm");
     }
+}
+
+/// CloudEvents 1.0, section 3: the required attributes, an id that is the identity, the twin as data.
+#[test]
+fn a_batch_of_cloud_events_holds_one_for_each_verdict_and_tombstone() {
+    let envelope = envelope(Lane::Alarm);
+    let mut rows = rows(&[sample(), sample()]);
+    rows.push(withdrawn(Lane::Alarm, &[stored(3, &sample())], Withdrawal::Refused));
+    let text = written(WireFormat::CloudEvents, &envelope, &rows);
+    let events: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let events = events.as_array().expect("a batch is a list");
+    assert_eq!(events.len(), 3);
+    let (gateway, epoch) = (&envelope.gateway, envelope.epoch);
+    for (seq, event) in (1..).zip(events) {
+        assert_eq!(event["specversion"], "1.0");
+        assert_eq!(event["id"], format!("{epoch}/alarm/{seq}"));
+        assert_eq!(event["source"], format!("urn:verge:{gateway}"));
+        assert_eq!(event["datacontenttype"], "application/json");
+        assert_eq!(event["data"]["gateway"], gateway.as_str());
+    }
+    assert_eq!(events[0]["type"], "verge.anomaly.raised");
+    assert_eq!(events[0]["data"], verdict_json(&identity(1, Lane::Alarm), &sample()));
+    assert_eq!(events[0]["time"], events[0]["data"]["decided"]);
+    assert_eq!(events[2]["type"], "verge.withdrawn");
+    assert_eq!(events[2]["data"]["reason"], "refused");
+    // Alarms without a number are told from one another by their event.
+    let volatile = Envelope { volatile: true, ..envelope };
+    let text = written(WireFormat::CloudEvents, &volatile, &[stored(0, &sample())]);
+    let event: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    let id = event[0]["id"].as_str().unwrap();
+    assert!(id.starts_with(&format!("{epoch}/alarm/0/")) && id.ends_with("/raised"), "{id}");
 }

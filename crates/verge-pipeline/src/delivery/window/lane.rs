@@ -20,6 +20,8 @@ pub(super) struct LaneWindow {
     pub(super) again: Ranges,
     /// Too large for the links at hand.
     pub(super) held: Ranges,
+    /// To be offered one by one: upstream refused a message that held several.
+    pub(super) singly: Ranges,
     /// Requested again by upstream.
     pub(super) replay: Ranges,
     /// Since when something waits to be offered for the first time.
@@ -36,6 +38,7 @@ impl LaneWindow {
             acknowledged: Ranges::default(),
             again: Ranges::default(),
             held: Ranges::default(),
+            singly: Ranges::default(),
             replay: Ranges::default(),
             waiting_since: None,
         }

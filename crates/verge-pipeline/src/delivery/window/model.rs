@@ -16,6 +16,8 @@ enum ModelStep {
     Offer(usize),
     /// Acknowledges one of the messages in flight.
     Acknowledge(usize),
+    /// Refuses one of the messages in flight.
+    Refuse(usize),
     Lose(usize),
     Connect(usize),
     Replay(usize, u64, u64),
@@ -28,6 +30,7 @@ fn step() -> impl Strategy<Value = ModelStep> {
         (1_usize..6).prop_map(ModelStep::Offer),
         (0_usize..40).prop_map(ModelStep::Acknowledge),
         (0_usize..40).prop_map(ModelStep::Acknowledge),
+        (0_usize..40).prop_map(ModelStep::Refuse),
         (0_usize..3).prop_map(ModelStep::Lose),
         (0_usize..3).prop_map(ModelStep::Connect),
         (0_usize..3, 1_u64..60, 0_u64..20).prop_map(|(lane, from, more)| ModelStep::Replay(lane, from, more)),
@@ -74,7 +77,8 @@ impl ModelRoute {
         let token = self.window.token();
         self.window.offered(token, &offer, from, to, self.now());
         let Offer { link, lane: of, replay, .. } = offer;
-        self.flights.insert(token, Flight { link, lane: of, from, to, replay });
+        let single = of == Lane::Alarm || offer.max_rows == 1;
+        self.flights.insert(token, Flight { link, lane: of, from, to, replay, single });
         self.offered[lane].extend(from.0..=to.0);
         let outstanding = self.flights.values().filter(|flight| flight.link == link).count();
         prop_assert!(outstanding <= CAPACITIES[link]);
@@ -112,6 +116,13 @@ impl ModelRoute {
             ModelStep::Acknowledge(index) => {
                 if let Some(&token) = self.flights.keys().nth(index % self.flights.len().max(1)) {
                     self.acknowledge(token);
+                }
+            }
+            ModelStep::Refuse(index) => {
+                if let Some(&token) = self.flights.keys().nth(index % self.flights.len().max(1)) {
+                    let flight = self.flights.remove(&token);
+                    let offer = self.window.refused(token);
+                    prop_assert_eq!(offer.is_some(), flight.is_some_and(|flight| flight.single));
                 }
             }
             ModelStep::Lose(link) => self.lose(link),

@@ -1,0 +1,254 @@
+//! One connection: dial, handshake, request and answer.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use aws_lc_rs::hmac;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use verge_tls::{ClientConfig, Secret};
+
+use super::PushSettings;
+use super::answer::Answer;
+
+/// Of the body of an answer this much is read, so that the connection can be used again; a longer one ends it.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Headers of an answer are read up to this size.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// What proves who sends.
+#[derive(Debug, Clone, Default)]
+pub struct PushCredentials {
+    /// For `https`.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Sent as `Authorization: Bearer …`.
+    pub token: Option<Secret>,
+    /// Signs each body: `X-Verge-Signature: sha256=…`, the HMAC-SHA256 of the body in hexadecimal digits.
+    pub signing_key: Option<Secret>,
+}
+
+/// Reads what proves who sends, from its files.
+#[derive(Clone)]
+pub struct PushAccess(Arc<dyn Fn() -> Result<PushCredentials, String> + Send + Sync>);
+
+impl PushAccess {
+    /// Read by this function.
+    pub fn new(read: impl Fn() -> Result<PushCredentials, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+}
+
+impl fmt::Debug for PushAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PushAccess")
+    }
+}
+
+/// A connection that stands.
+pub(super) struct Exchange {
+    send: SendRequest<Full<Bytes>>,
+    connection: JoinHandle<()>,
+    settings: Arc<PushSettings>,
+    authorization: Option<HeaderValue>,
+    signing_key: Option<hmac::Key>,
+    pub(super) used: bool,
+}
+
+impl Exchange {
+    /// Dials, and does the handshake of TLS.
+    ///
+    /// # Errors
+    /// Why it cannot be reached, in words.
+    pub(super) async fn open(settings: &Arc<PushSettings>) -> Result<Self, String> {
+        let PushCredentials { tls, token, signing_key } = (settings.access.0)()?;
+        let authorization = token.as_ref().map(bearer).transpose()?;
+        let signing_key = signing_key.map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.reveal().as_bytes()));
+        let dialled = timeout(settings.timeout, Self::dial(settings, tls)).await;
+        let (send, connection) = dialled
+            .map_err(|_| format!("{} did not answer within {:?}", settings.target, settings.timeout))??;
+        Ok(Self { send, connection, settings: Arc::clone(settings), authorization, signing_key, used: false })
+    }
+
+    async fn dial(
+        settings: &PushSettings,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> Result<(SendRequest<Full<Bytes>>, JoinHandle<()>), String> {
+        let target = &settings.target;
+        let address = (target.bare_host(), target.port());
+        let stream = TcpStream::connect(address).await.map_err(|error| format!("{target}: {error}"))?;
+        // Each request is written at once and waits for its answer.
+        stream.set_nodelay(true).map_err(|error| format!("{target}: {error}"))?;
+        let mut http = http1::Builder::new();
+        http.max_buf_size(MAX_HEAD_BYTES);
+        let failed = |error: hyper::Error| format!("{target}: {}", explain(&error));
+        match tls {
+            None => {
+                let (send, connection) = http.handshake(TokioIo::new(stream)).await.map_err(failed)?;
+                Ok((send, tokio::spawn(async { drop(connection.await) })))
+            }
+            Some(config) => {
+                let stream = verge_tls::connect(config, target.bare_host(), stream)
+                    .await
+                    .map_err(|error| format!("{target}: {}", verge_tls::explain(&error)))?;
+                let (send, connection) = http.handshake(TokioIo::new(stream)).await.map_err(failed)?;
+                Ok((send, tokio::spawn(async { drop(connection.await) })))
+            }
+        }
+    }
+
+    /// Whether the other end has closed it.
+    pub(super) fn is_closed(&self) -> bool {
+        self.send.is_closed()
+    }
+
+    /// Sends one body and reads what is answered.
+    ///
+    /// # Errors
+    /// No answer came, in words.
+    pub(super) async fn post(&mut self, body: Bytes) -> Result<Answer, String> {
+        self.used = true;
+        let wait = self.settings.timeout;
+        let target = self.settings.target.clone();
+        match timeout(wait, self.exchange(body)).await {
+            Ok(answer) => answer.map_err(|error| format!("{target}: {}", explain(&error))),
+            Err(_) => Err(format!("{target} did not answer within {wait:?}")),
+        }
+    }
+
+    async fn exchange(&mut self, body: Bytes) -> Result<Answer, hyper::Error> {
+        self.send.ready().await?;
+        let response = self.send.send_request(self.request(body)).await?;
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let answer = Answer::of(response.status(), retry_after, SystemTime::now());
+        self.drain(response).await;
+        Ok(answer)
+    }
+
+    /// Reads the body of an answer away. One that is long or never ends must not hold up what is sent: the connection ends.
+    async fn drain(&mut self, response: Response<Incoming>) {
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
+        if body.collect().await.is_err() {
+            self.connection.abort();
+        }
+    }
+
+    fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
+        let target = &self.settings.target;
+        let mut request = Request::new(Full::default());
+        *request.method_mut() = hyper::Method::POST;
+        // The address was read as one: its parts are.
+        *request.uri_mut() = target.path().parse().unwrap_or_default();
+        let headers = request.headers_mut();
+        if let Ok(host) = target.authority().parse() {
+            headers.insert(HOST, host);
+        }
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("verge/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.settings.content_type));
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        if let Some(Ok(signature)) = self.signing_key.as_ref().map(|key| signature(key, &body).parse()) {
+            headers.insert("x-verge-signature", signature);
+        }
+        *request.body_mut() = Full::new(body);
+        request
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+fn bearer(token: &Secret) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
+        .map_err(|_| "token_file: the token holds letters that no header can".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn signature(key: &hmac::Key, body: &[u8]) -> String {
+    let mut text = "sha256=".to_owned();
+    for byte in hmac::sign(key, body).as_ref() {
+        // Writing into a text never fails.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// The innermost cause: hyper's own words say only at what it failed.
+fn explain(error: &hyper::Error) -> String {
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return "the connection was closed before the answer".to_owned();
+    }
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// What a trial of the address gave, for `verge check`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushTrial {
+    /// It is reached, and answers a HEAD request with this status.
+    Answered(u16),
+    /// It is not reached.
+    Unreachable(String),
+}
+
+impl PushTrial {
+    /// Connects and asks with HEAD, which changes nothing there.
+    pub async fn of(settings: &PushSettings) -> Self {
+        let settings = Arc::new(settings.clone());
+        let mut exchange = match Exchange::open(&settings).await {
+            Ok(exchange) => exchange,
+            Err(reason) => return Self::Unreachable(reason),
+        };
+        let mut request = exchange.request(Bytes::new());
+        *request.method_mut() = hyper::Method::HEAD;
+        let asked = async {
+            exchange.send.ready().await?;
+            exchange.send.send_request(request).await
+        };
+        match timeout(settings.timeout, asked).await {
+            Ok(Ok(response)) => Self::Answered(response.status().as_u16()),
+            Ok(Err(error)) => Self::Unreachable(format!("{}: {}", settings.target, explain(&error))),
+            Err(_) => {
+                Self::Unreachable(format!("{} did not answer within {:?}", settings.target, settings.timeout))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_signed_as_others_sign_it() {
+        // RFC 4231, test case 2.
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"Jefe");
+        assert_eq!(
+            signature(&key, b"what do ya want for nothing?"),
+            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let value = bearer(&Secret::new("canary".to_owned())).unwrap();
+        assert!(!format!("{value:?}").contains("canary"));
+        assert!(bearer(&Secret::new("two\nlines".to_owned())).unwrap_err().starts_with("token_file"));
+    }
+}

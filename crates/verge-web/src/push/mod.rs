@@ -1,0 +1,175 @@
+//! One POST after the other over one connection; the answer is the receipt.
+//!
+//! Reading order: [`HttpSink`], the end that a route holds; `driver`, the task that connects and sends; `answer` (pure),
+//! what an answer means; `exchange`, one connection; `target`, the address.
+
+mod answer;
+mod driver;
+mod exchange;
+mod target;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use verge_domain::backoff::Backoff;
+use verge_domain::id::Lane;
+use verge_domain::link::{Arrival, LinkReport, TopicReport};
+use verge_domain::stage::{Control, OfferError, Sink, SinkEvent, Token};
+
+use driver::{Driver, Offered};
+pub use exchange::{PushAccess, PushCredentials, PushTrial};
+pub use target::{PushTarget, PushTargetError};
+
+/// Where and how verdicts are pushed.
+#[derive(Debug, Clone)]
+pub struct PushSettings {
+    /// The address.
+    pub target: PushTarget,
+    /// What the body is: `application/json` or `application/cloudevents-batch+json`.
+    pub content_type: &'static str,
+    /// What proves who sends; asked for again at each new connection, since files change.
+    pub access: PushAccess,
+    /// A request and its answer take this long at most, and so does a connection with its handshake.
+    pub timeout: Duration,
+    /// Largest body, in bytes.
+    pub max_body_bytes: usize,
+    /// Requests that may wait for their turn.
+    pub window: usize,
+    /// Pauses after a failure.
+    pub backoff: Backoff,
+}
+
+/// Pushes verdicts by HTTP: 2xx is the receipt. It publishes no status and takes no commands.
+#[derive(Debug)]
+pub struct HttpSink {
+    /// Of the connection whose beginning was read: what is offered is void with it.
+    generation: u64,
+    outstanding: usize,
+    connected: bool,
+    window: usize,
+    max_body_bytes: usize,
+    address: String,
+    offers: Option<mpsc::Sender<Offered>>,
+    events: mpsc::Receiver<SinkEvent>,
+    fault: watch::Receiver<Option<String>>,
+    stop: watch::Sender<bool>,
+    driver: Option<JoinHandle<()>>,
+}
+
+impl HttpSink {
+    /// Connects, and keeps connecting.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    #[must_use]
+    pub fn spawn(settings: PushSettings) -> Self {
+        let (window, max_body_bytes) = (settings.window.max(1), settings.max_body_bytes);
+        let address = settings.target.to_string();
+        // What a lost connection leaves in the queue is taken out before the next one is announced.
+        let (offers, offered) = mpsc::channel(window);
+        // A receipt each, and the end of one connection and the beginning of the next.
+        let (said, events) = mpsc::channel(window + 2);
+        let (faults, fault) = watch::channel(None);
+        let (stop, stopped) = watch::channel(false);
+        let driver = Driver::new(Arc::new(settings), offered, said, faults, stopped);
+        let driver = Some(tokio::spawn(driver.run()));
+        let offers = Some(offers);
+        Self {
+            generation: 0,
+            outstanding: 0,
+            connected: false,
+            window,
+            max_body_bytes,
+            address,
+            offers,
+            events,
+            fault,
+            stop,
+            driver,
+        }
+    }
+}
+
+impl Sink for HttpSink {
+    type Item = Bytes;
+
+    fn offer(&mut self, _: Lane, body: Bytes, token: Token) -> Result<(), OfferError> {
+        let (actual, limit) = (body.len(), self.max_body_bytes);
+        if actual > limit {
+            return Err(OfferError::TooLarge { actual, limit });
+        }
+        let offers = self.offers.as_ref().filter(|_| self.connected).ok_or(OfferError::NotConnected)?;
+        if self.outstanding >= self.window {
+            return Err(OfferError::WindowFull);
+        }
+        let offered = Offered { generation: self.generation, token, body };
+        offers.try_send(offered).map_err(|_| OfferError::WindowFull)?;
+        self.outstanding += 1;
+        Ok(())
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<SinkEvent>> {
+        let event = self.events.poll_recv(context);
+        if let Poll::Ready(Some(event)) = &event {
+            match event {
+                SinkEvent::Connected => {
+                    self.generation += 1;
+                    (self.connected, self.outstanding) = (true, 0);
+                }
+                SinkEvent::Disconnected { .. } => (self.connected, self.outstanding) = (false, 0),
+                SinkEvent::Delivered(_) | SinkEvent::Refused { .. } => {
+                    self.outstanding = self.outstanding.saturating_sub(1);
+                }
+                SinkEvent::Changed | SinkEvent::Control(_) => {}
+            }
+        }
+        event
+    }
+
+    fn report(&self) -> LinkReport {
+        let why = self.fault.borrow().clone();
+        let arrival = match why {
+            Some(why) => Arrival::Dead { why },
+            None => Arrival::Unproven { why: "the answer to each request is believed".to_owned() },
+        };
+        let topics = vec![TopicReport { topic: self.address.clone(), arrival }];
+        LinkReport { topics, ..LinkReport::default() }
+    }
+
+    async fn close(&mut self, grace: Duration) {
+        // The driver ends once it has sent what it holds.
+        self.offers = None;
+        self.connected = false;
+        let Some(mut driver) = self.driver.take() else { return };
+        // Its events must not wait for a reader that waits for it: there is room for one of each request.
+        if tokio::time::timeout(grace, &mut driver).await.is_err() {
+            tracing::info!(to = %self.address, "the web service has not answered everything in time");
+            self.stop.send_replace(true);
+            driver.abort();
+        }
+        self.events.close();
+    }
+}
+
+impl Control for HttpSink {
+    fn takes_status(&self) -> bool {
+        false
+    }
+
+    fn publish_status(&mut self, _: Bytes) -> Result<(), OfferError> {
+        Ok(())
+    }
+
+    fn answer(&mut self, _: Bytes) -> Result<(), OfferError> {
+        Ok(())
+    }
+
+    fn set_last_status(&mut self, _: Bytes) {}
+}
+
+#[cfg(test)]
+mod tests;
