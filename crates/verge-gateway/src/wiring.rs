@@ -15,6 +15,7 @@ mod fingerprint;
 mod frames;
 mod gateway;
 mod judges;
+mod links;
 mod models;
 mod readings;
 mod replacement;

@@ -1,8 +1,6 @@
 //! Verdicts as CloudEvents 1.0: the JSON batch format of the specification (section 4), each event with the JSON twin of a
 //! verdict or tombstone as its data.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 use serde_json::Value;
 use verge_domain::stage::{Envelope, StoredRow};
@@ -63,11 +61,11 @@ impl CloudEvent {
         let (_, verdict) = verdict.into_verdict(*lane)?;
         let mut kind = format!("verge.{}", verdict.body.kind());
         if let Some(event) = &verdict.event {
-            // Writing into a text never fails.
-            let _ = write!(kind, ".{}", event.state.as_str());
+            let state = event.state.as_str();
+            kind = format!("{kind}.{state}");
             if envelope.volatile {
                 // Without a number until the store works; its event tells it from others.
-                let _ = write!(id, "/{}/{}", event.id, event.state.as_str());
+                id = format!("{id}/{}/{state}", event.id);
             }
         }
         let (device, signal) = (&verdict.subject.device, &verdict.subject.signal);

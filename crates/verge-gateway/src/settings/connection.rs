@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use verge_domain::backoff::Backoff;
 use verge_mqtt::{Access, BrokerAddress, ConnectionSettings, Renewal, WatchedFiles};
-use verge_tls::{Chain, Credentials, PrivateKey, Secret, TlsError, TlsIdentity, TrustedRoots};
+use verge_tls::{Chain, ClientConfig, Credentials, PrivateKey, Secret, TlsError, TlsIdentity, TrustedRoots};
 
 use super::Check;
-use crate::config::{Fault, RawBroker, RawSecret, RawTransport};
+use crate::config::{Fault, RawBroker, RawCertificates, RawSecret, RawTransport};
 
 /// TCP, TLS and CONNACK together must be done by then; a slow cellular link needs some seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,20 +70,20 @@ pub struct TlsFiles {
 /// Why a connection cannot be built from its files.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The password file cannot be read.
-    #[error("{key}.password_file: {}", verge_tls::unreadable(path, error))]
-    PasswordFile {
-        /// Section.
+    /// The file of a secret cannot be read.
+    #[error("{key}: {}", verge_tls::unreadable(path, error))]
+    SecretFile {
+        /// The setting that names it.
         key: String,
         /// The file.
         path: PathBuf,
         /// What the system says.
         error: std::io::Error,
     },
-    /// The password file holds no password.
-    #[error("{key}.password_file: {path} is empty: write the password into it")]
-    EmptyPassword {
-        /// Section.
+    /// It holds nothing.
+    #[error("{key}: {path} is empty: write into it what it is for, alone in one line")]
+    EmptySecret {
+        /// The setting that names it.
         key: String,
         /// The file.
         path: PathBuf,
@@ -136,12 +137,7 @@ impl Connection {
     fn access(&self) -> Result<Access, BuildError> {
         let tls = match &self.tls {
             None => None,
-            Some(files) => {
-                let roots = load_roots(&self.key, &files.ca)?;
-                let identity = files.identity.as_ref();
-                let identity = identity.map(|(cert, key)| load_identity(&self.key, cert, key)).transpose()?;
-                Some(verge_tls::client_config(&roots, identity.as_ref()))
-            }
+            Some(files) => Some(files.load(&self.key)?),
         };
         let credentials = self.login.as_ref().map(|login| self.credentials(login)).transpose()?;
         Ok(Access { credentials, tls })
@@ -151,21 +147,37 @@ impl Connection {
         let password = match &login.password {
             Password::Absent => Secret::new(String::new()),
             Password::Given(secret) => secret.clone(),
-            Password::File(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| BuildError::PasswordFile {
-                    key: self.key.clone(),
-                    path: path.clone(),
-                    error,
-                })?;
-                let password = text.trim_end_matches(['\r', '\n']);
-                if password.is_empty() {
-                    return Err(BuildError::EmptyPassword { key: self.key.clone(), path: path.clone() });
-                }
-                Secret::new(password.to_owned())
-            }
+            Password::File(path) => load_secret(&format!("{}.password_file", self.key), path)?,
         };
         Ok(Credentials { username: login.username.clone(), password })
     }
+}
+
+impl TlsFiles {
+    /// Reads them, for a client.
+    ///
+    /// # Errors
+    /// A file that is missing or cannot be used, with the key that names it.
+    pub(super) fn load(&self, section: &str) -> Result<Arc<ClientConfig>, BuildError> {
+        let roots = load_roots(section, &self.ca)?;
+        let identity = self.identity.as_ref();
+        let identity = identity.map(|(cert, key)| load_identity(section, cert, key)).transpose()?;
+        Ok(verge_tls::client_config(&roots, identity.as_ref()))
+    }
+}
+
+/// The secret that a file holds alone, without the line break at its end. `key` is the setting that names it.
+pub(super) fn load_secret(key: &str, path: &Path) -> Result<Secret, BuildError> {
+    let text = std::fs::read_to_string(path).map_err(|error| BuildError::SecretFile {
+        key: key.to_owned(),
+        path: path.to_owned(),
+        error,
+    })?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(BuildError::EmptySecret { key: key.to_owned(), path: path.to_owned() });
+    }
+    Ok(Secret::new(secret.to_owned()))
 }
 
 /// The authorities of a section.
@@ -198,7 +210,8 @@ pub(super) fn check_parts(
     let at = |key: &str| format!("{section}.{key}");
     let address = broker.url.as_deref().and_then(|url| check_url(check, &at("url"), url));
     let login = check_login(check, section, broker);
-    let tls = check_tls(check, section, transport, address.as_ref());
+    let is_tls = address.as_ref().map(BrokerAddress::is_tls);
+    let tls = check_tls(check, section, &transport.certificates, is_tls, "mqtts://");
     let client_id = broker.client_id.clone().unwrap_or(default_client_id);
     if client_id.contains(['+', '#', '/', '$']) || client_id.chars().any(char::is_control) {
         check.faults.push(
@@ -280,18 +293,20 @@ fn check_login(check: &mut Check<'_>, section: &str, parts: &RawBroker) -> Optio
     }
 }
 
-fn check_tls(
+/// The PEM files of a section. `is_tls` says what its address asks for, as far as that could be read; `scheme` asks for TLS.
+pub(super) fn check_tls(
     check: &mut Check<'_>,
     section: &str,
-    parts: &RawTransport,
-    address: Option<&BrokerAddress>,
+    parts: &RawCertificates,
+    is_tls: Option<bool>,
+    scheme: &str,
 ) -> Option<TlsFiles> {
     let at = |key: &str| format!("{section}.{key}");
-    if address.is_some_and(|address| !address.is_tls()) {
+    if is_tls == Some(false) {
         for (key, value) in [("ca", &parts.ca), ("cert", &parts.cert), ("key", &parts.key)] {
             if let Some(value) = value {
-                let expected = format!("certificates only with mqtts:// in {}", at("url"));
-                let remedy = format!("write mqtts:// in url, or take {key} out");
+                let expected = format!("certificates only with {scheme} in {}", at("url"));
+                let remedy = format!("write {scheme} in url, or take {key} out");
                 check.faults.push(Fault::at_text(at(key), value, expected).remedy(remedy));
             }
         }
@@ -318,10 +333,12 @@ fn check_tls(
     match &parts.ca {
         Some(ca) => Some(TlsFiles { ca: check.path(ca), identity }),
         // Whether one is needed, the address says.
-        None if address.is_none() => None,
+        None if is_tls.is_none() => None,
         None => {
-            let expected =
-                "the PEM file with the certificates that the broker's must lead to, as mqtts:// needs it";
+            let end = if scheme == "mqtts://" { "broker" } else { "service" };
+            let expected = format!(
+                "the PEM file with the certificates that the {end}'s must lead to, as {scheme} needs it"
+            );
             check.faults.push(
                 Fault::missing(at("ca"), expected).remedy(format!("add ca = \"ca.pem\" below [{section}]")),
             );

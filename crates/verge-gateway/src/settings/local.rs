@@ -134,7 +134,7 @@ fn check_embedded(
         let expected = r#"an address of this machine with a port, such as "127.0.0.1:1883", or "0.0.0.0:8883" for all of its addresses"#;
         check.faults.push(Fault::at_text("local.listen", text, expected).remedy(listen_remedy(text)));
     }
-    let parts = &raw.transport;
+    let parts = &raw.transport.certificates;
     let files = [("cert", &parts.cert), ("key", &parts.key), ("ca", &parts.ca)];
     let tls = match files.map(|(_, file)| file.as_ref().map(|file| check.path(file))) {
         [Some(cert), Some(key), Some(ca)] => Some(ListenerFiles { cert, key, ca }),
@@ -163,9 +163,9 @@ fn check_embedded(
         listen: listen?,
         tls,
         client_id: format!("verge-{gateway}"),
-        keep_alive: parts.keep_alive.0,
-        max_packet_bytes: parts.max_packet.to_usize(),
-        max_broker_packet_bytes: parts.max_packet.to_usize().max(raw.max_frame.to_usize()),
+        keep_alive: raw.transport.keep_alive.0,
+        max_packet_bytes: raw.transport.max_packet.to_usize(),
+        max_broker_packet_bytes: raw.transport.max_packet.to_usize().max(raw.max_frame.to_usize()),
     })
 }
 

@@ -40,7 +40,7 @@ pub use server::ServerSection;
 pub use source::{Carries, FrameSource, Overload, SourceSection};
 pub use store::{KeyError, StoreSection};
 pub use track_file::{TrackFile, read_track_file};
-pub use uplink::Uplink;
+pub use uplink::{HttpUplink, MqttUplink, Uplink, UplinkKind};
 
 /// All settings of a gateway.
 #[derive(Debug, Clone)]

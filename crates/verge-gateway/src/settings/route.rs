@@ -67,6 +67,13 @@ fn check_agreement(check: &mut Check<'_>, route: &Route, uplinks: &[Uplink]) {
             format!("the same as uplink.{}.{key}: both belong to route {:?}", first.name, route.name.as_str())
         };
         let remedy = |key: &str| format!("write the same {key} in both, or give one uplink another route");
+        if other.kind.as_str() != first.kind.as_str() {
+            let key = format!("uplink.{}.kind", other.name);
+            let remedy = "give one uplink another route: each then has all verdicts of its lanes";
+            let fault = Fault::at_text(key, other.kind.as_str(), expected("kind"));
+            check.faults.push(fault.remedy(remedy));
+            continue;
+        }
         if sorted(other) != sorted(first) {
             let lanes: Vec<&str> = other.lanes.iter().map(|lane| lane.as_str()).collect();
             let key = format!("uplink.{}.lanes", other.name);

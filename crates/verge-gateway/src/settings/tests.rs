@@ -56,7 +56,7 @@ fn a_small_file_is_enough() {
     assert_eq!(settings.store.dir(), Path::new("/etc/verge/state/store"));
     let Local::External(local) = &settings.local else { panic!("the site has a broker") };
     assert_eq!(local.client_id, "verge-pump-room-1");
-    assert_eq!(settings.uplinks[0].broker.client_id, "verge-pump-room-1-centre");
+    assert_eq!(settings.uplinks[0].mqtt().unwrap().broker.client_id, "verge-pump-room-1-centre");
     assert_eq!(settings.uplinks[0].lanes, Lane::ALL);
     let rules = readings_of(&settings.judges[0]);
     assert!(matches!(rules.rule, Rule::Plain(JudgeSettings::Threshold(_))));

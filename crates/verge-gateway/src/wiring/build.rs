@@ -9,7 +9,6 @@ use verge_domain::id::{Lane, RouteId, Seq};
 use verge_domain::stage::{Cause, MarkStore, RowStore, StateStore, StoreError};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::Verdict;
-use verge_mqtt::ConnectionSettings;
 use verge_outbox::{OpenedStore, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
@@ -20,6 +19,7 @@ use verge_wire::read_verdict;
 use super::Autoencoders;
 use super::broker::LocalPlan;
 use super::frames::FramePath;
+use super::links::OpenedUplink;
 use super::readings::{self, ReadingJudges};
 use super::replacement::JudgesAtWork;
 use crate::exit::{Exit, ExitWith};
@@ -30,7 +30,7 @@ pub(super) struct Built<'a> {
     /// How to come by the site's broker.
     pub(super) local: LocalPlan<'a>,
     /// Of the uplinks, in their order.
-    pub(super) connections: Vec<ConnectionSettings>,
+    pub(super) uplinks: Vec<OpenedUplink>,
     pub(super) lock: StateLock,
     pub(super) store: Outbox,
     /// What each route has delivered, in the order of the routes.
@@ -54,11 +54,11 @@ impl<'a> Built<'a> {
     /// The state directory is in use, the store cannot be opened, a certificate or a model cannot be used.
     pub(super) fn open(settings: &'a Settings) -> anyhow::Result<Self> {
         let local = LocalPlan::of(&settings.local).exit_with(Exit::BadConfig)?;
-        let connections = settings
+        let uplinks = settings
             .uplinks
             .iter()
-            .map(|uplink| Ok(uplink.connection()?))
-            .collect::<anyhow::Result<Vec<ConnectionSettings>>>()
+            .map(|uplink| Ok(OpenedUplink::of(uplink)?))
+            .collect::<anyhow::Result<Vec<OpenedUplink>>>()
             .exit_with(Exit::BadConfig)?;
         let outbox = settings.store.build().exit_with(Exit::BadConfig)?;
         // Before anything is written with a clock that may not be set.
@@ -96,7 +96,7 @@ impl<'a> Built<'a> {
         let judges = ReadingJudges::restore(settings, &models, (&counters, bulk_counters), saved, started)?;
         Ok(Self {
             local,
-            connections,
+            uplinks,
             lock,
             store,
             marks,

@@ -11,7 +11,7 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::status::CertificateStatus;
 use verge_tls::{CertificateSummary, Usage};
 
-use crate::settings::{Connection, Local, Settings};
+use crate::settings::{Local, Settings, TlsFiles, UplinkKind};
 
 /// Certificates that end sooner are warned of.
 const WARN_DAYS: i64 = 30;
@@ -114,7 +114,7 @@ impl WatchedCertificate {
     fn all(settings: &Settings) -> Vec<Self> {
         let mut all = Vec::new();
         match &settings.local {
-            Local::External(connection) => Self::of_connection("local", connection, &mut all),
+            Local::External(connection) => Self::of_files("local", connection.tls.as_ref(), &mut all),
             Local::Embedded(broker) => {
                 if let Some(files) = &broker.tls {
                     all.push(Self::own("local", TlsEnd::Accepts, &files.cert, &files.key));
@@ -123,13 +123,17 @@ impl WatchedCertificate {
             }
         }
         for uplink in &settings.uplinks {
-            Self::of_connection(&format!("uplink.{}", uplink.name), &uplink.broker, &mut all);
+            let files = match &uplink.kind {
+                UplinkKind::Mqtt(mqtt) => mqtt.broker.tls.as_ref(),
+                UplinkKind::Http(http) => http.tls.as_ref(),
+            };
+            Self::of_files(&uplink.section(), files, &mut all);
         }
         all
     }
 
-    fn of_connection(section: &str, connection: &Connection, all: &mut Vec<Self>) {
-        if let Some(files) = &connection.tls {
+    fn of_files(section: &str, files: Option<&TlsFiles>, all: &mut Vec<Self>) {
+        if let Some(files) = files {
             if let Some((cert, key)) = &files.identity {
                 all.push(Self::own(section, TlsEnd::Connects, cert, key));
             }

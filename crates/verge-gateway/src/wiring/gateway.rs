@@ -83,7 +83,7 @@ impl Gateway {
     pub async fn start(settings: &Settings, committed: Option<Committed>) -> anyhow::Result<Self> {
         let Built {
             local,
-            connections,
+            uplinks,
             lock,
             store,
             marks,
@@ -165,14 +165,8 @@ impl Gateway {
             },
             started,
         ));
-        let outgoing = Outgoing {
-            settings,
-            connections: &connections,
-            store,
-            desks,
-            status: Arc::clone(&status),
-            clock,
-        };
+        let outgoing =
+            Outgoing { settings, uplinks: &uplinks, store, desks, status: Arc::clone(&status), clock };
         let deliveries = settings
             .routes
             .iter()

@@ -6,22 +6,25 @@ use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use verge_domain::id::Seq;
-use verge_mqtt::{ConnectionSettings, UplinkSettings, UplinkSink, WillMessage};
+use verge_mqtt::{UplinkSettings, UplinkSink, WillMessage};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::commands::CommandDesks;
 use verge_pipeline::committer::StoreHandle;
 use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
 
 use verge_pipeline::status::{self, Status};
+use verge_web::HttpSink;
 use verge_wire::WireEncoder;
 
+use super::links::{LinkSink, OpenedUplink};
 use super::uplink_settings;
-use crate::settings::{Route, Settings};
+use crate::settings::{Route, Settings, Uplink, UplinkKind};
 
 /// What all routes share.
 pub(super) struct Outgoing<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) connections: &'a [ConnectionSettings],
+    /// In the order of the settings.
+    pub(super) uplinks: &'a [OpenedUplink],
     pub(super) store: StoreHandle,
     pub(super) desks: CommandDesks,
     pub(super) status: Arc<Status>,
@@ -59,21 +62,11 @@ impl Outgoing<'_> {
         counters: &Arc<RouteCounters>,
         delivered: [Seq; 3],
     ) -> RouteDelivery {
+        let alone = route.uplinks.len() == 1;
         let links = route.uplinks.iter().zip(counters.links()).map(|(index, counters)| {
             let uplink = &self.settings.uplinks[*index];
-            let connection = self.connections[*index].clone();
-            let alone = route.uplinks.len() == 1;
-            let epoch = self.store.epoch();
-            let sending = uplink_settings(self.settings, uplink, connection, epoch, self.clock, alone);
-            let (gateway, life) = (self.settings.gateway.id.clone(), Arc::clone(self.store.life()));
-            let heads = self.store.heads();
-            // What it says must be as new as can be: it takes the place of the status that says more.
-            let last_will = WillMessage::new(move || {
-                status::last_will_of(&gateway, &life, heads.borrow().map(|seq| seq.0))
-            });
-            let sink = UplinkSink::spawn(UplinkSettings { last_will, ..sending });
-            let (window, counters) = (uplink.window, Arc::clone(counters));
-            Link { sink, form: WireEncoder::new(uplink.format), window, counters }
+            let (sink, form) = self.sink(uplink, &self.uplinks[*index], alone);
+            Link { sink, form, window: uplink.window, counters: Arc::clone(counters) }
         });
         let (status, clock) = (Arc::clone(&self.status), self.clock);
         let (stop, stopped) = watch::channel(false);
@@ -89,6 +82,31 @@ impl Outgoing<'_> {
             stopped,
         ));
         RouteDelivery { task, stop }
+    }
+
+    /// What sends over an uplink, and how it is written. `alone`: its route has no other.
+    fn sink(&self, uplink: &Uplink, opened: &OpenedUplink, alone: bool) -> (LinkSink, WireEncoder) {
+        match (opened, &uplink.kind) {
+            (OpenedUplink::Mqtt(connection), UplinkKind::Mqtt(mqtt)) => {
+                let (connection, epoch) = (connection.clone(), self.store.epoch());
+                let sending =
+                    uplink_settings(self.settings, uplink, mqtt, connection, epoch, self.clock, alone);
+                let (gateway, life) = (self.settings.gateway.id.clone(), Arc::clone(self.store.life()));
+                let heads = self.store.heads();
+                // What it says must be as new as can be: it takes the place of the status that says more.
+                let last_will = WillMessage::new(move || {
+                    status::last_will_of(&gateway, &life, heads.borrow().map(|seq| seq.0))
+                });
+                let sink = UplinkSink::spawn(UplinkSettings { last_will, ..sending });
+                (LinkSink::Mqtt(sink), WireEncoder::new(mqtt.format))
+            }
+            (OpenedUplink::Http(push), UplinkKind::Http(http)) => {
+                (LinkSink::Http(HttpSink::spawn(push.clone())), WireEncoder::new(http.format))
+            }
+            (OpenedUplink::Mqtt(_), UplinkKind::Http(_)) | (OpenedUplink::Http(_), UplinkKind::Mqtt(_)) => {
+                unreachable!("an uplink is opened as what it is")
+            }
+        }
     }
 }
 

@@ -10,12 +10,13 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::status;
 use verge_wire::{WireEncoder, WireFormat};
 
-use crate::settings::{Settings, Uplink};
+use crate::settings::{MqttUplink, Settings, Uplink};
 
 /// How an uplink connects and what it does. `alone`: its route has no other.
 pub fn uplink_settings(
     settings: &Settings,
     uplink: &Uplink,
+    mqtt: &MqttUplink,
     connection: ConnectionSettings,
     epoch: Epoch,
     clock: Clock,
@@ -24,11 +25,11 @@ pub fn uplink_settings(
     let gateway = &settings.gateway.id;
     UplinkSettings {
         connection,
-        topics: uplink.topics.clone(),
+        topics: mqtt.topics.clone(),
         window: uplink.window,
         last_will: status::last_will(gateway).into(),
-        services: uplink.services,
-        proof: Some(proof(uplink.format, gateway.clone(), epoch, uplink.topics.alarm.clone(), clock)),
+        services: mqtt.services,
+        proof: Some(proof(mqtt.format, gateway.clone(), epoch, mqtt.topics.alarm.clone(), clock)),
         alone,
     }
 }

@@ -1,6 +1,6 @@
 //! One connection: dial, handshake, request and answer.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -178,12 +178,9 @@ fn bearer(token: &Secret) -> Result<HeaderValue, String> {
 }
 
 fn signature(key: &hmac::Key, body: &[u8]) -> String {
-    let mut text = "sha256=".to_owned();
-    for byte in hmac::sign(key, body).as_ref() {
-        // Writing into a text never fails.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    let digest = hmac::sign(key, body);
+    let digits: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256={digits}")
 }
 
 /// The innermost cause: hyper's own words say only at what it failed.

@@ -21,6 +21,7 @@ use verge_domain::time::UtcMillis;
 use verge_mqtt::ConnectionSettings;
 use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
 use verge_pipeline::judging::is_settings_key;
+use verge_web::PushTrial;
 
 use super::certs::{self, validity};
 use super::output::json_line;
@@ -29,7 +30,7 @@ use report::{CheckReport, in_json, print};
 use verge_gateway::config::{Origins, Warning};
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::{
-    Carries, ConfigurationError, Connection, EmbeddedBroker, Local, Settings, Uplink,
+    Carries, ConfigurationError, Connection, EmbeddedBroker, HttpUplink, Local, Settings, Uplink, UplinkKind,
 };
 use verge_gateway::wiring;
 
@@ -159,15 +160,59 @@ fn look_at_uplink(
     offline: bool,
     report: &mut CheckReport,
 ) -> anyhow::Result<()> {
-    let Some(connection) = built(&uplink.broker, report).filter(|_| !offline) else { return Ok(()) };
+    let mqtt = match &uplink.kind {
+        UplinkKind::Mqtt(mqtt) => mqtt,
+        UplinkKind::Http(http) => return look_at_service(http, offline, report),
+    };
+    let Some(connection) = built(&mqtt.broker, report).filter(|_| !offline) else { return Ok(()) };
     let probe = async_runtime()?.block_on(async {
         let clock = verge_pipeline::clock::Clock::start();
         // There may be no store yet.
         let epoch = Epoch([0; 16]);
-        let uplink = wiring::uplink_settings(settings, uplink, connection, epoch, clock, true);
+        let uplink = wiring::uplink_settings(settings, uplink, mqtt, connection, epoch, clock, true);
         verge_mqtt::probe_uplink(uplink, running).await
     });
-    report.note_probe(&uplink.broker.key, probe);
+    report.note_probe(&mqtt.broker.key, probe);
+    Ok(())
+}
+
+/// A web service is asked with HEAD, which sends no verdict: whether it takes them, the first one shows.
+fn look_at_service(http: &HttpUplink, offline: bool, report: &mut CheckReport) -> anyhow::Result<()> {
+    if let Some((cert, _)) = http.tls.as_ref().and_then(|tls| tls.identity.as_ref()) {
+        look_at_certificate(&http.key, cert, report);
+    }
+    let push = match http.build() {
+        Ok(push) => push,
+        Err(error) => {
+            report.note(&http.key, "files", Err(words(&error)), Exit::BadConfig);
+            return Ok(());
+        }
+    };
+    if offline {
+        return Ok(());
+    }
+    let what = http.target.to_string();
+    match async_runtime()?.block_on(PushTrial::of(&push)) {
+        PushTrial::Answered(status) => {
+            let says = match status {
+                401 | 403 => {
+                    let says = format!("answers {status}: it wants another token (token_file)");
+                    report.note(&http.key, what, Err(says), Exit::BadConfig);
+                    return Ok(());
+                }
+                404 | 410 => {
+                    let says = format!("answers {status}: nothing is there, check the path in url");
+                    report.note(&http.key, what, Err(says), Exit::BadConfig);
+                    return Ok(());
+                }
+                status => format!(
+                    "reached; answers {status} to HEAD, whether it takes verdicts the first POST shows"
+                ),
+            };
+            report.note(&http.key, what, Ok(says), Exit::Fine);
+        }
+        PushTrial::Unreachable(reason) => report.note(&http.key, what, Err(reason), Exit::Temporary),
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Where the commands that run upstream connect to, and under which identity.
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use verge_domain::filter;
 use verge_domain::id::GatewayId;
@@ -10,7 +10,7 @@ use verge_wire::SiteZone;
 use super::FileArgs;
 use super::connect::ConnectArgs;
 use verge_gateway::exit::{Exit, ExitWith};
-use verge_gateway::settings::{Settings, Uplink};
+use verge_gateway::settings::{MqttUplink, Settings, Uplink};
 
 /// A broker upstream, and the topics of gateways there.
 #[derive(Debug, Args)]
@@ -118,14 +118,23 @@ fn template(text: &str) -> anyhow::Result<TopicTemplate> {
     read.exit_with(Exit::Usage)
 }
 
-fn chosen<'a>(settings: &'a Settings, file: &str, name: Option<&str>) -> anyhow::Result<&'a Uplink> {
+/// An uplink to a broker: from a web service nothing can be received.
+fn chosen<'a>(settings: &'a Settings, file: &str, name: Option<&str>) -> anyhow::Result<&'a MqttUplink> {
     let names: Vec<&str> = settings.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
     let mut uplinks = settings.uplinks.iter();
     let found = match name {
-        None => uplinks.next(),
+        None => uplinks.find(|uplink| uplink.mqtt().is_some()).or_else(|| settings.uplinks.first()),
         Some(name) => uplinks.find(|uplink| uplink.name.as_str() == name),
     };
-    found.ok_or_else(|| match (name, names.as_slice()) {
+    if let Some(uplink) = found
+        && uplink.mqtt().is_none()
+    {
+        let (section, kind) = (uplink.section(), uplink.kind.as_str());
+        bail!(
+            "[{section}] of {file} is of kind {kind:?}: verdicts are received from an uplink of kind \"mqtt\""
+        );
+    }
+    found.and_then(Uplink::mqtt).ok_or_else(|| match (name, names.as_slice()) {
         (_, []) => anyhow!(
             "{file} has no [uplink.NAME], so nothing is sent that could be received: `verge run` prints verdicts on a \
              terminal, `verge outbox show` prints stored ones; --url names a broker"

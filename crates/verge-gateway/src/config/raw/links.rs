@@ -9,7 +9,7 @@ use super::super::declare::*;
 use super::super::key::*;
 use super::super::tree::{ConfigNode, Table, Value};
 use super::super::units::{Size, Span};
-use super::{HOUR, KIB, MAX_MQTT_PACKET, MINUTE, RawSecret, TIB};
+use super::{HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawSecret, SECOND, TIB};
 
 declare! {
     /// How a broker is reached that somebody else runs.
@@ -22,11 +22,15 @@ declare! {
         password_file: Option<String> = text("the path of a file that holds the password alone"),
     }
 
-    /// What every connection has.
-    struct RawTransport {
+    /// What TLS needs.
+    struct RawCertificates {
         ca: Option<String> = text("the path of a PEM file"),
         cert: Option<String> = text("the path of a PEM file"),
         key: Option<String> = text("the path of a PEM file"),
+    }
+
+    /// What every connection to a broker has.
+    struct RawTransport with certificates: RawCertificates {
         // MQTT's keep-alive is 16 bits of seconds; below 5 s the pings alone load a cellular link.
         keep_alive: Span = span(Duration::from_secs(5), Duration::from_secs(65_535)).or("30s"),
         max_packet: Size = size(KIB, MAX_MQTT_PACKET).or("64 KiB"),
@@ -50,7 +54,7 @@ declare! {
     struct RawUplink by kind: RawUplinkKind [.or("mqtt")] {}
 
     /// What an uplink speaks.
-    enum RawUplinkKind { "mqtt" => Mqtt(RawMqtt) }
+    enum RawUplinkKind { "mqtt" => Mqtt(RawMqtt), "http" => Http(RawHttp) }
 
     /// An uplink to a broker.
     struct RawMqtt with broker: RawBroker, transport: RawTransport {
@@ -72,6 +76,25 @@ declare! {
         will: bool = flag().or("true"),
         echo: bool = flag().or("true"),
     }
+
+    /// An uplink to a web service.
+    struct RawHttp with certificates: RawCertificates {
+        url: Option<String> =
+            text(r#"the address of a web service, such as "https://hooks.example/verge""#).required(),
+        insecure_plaintext: bool = flag().or("false"),
+        token_file: Option<String> = text("the path of a file that holds the token alone"),
+        signing_key_file: Option<String> = text("the path of a file that holds the key alone"),
+        format: RawPushFormat = word::<RawPushFormat>().or("json"),
+        timeout: Span = span(SECOND, MINUTE).or("30s"),
+        max_body: Size = size(KIB, MAX_PUSH_BODY).or("256 KiB"),
+        lanes: Vec<Lane> = words::<Lane>().or("alarm,verdict,telemetry"),
+        batch: RawBatch = table::<RawBatch>().or(""),
+        route: Option<String> = name(),
+        budget: Option<Size> = size(KIB, TIB),
+    }
+
+    /// What is pushed.
+    words RawPushFormat { "json" => Json, "cloudevents" => CloudEvents }
 
     words for WireFormat { "cbor" => Cbor, "json" => Json }
 

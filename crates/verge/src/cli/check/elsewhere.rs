@@ -8,7 +8,7 @@ use super::CheckReport;
 use crate::cli::async_runtime;
 use verge_gateway::config::Warning;
 use verge_gateway::exit::Exit;
-use verge_gateway::settings::{Settings, Uplink};
+use verge_gateway::settings::{MqttUplink, Settings, Uplink};
 
 /// A gateway publishes its status every 30 s; clocks may differ.
 const FRESH_MS: i64 = 180_000;
@@ -19,7 +19,8 @@ const FRESH_MS: i64 = 180_000;
 /// No runtime.
 pub(super) fn look(settings: &Settings, report: &mut CheckReport) -> anyhow::Result<bool> {
     let mut found = false;
-    for uplink in settings.uplinks.iter().filter(|uplink| uplink.services.status && uplink.services.retain) {
+    let uplinks = settings.uplinks.iter().filter_map(Uplink::mqtt);
+    for uplink in uplinks.filter(|uplink| uplink.services.status && uplink.services.retain) {
         let Some(seen) = seen(uplink)? else { continue };
         // After the status: a gateway that runs here has stored its numbers before it published them.
         if seen.is_online && is_of_another(settings, &seen) {
@@ -30,7 +31,7 @@ pub(super) fn look(settings: &Settings, report: &mut CheckReport) -> anyhow::Res
 }
 
 /// The status that upstream holds. Files that cannot be read are reported by what uses them.
-fn seen(uplink: &Uplink) -> anyhow::Result<Option<Sighting>> {
+fn seen(uplink: &MqttUplink) -> anyhow::Result<Option<Sighting>> {
     let Ok(connection) = uplink.broker.build() else { return Ok(None) };
     let retained = async_runtime()?.block_on(verge_mqtt::retained(&connection, &uplink.topics.status));
     Ok(retained.and_then(|status| sighting(&status)))
@@ -49,7 +50,7 @@ fn is_of_another(settings: &Settings, seen: &Sighting) -> bool {
 }
 
 /// Says whether it is certain.
-fn note(settings: &Settings, uplink: &Uplink, seen: &Sighting, report: &mut CheckReport) -> bool {
+fn note(settings: &Settings, uplink: &MqttUplink, seen: &Sighting, report: &mut CheckReport) -> bool {
     let (id, section) = (settings.gateway.id.as_str(), &uplink.broker.key);
     let version = seen.version.as_deref().unwrap_or("unknown");
     let age_ms = seen.at.map(|at| Timestamp::now().as_millisecond().saturating_sub(at));

@@ -1,0 +1,125 @@
+//! `kind = "http"`: an uplink to a web service.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use verge_domain::backoff::Backoff;
+use verge_tls::Secret;
+use verge_web::{PushAccess, PushCredentials, PushSettings, PushTarget, PushTargetError};
+use verge_wire::WireFormat;
+
+use super::super::Check;
+use super::super::connection::{self, BuildError, TlsFiles};
+use super::PlainAddress;
+use crate::config::{Fault, RawHttp, RawPushFormat};
+
+/// Requests that wait for their turn: one after the other is sent, and some are at hand when its answer comes.
+pub(super) const WINDOW: usize = 8;
+
+/// An uplink to a web service.
+#[derive(Debug, Clone)]
+pub struct HttpUplink {
+    /// Key of the section it comes from, for messages.
+    pub key: String,
+    /// The address.
+    pub target: PushTarget,
+    /// Certificates; `None` without TLS.
+    pub tls: Option<TlsFiles>,
+    /// File of the token that is sent with each request.
+    pub token: Option<PathBuf>,
+    /// File of the key that signs each body.
+    pub signing_key: Option<PathBuf>,
+    /// How bodies are written.
+    pub format: WireFormat,
+    /// A request and its answer take this long at most.
+    pub timeout: Duration,
+    /// Largest body, in bytes.
+    pub max_body_bytes: usize,
+}
+
+impl HttpUplink {
+    pub(super) fn check(check: &mut Check<'_>, section: &str, raw: &RawHttp) -> Option<Self> {
+        let url = raw.url.as_deref();
+        let target = url.and_then(|url| check_url(check, section, url));
+        if let Some((target, url)) = target.as_ref().zip(url).filter(|(target, _)| !target.is_tls()) {
+            let is_allowed = raw.insecure_plaintext;
+            PlainAddress { section, url, host: target.host(), scheme: "https://", is_allowed }.check(check);
+        }
+        let is_tls = target.as_ref().map(PushTarget::is_tls);
+        let tls = connection::check_tls(check, section, &raw.certificates, is_tls, "https://");
+        let path = |file: &Option<String>| file.as_deref().map(|file| check.path(file));
+        let (token, signing_key) = (path(&raw.token_file), path(&raw.signing_key_file));
+        Some(Self {
+            key: section.to_owned(),
+            target: target?,
+            tls,
+            token,
+            signing_key,
+            format: match raw.format {
+                RawPushFormat::Json => WireFormat::Json,
+                RawPushFormat::CloudEvents => WireFormat::CloudEvents,
+            },
+            timeout: raw.timeout.0,
+            max_body_bytes: raw.max_body.to_usize(),
+        })
+    }
+
+    /// How it connects and what it sends; certificates, token and key are read here once, and again at each connection.
+    ///
+    /// # Errors
+    /// A file that is missing or cannot be used, with the key that names it.
+    pub fn build(&self) -> Result<PushSettings, BuildError> {
+        self.credentials()?;
+        let again = self.clone();
+        let access = PushAccess::new(move || again.credentials().map_err(|error| error.to_string()));
+        Ok(PushSettings {
+            target: self.target.clone(),
+            content_type: match self.format {
+                WireFormat::CloudEvents => "application/cloudevents-batch+json",
+                WireFormat::Json | WireFormat::Cbor => "application/json",
+            },
+            access,
+            timeout: self.timeout,
+            max_body_bytes: self.max_body_bytes,
+            window: WINDOW,
+            backoff: Backoff::DEFAULT,
+        })
+    }
+
+    fn credentials(&self) -> Result<PushCredentials, BuildError> {
+        let tls = self.tls.as_ref().map(|files| files.load(&self.key)).transpose()?;
+        let secret = |part: &str, file: &Option<PathBuf>| -> Result<Option<Secret>, BuildError> {
+            let file = file.as_ref();
+            file.map(|file| connection::load_secret(&format!("{}.{part}", self.key), file)).transpose()
+        };
+        let token = secret("token_file", &self.token)?;
+        let signing_key = secret("signing_key_file", &self.signing_key)?;
+        Ok(PushCredentials { tls, token, signing_key })
+    }
+}
+
+fn check_url(check: &mut Check<'_>, section: &str, url: &str) -> Option<PushTarget> {
+    let error = match PushTarget::parse(url) {
+        Ok(target) => return Some(target),
+        Err(error) => error,
+    };
+    let key = format!("{section}.url");
+    let fault = if error == PushTargetError::User {
+        let expected = "an address without user and password: token_file names the file of a token";
+        Fault::new(key, "an address with a password (not shown)", expected)
+            .remedy("take what stands before the @ out of it")
+    } else {
+        let expected =
+            format!(r#"the address of a web service, such as "https://hooks.example/verge" ({error})"#);
+        let host = url.rsplit_once("://").map_or(url, |(_, host)| host);
+        let made = format!("https://{host}");
+        let remedy = if PushTarget::parse(&made).is_ok() {
+            format!("write for example {made:?}")
+        } else {
+            "write scheme, host and path".to_owned()
+        };
+        Fault::at_text(key, url, expected).remedy(remedy)
+    };
+    check.faults.push(fault);
+    None
+}

@@ -1,0 +1,190 @@
+//! `[uplink.NAME]`, and what uplinks must agree on with the rest.
+
+mod http;
+mod mqtt;
+
+use std::time::Duration;
+
+use verge_domain::id::{Lane, LinkId, RouteId};
+use verge_pipeline::delivery::BatchPolicy;
+
+use super::Check;
+use super::connection::is_loopback;
+use crate::config::{Fault, Map, RawBatch, RawUplink, RawUplinkKind, Size, Warning};
+pub use http::HttpUplink;
+pub use mqtt::MqttUplink;
+pub(super) use mqtt::{check_client_ids, check_loops};
+
+/// One connection upstream.
+#[derive(Debug, Clone)]
+pub struct Uplink {
+    /// Its name.
+    pub name: LinkId,
+    /// The route it belongs to, under whose name the store keeps marks; by default one of its own.
+    pub route: RouteId,
+    /// What it speaks.
+    pub kind: UplinkKind,
+    /// Messages sent and not yet acknowledged, at most.
+    pub window: usize,
+    /// Lanes whose verdicts it sends.
+    pub lanes: Vec<Lane>,
+    /// How verdicts become messages.
+    pub batch: BatchPolicy,
+    /// How much of what was acknowledged before a loss is sent again.
+    pub rewind: Duration,
+    /// Bytes that may be sent on one day, in UTC, before routine verdicts wait for the next.
+    pub budget: Option<u64>,
+}
+
+/// What an uplink speaks.
+#[derive(Debug, Clone)]
+pub enum UplinkKind {
+    /// MQTT, to a broker.
+    Mqtt(Box<MqttUplink>),
+    /// HTTP, to a web service.
+    Http(Box<HttpUplink>),
+}
+
+impl UplinkKind {
+    /// The word for it in a configuration.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Mqtt(_) => "mqtt",
+            Self::Http(_) => "http",
+        }
+    }
+}
+
+impl Uplink {
+    /// What it is where it speaks MQTT.
+    #[must_use]
+    pub fn mqtt(&self) -> Option<&MqttUplink> {
+        match &self.kind {
+            UplinkKind::Mqtt(mqtt) => Some(mqtt),
+            UplinkKind::Http(_) => None,
+        }
+    }
+
+    /// Its section.
+    #[must_use]
+    pub fn section(&self) -> String {
+        format!("uplink.{}", self.name)
+    }
+}
+
+/// The keys that uplinks of every kind have.
+struct CommonKeys<'a> {
+    route: Option<&'a str>,
+    window: usize,
+    lanes: &'a [Lane],
+    batch: &'a RawBatch,
+    rewind: Duration,
+    budget: Option<Size>,
+}
+
+pub(super) fn check_all(check: &mut Check<'_>, gateway: &str, raw: &Map<RawUplink>) -> Vec<Uplink> {
+    raw.iter().filter_map(|(name, uplink)| check_one(check, gateway, name, uplink)).collect()
+}
+
+fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) -> Option<Uplink> {
+    let section = format!("uplink.{name}");
+    let (kind, keys) = match raw.kind.as_ref()? {
+        RawUplinkKind::Mqtt(raw) => {
+            let kind = MqttUplink::check(check, gateway, name, raw);
+            let keys = CommonKeys {
+                route: raw.route.as_deref(),
+                window: raw.window,
+                lanes: &raw.lanes,
+                batch: &raw.batch,
+                rewind: raw.rewind.0,
+                budget: raw.budget,
+            };
+            (kind.map(|mqtt| UplinkKind::Mqtt(Box::new(mqtt))), keys)
+        }
+        RawUplinkKind::Http(raw) => {
+            let kind = HttpUplink::check(check, &section, raw);
+            let keys = CommonKeys {
+                route: raw.route.as_deref(),
+                window: http::WINDOW,
+                lanes: &raw.lanes,
+                batch: &raw.batch,
+                // What a service has answered it has.
+                rewind: Duration::ZERO,
+                budget: raw.budget,
+            };
+            (kind.map(|http| UplinkKind::Http(Box::new(http))), keys)
+        }
+    };
+    let route = keys.route.unwrap_or(name);
+    let route = check.keep(&format!("{section}.route"), route, RouteId::new(route));
+    let name = check.keep(&section, name, LinkId::new(name));
+    Some(Uplink {
+        name: name?,
+        route: route?,
+        kind: kind?,
+        window: keys.window,
+        lanes: keys.lanes.to_vec(),
+        batch: policy_of(keys.batch),
+        rewind: keys.rewind,
+        budget: keys.budget.map(|budget| budget.0),
+    })
+}
+
+/// Whether an uplink may go without TLS.
+struct PlainAddress<'a> {
+    section: &'a str,
+    url: &'a str,
+    host: &'a str,
+    /// That asks for TLS.
+    scheme: &'a str,
+    is_allowed: bool,
+}
+
+impl PlainAddress<'_> {
+    fn check(&self, check: &mut Check<'_>) {
+        let Self { section, url, scheme, .. } = self;
+        if !self.is_allowed {
+            let expected = format!(
+                "{scheme}, or insecure_plaintext = true beside it: without TLS anyone on the way can read and change \
+                 verdicts"
+            );
+            let host = url.split_once("://").map_or(*url, |(_, host)| host);
+            let host = host.split([':', '/']).next().unwrap_or(host);
+            let remedy = format!("write url = \"{scheme}{host}\" with ca beside it");
+            check.faults.push(Fault::at_text(format!("{section}.url"), url, expected).remedy(remedy));
+        } else if !is_loopback(self.host) {
+            check.warnings.push(Warning {
+                key: format!("{section}.insecure_plaintext"),
+                remark: "verdicts leave this machine without TLS; anyone on the way can read and change them"
+                    .to_owned(),
+            });
+        }
+    }
+}
+
+fn policy_of(raw: &RawBatch) -> BatchPolicy {
+    BatchPolicy {
+        max_verdicts: raw.max_verdicts,
+        verdict_wait: raw.verdict_wait.0,
+        telemetry_wait: raw.telemetry_wait.0,
+    }
+}
+
+/// Verdicts of a lane that no uplink takes are never delivered.
+pub(super) fn check_lanes(check: &mut Check<'_>, uplinks: &[Uplink]) {
+    if uplinks.is_empty() {
+        return;
+    }
+    for lane in Lane::ALL {
+        if !uplinks.iter().any(|uplink| uplink.lanes.contains(&lane)) {
+            check.warnings.push(Warning {
+                key: "uplink".to_owned(),
+                remark: format!(
+                    "no uplink takes the lane {lane:?}: its verdicts leave the store unsent after the replay window",
+                    lane = lane.as_str()
+                ),
+            });
+        }
+    }
+}
