@@ -32,7 +32,7 @@ enum End {
     Lost { reason: String, pause: Option<Duration> },
 }
 
-pub(super) struct Driver {
+pub(super) struct PushDriver {
     settings: Arc<PushSettings>,
     offers: mpsc::Receiver<Offered>,
     events: mpsc::Sender<SinkEvent>,
@@ -44,7 +44,7 @@ pub(super) struct Driver {
     exchange: Option<Exchange>,
 }
 
-impl Driver {
+impl PushDriver {
     pub(super) fn new(
         settings: Arc<PushSettings>,
         offers: mpsc::Receiver<Offered>,

@@ -20,7 +20,7 @@ use verge_domain::id::Lane;
 use verge_domain::link::{Arrival, LinkReport, TopicReport};
 use verge_domain::stage::{Control, OfferError, Sink, SinkEvent, Token};
 
-use driver::{Driver, Offered};
+use driver::{Offered, PushDriver};
 pub use exchange::{PushAccess, PushCredentials, PushTrial};
 pub use target::{PushTarget, PushTargetError};
 
@@ -75,7 +75,7 @@ impl HttpSink {
         let (said, events) = mpsc::channel(window + 2);
         let (faults, fault) = watch::channel(None);
         let (stop, stopped) = watch::channel(false);
-        let driver = Driver::new(Arc::new(settings), offered, said, faults, stopped);
+        let driver = PushDriver::new(Arc::new(settings), offered, said, faults, stopped);
         let driver = Some(tokio::spawn(driver.run()));
         let offers = Some(offers);
         Self {

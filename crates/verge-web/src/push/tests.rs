@@ -26,12 +26,12 @@ enum Step {
     Endless,
 }
 
-struct Service {
+struct ScriptedService {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
-impl Service {
+impl ScriptedService {
     /// One step for each request; after the last one everything is taken.
     async fn open(steps: &[Step]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -129,7 +129,7 @@ async fn lost(sink: &mut HttpSink) -> String {
 
 #[tokio::test]
 async fn what_is_taken_is_delivered_in_order_over_one_connection() {
-    let service = Service::open(&[]).await;
+    let service = ScriptedService::open(&[]).await;
     let mut sink = HttpSink::spawn(service.settings());
     let early = sink.offer(Lane::Alarm, Bytes::from_static(b"x"), Token(0));
     assert_eq!(early, Err(OfferError::NotConnected));
@@ -163,7 +163,7 @@ async fn a_service_that_is_busy_or_silent_costs_nothing() {
         Step::Silence,
         Step::Close,
     ];
-    let service = Service::open(&steps).await;
+    let service = ScriptedService::open(&steps).await;
     let mut sink = HttpSink::spawn(service.settings());
     let mut reasons = Vec::new();
     for token in 1..=6 {
@@ -186,7 +186,7 @@ async fn a_service_that_is_busy_or_silent_costs_nothing() {
 #[tokio::test]
 async fn a_body_is_refused_after_three_tries_and_what_follows_goes_on() {
     let poison = Step::Answer("422 Unprocessable Entity");
-    let service = Service::open(&[poison.clone(), poison.clone(), poison]).await;
+    let service = ScriptedService::open(&[poison.clone(), poison.clone(), poison]).await;
     let mut sink = HttpSink::spawn(service.settings());
     assert_eq!(event(&mut sink).await, SinkEvent::Connected);
     offer(&mut sink, "poison", 1).await;
@@ -203,7 +203,7 @@ async fn a_body_is_refused_after_three_tries_and_what_follows_goes_on() {
 #[tokio::test]
 async fn a_connection_that_the_service_closes_between_two_requests_is_opened_again_unnoticed() {
     let service =
-        Service::open(&[Step::AnswerAndClose("200 OK"), Step::Answer("200 OK"), Step::Endless]).await;
+        ScriptedService::open(&[Step::AnswerAndClose("200 OK"), Step::Answer("200 OK"), Step::Endless]).await;
     let mut sink = HttpSink::spawn(service.settings());
     assert_eq!(event(&mut sink).await, SinkEvent::Connected);
     for token in 1..=2 {
@@ -219,7 +219,7 @@ async fn a_connection_that_the_service_closes_between_two_requests_is_opened_aga
 
 #[tokio::test]
 async fn what_was_offered_on_a_lost_connection_is_not_sent_on_the_next() {
-    let service = Service::open(&[Step::Answer("500 Internal Server Error")]).await;
+    let service = ScriptedService::open(&[Step::Answer("500 Internal Server Error")]).await;
     let mut sink = HttpSink::spawn(service.settings());
     assert_eq!(event(&mut sink).await, SinkEvent::Connected);
     for (token, body) in (1..).zip(["one", "two", "three"]) {
@@ -234,7 +234,7 @@ async fn what_was_offered_on_a_lost_connection_is_not_sent_on_the_next() {
 
 #[tokio::test]
 async fn a_trial_says_what_the_address_answers_and_sends_no_verdict() {
-    let service = Service::open(&[Step::Answer("405 Method Not Allowed")]).await;
+    let service = ScriptedService::open(&[Step::Answer("405 Method Not Allowed")]).await;
     assert_eq!(PushTrial::of(&service.settings()).await, PushTrial::Answered(405));
     assert!(service.requests.lock().unwrap()[0].starts_with("HEAD /hook"));
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
