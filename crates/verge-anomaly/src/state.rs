@@ -69,28 +69,31 @@ where
     M: DeserializeOwned + Default,
     N: DeserializeOwned + Default,
 {
-    Ok(open_all::<T, M, N, ()>(kind, bytes)?.0)
+    let mut parts = SavedParts::of(kind, bytes)?;
+    Ok((parts.first()?, parts.next()?, parts.next()?))
 }
 
-/// The same, and what was written last behind the newest.
-pub(crate) fn open_all<T, M, N, L>(kind: StateKind, bytes: &[u8]) -> Result<((T, M, N), L), RestoreError>
-where
-    T: DeserializeOwned,
-    M: DeserializeOwned + Default,
-    N: DeserializeOwned + Default,
-    L: DeserializeOwned + Default,
-{
-    let (state, rest) = postcard::take_from_bytes(body_of(kind, bytes)?).map_err(damaged)?;
-    let (more, rest) = part_of(rest)?;
-    let (newest, rest) = part_of(rest)?;
-    Ok(((state, more, newest), part_of(rest)?.0))
+/// The parts of a state, which stand one behind the other. Each that a version has added is read by itself: a part that
+/// ends early is damaged, and one that is not there is what it is at first.
+pub(crate) struct SavedParts<'a> {
+    rest: &'a [u8],
 }
 
-fn part_of<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<(T, &[u8]), RestoreError> {
-    if bytes.is_empty() {
-        Ok((T::default(), bytes))
-    } else {
-        postcard::take_from_bytes(bytes).map_err(damaged)
+impl<'a> SavedParts<'a> {
+    pub(crate) fn of(kind: StateKind, bytes: &'a [u8]) -> Result<Self, RestoreError> {
+        Ok(Self { rest: body_of(kind, bytes)? })
+    }
+
+    /// What every version has written.
+    pub(crate) fn first<T: DeserializeOwned>(&mut self) -> Result<T, RestoreError> {
+        let (part, rest) = postcard::take_from_bytes(self.rest).map_err(damaged)?;
+        self.rest = rest;
+        Ok(part)
+    }
+
+    /// What stands behind it.
+    pub(crate) fn next<T: DeserializeOwned + Default>(&mut self) -> Result<T, RestoreError> {
+        if self.rest.is_empty() { Ok(T::default()) } else { self.first() }
     }
 }
 

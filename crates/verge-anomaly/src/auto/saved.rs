@@ -9,7 +9,7 @@ use super::jumps::Jumps;
 use super::{AutoDetector, AutoSettings, DayProfile, EventCause, MEMBERS, Quantiser, Shift, mean, median5};
 use crate::excursions::Excursions;
 use crate::pool::{RunningEvent, SavedBeside, SavedMember};
-use crate::state::{self, StateKind};
+use crate::state::{self, SavedParts, StateKind};
 
 impl AutoDetector {
     /// What people said about its alarms.
@@ -105,14 +105,16 @@ impl AutoDetector {
     /// # Errors
     /// State of another version or detector, or damaged.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        type Newest = (RunningEvent, Option<(SavedBeside, Box<BesideMembers>)>);
-        type Saved = (AutoDetector, (Excursions, SavedMember), Newest);
-        let ((mut restored, (excursions, shared), newest), jumps): (Saved, Option<Jumps>) =
-            state::open_all(StateKind::Auto, bytes)?;
+        let mut parts = SavedParts::of(StateKind::Auto, bytes)?;
+        let mut restored: Self = parts.first()?;
+        let (excursions, mut shared): (Excursions, SavedMember) = parts.next()?;
+        let running: RunningEvent = parts.next()?;
+        let beside: Option<(SavedBeside, Box<BesideMembers>)> = parts.next()?;
+        let jumps: Option<Jumps> = parts.next()?;
         restored.check()?;
         excursions.check(MEMBERS.len())?;
-        let (mut pool, (running, beside)) = (self.pool.clone(), newest);
-        let former = shared.former_range();
+        let mut pool = self.pool.clone();
+        let former = shared.take_former_range();
         pool.restore(shared, running, &mut restored.alarms)?;
         // Of a budget of its own to one of the judge, and back.
         let beside = match beside.filter(|_| pool.is_shared()) {

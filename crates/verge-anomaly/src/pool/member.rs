@@ -328,9 +328,10 @@ impl SavedMember {
         Self { former: FormerRange::of(range, blocks, block), ..Self::default() }
     }
 
-    /// The range, with the number of blocks in which it was seen and the last of them, where an earlier version knew it.
-    pub(crate) fn former_range(&self) -> Option<((f64, f64), u32, i64)> {
-        self.former.known()
+    /// The range, with the number of blocks in which it was seen and the last of them, where an earlier version knew it. It
+    /// is not saved again.
+    pub(crate) fn take_former_range(&mut self) -> Option<((f64, f64), u32, i64)> {
+        std::mem::take(&mut self.former).known()
     }
 }
 

@@ -183,24 +183,60 @@ fn a_machine_that_starts_and_stops_at_random_is_not_restless() {
     assert!(restless.is_empty(), "{restless:?}");
 }
 
+/// As versions with a former range wrote it: what stands behind it ends where that version did.
+fn saved_before(detector: &AutoDetector, known: &SavedMember, with_running: bool) -> Vec<u8> {
+    let behind = (&detector.excursions, known);
+    if with_running {
+        state::seal_with(StateKind::Auto, detector, &behind, &detector.pool.running(&detector.alarms))
+    } else {
+        state::seal_with(StateKind::Auto, detector, &behind, &())
+    }
+}
+
 #[test]
 fn a_state_of_an_earlier_version_is_taken_up_with_the_range_that_it_knew() {
     let (mut detector, mut noise) = (of_judge(), Noise::new(6));
     alarms(&mut detector, MINUTE, 0..10 * DAY, |_| noise.normal());
     let block = detector.pool.block_of(UtcMillis(10 * DAY as i64 * MINUTE));
     let known = SavedMember::with_former_range((-4.0, 4.0), 80, block);
-    let earlier = state::seal_with(StateKind::Auto, &detector, &(&detector.excursions, &known), &());
-    let mut restored = of_judge();
-    restored.restore(&earlier).unwrap();
-    let strange = (10 * DAY..10 * DAY + 300)
-        .map(|reading| restored.observe(UtcMillis(reading as i64 * MINUTE), 9.0 + noise.normal()))
-        .filter(|assessment| assessment.member == Member::Mean && assessment.p_value < 1e-9)
-        .count();
-    assert!(strange > 0, "it stays outside of the range");
+    for with_running in [false, true] {
+        let mut restored = of_judge();
+        restored.restore(&saved_before(&detector, &known, with_running)).unwrap();
+        // What is saved of it holds no more than what any other does.
+        let mut again = of_judge();
+        again.restore(&restored.save()).unwrap();
+        assert_eq!(again, restored);
+        let strange = (10 * DAY..10 * DAY + 300)
+            .map(|reading| restored.observe(UtcMillis(reading as i64 * MINUTE), 9.0 + noise.normal()))
+            .filter(|assessment| assessment.member == Member::Mean && assessment.p_value < 1e-9)
+            .count();
+        assert!(strange > 0, "it stays outside of the range; a running event behind it: {with_running}");
+    }
     // And one of this version, exactly.
     let mut again = of_judge();
     again.restore(&detector.save()).unwrap();
     assert_eq!(again, detector);
     assert_eq!(again.pool.saved_beside(), detector.pool.saved_beside());
     assert_ne!(again.pool.saved_beside(), SavedBeside::default(), "it has seen some");
+}
+
+#[test]
+fn a_state_of_an_earlier_version_without_a_shared_budget_is_taken_up_in_the_middle_of_an_event() {
+    let (mut before, mut next) = (detector(), process("white"));
+    for reading in 0..4_000 {
+        before.observe(at(reading), next(reading));
+    }
+    let quiet = (4_000..5_000).find(|&reading| {
+        before.observe(at(reading), 30.0 + next(reading));
+        before.alarms.quiet() > 3
+    });
+    assert!(quiet.is_some(), "its event is open, and readings of it were quiet");
+    for with_running in [false, true] {
+        let known = before.pool.saved();
+        let mut after = detector();
+        after.restore(&saved_before(&before, known, with_running)).unwrap();
+        assert_eq!(after.feedback(), before.feedback());
+        assert_eq!(after.pool.running(&after.alarms) == before.pool.running(&before.alarms), with_running);
+        assert_eq!(after.save().len(), before.save().len());
+    }
 }
