@@ -160,6 +160,11 @@ impl BesideMembers {
 }
 
 impl SeenBeside {
+    /// A single step is what is strange, not where the signal stays or jumped to.
+    pub(super) const fn is_single_step(&self) -> bool {
+        self.by_step && self.jump.is_none() && self.sight.step.is_some()
+    }
+
     /// Jumps beyond doubt count while a judge learns.
     pub(super) fn while_learning(self, learns: bool) -> Self {
         if learns { self } else { Self { jump: None, by_jump: 1.0, ..self } }
@@ -215,7 +220,7 @@ impl AutoDetector {
     ) {
         let is_usual_place = !self.alarms.is_open() || self.pool.is_learning_event();
         let Some(beside) = &mut self.beside else { return };
-        if outcome.abnormal && seen.by_step && seen.jump.is_none() {
+        if outcome.abnormal && seen.is_single_step() {
             beside.steps.note_event(seen.sight.step.unwrap_or_default(), begins);
         }
         if outcome.standing == Standing::Adapted {

@@ -3,8 +3,12 @@
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Expected, Member};
 
-use super::MEMBERS;
+use super::beside::SeenBeside;
 use super::views::Views;
+use super::{MEMBERS, VOLATILITY};
+
+/// In place of a member: a single step, of which the limit is another than that of mean steps.
+const SINGLE_STEP: usize = MEMBERS.len();
 
 /// The member that found it, and what it expected then.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -13,7 +17,7 @@ pub(super) struct EventCause {
     high: f64,
     /// How probable that was.
     p: f32,
-    /// Its position; one beyond all where nothing was abnormal yet.
+    /// Its position, or [`SINGLE_STEP`]; one beyond all where nothing was abnormal yet.
     member: u8,
 }
 
@@ -21,7 +25,9 @@ impl EventCause {
     pub(super) const NONE: Self =
         Self { low: f64::NEG_INFINITY, high: f64::INFINITY, p: 1.0, member: u8::MAX };
 
-    pub(super) fn new(member: usize, expected: Expected, p: f64) -> Self {
+    pub(super) fn new(member: usize, by_beside: Option<&SeenBeside>, expected: Expected, p: f64) -> Self {
+        let is_step = by_beside.is_some_and(SeenBeside::is_single_step);
+        let member = if is_step { SINGLE_STEP } else { member };
         let (low, high) = (expected.low.unwrap_or(f64::NEG_INFINITY), expected.high.unwrap_or(f64::INFINITY));
         Self { low, high, p: p as f32, member: member as u8 }
     }
@@ -29,6 +35,10 @@ impl EventCause {
     /// The member, and what it observes now.
     pub(super) fn now(&self, views: &Views) -> Option<(Member, f64)> {
         let place = usize::from(self.member);
+        if place == SINGLE_STEP {
+            // A machine that starts or stops has none that counts.
+            return Some((MEMBERS[VOLATILITY], views.step.unwrap_or_default()));
+        }
         Some((*MEMBERS.get(place)?, views.observed.get(place)?.0))
     }
 

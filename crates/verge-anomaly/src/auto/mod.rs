@@ -226,7 +226,7 @@ impl AutoDetector {
         // an end is no cause any more. What begins after a time without anything strange is another cause.
         let begins = outcome.standing == Standing::Renewed || (!still_off && !was_open);
         if outcome.abnormal && begins {
-            self.cause = EventCause::new(strangest, expected, p_value);
+            self.cause = EventCause::new(strangest, by_beside.as_ref(), expected, p_value);
         } else if (was_open && !self.alarms.is_open()) || !(self.alarms.is_open() || still_off) {
             self.cause = EventCause::NONE;
         }

@@ -25,12 +25,14 @@ const STAYS: u8 = 6;
 const NATS_PER_LENGTH: f64 = 48.0;
 /// Least length of all places, in mean absolute deviations.
 const LENGTH_IN_DEVIATIONS: f64 = 2.0;
-/// First width of a cell, in the same.
+/// First and least width of a cell, in the same.
 const CELL_IN_DEVIATIONS: f64 = 1.0 / 16.0;
 
 /// A bit for each cell in which the signal stayed.
 type Cells = u64;
 const CELLS: u32 = Cells::BITS;
+/// Cells become half as wide where all that is known lies within this number of them: then it fills three quarters at most.
+const FEW: u32 = 3 * CELLS / 8;
 
 /// Places of one signal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,7 +105,7 @@ impl KnownPlaces {
         }
         self.until_next = EACH;
         if block != self.block {
-            self.end_block(block);
+            self.end_block(block, deviation);
         }
         self.means.push(mean);
         if !self.means.is_full() {
@@ -111,14 +113,18 @@ impl KnownPlaces {
         }
         self.middle = median5(&self.means);
         if self.cell == 0.0 {
-            let of_constant = (1e-9 * self.middle.abs()).max(1e-12);
-            self.cell = if deviation > 0.0 { CELL_IN_DEVIATIONS * deviation } else { of_constant };
+            self.cell = self.least_cell(deviation);
             self.low = self.middle - self.cell * f64::from(CELLS / 2);
         }
         // Where an event led to is known by then.
         let is_announced = self.since_announced <= LAG as u32 + 1;
         self.away.push(if is_announced { 0.0 } else { self.distance(self.middle) });
         true
+    }
+
+    fn least_cell(&self, deviation: f64) -> f64 {
+        let of_constant = (1e-9 * self.middle.abs()).max(1e-12);
+        if deviation > 0.0 { CELL_IN_DEVIATIONS * deviation } else { of_constant }
     }
 
     /// Number of the cell of a value, which may be none of those that there are.
@@ -237,7 +243,28 @@ impl KnownPlaces {
         self.cell *= 2.0;
     }
 
-    fn end_block(&mut self, block: i64) {
+    /// Makes the cells half as wide where few of them hold all that is known: what was far away once, and is forgotten, must
+    /// not leave places coarse for ever.
+    fn shrink(&mut self, deviation: f64) {
+        let all = self.young.iter().fold(self.known | self.now, |all, cells| all | cells);
+        let (first, after) = (all.trailing_zeros(), CELLS - all.leading_zeros());
+        if all == 0 || after - first > FEW || 0.5 * self.cell < self.least_cell(deviation) {
+            return;
+        }
+        // Its middle becomes that of all cells, as far as there are cells.
+        // What is known stays known, so that one cell becomes two until it is forgotten.
+        let begin = first.midpoint(after).saturating_sub(CELLS / 4).min(CELLS / 2);
+        let unfold = |cells: &mut Cells| {
+            let both = |cell: u32| (*cells >> (begin + cell) & 1) * (3 << (2 * cell));
+            *cells = (0..CELLS / 2).fold(0, |unfolded: Cells, cell| unfolded | both(cell));
+        };
+        let own = [&mut self.now, &mut self.known];
+        self.young.iter_mut().chain(&mut self.spans).chain(own).for_each(unfold);
+        self.low = self.edge(begin);
+        self.cell *= 0.5;
+    }
+
+    fn end_block(&mut self, block: i64, deviation: f64) {
         self.block = block;
         self.since_announced = self.since_announced.saturating_add(1);
         if self.now == 0 {
@@ -255,6 +282,7 @@ impl KnownPlaces {
             self.spans[usize::from(self.filling)] = 0;
         }
         self.known = self.spans.iter().fold(0, |known, span| known | span);
+        self.shrink(deviation);
     }
 
     pub(super) fn fits(&self) -> bool {

@@ -115,15 +115,15 @@ impl Steps {
     /// Learns a step. What lies far beyond those with probability `p` is as strange the next time, but not for ever.
     pub(super) fn learn(&mut self, step: f64, p: f64) {
         self.greatest *= 1.0 - FORGOTTEN;
-        if self.seen.is_multiple_of(HALF_LIFE) {
-            self.unlearnt /= 2;
-        }
         let is_far = self.seen >= WARM_UP && step - self.threshold > FAR * self.beyond(p);
         if is_far && self.unlearnt < UNLEARNT_AT_MOST {
             self.unlearnt += 1;
             return;
         }
         self.seen = self.seen.saturating_add(1);
+        if self.seen.is_multiple_of(HALF_LIFE) {
+            self.unlearnt /= 2;
+        }
         self.greatest = self.greatest.max(step);
         let rate = (1.0 / f64::from(self.seen)).max(RATES.0);
         self.mean += rate * (step - self.mean);
@@ -150,6 +150,12 @@ impl Steps {
     /// The last event was a fault.
     pub(super) fn was_real(&mut self) {
         self.harmless = 0.0;
+    }
+
+    /// Steps that were learnt.
+    #[cfg(test)]
+    pub(super) const fn seen(&self) -> u32 {
+        self.seen
     }
 
     pub(super) fn check(&self) -> Result<(), RestoreError> {

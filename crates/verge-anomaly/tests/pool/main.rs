@@ -161,7 +161,8 @@ fn neither_one_bad_signal_nor_faults_of_others_deafen_a_judge() {
         !event.2 && (0..100).all(|back| !fault_of(event.0.saturating_sub(back), event.1))
     };
     let of_bad = site.alarms(0..28).into_iter().filter(|&number| number == bad).count();
-    // Four were accepted: it spends three by the members of its detector, and one by a step.
+    // The budget of four weeks. A signal spends up to half of it by the members of its detector, and as much by steps and
+    // places, of which the level is apart.
     assert!(of_bad <= 4, "the bad signal: {of_bad} alarms");
     let others = site.events.iter().filter(false_alarms).filter(|event| event.1 != bad).count();
     assert!(others <= 8, "the others: {others} false alarms in four weeks");

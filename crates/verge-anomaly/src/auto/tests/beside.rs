@@ -1,9 +1,11 @@
 //! Steps, and where a signal stays: what is seen beside the members where the budget is the judge's.
 
 use super::super::places::KnownPlaces;
+use super::super::steps::Steps;
 use super::*;
 use crate::pool::{SavedBeside, SavedMember};
 use crate::state::{self, StateKind};
+use crate::tail::HALF_LIFE;
 
 const MINUTE: i64 = 60_000;
 const DAY: usize = 1_440;
@@ -47,6 +49,36 @@ fn a_step_of_a_machine_that_stops_now_and_then_is_found_and_a_stop_is_none() {
     assert!((8.0..10.0).contains(&step.observed), "{step:?}");
     assert!(step.expected.high.is_some_and(|most| most < step.observed), "{step:?}");
     assert!(step.shown.is_some_and(|(distance, _)| distance > 2.0), "{step:?}");
+    // Where nothing else is strange, the event reports single steps to its end, of which its limit is one.
+    let (mut last, mut reported) = (detector.last, 0);
+    for reading in begin + 2..begin + 120 {
+        let value = current(reading, &mut noise) - 9.0;
+        let later = detector.observe(UtcMillis(reading as i64 * MINUTE), value);
+        if !later.abnormal && later.expected == step.expected {
+            assert_eq!(
+                (later.member, later.observed),
+                (Member::Volatility, (value - last).abs()),
+                "{reading}"
+            );
+            reported += 1;
+        }
+        last = value;
+    }
+    assert!(reported > 0, "the event is open for a while");
+}
+
+#[test]
+fn steps_far_beyond_all_others_are_learnt_after_ten_whatever_number_was_seen_before() {
+    let (mut steps, mut noise) = (Steps::new(), Noise::new(9));
+    while steps.seen() < HALF_LIFE {
+        steps.learn(noise.normal().abs(), 1e-4);
+    }
+    let mut seen_after = |times: usize| {
+        (0..times).for_each(|_| steps.learn(1e3, 1e-4));
+        steps.seen()
+    };
+    assert_eq!(seen_after(10), HALF_LIFE);
+    assert_eq!(seen_after(10), HALF_LIFE + 10);
 }
 
 #[test]
@@ -101,6 +133,38 @@ fn what_stays_between_two_places_is_found_and_neither_of_them_is() {
         let now = places.middle();
         places.note(begin as i64 / 180 + 4, now, DEVIATION);
         assert!(places.surprise(DEVIATION) < 1.0, "{reading}");
+    }
+}
+
+#[test]
+fn an_excursion_that_is_forgotten_leaves_places_as_fine_as_they_were() {
+    // A reading is as good as a mean here; forty of them are a block.
+    const BLOCK: usize = 40;
+    let found_at = |excursion: f64| {
+        let (mut places, mut noise) = (KnownPlaces::new(), Noise::new(10));
+        let mut watch = |blocks: std::ops::Range<usize>, value: &dyn Fn(usize) -> f64| {
+            (blocks.start * BLOCK..blocks.end * BLOCK).find_map(|reading| {
+                let mean = value(reading - blocks.start * BLOCK) + 0.5 * noise.normal();
+                let moved = places.note((reading / BLOCK) as i64, mean, 1.0);
+                if moved && places.surprise(1.0) > 16.0 {
+                    return Some(places.middle());
+                }
+                if moved {
+                    places.learn();
+                }
+                None
+            })
+        };
+        assert_eq!(watch(0..50, &|_| 100.0), None);
+        assert_eq!(watch(50..52, &|_| 100.0 + excursion), None, "nothing is known yet");
+        // What was coarse is forgotten before it becomes finer: five halvings in the time that is remembered.
+        assert_eq!(watch(52..1_000, &|_| 100.0), None);
+        watch(1_000..1_050, &|reading| 100.0 + 0.01 * reading as f64).expect("a drift is found")
+    };
+    let without = found_at(0.0);
+    for excursion in [30.0, -300.0, 3_000.0] {
+        let found = found_at(excursion);
+        assert!((found - without).abs() < 0.5, "after {excursion}: at {found}, not {without}");
     }
 }
 
