@@ -20,7 +20,7 @@ fn gateway(id: &str, sections: &str) -> TempDir {
 
 fn configure(folder: &Path, id: &str, sections: &str) {
     let text = format!(
-        "{sections}\n[gateway]\nid = \"{id}\"\nstate_dir = \"state\"\n[local]\nurl = \"mqtt://localhost\"\n"
+        "{sections}\n[gateway]\nid = \"{id}\"\ntimezone = \"Asia/Kolkata\"\nstate_dir = \"state\"\n[local]\nurl = \"mqtt://localhost\"\n"
     );
     fs::write(folder.join("gateway.toml"), text).unwrap();
 }
@@ -31,7 +31,9 @@ fn exported() -> TempDir {
     fs::write(site.path().join("history.jsonl"), recording(0..340, |_| 90.0)).unwrap();
     let nothing = verge(site.path(), &EXPORT).expect(65).stderr;
     assert!(nothing.contains("there is no store"), "{nothing}");
-    verge(site.path(), &["learn", "-c", "gateway.toml", "unusual", "history.jsonl"]).expect(0);
+    let said =
+        verge(site.path(), &["learn", "-c", "gateway.toml", "unusual", "history.jsonl"]).expect(0).stdout;
+    assert_eq!(said.matches(" IST").count(), 2, "times are those of the site: {said}");
     let said = verge(site.path(), &EXPORT).expect(0).stdout;
     assert!(said.starts_with("learnt.state: 2 states of judge unusual (auto), "), "{said}");
     site
@@ -56,6 +58,7 @@ fn another_gateway_goes_on_from_what_was_learnt() {
     assert!(states(south.path()).is_empty());
     let said = import(south.path(), &[file]).expect(0).stdout;
     assert!(said.contains("2 states of judge unusual (auto) of gateway north, exported 20"), "{said}");
+    assert!(said.contains(" IST by verge "), "in the time of the site: {said}");
     assert!(said.contains("the gateway goes on from it at its next start"), "{said}");
     assert!(states(south.path()) == learnt, "the same states, byte by byte");
 

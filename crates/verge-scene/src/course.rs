@@ -27,7 +27,6 @@ struct PendingCrossing {
     forward: bool,
     at: f64,
     /// Known already where it waited on the line.
-    #[serde(default)]
     speed: Option<f64>,
 }
 
@@ -59,6 +58,17 @@ pub(crate) struct CourseFront {
     rear: Option<f64>,
 }
 
+impl CourseFront {
+    pub(crate) fn is_finite(&self) -> bool {
+        self.at.is_finite() && self.rear.is_none_or(f64::is_finite)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn spoil(&mut self) {
+        self.at = f64::NAN;
+    }
+}
+
 /// What is counted into.
 pub(crate) struct Tallies<'a> {
     pub(crate) settings: &'a SceneSettings,
@@ -75,7 +85,11 @@ impl Course {
             && self.lines.iter().all(LineCourse::is_finite)
             && self.zones.iter().all(ZoneCourse::is_finite)
             && self.trail.is_finite()
-            && points.chain(self.speed).chain(self.pending.iter().map(|one| one.at)).all(f64::is_finite)
+            && self.pending.len() <= MAX_PENDING
+            && points
+                .chain(self.speed)
+                .chain(self.pending.iter().flat_map(|one| [Some(one.at), one.speed]).flatten())
+                .all(f64::is_finite)
     }
 
     pub(crate) fn fits(&self, settings: &SceneSettings) -> bool {

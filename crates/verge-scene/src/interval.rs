@@ -241,9 +241,10 @@ impl SceneInterval {
         let classes = settings.classes.len();
         let fits = |line: &LineTally| {
             [&line.forward, &line.backward].iter().all(|way| {
+                let sums = [way.speeds.sum, way.speeds.inverse_sum, way.gaps.0];
                 way.counts.len() == classes
                     && way.headways.len() <= MAX_HEADWAYS
-                    && way.speeds.sum.is_finite()
+                    && sums.iter().all(|sum| sum.is_finite())
             })
         };
         self.lines.len() == settings.lines.len()

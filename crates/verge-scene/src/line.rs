@@ -53,12 +53,9 @@ pub(crate) struct LineCourse {
     /// When it passed through the segment since it was last beyond the band, as well as the boxes show it.
     passed: Option<f64>,
     /// Its speed there in metres per second, once that is known.
-    #[serde(default)]
     pub(crate) speed: Option<f64>,
     /// Sum of its distances beyond the line since then, and what the sum was at `passed`: the least.
-    #[serde(default)]
     beyond: f64,
-    #[serde(default)]
     least: f64,
     /// The longest step since then.
     step: f64,

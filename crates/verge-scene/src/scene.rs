@@ -191,9 +191,10 @@ impl Scene {
         }
         self.end_over(at, out);
         let Self { settings, state: SceneState { record, zones, last, resumed, .. }, .. } = self;
+        let is_joined = !std::mem::take(resumed);
         match *last {
             None => record.begin(settings, at),
-            Some(last) if at - last <= settings.max_gap && !std::mem::take(resumed) => {
+            Some(last) if at - last <= settings.max_gap && is_joined => {
                 record.pass_blind(settings, (last, at));
             }
             Some(last) => record.pass(settings, (last, at), false, |_, _| {}),
@@ -294,10 +295,11 @@ impl Scene {
         let SceneState { tracker, record, zones, last, resumed, .. } = &mut self.state;
         zones_now(&self.settings, places, &tracker.tracks, at, &mut self.now, &mut self.queue);
         let (now, settings) = (&self.now, &self.settings);
+        let is_joined = !std::mem::take(resumed);
         match *last {
             None => record.begin(settings, at),
             Some(last) => {
-                let observed = at - last <= settings.max_gap && !std::mem::take(resumed);
+                let observed = at - last <= settings.max_gap && is_joined;
                 record.pass(settings, (last, at), observed, |interval, seconds| {
                     for ((tally, before), after) in interval.zones.iter_mut().zip(zones.iter()).zip(now) {
                         tally.add(before, after, seconds);

@@ -158,6 +158,25 @@ fn a_saved_scene_goes_on_and_says_that_it_did_not_see_all() {
     assert_eq!(scene(other).restore(saved), Err(SceneMisfit::OtherPlaces));
 }
 
+#[test]
+fn after_a_restart_only_the_time_to_the_first_frame_is_unobserved() {
+    for (pause, is_blind) in [(0.5, false), (20.0, false), (0.5, true), (20.0, true)] {
+        let (mut first, mut report) = (scene(settings()), SceneReport::default());
+        watch(&mut first, &mut report, tenths(0, 50), two_cars);
+        let mut second = scene(settings());
+        second.restore(first.state().clone()).unwrap();
+        if is_blind {
+            second.observe_blind(BEGIN + 4.9 + pause, &mut report);
+        }
+        watch(&mut second, &mut report, tenths(0, 50).map(|time| 5.0 + pause + time), |_| Vec::new());
+        second.finish(0.0, &mut report);
+        let [only] = report.intervals.as_slice() else { panic!("{:?}", report.intervals) };
+        // With a blind frame the time from that to the first that shows something is observed, too.
+        let expected = 4.9 + 4.9 + if is_blind { 0.1 } else { 0.0 };
+        assert!((only.observed - expected).abs() < 1e-6, "{pause} {is_blind}: {}", only.observed);
+    }
+}
+
 /// A road of 14 m, 42 m deep.
 fn with_ground() -> SceneSettings {
     let picture = [[0.3, 0.3], [0.7, 0.3], [0.7, 0.9], [0.3, 0.9]];

@@ -28,13 +28,6 @@ pub(crate) fn stamp(at: UtcMillis) -> String {
     format!("{}Z", date_and_time(at))
 }
 
-/// Date and time of day in UTC.
-#[must_use]
-pub(crate) fn utc(millis: i64) -> String {
-    Timestamp::from_millisecond(millis)
-        .map_or_else(|_| millis.to_string(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string())
-}
-
 /// Date and time of day in UTC, to the millisecond.
 pub(crate) fn date_and_time(at: UtcMillis) -> String {
     Timestamp::from_millisecond(at.0)

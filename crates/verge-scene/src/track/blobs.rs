@@ -56,15 +56,6 @@ fn blob_box(blob: &Blob, class: usize, frame: FrameSize) -> SeenBox {
     }
 }
 
-fn area(of: &SeenBox) -> f64 {
-    of.width() * of.height()
-}
-
-fn common(a: &SeenBox, b: &SeenBox) -> f64 {
-    let across = (a.right.min(b.right) - a.left.max(b.left)).max(0.0);
-    across * (a.bottom.min(b.bottom) - a.top.max(b.top)).max(0.0)
-}
-
 impl<T: Default> Tracker<T> {
     /// Continues tracks that no box continues with blobs that nothing else explains. A blob that holds several tracks shows
     /// where none of them ends: they go on as they went.
@@ -88,7 +79,7 @@ impl<T: Default> Tracker<T> {
     /// Whether a track that a box continues lies within the blob.
     fn is_explained(&self, all: &[SeenBox], blob: &SeenBox) -> bool {
         let seen = self.buffers.of_track.iter().flatten().filter_map(|&seen| all.get(seen));
-        seen.into_iter().any(|seen| common(seen, blob) > WITHIN * area(seen))
+        seen.into_iter().any(|seen| blob.covers(seen) > WITHIN)
     }
 
     fn pair_blob(&mut self, number: usize, blob: &SeenBox, any: bool) {
@@ -100,8 +91,7 @@ impl<T: Default> Tracker<T> {
                 continue;
             }
             let (predicted, margin) = areas[position];
-            within +=
-                usize::from(track.sightings > 2 && common(&predicted, blob) > WITHIN * area(&predicted));
+            within += usize::from(track.sightings > 2 && blob.covers(&predicted) > WITHIN);
             let overlap = predicted.overlap(blob, margin);
             if overlap >= LEAST_OVERLAP {
                 matching.candidates.push(Pairing { track: position, seen: number, worth: overlap });
@@ -134,7 +124,7 @@ impl<T: Default> Tracker<T> {
         for (number, blob) in all.iter().enumerate().skip(blobs.from) {
             let is_of_a_track = self.tracks.iter().any(|track| {
                 let own = track.area();
-                common(&own, blob) > SHARED * area(&own).min(area(blob))
+                own.common(blob) > SHARED * own.square().min(blob.square())
             });
             if is_of_a_track || self.tracks.len() >= MAX_TRACKS {
                 continue;

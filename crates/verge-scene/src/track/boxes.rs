@@ -64,11 +64,19 @@ impl SeenBox {
 }
 
 impl SeenBox {
+    pub(crate) fn square(&self) -> f64 {
+        self.width() * self.height()
+    }
+
+    /// The area that lies in both boxes.
+    pub(crate) fn common(&self, other: &Self) -> f64 {
+        let across = (self.right.min(other.right) - self.left.max(other.left)).max(0.0);
+        across * (self.bottom.min(other.bottom) - self.top.max(other.top)).max(0.0)
+    }
+
     /// The share of another box that it covers.
     pub(crate) fn covers(&self, other: &Self) -> f64 {
-        let across = (self.right.min(other.right) - self.left.max(other.left)).max(0.0);
-        let down = (self.bottom.min(other.bottom) - self.top.max(other.top)).max(0.0);
-        across * down / (other.width() * other.height())
+        self.common(other) / other.square()
     }
 }
 

@@ -70,19 +70,14 @@ pub struct Track<T> {
     axes: [Axis; 4],
     /// The time that the axes stand for, and seconds since the frame before.
     at: f64,
-    #[serde(default)]
     step: f64,
     stands: bool,
     /// Where it was last seen: middle, width and height.
-    #[serde(default)]
     shown: [f64; 4],
     /// How it moved when it was last seen, and when it last moved.
-    #[serde(default)]
     entered: Point,
-    #[serde(default)]
     heading: Point,
     /// When it was last known to be behind something that is nearer to the camera.
-    #[serde(default)]
     hidden: Option<f64>,
     /// Whether any of its boxes had a high score.
     is_sure: bool,
@@ -164,10 +159,13 @@ impl<T> Track<T> {
     }
 
     pub(crate) fn is_finite(&self, classes: usize) -> bool {
+        let times = [self.at, self.step, self.first_seen, self.last_seen].into_iter().chain(self.hidden);
+        let ways = [self.entered, self.heading].into_iter().flat_map(|way| [way.x, way.y]);
         self.axes.iter().all(Axis::is_finite)
             && self.sums.len() == classes
+            && self.sums.iter().all(|sum| sum.is_finite())
             && self.class < classes
-            && [self.at, self.first_seen, self.last_seen].iter().all(|time| time.is_finite())
+            && times.chain(ways).chain(self.shown).all(f64::is_finite)
     }
 
     pub(super) fn size(&self) -> f64 {
@@ -350,4 +348,30 @@ impl<T> Track<T> {
 fn deviation_of(seen: &SeenBox) -> f64 {
     let share = if seen.score >= HIGH_SCORE { 0.05 } else { 0.1 };
     share * seen.height().max(8.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_none_makes_a_track_unfit() {
+        let seen = SeenBox { class: 0, score: 0.9, left: 0.0, top: 0.0, right: 10.0, bottom: 10.0 };
+        let sound = Track::<()>::new(0, 0.0, (&seen, true), 1);
+        assert!(sound.is_finite(1) && !sound.is_finite(2));
+        let spoilt: [fn(&mut Track<()>); 7] = [
+            |track| track.step = f64::NAN,
+            |track| track.shown[3] = f64::INFINITY,
+            |track| track.entered.x = f64::NAN,
+            |track| track.heading.y = f64::NAN,
+            |track| track.hidden = Some(f64::NAN),
+            |track| track.sums[0] = f32::NAN,
+            |track| track.first_seen = f64::NAN,
+        ];
+        for (which, spoil) in spoilt.into_iter().enumerate() {
+            let mut track = sound.clone();
+            spoil(&mut track);
+            assert!(!track.is_finite(1), "{which}");
+        }
+    }
 }

@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn each_fault_is_found_in_time_by_day() {
         let found = each(FAULTS.len(), |at| found_of(at, "noon", (20.0, 4.0), 3));
-        let wrong = found.iter().filter(|one| !one.is_in_time() && one.name != "moved a little");
+        let wrong = found.iter().filter(|one| !one.is_in_time() || !one.others.is_empty());
         let wrong: Vec<String> = wrong
             .map(|FaultFound { name, hour, after, others, .. }| {
                 format!("{name}, {hour}: {after:?} s, {others:?}")

@@ -11,7 +11,7 @@ use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::Detector;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::judging::judge_taught;
-use verge_wire::counted;
+use verge_wire::{SiteZone, counted};
 
 use super::history::{History, PassedOver};
 use super::shelf::{Shelved, StateShelf, some_of};
@@ -19,7 +19,6 @@ use super::trial::JudgeTrial;
 use super::{InputArgs, JudgeSummary, VerdictPrinter, chosen};
 use crate::cli::output::json_line;
 use crate::cli::{FileArgs, say};
-use crate::describe::utc;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::{JudgeRules, JudgeSection, ReadingRules, Settings};
 use verge_gateway::wiring::Autoencoders;
@@ -112,7 +111,7 @@ pub(in crate::cli) fn learn(args: &LearnArgs, json: bool, out: &mut impl Write) 
     if let Some(young) = &summary.young {
         say(young);
     }
-    writeln!(out, "{}", words(&judge, &summary, &shelved, range))?;
+    writeln!(out, "{}", words(&judge, &summary, &shelved, (from.zip(to), &settings.gateway.zone)))?;
     if !shelved.kept.is_empty() {
         writeln!(out, "{}", kept_words(&shelved.kept))?;
     }
@@ -126,9 +125,11 @@ fn words(
     judge: &JudgeSection,
     summary: &JudgeSummary,
     shelved: &Shelved,
-    range: Option<(i64, i64)>,
+    (range, zone): (Option<(UtcMillis, UtcMillis)>, &SiteZone),
 ) -> String {
-    let range = range.map_or_else(String::new, |(from, to)| format!(", {} to {}", utc(from), utc(to)));
+    let range = range.map_or_else(String::new, |(from, to)| {
+        format!(", {} to {}", zone.to_minute(from), zone.to_minute(to))
+    });
     let alarms: u64 = summary.alarms.values().sum();
     let alarms = match alarms {
         0 => "no alarm".to_owned(),

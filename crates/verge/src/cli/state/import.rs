@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use serde_json::json;
 use verge_domain::id::JudgeId;
 use verge_domain::stage::{Checkpoint, is_learnt};
+use verge_domain::time::UtcMillis;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::judging::{Decision, LeftState, learnt_key, learnt_subject, pool_key, settings_key};
@@ -20,7 +21,6 @@ use super::{StateImportArgs, learning_judge};
 use crate::cli::judge::shelf::{Shelved, StateShelf, name_of, some_of};
 use crate::cli::output::json_line;
 use crate::cli::say;
-use crate::describe::utc;
 use verge_gateway::config::Size;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::{JudgeSection, Settings};
@@ -127,7 +127,8 @@ impl Import {
     ) -> anyhow::Result<()> {
         let StateHeader { version, gateway, judge, detector, exported, states, .. } = &self.header;
         let states = counted(*states as u64, "state");
-        let (from, at) = (args.from.display(), utc(*exported));
+        let at = settings.gateway.zone.to_minute(UtcMillis(*exported));
+        let from = args.from.display();
         writeln!(
             out,
             "{from}: {states} of judge {judge} ({detector}) of gateway {gateway}, exported {at} by verge {version}"
