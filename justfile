@@ -89,6 +89,12 @@ bench-cameras *ARGS: venv
     cargo build --release -p verge
     {{ python }} tests/interop/bench/bench_cameras.py {{ ARGS }}
 
+# Every mark of speed and memory of cameras: tracking and health on, models of four kinds, the gain of the gate
+bench-vision *ARGS: venv
+    {{ python }} -m pip install --quiet --requirement tests/interop/bench/requirements.txt
+    cargo build --release -p verge
+    {{ python }} tests/interop/bench/bench_vision.py {{ ARGS }}
+
 # See it work
 demo *ARGS:
     cargo run --release -- demo {{ ARGS }}

@@ -109,7 +109,7 @@ pub struct IntakeQueue {
     class: Class,
     room: Arc<QueueRoom>,
     newest: Option<Arc<Newest>>,
-    arrivals: Arrivals,
+    observations: Observations,
     sender: SyncSender<Item>,
     receiver: Receiver<Item>,
     desk: SyncSender<Waiting>,
@@ -134,8 +134,8 @@ impl IntakeQueue {
         let (sender, receiver) = mpsc::sync_channel(class.capacity());
         let (desk, orders) = mpsc::sync_channel(ORDER_QUEUE);
         let room = Arc::new(QueueRoom::new(class));
-        let arrivals = Arrivals::default();
-        Self { class, room, newest: None, arrivals, sender, receiver, desk, orders, counters }
+        let observations = Observations::new(sender.clone(), Arrivals::default());
+        Self { class, room, newest: None, observations, sender, receiver, desk, orders, counters }
     }
 
     /// The entrance.
@@ -161,7 +161,7 @@ impl IntakeQueue {
     /// Where workers hand in what they see in frames.
     #[must_use]
     pub fn observations(&self) -> Observations {
-        Observations { queue: self.sender.clone(), arrivals: self.arrivals.clone() }
+        self.observations.clone()
     }
 
     /// Starts the thread. `restored`: decisions made while restoring saved state. `causes`: of messages that the broker
@@ -200,7 +200,8 @@ impl IntakeQueue {
             class: self.class,
             room: self.room,
             newest: self.newest,
-            arrivals: self.arrivals,
+            arrivals: self.observations.arrivals.clone(),
+            gathering: Arc::downgrade(self.observations.gathering()),
             arrived: Arrived::new(),
             settled: Vec::with_capacity(self.class.burst()),
             recent: Redeliveries::new(self.class.session(), causes),

@@ -14,33 +14,29 @@ same pictures in as many threads as there are cores, with nothing else on the ma
 
 import argparse
 import contextlib
-import itertools
 import json
 import os
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from camera_eval import TASKS, Task, bare  # noqa: E402
-from camera_figures import BACKLOG, COLUMNS, FULL, Bare, Result, marks  # noqa: E402
-from camera_load import CameraGenerator, CameraLoad, PacingWatcher  # noqa: E402
+from camera_figures import BACKLOG, COLUMNS, FULL, Bare, Result, Wanted, marks  # noqa: E402
+from camera_gateways import PythonUnderTest, Site, UnderTest, VergeUnderTest, verge_settings  # noqa: E402
+from camera_load import CameraGenerator, CameraLoad  # noqa: E402
 from certificates import Certificates  # noqa: E402
-from gateway import Gateway, Settings  # noqa: E402
+from gateway import Gateway  # noqa: E402
 from models import Models  # noqa: E402
-from peers import Listener, Login, Mosquitto  # noqa: E402
-from processes import Process  # noqa: E402
-from programs import data  # noqa: E402
-from raw_mqtt import Connection  # noqa: E402
 from report import machine, percentiles, table  # noqa: E402
-from scene import frame_source, looking, number_source, threshold  # noqa: E402
+from scene import number_source, threshold  # noqa: E402
 from usage import Usage, usage  # noqa: E402
 from waiting import wait_for  # noqa: E402
-from wire import decode  # noqa: E402
 
 PHASE_S = 180.0
 IDLE_S = 2.0
@@ -49,120 +45,6 @@ CAMERAS = 4
 AHEAD = 40
 # Of a phase at full speed, the first frames are not counted: caches and pools fill.
 WARM_UP = 0.1
-
-
-class Site:
-    """Brokers of one phase, fresh for each."""
-
-    def __init__(self, folder: Path, certificates: Certificates, inflight: int):
-        self.login = Login("bench", "bench")
-        self.certificates = certificates
-        self.local = Mosquitto(folder / "local", "local", [Listener(login=self.login)], max_inflight=inflight)
-        # Frames that wait are not worth a disk: it would be the broker that is measured.
-        self.local.persistence = False
-        listeners = [Listener(certificates=certificates), Listener()]
-        self.upstream = Mosquitto(folder / "upstream", "upstream", listeners, max_inflight=0)
-        self.local.start()
-        self.upstream.start()
-        # The stopwatch reads from the plain port, so that its own decryption is not on the clock.
-        self.watcher = PacingWatcher(Connection(self.upstream.listeners[1].port, "stopwatch"))
-        self.watcher.start()
-
-    def cpu_s(self) -> float:
-        """Of both brokers so far."""
-        return usage(self.local.pid).cpu_s + usage(self.upstream.pid).cpu_s
-
-    def close(self) -> None:
-        """Ends them."""
-        self.watcher.connection.close()
-        self.local.stop()
-        self.upstream.stop()
-
-
-def verge_settings(site: Site, folder: Path, task: Task, card: Path) -> Settings:
-    """The configuration of one phase."""
-    password_file = folder / "password"
-    password_file.write_text(site.login.password)
-    identity = site.certificates.gateway
-    uplink: Settings = {"url": site.upstream.url, "prefix": "verge", "ca": str(site.certificates.ca)}
-    uplink |= {"cert": str(identity.cert), "key": str(identity.key)}
-    return {
-        "gateway": {"id": "bench", "state_dir": str(folder / "state")},
-        "local": {"url": site.local.url, "username": site.login.username, "password_file": str(password_file)},
-        "uplink": {"centre": uplink},
-        "model": {"bench": {"file": str(card)}},
-        "source": {"bench": frame_source("road/+/frame")},
-        "judge": {"bench": looking(["bench"], task.detector, "bench", lane="alarm")},
-    }
-
-
-class VergeUnderTest:
-    """The gateway of this repository."""
-
-    name = "verge"
-
-    def __init__(self, site: Site, folder: Path, task: Task, models: Models):
-        self._gateway = Gateway(folder, verge_settings(site, folder, task, models.real(task.name))).start()
-        self.pid = self._gateway.pid
-        site.local.wait_for_subscriber("verge-bench-every")
-        wait_for(lambda: site.watcher.statuses, "verge's first status")
-
-    def stop(self) -> None:
-        """Ends it."""
-        if self._gateway.is_running:
-            self._gateway.stop()
-
-    @staticmethod
-    def books(site: Site) -> dict[str, float]:
-        """Of its last status document: 99th percentiles in ms."""
-        status = json.loads(site.watcher.statuses[-1])
-        spans = {"age": status["frames"]["age_ms"], "judging": status["frames"]["judging_ms"]}
-        spans["commit"] = status["store"]["commit_ms"]
-        return {name: span["p99"] for name, span in spans.items()}
-
-    @staticmethod
-    def reported(messages: list[tuple[float, bytes]]) -> list[tuple[str, int, float]]:
-        """Camera, place in its order, and time of arrival, of each verdict."""
-        verdicts = {verdict.seq: (verdict, at) for at, body in messages for verdict in decode(body).verdicts}
-        numbers: dict[str, itertools.count] = defaultdict(itertools.count)
-        ordered = [verdicts[seq] for seq in sorted(verdicts)]
-        return [(v.fields["device"], next(numbers[v.fields["device"]]), at) for v, at in ordered]
-
-
-class PythonUnderTest:
-    """The Python program beside this file."""
-
-    name = "python"
-
-    def __init__(self, site: Site, folder: Path, task: Task, _models: Models):
-        identity = site.certificates.gateway
-        command = [sys.executable, str(Path(__file__).with_name("python_camera_gateway.py"))]
-        command += ["--local-port", str(site.local.port), "--uplink-port", str(site.upstream.port)]
-        command += ["--username", site.login.username, "--password", site.login.password]
-        command += ["--ca", str(site.certificates.ca), "--cert", str(identity.cert), "--key", str(identity.key)]
-        command += ["--task", task.detector, "--model", str(data() / "models" / task.model)]
-        command += ["--labels", str(data() / "models" / task.labels)]
-        self._process = Process("the Python camera gateway", command, folder / "python.log")
-        self.pid = self._process.pid
-        site.local.wait_for_subscriber("python-gateway")
-
-    def stop(self) -> None:
-        """Ends it."""
-        self._process.stop()
-
-    @staticmethod
-    def books(_site: Site) -> dict[str, float]:
-        """It keeps none."""
-        return {}
-
-    @staticmethod
-    def reported(messages: list[tuple[float, bytes]]) -> list[tuple[str, int, float]]:
-        """See `VergeUnderTest.reported`."""
-        documents = ((json.loads(body), at) for at, body in messages)
-        return [(document["device"], document["frame"], at) for document, at in documents]
-
-
-UnderTest = VergeUnderTest | PythonUnderTest
 
 
 @dataclass(frozen=True)
@@ -296,7 +178,7 @@ def run(task: Task, arguments: argparse.Namespace, bench: Bench) -> tuple[Bare, 
     alone, fast, late = [], defaultdict(list), defaultdict(list)
     for _ in range(arguments.repeat):
         say(f"{task.name}: bare …")
-        alone.append(bare(task, chosen, bench.models, arguments.rounds))
+        alone.append(bare(task, chosen, bench.models, arguments.rounds or task.rounds))
         say(f"{alone[-1].frames_per_s:.1f} frames/s")
         for name in names:
             fast[name].append(spoken(UNDER_TEST[name], task, Phase(FULL, full), bench))
@@ -325,47 +207,57 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def main() -> None:
-    """Reads the command line, measures, prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=[task.name for task in TASKS], help="only this one")
+def judged(task: Task, arguments: argparse.Namespace, bench: Bench, wanted: Wanted) -> dict[str, object]:
+    """Measures one model and prints what came out."""
+    alone, results = run(task, arguments, bench)
+    found = marks(alone, results, wanted)
+    if not arguments.json:
+        print(f"\n{task.name}, bare: {alone.frames_per_s:.1f} frames/s, {alone.cpu_ms:.2f} ms CPU a frame")
+        print(table(results, COLUMNS))
+        for mark in found:
+            print(f"{mark.what}: {mark.found}" + mark.words(), flush=True)
+    return {"bare": asdict(alone), "results": [asdict(one) for one in results], "marks": [asdict(one) for one in found]}
+
+
+@contextlib.contextmanager
+def opened(arguments: argparse.Namespace) -> Iterator[Bench]:
+    """What all phases share, in a folder that goes with it."""
+    if arguments.quick:
+        arguments.frames, arguments.seconds, arguments.rounds = 200, 2, 2
+    with tempfile.TemporaryDirectory(prefix="verge-bench-") as folder:
+        models = Path(folder) / "models"
+        models.mkdir()
+        yield Bench(Certificates.make(Path(folder)), Models.make(models), arguments.inflight)
+
+
+def arguments_of(description: str | None, models: list[str]) -> argparse.ArgumentParser:
+    """The command line of a bench on cameras."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=models, help="only this one")
     parser.add_argument("--only", choices=tuple(UNDER_TEST))
     parser.add_argument("--frames", type=int, help="at full speed; default: some 15 seconds' worth")
     parser.add_argument("--seconds", type=int, default=20, help="length of the phase at half speed")
     parser.add_argument("--repeat", type=int, default=1, help="measure all so often, take the best of each")
-    parser.add_argument("--rounds", type=int, default=11, help="of the pictures, for the bare rate")
+    parser.add_argument("--rounds", type=int, help="of the pictures, for the bare rate; default: some 4 seconds' worth")
     parser.add_argument("--ahead", type=int, default=AHEAD, help="frames under way at once; 0 is all of them")
     parser.add_argument("--inflight", type=int, default=20, help="messages that the broker sends ahead")
     parser.add_argument("--quick", action="store_true", help="a few frames: whether it works, not how fast it is")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    if arguments.quick:
-        arguments.frames, arguments.seconds, arguments.rounds = 200, 2, 2
+    return parser
 
+
+def main() -> None:
+    """Reads the command line, measures, prints."""
+    arguments = arguments_of(__doc__, [task.name for task in TASKS]).parse_args()
     report: dict[str, object] = {"machine": machine()}
-    with tempfile.TemporaryDirectory(prefix="verge-bench-") as folder:
-        models = Path(folder) / "models"
-        models.mkdir()
-        bench = Bench(Certificates.make(Path(folder)), Models.make(models), arguments.inflight)
+    with opened(arguments) as bench:
         rss = idle_without_a_model(bench)
-        report |= {"idle_without_a_model_mib": rss, "models": {}}
         if not arguments.json:
             print(", ".join(f"{key}: {value}" for key, value in machine().items()))
             print(f"idle without a model: {rss:.1f} MiB (<= 20: {'reached' if rss <= 20 else 'MISSED'})")
-        for task in TASKS:
-            if arguments.model in (None, task.name):
-                alone, results = run(task, arguments, bench)
-                found = marks(alone, results)
-                report["models"][task.name] = {
-                    "bare": asdict(alone),
-                    "results": [asdict(one) for one in results],
-                    "marks": [asdict(mark) for mark in found],
-                }
-                if not arguments.json:
-                    print(f"\n{task.name}, bare: {alone.frames_per_s:.1f} frames/s, {alone.cpu_ms:.2f} ms CPU a frame")
-                    print(table(results, COLUMNS))
-                    for mark in found:
-                        print(f"{mark.what}: {mark.found} ({mark.wanted}: {'reached' if mark.reached else 'MISSED'})")
+        chosen = [task for task in TASKS if arguments.model in (None, task.name)]
+        report["models"] = {task.name: judged(task, arguments, bench, Wanted()) for task in chosen}
+        report["idle_without_a_model_mib"] = rss
     if arguments.json:
         print(json.dumps(report, indent=2))
 

@@ -27,6 +27,18 @@ class Task:
     pictures: Callable[[], list]
     # At full speed.
     frames: int
+    # Of the pictures, for the bare rate.
+    rounds: int = 11
+    # The health of the cameras is watched, too.
+    watched: bool = False
+    # The settings of the judge's gate.
+    gate: dict[str, str] | None = None
+    # Made for the bench: its card stands beside it.
+    made: bool = False
+
+    def card(self, models: Models) -> Path:
+        """The card of its model."""
+        return Path(self.model).with_suffix(".toml") if self.made else models.real(self.name)
 
 
 TASKS = (
@@ -67,7 +79,7 @@ def evaluated(task: Task, chosen: list, models: Models, folder: Path, times: int
         os.symlink(picture.path, linked)
         rows.append(f"{linked.name},1")
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
-    command = [verge(), "eval", task.detector, "--model", str(models.real(task.name)), "--data", str(folder)]
+    command = [verge(), "eval", task.detector, "--model", str(task.card(models)), "--data", str(folder)]
     if task.detector == "detect":
         # One object in all: what is measured is not the scoring.
         (folder / "labels").mkdir()

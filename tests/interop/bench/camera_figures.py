@@ -67,8 +67,20 @@ class Mark:
     found: str
     reached: bool
 
+    def words(self) -> str:
+        """Whether it was reached, where there is something to reach."""
+        return "" if self.wanted == "-" else f" ({self.wanted}: {'reached' if self.reached else 'MISSED'})"
 
-def marks(alone: Bare, results: list[Result]) -> list[Mark]:
+
+@dataclass(frozen=True)
+class Wanted:
+    """What one model must reach: the share of the bare rate, and memory in MiB."""
+
+    share: float = 0.85
+    rss_mib: float | None = 120
+
+
+def marks(alone: Bare, results: list[Result], wanted: Wanted) -> list[Mark]:
     """Of one model."""
     by = {(found.gateway, found.phase): found for found in results}
     steady, python_steady = ([found for found in results if found.gateway == name][-1:] for name in GATEWAYS)
@@ -77,14 +89,19 @@ def marks(alone: Bare, results: list[Result]) -> list[Mark]:
         return []
     share, beyond = full.frames_per_s / alone.frames_per_s, full.cpu_ms - alone.cpu_ms
     others = full.brokers_cpu_ms + full.load_cpu_ms
+    taken = others * full.frames_per_s / WORKERS / 1000
     # What both cores could do besides brokers and load.
     possible = WORKERS * 1000 / (alone.cpu_ms + others)
     found = [
-        Mark("share of the bare rate", ">= 85 %", f"{share:.0%}", share >= 0.85),
-        Mark("the same, of the cores that brokers and load leave", "-", f"{full.frames_per_s / possible:.0%}", True),
+        Mark("share of the bare rate", f">= {wanted.share:.0%}", f"{share:.0%}", share >= wanted.share),
+        Mark("of the cores, brokers and load take", "-", f"{taken:.1%}", True),
+        Mark("share of the rate that they leave", "-", f"{full.frames_per_s / possible:.0%}", True),
+        Mark("bare CPU a frame, of the gateway's", "-", f"{alone.cpu_ms / full.cpu_ms:.0%}", True),
         Mark("CPU beyond decode, preprocess and run", "<= 1 ms", f"{beyond:.2f} ms", beyond <= 1.0),
-        Mark("RSS with four cameras", "<= 120 MiB", f"{full.peak_rss_mib:.1f} MiB", full.peak_rss_mib <= 120),
     ]
+    if wanted.rss_mib is not None:
+        peak = full.peak_rss_mib
+        found.append(Mark("RSS with four cameras", f"<= {wanted.rss_mib} MiB", f"{peak:.1f} MiB", peak <= wanted.rss_mib))
     share = late.frames_per_s / full.frames_per_s
     found.append(Mark("speed from a backlog, of full speed", "-", f"{share:.0%}", True))
     for own, others in zip(steady, python_steady):

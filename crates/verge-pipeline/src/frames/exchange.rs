@@ -87,7 +87,7 @@ impl<V: Viewer> FrameWorkers<V> {
     /// exchange happens if that succeeds. Never blocks.
     ///
     /// # Errors
-    /// A worker is handing in what it saw, or `cut` has failed; the viewers come back.
+    /// A worker is handing in what it saw, the judges' queue is full, or `cut` has failed; the viewers come back.
     pub fn try_exchange<T>(
         &self,
         exchange: FrameExchange<V>,
@@ -98,6 +98,10 @@ impl<V: Viewer> FrameWorkers<V> {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Err((exchange, None)),
         };
+        // What the former viewers saw stands ahead of the cut.
+        if !self.observations.try_hand_on() {
+            return Err((exchange, None));
+        }
         if let Err(error) = cut() {
             return Err((exchange, Some(error)));
         }

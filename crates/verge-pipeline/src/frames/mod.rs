@@ -177,7 +177,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
             spawn(format!("verge-worker-{number}"), Box::new(move || worker.run()))
         });
         threads.extend(workers);
-        FrameWorkers { shared: self.shared, viewing, threads }
+        FrameWorkers { shared: self.shared, viewing, observations: observations.clone(), threads }
     }
 }
 
@@ -202,6 +202,7 @@ impl<M> Cameras<M> {
 pub struct FrameWorkers<V: Viewer> {
     shared: Arc<SharedFrames<V::Memory>>,
     viewing: Arc<Viewing<V>>,
+    observations: Observations,
     threads: Vec<(JoinHandle<()>, watch::Sender<()>)>,
 }
 

@@ -30,6 +30,9 @@ const REST_AFTER: Duration = Duration::from_secs(10);
 /// A model that works longer than this on a frame of a source that judges every frame hangs.
 const EVERY_LIMIT: Duration = Duration::from_secs(60);
 
+/// After a frame that took longer, what was seen goes to the judges at once: to gather it would save little.
+const QUICK_FRAME: Duration = Duration::from_millis(25);
+
 /// One thread that looks at frames.
 pub(super) struct FrameWorker<V: Viewer> {
     pub(super) number: usize,
@@ -53,6 +56,8 @@ enum Task<M> {
     /// Other viewers are at work.
     TakeOver,
     Settle(Receipt, Moment),
+    /// No frame can be taken: what was seen goes to the judges.
+    HandOn,
     Rest,
 }
 
@@ -71,8 +76,10 @@ impl<V: Viewer> FrameWorker<V> {
                 }
                 // Through the queue that took its consequences, which is in order: they are durable first.
                 Task::Settle(receipt, received) => self.observations.settle(receipt, received.mono),
+                Task::HandOn => self.observations.hand_on(),
             }
         }
+        self.observations.hand_on();
     }
 
     /// Waits for the next task; `None` at the end.
@@ -112,6 +119,9 @@ impl<V: Viewer> FrameWorker<V> {
             if line.schedule.has_settled() {
                 continue;
             }
+            if self.observations.has_gathered() {
+                return Some(Task::HandOn);
+            }
             if self.is_rested {
                 line = shared.changed.wait(line).unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -150,7 +160,7 @@ impl<V: Viewer> FrameWorker<V> {
                 if result.is_ok() {
                     self.take_snapshot(&job);
                 }
-                // No viewers are exchanged before it is in the queue.
+                // No viewers are exchanged before it is among what goes to the queue ahead of them.
                 self.hand_in(&job);
                 break;
             }
@@ -158,6 +168,9 @@ impl<V: Viewer> FrameWorker<V> {
             self.take_over(&present);
             job.judges = present.judges_of(&job.camera);
             until = Instant::now() + job.deadline.unwrap_or(EVERY_LIMIT);
+        }
+        if began.elapsed() > QUICK_FRAME {
+            self.observations.hand_on();
         }
         self.shared.lock().schedule.give_back(job);
         // Another frame of this camera may have waited for this one alone.

@@ -10,7 +10,7 @@ use verge_domain::rejection::Rejection;
 use verge_domain::stage::{Decoder, Judge, Source};
 use verge_domain::time::Moment;
 
-use super::{Item, Observations, Worker};
+use super::{Observations, Worker};
 
 /// By camera: at most as many as the schedule of frames knows, which is bounded.
 pub(super) type Waiting = HashMap<Camera, (Captured, Moment)>;
@@ -32,9 +32,9 @@ impl Observations {
         let wakes = waiting.is_empty();
         waiting.insert(camera, (captured, received));
         drop(waiting);
-        if wakes {
-            // A full queue keeps the judges awake by itself.
-            drop(self.queue.try_send(Item::Wake));
+        // What has gathered wakes the judges soon.
+        if wakes && !self.has_gathered() {
+            self.wake();
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use verge_domain::reading::{Inbound, Reading, Receipt};
@@ -13,6 +13,7 @@ use verge_domain::time::{Moment, Monotonic};
 use super::arrivals::{Arrivals, Waiting as Arrived};
 use super::class::{Class, QueueRoom};
 use super::newest::Newest;
+use super::observations::Gathering;
 use super::orders::Waiting;
 use super::swapping::{SwapReply, SwapSlot};
 use super::{Item, Redeliveries};
@@ -38,6 +39,8 @@ pub(super) struct Worker<D, J, S> {
     pub(super) room: Arc<QueueRoom>,
     pub(super) newest: Option<Arc<Newest>>,
     pub(super) arrivals: Arrivals,
+    /// What workers have seen and not handed on; theirs, as the judges end once nobody else holds their queue.
+    pub(super) gathering: Weak<Gathering>,
     /// Empty, with memory for the arrivals that are taken next.
     pub(super) arrived: Arrived,
     pub(super) set: JudgeSet<D, J>,
@@ -103,6 +106,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
             if now >= next_tick {
                 next_tick = now + TICK;
                 self.counters.judging_ticks_total.add(1);
+                self.gathering.upgrade().inspect(|gathering| _ = gathering.try_hand_on());
                 // One of the two threads looks for both.
                 if let (Class::Prompt, Some(step_ms)) = (self.class, steps.look(self.clock.now())) {
                     self.counters.note_clock_step(step_ms);

@@ -1,0 +1,135 @@
+"""Measures what frames cost with everything on that watches cameras: the marks of speed and memory, printed.
+
+    python tests/interop/bench/bench_vision.py              all of it, some ten minutes
+    python tests/interop/bench/bench_vision.py --quick      a minute: whether it works
+
+As `bench_cameras.py`, with the health of the cameras judged beside the model, and two more models, of the shape of
+ResNet50 in fp32 and in int8. At last the gate: a camera that shows a mostly still scene, at equal load with a gate and without.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import pictures  # noqa: E402
+import resnet  # noqa: E402
+from bench_cameras import CAMERAS, IDLE_S, Bench, arguments_of, judged, opened, say  # noqa: E402
+from camera_eval import TASKS, Task  # noqa: E402
+from camera_figures import Wanted  # noqa: E402
+from camera_gateways import Site, VergeUnderTest  # noqa: E402
+from camera_load import CameraGenerator, CameraLoad  # noqa: E402
+from PIL import Image, ImageDraw  # noqa: E402
+from report import machine  # noqa: E402
+from usage import usage  # noqa: E402
+from waiting import wait_for  # noqa: E402
+
+SHARE = 0.92
+MADE = {"resnet50_fp32": (False, 200, 2), "resnet50_int8": (True, 700, 4)}
+NAMES = [task.name for task in TASKS] + list(MADE)
+# Frames of the still scene, over all cameras: a second of something moving in each ten.
+STILL_RATE, STILL_PERIOD, MOVING = 32.0, 320, 32
+GATE = {"heartbeat": "2s"}
+
+
+def made(name: str, bench: Bench) -> Task:
+    """One of the models that are made here."""
+    is_int8, frames, rounds = MADE[name]
+    say(f"{name}: making it …")
+    path = resnet.written(bench.models, name, is_int8)
+    return replace(TASKS[0], name=name, model=str(path), frames=frames, rounds=rounds, made=True)
+
+
+def still_scene() -> list[bytes]:
+    """A road of which little moves: the same picture, each time with other noise of a few grey levels in its coding."""
+    chosen = Image.open(pictures.traffic()[0].path).convert("RGB")
+    frames = []
+    for number in range(STILL_PERIOD):
+        shown = chosen.copy()
+        draw = ImageDraw.Draw(shown)
+        if number < MOVING:
+            left = number * shown.width // MOVING
+            draw.rectangle((left, 300, left + 80, 360), fill=(250, 250, 250))
+        # No camera gives the same picture twice.
+        draw.point([(number % shown.width, 0), (number * 7 % shown.width, 1)], fill=(0, 0, 0))
+        coded = io.BytesIO()
+        shown.save(coded, "JPEG", quality=80 + number % 3)
+        frames.append(coded.getvalue())
+    return frames
+
+
+@dataclass(frozen=True)
+class GateCost:
+    """What one frame of the still scene costs, in ms of CPU, and how many the model did not look at."""
+
+    cpu_ms: float
+    skipped: float
+
+
+def still(task: Task, frames: list[bytes], bench: Bench, seconds: int) -> GateCost:
+    """The still scene at equal load."""
+    load = CameraLoad(frames, CAMERAS, int(STILL_RATE * seconds), rate=STILL_RATE)
+    with tempfile.TemporaryDirectory(prefix="verge-bench-") as name, contextlib.ExitStack() as stack:
+        site = Site(Path(name), bench.certificates, bench.inflight)
+        stack.callback(site.close)
+        under_test = VergeUnderTest(site, Path(name), task, bench.models)
+        stack.callback(under_test.stop)
+        time.sleep(IDLE_S)
+        before = usage(under_test.pid).cpu_s
+        generator = CameraGenerator(load, site.local.port, site.login.username, site.login.password).start()
+
+        def source() -> dict:
+            return json.loads(site.watcher.statuses[-1])["sources"][0]
+
+        wait_for(lambda: source()["judged"] >= load.count, "all frames", 2 * seconds + 120)
+        cost = (usage(under_test.pid).cpu_s - before) / load.count * 1000
+        generator.join(seconds)
+        return GateCost(cost, source().get("skipped", 0) / load.count)
+
+
+def gate(arguments: argparse.Namespace, bench: Bench) -> dict[str, object]:
+    """The still scene without a gate and with one."""
+    frames = still_scene()
+    open_task = replace(TASKS[1], watched=True)
+    costs = []
+    for task in (open_task, replace(open_task, gate=GATE)):
+        say(f"still scene, {'with' if task.gate else 'without'} a gate …")
+        costs.append(still(task, frames, bench, arguments.seconds))
+    without, gated = costs
+    gain = without.cpu_ms / gated.cpu_ms
+    if not arguments.json:
+        print(f"\nstill scene, {TASKS[1].name}, {STILL_RATE:.0f} frames/s of {CAMERAS} cameras:")
+        print(f"CPU a frame without a gate {without.cpu_ms:.2f} ms, with one {gated.cpu_ms:.2f} ms: {gain:.1f} times less;")
+        print(f"the model skips {gated.skipped:.0%} of the frames", flush=True)
+    return {"without_ms": without.cpu_ms, "with_ms": gated.cpu_ms, "skipped": gated.skipped}
+
+
+def main() -> None:
+    """Reads the command line, measures, prints."""
+    arguments = arguments_of(__doc__, [*NAMES, "gate"]).parse_args()
+    report: dict[str, object] = {"machine": machine()}
+    with opened(arguments) as bench:
+        if not arguments.json:
+            print(", ".join(f"{key}: {value}" for key, value in machine().items()))
+        for name in NAMES:
+            if arguments.model not in (None, name):
+                continue
+            known = [task for task in TASKS if task.name == name]
+            task = replace(known[0] if known else made(name, bench), watched=True)
+            # The weights of ResNet50 alone take more than the mark of small models.
+            report[name] = judged(task, arguments, bench, Wanted(SHARE, 120 if known else None))
+        if arguments.model in (None, "gate"):
+            report["gate"] = gate(arguments, bench)
+    if arguments.json:
+        print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()
