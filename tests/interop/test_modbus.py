@@ -3,6 +3,7 @@
 import json
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -175,3 +176,70 @@ def test_check_tries_to_listen_and_lists_the_points(scene: Scene) -> None:
     assert "input registers 132 to 163, discrete inputs 108 to 115" in steps and "can listen" in steps
     with socket.create_server((HOST, port)):
         assert gateway.check("--offline").returncode == 69
+
+
+def alike(number: int) -> float:
+    """A number both of whose registers say the same."""
+    return struct.unpack(">f", struct.pack(">HH", 0x4100 + number, number))[0]
+
+
+def test_no_pair_is_torn_while_values_change(scene: Scene, plcs: list[Plc]) -> None:
+    gateway, port = settings(scene)
+    scene.start(gateway)
+    device, plc = scene.device(), Plc(port)
+    plcs.append(plc)
+    device.publish(PRESSURE, "9")
+    device.flush()
+    wait_for(lambda: plc.point()[1] == UNACKNOWLEDGED, "an event is open, and each reading updates it")
+    done = threading.Event()
+
+    def change() -> None:
+        number = 0
+        while not done.is_set():
+            for number in range(64):
+                device.publish(PRESSURE, repr(alike(number)))
+            device.flush()
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    seen = set()
+    try:
+        wait_for(lambda: plc.registers(REGISTERS + 7, 1)[0] < 64, "values come")
+        for _ in range(10_000):
+            high, low = plc.registers(REGISTERS + 6, 2)
+            assert high - 0x4100 == low, (high, low)
+            seen.add(low)
+    finally:
+        done.set()
+        changing.join()
+    assert len(seen) > 32, "the value changed between polls"
+
+
+def raised(receiver: Receiver) -> int:
+    """Events of the point that upstream knows."""
+    verdicts = [verdict.fields for message in receiver.messages() for verdict in message.verdicts]
+    return len({verdict["event"]["id"] for verdict in verdicts if verdict.get("event", {}).get("state") == "raised"})
+
+
+def test_events_are_counted_as_in_the_books_through_a_kill(scene: Scene, plcs: list[Plc]) -> None:
+    receiver, (gateway, port) = scene.receiver(), settings(scene)
+    scene.start(gateway)
+    device, plc = scene.device(), Plc(port)
+    plcs.append(plc)
+
+    def come_and_go(times: int) -> None:
+        for _ in range(times):
+            device.publish(PRESSURE, "8")
+            device.publish(PRESSURE, "5")
+        device.flush()
+
+    come_and_go(3)
+    wait_for(lambda: plc.point()[14] == 3 and plc.point()[1] == NORMAL, "three came and went")
+    gateway.kill()
+    come_and_go(2)
+    scene.start(gateway)
+    plc = Plc(port)
+    plcs.append(plc)
+    assert plc.point()[14] >= 3, "it counts on"
+    wait_for(lambda: plc.point()[14] == 5, "what came meanwhile is counted")
+    wait_for(lambda: raised(receiver) == 5, "as upstream has them")

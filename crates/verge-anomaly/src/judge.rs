@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use verge_domain::finding::{Finding, Member};
 use verge_domain::frame::View;
+use verge_domain::id::SignalId;
 use verge_domain::observation::Observable;
 use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Judge, Remark, RestoreError, SAVE_EVERY};
@@ -229,6 +230,10 @@ impl Judge for ReadingJudge {
             Self::Report(judge) => judge.restore(state, now),
             Self::Track(judge) => judge.restore(state),
         }
+    }
+
+    fn parts(&self) -> &[SignalId] {
+        if let Self::Track(judge) = self { judge.parts() } else { &[] }
     }
 
     fn save_every(&self) -> Duration {

@@ -32,6 +32,33 @@ pub fn is_alarm(verdict: &Verdict) -> bool {
     verdict.severity >= Severity::Warning && verdict.event.as_ref().is_some_and(counts)
 }
 
+/// Alarms that are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StandingAlarms {
+    /// All of them.
+    pub standing: u64,
+    /// Not acknowledged and not shelved.
+    pub unacknowledged: u64,
+    /// Shelved.
+    pub shelved: u64,
+    /// Critical.
+    pub critical: u64,
+}
+
+impl StandingAlarms {
+    /// Adds the alarm that a word is about, or takes it off by another `change`, if one is open.
+    pub fn count(&mut self, word: &LastWord, change: impl Fn(u64) -> u64) {
+        let Some(event) = word.open_event().filter(|_| is_alarm(&word.verdict)) else { return };
+        self.standing = change(self.standing);
+        let places = [
+            (&mut self.unacknowledged, event.handling.is_none()),
+            (&mut self.shelved, event.handling.shelved.is_some()),
+            (&mut self.critical, word.verdict.severity == Severity::Critical),
+        ];
+        places.into_iter().filter(|(_, is_one)| *is_one).for_each(|(place, _)| *place = change(*place));
+    }
+}
+
 /// How the events of one point went on since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PointCourse {
@@ -165,13 +192,10 @@ impl AlarmFigures {
             ..Self::default()
         };
         let (mut frequent, mut chattering): (Vec<&LastWord>, Vec<&LastWord>) = (Vec::new(), Vec::new());
+        let mut open = StandingAlarms::default();
         for word in words.filter(|word| is_alarm(&word.verdict)) {
-            if let Some(event) = word.open_event() {
-                figures.standing += 1;
-                figures.shelved += u64::from(event.handling.shelved.is_some());
-                figures.unacknowledged += u64::from(event.handling.is_none());
-                figures.stale += u64::from(event.since < day_ago);
-            }
+            open.count(word, |count| count + 1);
+            figures.stale += u64::from(word.open_event().is_some_and(|event| event.since < day_ago));
             if word.course.chattered.is_some_and(|at| at > day_ago) {
                 chattering.push(word);
             }
@@ -179,6 +203,8 @@ impl AlarmFigures {
                 frequent.push(word);
             }
         }
+        let StandingAlarms { standing, unacknowledged, shelved, critical: _ } = open;
+        (figures.standing, figures.unacknowledged, figures.shelved) = (standing, unacknowledged, shelved);
         let listed = |mut words: Vec<&LastWord>| -> Vec<AlarmPoint> {
             let rank = |word: &&LastWord| {
                 let Verdict { judge, subject, .. } = &word.verdict;

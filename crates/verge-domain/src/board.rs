@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use serde::Serialize;
 
-use crate::alarms::{AlarmFigures, PointCourse};
+use crate::alarms::{AlarmFigures, PointCourse, StandingAlarms};
 use crate::finding::Member;
 use crate::id::{JudgeId, Lane, Seq};
 use crate::time::UtcMillis;
@@ -104,10 +104,26 @@ pub struct CommittedWords {
     pub words: Vec<Arc<LastWord>>,
 }
 
+/// Last words of one moment, and the place in the order of commits right behind them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BoardCopy {
+    /// From where [`Board::poll_behind`] goes on.
+    pub place: u64,
+    /// The words, in no order.
+    pub words: Vec<Arc<LastWord>>,
+}
+
 /// What readers see of the board. Every call is quick, and none makes the data path wait.
 pub trait Board: Send + Sync {
     /// The last words that `selected` picks, in no order. What they say is committed, and stays as it is.
     fn words(&self, selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>>;
+
+    /// The same for one who then follows: nothing is missed between the words and what is behind the place, and nothing
+    /// comes twice. See [`Board::follow`].
+    fn copy(&self, selected: &dyn Fn(&LastWord) -> bool) -> BoardCopy;
+
+    /// How many alarms stand. Unlike [`Board::alarms`] it looks at no point.
+    fn standing(&self) -> StandingAlarms;
 
     /// How many alarms stand and come.
     fn alarms(&self, now: UtcMillis) -> AlarmFigures;

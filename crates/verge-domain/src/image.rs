@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::alarms::is_alarm;
 use crate::board::{LastWord, PointKind};
 use crate::finding::Member;
 use crate::id::{DeviceId, JudgeId, SignalId};
@@ -29,11 +30,11 @@ crate::words! {
 
     /// The state of the alarm of a point, after ISA-18.2.
     pub enum AlarmState {
-        /// No event is open.
+        /// No event is open that requires a response.
         Normal = "normal",
-        /// An event is open and waits for an operator.
+        /// An alarm is open and waits for an operator.
         Unacknowledged = "unacknowledged",
-        /// An operator takes care of the open event.
+        /// An operator takes care of the open alarm.
         Acknowledged = "acknowledged",
         /// An operator has taken it off the list for a limited time.
         Shelved = "shelved",
@@ -69,7 +70,7 @@ pub struct PointSelector {
     pub judge: JudgeId,
     /// The device.
     pub device: DeviceId,
-    /// The signal; `None`: the device as a whole.
+    /// The signal, or of counts before a camera the line or zone; `None`: the device as a whole.
     pub signal: Option<SignalId>,
     /// Which events, where the judge has several strands; `None`: all of them.
     pub strand: Option<Member>,
@@ -87,7 +88,9 @@ impl PointSelector {
             PointKind::Counts => self.content == PointContent::Counts,
             PointKind::View => self.content == PointContent::Views,
         };
-        content && *judge == self.judge && subject.device == self.device && subject.signal == self.signal
+        // Lines and zones stand in one verdict about their camera.
+        let is_about = subject.signal == self.signal || kind == PointKind::Counts && subject.signal.is_none();
+        content && *judge == self.judge && subject.device == self.device && is_about
     }
 }
 
@@ -144,7 +147,7 @@ struct Unwell {
 /// The image of some points.
 #[derive(Debug, Default)]
 pub struct Image {
-    selectors: Vec<PointSelector>,
+    selectors: Arc<[PointSelector]>,
     points: Vec<ImagePoint>,
     devices: HashMap<DeviceId, (Vec<usize>, Vec<Unwell>)>,
 }
@@ -152,7 +155,8 @@ pub struct Image {
 impl Image {
     /// An empty image of these points.
     #[must_use]
-    pub fn of(selectors: Vec<PointSelector>) -> Self {
+    pub fn of(selectors: impl Into<Arc<[PointSelector]>>) -> Self {
+        let selectors = selectors.into();
         let mut devices: HashMap<DeviceId, (Vec<usize>, Vec<Unwell>)> = HashMap::new();
         for (index, selector) in selectors.iter().enumerate() {
             devices.entry(selector.device.clone()).or_default().0.push(index);
@@ -162,7 +166,7 @@ impl Image {
 
     /// What the points show.
     #[must_use]
-    pub fn selectors(&self) -> &[PointSelector] {
+    pub const fn selectors(&self) -> &Arc<[PointSelector]> {
         &self.selectors
     }
 
@@ -208,7 +212,7 @@ impl Image {
 
     /// Begins anew with a whole copy of the board, after words were missed.
     pub fn begin_anew(&mut self, words: &[Arc<LastWord>]) {
-        *self = Self::of(std::mem::take(&mut self.selectors));
+        *self = Self::of(Arc::clone(&self.selectors));
         words.iter().for_each(|word| self.fold(word));
     }
 
@@ -251,7 +255,8 @@ impl Image {
     /// The state of the alarm of a point.
     #[must_use]
     pub fn alarm(&self, index: usize, held_back: HeldBack) -> AlarmState {
-        match self.points.get(index).and_then(ImagePoint::open) {
+        let word = self.points.get(index).and_then(|point| point.event.as_deref());
+        match word.filter(|word| is_alarm(&word.verdict)).and_then(LastWord::open_event) {
             Some(event) if event.handling.shelved.is_some() => AlarmState::Shelved,
             _ if held_back.shelved => AlarmState::Shelved,
             Some(event) if event.handling.acknowledged.is_some() => AlarmState::Acknowledged,

@@ -32,8 +32,8 @@ pub mod observation;
 pub mod policy;
 pub mod reading;
 pub mod rejection;
-#[cfg(test)]
-mod sample;
+#[cfg(any(test, feature = "sample"))]
+pub mod sample;
 pub mod scheme;
 pub mod sequence;
 pub mod sink;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Condition, Strand};
-use crate::id::{EventId, Lane};
+use crate::id::{EventId, Lane, SignalId};
 use crate::time::{Moment, Monotonic, UtcMillis};
 use crate::verdict::{AlarmHandling, Event, EventChange, EventState, Severity};
 
@@ -99,6 +99,8 @@ enum Phase {
 pub struct EventLife {
     phases: Vec<(Strand, Phase)>,
     holding: bool,
+    /// Parts of the subject of which raises are held back.
+    held_parts: Vec<SignalId>,
     held_back: u64,
 }
 
@@ -124,16 +126,16 @@ impl EventLife {
         *self.phase(strand) = Phase::Open { event, begun: None, reported: now, calm: None };
     }
 
-    /// Holds raises back, or allows them again. What is open continues and is cleared as usual; what would have been
+    /// Holds raises back, all or those about these parts of the subject, or allows them again. What is open continues and is cleared as usual; what would have been
     /// raised is counted once, and is raised afterwards if it still holds then.
-    pub fn hold(&mut self, holding: bool) {
-        self.holding = holding;
+    pub fn hold(&mut self, holding: bool, parts: Vec<SignalId>) {
+        (self.holding, self.held_parts) = (holding, parts);
     }
 
-    /// Whether raises are held back.
+    /// Whether what is raised about a part is held back; `None`: about the subject as a whole.
     #[must_use]
-    pub const fn is_holding(&self) -> bool {
-        self.holding
+    pub fn is_holding(&self, part: Option<&SignalId>) -> bool {
+        self.holding || part.is_some_and(|part| self.held_parts.contains(part))
     }
 
     /// How many raises were held back since this was last asked.
@@ -214,7 +216,7 @@ impl EventLife {
         if standing.is_normal() && !self.phases.iter().any(|(strand, _)| strand.holds(condition)) {
             return None;
         }
-        let holding = self.holding;
+        let holding = self.is_holding(condition.part.as_ref());
         let phase = self.phase_of(condition);
         let before = *phase;
         let (next, report) = match before {

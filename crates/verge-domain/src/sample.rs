@@ -1,11 +1,15 @@
-//! Verdicts for tests of this crate.
+//! Verdicts for tests.
 
 use crate::id::{DeviceId, EventId, JudgeId, Lane, SignalId, SourceId};
 use crate::time::{DeviceClock, UtcMillis};
 use crate::verdict::{AlarmHandling, Body, Detector, Event, EventState, Severity, Subject, Times, Verdict};
 
 /// A warning of source `s`, with an event where it has a state.
-pub(crate) fn verdict_of(
+///
+/// # Panics
+/// A name is none.
+#[must_use]
+pub fn verdict_of(
     judge: &str,
     (device, signal): (&str, Option<&str>),
     at: UtcMillis,
@@ -25,11 +29,11 @@ pub(crate) fn verdict_of(
         handling: AlarmHandling::default(),
     };
     Verdict {
-        judge: JudgeId::new(judge).unwrap(),
+        judge: JudgeId::new(judge).expect("a name"),
         subject: Subject {
-            source: SourceId::new("s").unwrap(),
-            device: DeviceId::new(device).unwrap(),
-            signal: signal.map(|signal| SignalId::new(signal).unwrap()),
+            source: SourceId::new("s").expect("a name"),
+            device: DeviceId::new(device).expect("a name"),
+            signal: signal.map(|signal| SignalId::new(signal).expect("a name")),
         },
         times: Times {
             captured: None,

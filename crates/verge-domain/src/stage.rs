@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 use crate::frame::{CameraLook, EncodedFrame, FrameSnapshot, SnapshotError, SnapshotOrder, View};
-use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane};
+use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane, SignalId};
 use crate::observation::{Camera, Observable};
 use crate::reading::{Acknowledged, Decoded, Inbound, Receipt};
 use crate::rejection::Reason;
@@ -142,6 +142,11 @@ pub trait Judge: Send {
         false
     }
 
+    /// The parts of its subject that it tells apart, whether anything is open about them or not.
+    fn parts(&self) -> &[SignalId] {
+        &[]
+    }
+
     /// How often it alarms and how often it may be expected to without cause; `None` for rules, whose rate nobody
     /// knows.
     fn alarm_rate(&self) -> Option<AlarmRate> {
@@ -255,13 +260,13 @@ pub trait Viewer: Send {
         seen: &mut Seen,
     ) -> Result<(), Reason>;
 
-    /// The frame that was viewed last, with what was seen in it, as a picture to be sent.
+    /// The frame that was viewed last, with what these judges saw in it, as a picture to be sent.
     ///
     /// # Errors
     /// See [`SnapshotError`].
     fn snapshot(
         &self,
-        camera: &Camera,
+        of: (&Camera, &[JudgeIndex]),
         order: &SnapshotOrder,
         seen: &Seen,
     ) -> Result<FrameSnapshot, SnapshotError>;

@@ -3,9 +3,10 @@
 use verge_domain::board::LastWord;
 use verge_domain::finding::{Expected, Member};
 use verge_domain::frame::Detections;
+use verge_domain::id::SignalId;
 use verge_domain::image::{AlarmState, ImagePoint, PointQuality};
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Body, Counts, Severity};
+use verge_domain::verdict::{Body, Counts, DirectionCounts, Severity, Traffic};
 
 use crate::FailSafe;
 
@@ -66,6 +67,8 @@ pub(crate) fn place(address: usize, size: usize) -> Option<(usize, usize)> {
 /// A point as it is shown.
 pub(crate) struct ShownPoint<'a> {
     pub(crate) point: &'a ImagePoint,
+    /// Of what is counted before a camera, the line or zone.
+    pub(crate) place: Option<&'a SignalId>,
     pub(crate) quality: PointQuality,
     pub(crate) alarm: AlarmState,
     /// Since its device was last received, in tenths of a second.
@@ -117,15 +120,20 @@ impl ShownPoint<'_> {
             put(13, &[member.map_or(0, |member| member_number(member).saturating_add(1))]);
             put(14, &[(word.course.raised & 0xffff) as u16]);
         }
-        if let Some(Body::Counts(counts)) = body_of(self.point.counts.as_deref()) {
-            let Counts {
-                from, length_ms, observed_ms, vehicles, flow_per_hour, occupancy, mean_speed, ..
-            } = *counts;
+        let counted = match body_of(self.point.counts.as_deref()) {
+            Some(Body::Counts(counts)) => Some(CountedInterval::of_loop(counts)),
+            Some(Body::Traffic(traffic)) => Some(CountedInterval::of_camera(traffic, self.place)),
+            _ => None,
+        };
+        if let Some(CountedInterval { from, length_ms, observed_ms, total, occupancy, speed, flow, more }) =
+            counted
+        {
             let share = (length_ms > 0).then(|| observed_ms as f64 / length_ms as f64);
-            put(16, &[capped(vehicles.unwrap_or(0)), scaled(occupancy, 1000.0), scaled(mean_speed, 10.0)]);
+            put(16, &[capped(total.unwrap_or(0)), scaled(occupancy, 1000.0), scaled(speed, 10.0)]);
             put(19, &[scaled(share, 1000.0)]);
             put(20, &long(seconds(from)));
-            put(22, &[scaled(flow_per_hour, 1.0)]);
+            put(22, &[scaled(flow, 1.0)]);
+            put(26, &more);
         }
         match body_of(self.point.view.as_deref()) {
             Some(Body::Detections(Detections { objects, .. })) => {
@@ -171,6 +179,83 @@ impl ShownPoint<'_> {
     }
 }
 
+/// What was counted in an interval.
+struct CountedInterval {
+    from: UtcMillis,
+    length_ms: u64,
+    observed_ms: u64,
+    total: Option<u64>,
+    occupancy: Option<f64>,
+    speed: Option<f64>,
+    flow: Option<f64>,
+    /// Forward, backward and unresolved of a line; mean, greatest and last queue of a zone.
+    more: [u16; 6],
+}
+
+impl CountedInterval {
+    fn of_loop(counts: &Counts) -> Self {
+        let Counts { from, length_ms, observed_ms, vehicles, flow_per_hour, occupancy, mean_speed, .. } =
+            *counts;
+        let (total, flow, speed, more) = (vehicles, flow_per_hour, mean_speed, [0; 6]);
+        Self { from, length_ms, observed_ms, total, occupancy, speed, flow, more }
+    }
+
+    /// Of a zone or line, or of all lines together.
+    fn of_camera(traffic: &Traffic, place: Option<&SignalId>) -> Self {
+        let Traffic { from, length_ms, observed_ms, lines, zones, .. } = traffic;
+        let (total, occupancy, speed, flow, more) = (None, None, None, None, [0; 6]);
+        let (from, length_ms, observed_ms) = (*from, *length_ms, *observed_ms);
+        let whole = Self { from, length_ms, observed_ms, total, occupancy, speed, flow, more };
+        let per_hour = |total: Option<u64>| {
+            total.filter(|_| observed_ms > 0).map(|total| total as f64 * 3.6e6 / observed_ms as f64)
+        };
+        let Some(place) = place.map(SignalId::as_str) else {
+            let total = traffic.crossings();
+            return Self { total, flow: per_hour(total), ..whole };
+        };
+        if let Some(zone) = zones.iter().find(|zone| zone.zone.as_str() == place) {
+            let queues = [
+                scaled(zone.queue_mean, 10.0),
+                capped(zone.queue_max.unwrap_or(0)),
+                capped(zone.queue_end.unwrap_or(0)),
+            ];
+            let [mean, most, last] = queues;
+            return Self {
+                total: zone.entered,
+                occupancy: zone.occupancy,
+                speed: zone.mean_speed.map(kilometres_per_hour),
+                flow: per_hour(zone.entered),
+                more: [0, 0, 0, mean, most, last],
+                ..whole
+            };
+        }
+        let Some(line) = lines.iter().find(|line| line.line.as_str() == place) else { return whole };
+        let directions = [&line.forward, &line.backward];
+        let [forward, backward] = directions.map(|one| one.as_ref().map(|one| one.total));
+        let total = forward.zip(backward).map(|(one, other)| one.saturating_add(other));
+        let unresolved = capped(line.unresolved);
+        Self {
+            total,
+            speed: mean_speed(directions.into_iter().flatten()).map(kilometres_per_hour),
+            flow: per_hour(total),
+            more: [capped(forward.unwrap_or(0)), capped(backward.unwrap_or(0)), unresolved, 0, 0, 0],
+            ..whole
+        }
+    }
+}
+
+/// Of both directions together, each by what it counted.
+fn mean_speed<'a>(directions: impl Iterator<Item = &'a DirectionCounts>) -> Option<f64> {
+    let known = directions.filter_map(|one| Some((one.mean_speed?, one.total as f64)));
+    let (sum, weight) =
+        known.fold((0.0, 0.0), |(sum, all), (speed, total)| (sum + speed * total, all + total));
+    (weight > 0.0).then(|| sum / weight)
+}
+
+fn kilometres_per_hour(metres_per_second: f64) -> f64 {
+    metres_per_second * 3.6
+}
+
 fn body_of(word: Option<&LastWord>) -> Option<&Body> {
     word.map(|word| &word.verdict.body)
 }
@@ -204,3 +289,6 @@ fn scaled(value: Option<f64>, by: f64) -> u16 {
 pub(crate) fn capped(value: u64) -> u16 {
     u16::try_from(value).unwrap_or(u16::MAX)
 }
+
+#[cfg(test)]
+mod tests;

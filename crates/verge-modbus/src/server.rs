@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, timeout};
 use verge_domain::board::Board;
-use verge_domain::image::PointQuality;
+use verge_domain::image::{PointQuality, PointSelector};
 
 use crate::pdu::{self, Exception, Reply};
 use crate::shown::{GatewayView, ServedImage};
@@ -90,6 +90,11 @@ impl ModbusServer {
         Ok(Self { name, address, counters, shown, tasks: vec![follow, accept] })
     }
 
+    /// Its points show this from now on, in their order: another configuration is at work.
+    pub fn select(&self, selectors: Vec<PointSelector>) {
+        self.shown.select(selectors);
+    }
+
     /// Its name in the configuration.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -123,9 +128,12 @@ impl Drop for ModbusServer {
 
 /// Keeps the image up to date.
 async fn follow(shown: Arc<ServedImage>, board: Arc<dyn Board>) {
-    let mut place = board.follow();
-    let whole = || shown.begin_anew(&board.words(&|word| shown.is_about(word)));
-    whole();
+    let whole = || {
+        let copy = board.copy(&|word| shown.is_about(word));
+        shown.begin_anew(&copy.words);
+        copy.place
+    };
+    let mut place = whole();
     shown.second();
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -133,10 +141,12 @@ async fn follow(shown: Arc<ServedImage>, board: Arc<dyn Board>) {
         tokio::select! {
             committed = poll_fn(|context| board.poll_behind(&mut place, context)) => {
                 if committed.missed > 0 {
-                    whole();
+                    place = whole();
+                } else {
+                    shown.fold(&committed.words);
                 }
-                shown.fold(&committed.words);
             }
+            () = shown.changed.notified() => place = whole(),
             _ = seconds.tick() => shown.second(),
         }
     }
@@ -250,13 +260,13 @@ async fn rest_of<'a>(
 /// Acknowledges the alarm of a point, and waits until that is durable.
 async fn acknowledge(shown: &ServedImage, point: usize, client: IpAddr, echo: Vec<u8>) -> Vec<u8> {
     let function = echo[0];
-    let Some(place) = shown.settings.points.get(point) else {
+    let Some(selector) = shown.selector(point) else {
         return pdu::refused(function, Exception::Address);
     };
     let (done, durable) = oneshot::channel();
     let done = Box::new(move |carried_out| done.send(carried_out).unwrap_or(()));
     let by = format!("server {}: {client}", shown.settings.name);
-    if !shown.view.acknowledge(&place.selector, &by, done) {
+    if !shown.view.acknowledge(&selector, &by, done) {
         return pdu::refused(function, Exception::Busy);
     }
     match timeout(ACKNOWLEDGE_TIMEOUT, durable).await {
@@ -264,3 +274,6 @@ async fn acknowledge(shown: &ServedImage, point: usize, client: IpAddr, echo: Ve
         _ => pdu::refused(function, Exception::Failure),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use verge_domain::board::LastWord;
 use verge_domain::image::{Heartbeat, HeldBack, Image, InputAge, PointQuality, PointSelector};
 use verge_domain::time::Moment;
@@ -48,7 +49,7 @@ pub trait GatewayView: Send + Sync {
     /// How long ago the device of a point was received.
     fn age(&self, point: usize, now: Moment) -> InputAge;
 
-    /// Acknowledges the open alarm of a point. `done` is called once that is durable or known to be impossible.
+    /// Acknowledges the open alarm of a point, at the rate at which commands are taken. `done` is called once that is durable or known to be impossible.
     ///
     /// Returns whether that is under way; `done` is dropped uncalled where it is not.
     fn acknowledge(&self, selector: &PointSelector, by: &str, done: Box<dyn FnOnce(bool) + Send>) -> bool;
@@ -62,6 +63,8 @@ pub(crate) struct ServedImage {
     blocks: Vec<Option<usize>>,
     /// Locked for moments only, and by nobody on the data path.
     now: Mutex<ShownNow>,
+    /// The points show something else.
+    pub(crate) changed: Notify,
 }
 
 struct ShownNow {
@@ -73,7 +76,7 @@ struct ShownNow {
 
 impl ServedImage {
     pub(crate) fn new(settings: ModbusSettings, view: Arc<dyn GatewayView>) -> Self {
-        let image = Image::of(settings.points.iter().map(|point| point.selector.clone()).collect());
+        let image = Image::of(settings.points.iter().map(|point| point.selector.clone()).collect::<Vec<_>>());
         let count = settings.points.iter().map(|point| usize::from(point.block) + 1).max().unwrap_or(0);
         let mut blocks = vec![None; count];
         for (index, point) in settings.points.iter().enumerate() {
@@ -83,7 +86,7 @@ impl ServedImage {
         }
         let (heart, state) = (Heartbeat::default(), GatewayState::default());
         let now = Mutex::new(ShownNow { image, heart, beats: false, state });
-        Self { settings, view, blocks, now }
+        Self { settings, view, blocks, now, changed: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, ShownNow> {
@@ -103,9 +106,23 @@ impl ServedImage {
         self.lock().image.begin_anew(words);
     }
 
+    /// The points show this from now on, in their order. What is said of that comes by the task that follows the board.
+    pub(crate) fn select(&self, selectors: Vec<PointSelector>) {
+        let mut now = self.lock();
+        if **now.image.selectors() != *selectors {
+            now.image = Image::of(selectors);
+            self.changed.notify_one();
+        }
+    }
+
+    /// What a point shows.
+    pub(crate) fn selector(&self, point: usize) -> Option<PointSelector> {
+        self.lock().image.selectors().get(point).cloned()
+    }
+
     /// A second has passed.
     pub(crate) fn second(&self) {
-        let selectors = self.lock().image.selectors().to_vec();
+        let selectors = Arc::clone(self.lock().image.selectors());
         let state = self.view.state(&selectors);
         let mut now = self.lock();
         now.beats = now.heart.second(&state.progress);
@@ -137,6 +154,7 @@ impl ServedImage {
         let held_back = shown.state.held_back.get(index).copied().unwrap_or_default();
         Some(ShownPoint {
             point: shown.image.points().get(index)?,
+            place: shown.image.selectors().get(index)?.signal.as_ref(),
             quality,
             alarm: shown.image.alarm(index, held_back),
             age: tenths(age),

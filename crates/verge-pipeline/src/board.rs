@@ -11,8 +11,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 
-use verge_domain::alarms::{AlarmFigures, AlarmLoad};
-use verge_domain::board::{Board, CommittedWords, LastWord, OpenEvents};
+use verge_domain::alarms::{AlarmFigures, AlarmLoad, StandingAlarms};
+use verge_domain::board::{Board, BoardCopy, CommittedWords, LastWord, OpenEvents};
 use verge_domain::id::{Lane, Seq};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Severity, Verdict};
@@ -107,7 +107,16 @@ impl Default for LastWords {
 
 impl Board for LastWords {
     fn words(&self, selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>> {
-        self.points().words.iter().filter(|word| selected(&word.0)).map(|word| Arc::clone(&word.0)).collect()
+        self.points().selected(selected)
+    }
+
+    fn copy(&self, selected: &dyn Fn(&LastWord) -> bool) -> BoardCopy {
+        let mut points = self.points();
+        BoardCopy { place: points.recent.follow(), words: points.selected(selected) }
+    }
+
+    fn standing(&self) -> StandingAlarms {
+        self.points().standing
     }
 
     fn alarms(&self, now: UtcMillis) -> AlarmFigures {
@@ -168,6 +177,7 @@ struct Points {
     words: HashSet<Keyed>,
     max: usize,
     open: OpenEvents,
+    standing: StandingAlarms,
     load: AlarmLoad,
     recent: RecentWords,
     /// Memory of a word that was replaced, for the next.
@@ -180,10 +190,15 @@ impl Points {
             words: HashSet::new(),
             max,
             open: OpenEvents::default(),
+            standing: StandingAlarms::default(),
             load: AlarmLoad::default(),
             recent: RecentWords::default(),
             spare: None,
         }
+    }
+
+    fn selected(&self, selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>> {
+        self.words.iter().filter(|word| selected(&word.0)).map(|word| Arc::clone(&word.0)).collect()
     }
 
     fn put(&mut self, word: LastWord) {
@@ -236,6 +251,7 @@ impl Points {
             Severity::Warning => &mut self.open.warning,
             Severity::Critical => &mut self.open.critical,
         };
+        self.standing.count(word, &change);
         *of_severity = change(*of_severity);
         self.open.open = change(self.open.open);
         if word.seq.is_none() {

@@ -23,7 +23,7 @@ use crate::memory::Memory;
 use crate::model_run::{ModelRun, OutputReader};
 use crate::picture::Picture;
 use crate::preprocess::Region;
-use crate::snapshot::JudgeDrawing;
+use crate::snapshot::{JudgeDrawing, JudgeSight};
 use crate::trial::ModelTrial;
 
 /// One judge over frames.
@@ -367,12 +367,18 @@ impl Viewer for FrameViewer {
 
     fn snapshot(
         &self,
-        camera: &Camera,
+        (camera, judges): (&Camera, &[JudgeIndex]),
         order: &SnapshotOrder,
         seen: &Seen,
     ) -> Result<FrameSnapshot, SnapshotError> {
-        let heat = |judge| self.heat_map(judge);
-        crate::snapshot::take((&self.picture, camera, seen), &self.masks, (&self.drawings, heat), order)
+        let drawings = judges.iter().filter_map(|judge| {
+            let drawing = self.drawings.get(judge.position()).and_then(Option::as_ref)?;
+            let view = seen.views.iter().find(|(of, _)| of == judge).map(|(_, view)| view);
+            let view = view.filter(|view| **view != View::Still);
+            // Without a view of this frame its heat map is of another.
+            Some(JudgeSight { drawing, view, heat: view.and_then(|_| self.heat_map(*judge)) })
+        });
+        crate::snapshot::take((&self.picture, camera), &self.masks, &drawings.collect::<Vec<_>>(), order)
     }
 
     fn rest(&mut self) {

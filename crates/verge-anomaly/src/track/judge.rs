@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, Finding, Standing};
 use verge_domain::frame::{CameraLook, Detections, View};
+use verge_domain::id::SignalId;
 use verge_domain::motion::Blobs;
 use verge_domain::observation::Captured;
 use verge_domain::stage::RestoreError;
@@ -33,6 +34,12 @@ pub struct TrackJudge {
     looked: Option<(Monotonic, FrameSize, Blobs)>,
     boxes: Vec<SeenBox>,
     report: SceneReport,
+}
+
+impl TrackJudge {
+    pub(crate) fn parts(&self) -> &[SignalId] {
+        self.settings.parts()
+    }
 }
 
 /// What is known of the times that frames come with.

@@ -16,6 +16,8 @@ pub struct TrackSettings(pub(super) Arc<NamedScene>);
 pub(super) struct NamedScene {
     pub(super) scene: Arc<SceneSettings>,
     pub(super) conditions: Vec<ZoneCondition>,
+    /// Zones in which something is an event.
+    parts: Vec<SignalId>,
     /// Of each line, in the order of [`LINE_MEASURES`].
     pub(super) lines: Vec<Vec<MeasureName>>,
     /// Of each zone, in the order of [`ZONE_MEASURES`].
@@ -68,7 +70,9 @@ impl TrackSettings {
                 ZoneCondition { zone, kind, member, part, most }
             }));
         }
-        Ok(Self(Arc::new(NamedScene { scene: Arc::new(scene), conditions, lines, zones })))
+        let mut parts: Vec<_> = conditions.iter().map(|condition| condition.part.clone()).collect();
+        parts.dedup();
+        Ok(Self(Arc::new(NamedScene { scene: Arc::new(scene), conditions, parts, lines, zones })))
     }
 
     /// Lines, zones, classes and ground.
@@ -80,6 +84,12 @@ impl TrackSettings {
     /// What is an event, zone by zone, as verdicts name both.
     pub fn events(&self) -> impl Iterator<Item = (&SignalId, Member)> {
         self.0.conditions.iter().map(|condition| (&condition.part, condition.member))
+    }
+
+    /// Zones in which something is an event, as verdicts name them.
+    #[must_use]
+    pub fn parts(&self) -> &[SignalId] {
+        &self.0.parts
     }
 
     /// The names of all its measures.

@@ -50,7 +50,7 @@ fn image(points: &[(&str, Option<&str>, Option<Member>)]) -> Image {
         strand,
         content: PointContent::Events,
     };
-    Image::of(points.iter().map(selector).collect())
+    Image::of(points.iter().map(selector).collect::<Vec<_>>())
 }
 
 #[test]
@@ -94,9 +94,8 @@ fn quality_has_one_meaning() {
 
 /// An image of one point.
 fn image_of(content: PointContent) -> Image {
-    let mut image = image(&[("see", Some("t"), None)]);
-    image.selectors[0].content = content;
-    image
+    let image = image(&[("see", Some("t"), None)]);
+    Image::of(vec![PointSelector { content, ..image.selectors()[0].clone() }])
 }
 
 #[test]
@@ -174,6 +173,10 @@ fn the_alarm_has_the_states_of_isa_18_2() {
     assert_eq!(alarm(&image, maintenance), AlarmState::Suppressed);
     assert_eq!(alarm(&image, shelved), AlarmState::Shelved);
     let raised = word("hot", Some("t"), EventState::Raised, high());
+    let info = Verdict { severity: Severity::Info, ..raised.verdict.clone() };
+    image.fold(&Arc::new(LastWord::new(info, Some(Seq(1)))));
+    assert_eq!(alarm(&image, HeldBack::default()), AlarmState::Normal, "it requires no response");
+    assert!(image.points()[0].open().is_some());
     let handled = |acknowledged, shelved| {
         let handling = AlarmHandling { acknowledged, shelved };
         let event = raised.verdict.event.map(|event| Event { handling, ..event });

@@ -87,8 +87,8 @@ fn while_raises_are_held_back_open_events_are_cleared_and_others_counted_once() 
     for (second, letter) in "a(anaaamanaa)aan".chars().enumerate() {
         let standing = match letter {
             '(' | ')' => {
-                life.hold(letter == '(');
-                assert_eq!(life.is_holding(), letter == '(');
+                life.hold(letter == '(', Vec::new());
+                assert_eq!(life.is_holding(None), letter == '(');
                 continue;
             }
             'a' => Standing::Abnormal,
@@ -109,6 +109,21 @@ fn while_raises_are_held_back_open_events_are_cleared_and_others_counted_once() 
     }
     assert_eq!(reported, "R.C........R.C");
     assert_eq!(held_back, [0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn raises_about_one_part_are_held_back_alone() {
+    let mut life = EventLife::default();
+    let part = |name: &str| SignalId::new(name).unwrap();
+    life.hold(false, vec![part("crossing")]);
+    let observed = Observed { at: UtcMillis(0), received: Moment::from_wall(UtcMillis(0)) };
+    let mut raised = |about: Option<&str>| {
+        let condition = Condition::of_rule(Member::Queue, Standing::Abnormal, 4.0, Expected::default());
+        let condition = Condition { part: about.map(part), ..condition };
+        life.advance(&POLICY, &condition, observed, || EventId([7; 16])).is_some()
+    };
+    assert_eq!([raised(Some("crossing")), raised(Some("exit")), raised(None)], [false, true, true]);
+    assert_eq!(life.take_held_back(), 1);
 }
 
 #[test]

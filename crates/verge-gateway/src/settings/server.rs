@@ -147,7 +147,8 @@ fn check_point(
     }
     // A judge that is at fault itself has its own.
     let rules = judges.iter().find(|one| one.name.as_str() == judge)?;
-    let signal = signal.and_then(|signal| check_signal(check, section, rules, signal));
+    let is_of_events = raw.strand.is_some();
+    let signal = signal.and_then(|signal| check_signal(check, section, rules, signal, is_of_events));
     let strand = check_strand(check, section, rules, signal.as_ref()?.as_ref(), raw.strand.as_deref());
     let judge = check.keep(&format!("{section}.judge"), judge, JudgeId::new(judge))?;
     let inputs = match &rules.rules {
@@ -156,23 +157,23 @@ fn check_point(
     };
     let sources = inputs.iter().map(|input| input.source).collect();
     let (signal, strand) = (signal?, strand?);
-    let content = content_of(rules, signal.as_ref());
+    let content = content_of(rules, strand);
     let selector = PointSelector { judge, device: device?, signal, strand, content };
     let block = u16::try_from(block).ok()?;
     Some((PointPlace { name: name.to_owned(), block, selector, fail_safe: raw.fail_safe }, sources))
 }
 
 /// What a point of a judge is read for.
-fn content_of(judge: &JudgeSection, signal: Option<&SignalId>) -> PointContent {
+fn content_of(judge: &JudgeSection, strand: Option<Member>) -> PointContent {
     match judge.detector() {
         Detector::Classify | Detector::Detect => PointContent::Views,
         Detector::Loop => PointContent::Counts,
-        Detector::Track if signal.is_none() => PointContent::Counts,
+        Detector::Track if strand.is_none() => PointContent::Counts,
         _ => PointContent::Events,
     }
 }
 
-/// Points of events of several strands need one.
+/// Points of events of several strands need one. Where a judge counts, a point without one is what it counts.
 fn check_strand(
     check: &mut Check<'_>,
     section: &str,
@@ -193,7 +194,7 @@ fn check_strand(
     let key = format!("{section}.strand");
     let of = signal.map_or_else(|| judge.name.to_string(), |signal| format!("{} about {signal}", judge.name));
     match strand.map(Member::named) {
-        None if strands.is_empty() => Some(None),
+        None if strands.is_empty() || track_of(judge).is_some() => Some(None),
         Some(Some(member)) if strands.contains(&member) => Some(Some(member)),
         None => {
             let expected = format!("one of {words}: events of {of} are of several kinds");
@@ -232,6 +233,7 @@ fn check_signal(
     section: &str,
     judge: &JudgeSection,
     signal: Option<SignalId>,
+    is_of_events: bool,
 ) -> Option<Option<SignalId>> {
     let key = format!("{section}.signal");
     let rules = match &judge.rules {
@@ -239,7 +241,7 @@ fn check_signal(
         JudgeRules::Frames(rules) => {
             return match (&rules.rule, signal) {
                 (JudgeSettings::Track(track), Some(signal)) => {
-                    check_zone(check, key, judge, track, signal).map(Some)
+                    check_place(check, key, judge, track, signal, is_of_events).map(Some)
                 }
                 // Of what they make of frames, the signal is called as they are.
                 (JudgeSettings::Reconstruction(_) | JudgeSettings::Appearance(_), None) => {
@@ -265,26 +267,32 @@ fn check_signal(
     }
 }
 
-/// Events of a judge that counts are about its zones.
-fn check_zone(
+/// A judge that counts has lines and zones, and its events are about zones.
+fn check_place(
     check: &mut Check<'_>,
     key: String,
     judge: &JudgeSection,
     track: &TrackSettings,
-    signal: SignalId,
+    place: SignalId,
+    is_of_events: bool,
 ) -> Option<SignalId> {
-    if track.events().any(|(zone, _)| *zone == signal) {
-        return Some(signal);
-    }
-    let mut zones: Vec<&str> = track.events().map(|(zone, _)| zone.as_str()).collect();
-    zones.dedup();
-    let expected = format!("a zone of {} in which something is an event", judge.name);
-    let remedy = match &zones[..] {
-        [] => "give a zone stopped_after, lane, forbidden or queue_from, or take the line out: without a signal, the point is \
-               what is counted"
-            .to_owned(),
-        zones => format!("write one of {}", zones.join(", ")),
+    let (scene, events) = (track.scene(), track.parts().iter().map(SignalId::as_str));
+    let zones = scene.zones().iter().map(|(zone, _)| zone.as_str());
+    let lines = scene.lines().iter().map(|line| line.name.as_str());
+    let (known, what): (Vec<&str>, _) = if is_of_events {
+        (events.collect(), "zone of {} in which something is an event")
+    } else {
+        (zones.chain(lines).collect(), "zone or line of {}")
     };
-    check.faults.push(Fault::at_text(key, signal.as_str(), expected).remedy(remedy));
+    if known.contains(&place.as_str()) {
+        return Some(place);
+    }
+    let expected = format!("a {}", what.replace("{}", judge.name.as_str()));
+    let remedy = if known.is_empty() {
+        "give a zone stopped_after, lane, forbidden or queue_from; or take strand out: then the point is what is counted".to_owned()
+    } else {
+        format!("write one of {}", known.join(", "))
+    };
+    check.faults.push(Fault::at_text(key, place.as_str(), expected).remedy(remedy));
     None
 }

@@ -68,7 +68,7 @@ pub struct Gateway {
     /// Ends last of all: until then it holds what devices have sent.
     broker: Option<SiteBroker>,
     /// End with the gateway.
-    _servers: Option<Arc<ControlServers>>,
+    servers: Option<Arc<ControlServers>>,
     /// Held for as long as the gateway runs: a second one on the same state is refused.
     lock: StateLock,
 }
@@ -191,7 +191,7 @@ impl Gateway {
             status,
             clock,
             broker,
-            _servers: servers,
+            servers,
             lock,
         })
     }
@@ -246,6 +246,7 @@ impl Gateway {
         self.settings = Arc::unwrap_or_clone(next);
         self.at_work = at_work;
         self.board.retain(|verdict| swapped.watched.include(verdict));
+        self.servers.iter().for_each(|servers| servers.take_up(&self.settings));
         let report = report.with(swapped);
         ReloadAnswer::Reloaded(ReloadReport { took_ms: began.elapsed().as_secs_f64() * 1e3, ..report })
     }

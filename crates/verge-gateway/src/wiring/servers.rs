@@ -1,7 +1,7 @@
 //! Servers for control systems: what they see of the gateway, and their status.
 
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use anyhow::Context;
 use verge_domain::board::Board;
@@ -11,6 +11,7 @@ use verge_domain::reading::SourceIndex;
 use verge_domain::time::Moment;
 use verge_modbus::{GatewayState, GatewayView, ModbusServer};
 use verge_pipeline::clock::Clock;
+use verge_pipeline::commands::CommandRate;
 use verge_pipeline::counters::{Counters, MaintenanceWindow};
 use verge_pipeline::delivery::RouteCounters;
 use verge_pipeline::intake::OrderDesk;
@@ -23,13 +24,9 @@ use crate::settings::{ServerSection, Settings};
 
 /// The devices that servers show.
 pub(super) fn watched_devices(settings: &Settings) -> Arc<WatchedDevices> {
-    let devices = settings.servers.iter().flat_map(|server| {
-        let points = server.modbus.points.iter().zip(&server.sources);
-        points.flat_map(|(point, sources)| {
-            sources.iter().map(|&source| (source, point.selector.device.clone()))
-        })
-    });
-    Arc::new(WatchedDevices::of(devices))
+    let points = settings.servers.iter().flat_map(|server| &server.modbus.points);
+    let devices = points.map(|point| point.selector.device.clone());
+    Arc::new(WatchedDevices::of(devices, settings.sources.len()))
 }
 
 /// What all servers share.
@@ -45,7 +42,7 @@ pub(super) struct Served {
 
 /// The servers at work, on a thread of their own. They end with it.
 pub(super) struct ControlServers {
-    servers: Vec<ModbusServer>,
+    servers: Vec<(ModbusServer, Arc<ServedView>)>,
     _thread: IoThread,
 }
 
@@ -64,27 +61,36 @@ impl ControlServers {
             let (listen, key) = (modbus.listen, format!("server.{}.listen", modbus.name));
             let cannot = || format!("{key}: cannot listen on {listen}");
             let listener = TcpListener::bind(listen).with_context(cannot).exit_with(Exit::Unavailable)?;
-            let points = modbus.points.iter().zip(&section.sources);
-            let devices = points.map(|(point, sources)| (point.selector.device.clone(), sources.clone()));
             let view = Arc::new(ServedView {
                 served: served.clone(),
                 began: served.clock.now(),
-                devices: devices.collect(),
+                devices: RwLock::new(devices_of(section)),
+                commands: Mutex::default(),
             });
+            let shown = Arc::<ServedView>::clone(&view);
             let server = thread
-                .within(|| ModbusServer::start(modbus, listener, Arc::clone(&served.board), view))
+                .within(|| ModbusServer::start(modbus, listener, Arc::clone(&served.board), shown))
                 .with_context(cannot)
                 .exit_with(Exit::Unavailable)?;
             tracing::info!(server = server.name(), address = %server.address(), "Modbus TCP");
-            anyhow::Ok(server)
+            anyhow::Ok((server, view))
         };
         let servers = settings.servers.iter().map(start).collect::<anyhow::Result<_>>()?;
         Ok(Some(Arc::new(Self { servers, _thread: thread })))
     }
 
+    /// Other judges are at work: what the points of the same servers show may be otherwise named, or come by other sources.
+    pub(super) fn take_up(&self, settings: &Settings) {
+        for ((server, view), section) in self.servers.iter().zip(&settings.servers) {
+            *view.devices.write().unwrap_or_else(PoisonError::into_inner) = devices_of(section);
+            let selectors = section.modbus.points.iter().map(|point| point.selector.clone());
+            server.select(selectors.collect());
+        }
+    }
+
     /// What the status says of them.
     pub(super) fn status(&self) -> Vec<ServerStatus> {
-        self.servers.iter().map(status_of).collect()
+        self.servers.iter().map(|(server, _)| status_of(server)).collect()
     }
 }
 
@@ -107,12 +113,20 @@ fn status_of(server: &ModbusServer) -> ServerStatus {
     }
 }
 
+/// The device of each point, and the sources through which it comes.
+type PointDevices = Vec<(DeviceId, Vec<SourceIndex>)>;
+
+fn devices_of(section: &ServerSection) -> PointDevices {
+    let points = section.modbus.points.iter().zip(&section.sources);
+    points.map(|(point, sources)| (point.selector.device.clone(), sources.clone())).collect()
+}
+
 /// What one server sees of the gateway.
 struct ServedView {
     served: Served,
     began: Moment,
-    /// The device of each point, and the sources through which it comes.
-    devices: Vec<(DeviceId, Vec<SourceIndex>)>,
+    devices: RwLock<PointDevices>,
+    commands: Mutex<CommandRate>,
 }
 
 impl GatewayView for ServedView {
@@ -121,8 +135,8 @@ impl GatewayView for ServedView {
     }
 
     fn state(&self, points: &[PointSelector]) -> GatewayState {
-        let Served { clock, counters, board, routes, .. } = &self.served;
-        let (alarms, windows) = (board.alarms(clock.now().wall), counters.maintenance());
+        let Served { counters, board, routes, .. } = &self.served;
+        let (alarms, windows) = (board.standing(), counters.maintenance());
         let held_back = points.iter().map(|point| {
             let holds = |window: &&MaintenanceWindow| is_about(window, point);
             let (shelved, maintenance): (Vec<_>, Vec<_>) =
@@ -137,21 +151,25 @@ impl GatewayView for ServedView {
             backlog: routes.iter().map(|(_, route)| route.backlog()).max().unwrap_or(0),
             standing: alarms.standing,
             unacknowledged: alarms.unacknowledged,
-            critical: board.open_events().critical > 0,
+            critical: alarms.critical > 0,
             maintenance: windows.iter().any(|window| window.by.is_none()),
             held_back: held_back.collect(),
         }
     }
 
     fn age(&self, point: usize, now: Moment) -> InputAge {
-        let received = self.devices.get(point).and_then(|(device, sources)| {
-            sources.iter().filter_map(|source| self.served.watched.received(*source, device)).max()
-        });
+        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        let device = devices.get(point);
+        let received = device.and_then(|(device, sources)| self.served.watched.received(sources, device));
         let lasts = now.mono.since(received.unwrap_or(self.began.mono));
         InputAge { received: received.is_some(), lasts }
     }
 
     fn acknowledge(&self, point: &PointSelector, by: &str, done: Box<dyn FnOnce(bool) + Send>) -> bool {
+        let now = self.now().mono;
+        if !self.commands.lock().unwrap_or_else(PoisonError::into_inner).admit(now) {
+            return false;
+        }
         let Ok(by) = OperatorText::new(by) else { return false };
         let selector = Selector {
             device: point.device.clone(),

@@ -3,51 +3,16 @@ use std::task::Wake;
 
 use verge_domain::board::PointKind;
 use verge_domain::finding::{Expected, Member};
-use verge_domain::id::{DeviceId, EventId, JudgeId, Lane, Seq, SourceId};
-use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{
-    AlarmHandling, Body, Counts, Detector, Event, EventState, Health, Subject, Times,
-};
+use verge_domain::id::{Lane, Seq};
+use verge_domain::sample::verdict_of;
+use verge_domain::time::UtcMillis;
+use verge_domain::verdict::{Body, Counts, EventState, Health};
 
 use super::*;
 
 fn verdict(device: usize, at: i64, severity: Severity, state: Option<EventState>, body: Body) -> Verdict {
-    let at = UtcMillis(at);
-    Verdict {
-        judge: JudgeId::new("j").unwrap(),
-        subject: Subject {
-            source: SourceId::new("s").unwrap(),
-            device: DeviceId::new(&format!("d{device}")).unwrap(),
-            signal: None,
-        },
-        times: Times {
-            captured: None,
-            clock: DeviceClock::Absent,
-            received: at,
-            decided: at,
-            estimated: false,
-        },
-        detector: Detector::Health,
-        tag: None,
-        model: None,
-        severity,
-        lane: Lane::Alarm,
-        event: state.map(|state| Event {
-            id: EventId([1; 16]),
-            state,
-            since: at,
-            lasted_ms: 0,
-            number: None,
-            change: None,
-            suspended: false,
-            learning: false,
-            group: None,
-            handling: AlarmHandling::default(),
-        }),
-        group: None,
-        action: None,
-        body,
-    }
+    let verdict = verdict_of("j", (&format!("d{device}"), None), UtcMillis(at), state, body);
+    Verdict { severity, ..verdict }
 }
 
 fn health(cause: Member) -> Body {
@@ -214,6 +179,35 @@ fn a_follower_sees_each_verdict_once_in_the_order_of_commits_and_is_woken_by_the
     );
     assert_eq!(board.place_behind(Lane::Alarm, Seq(1)), None);
     assert_eq!(board.place_behind(Lane::Verdict, Seq(3)), None);
+}
+
+#[test]
+fn who_copies_the_board_and_follows_then_sees_nothing_twice() {
+    let board = LastWords::default();
+    let (woken, _) = (Arc::new(Woken::default()), board.follow());
+    for seq in 1..=600 {
+        post(&board, seq, stuck(1, 1, EventState::Updated));
+    }
+    let copy = board.copy(&|_| true);
+    assert_eq!(copy.words.iter().map(|word| word.seq).collect::<Vec<_>>(), [Some(Seq(600))]);
+    post(&board, 601, stuck(1, 2, EventState::Cleared));
+    let mut place = copy.place;
+    assert_eq!(behind(&board, &mut place, &woken), Some((0, vec![601])));
+}
+
+#[test]
+fn standing_alarms_are_counted_as_they_come_and_go() {
+    let board = LastWords::restored([stuck(1, 1, EventState::Updated)]);
+    let critical = |state| verdict(2, 3, Severity::Critical, Some(state), health(Member::Noisy));
+    post(&board, 1, critical(EventState::Raised));
+    post(&board, 2, verdict(3, 3, Severity::Info, Some(EventState::Raised), health(Member::Noisy)));
+    let standing =
+        |standing, critical| StandingAlarms { standing, unacknowledged: standing, critical, shelved: 0 };
+    assert_eq!(board.standing(), standing(2, 1), "what is for the record is no alarm");
+    post(&board, 3, critical(EventState::Cleared));
+    assert_eq!(board.standing(), standing(1, 0));
+    let figures = board.alarms(UtcMillis(9));
+    assert_eq!((figures.standing, figures.unacknowledged), (1, 1), "the same in both");
 }
 
 #[test]

@@ -253,14 +253,14 @@ fn clip(
 
 /// The rate of commands at one entrance.
 #[derive(Debug, Default)]
-pub(crate) struct CommandRate {
+pub struct CommandRate {
     second: Option<Monotonic>,
     count: u32,
 }
 
 impl CommandRate {
     /// Whether one more is taken.
-    pub(crate) fn admit(&mut self, now: Monotonic) -> bool {
+    pub fn admit(&mut self, now: Monotonic) -> bool {
         if self.second.is_none_or(|began| now.since(began) >= Duration::from_secs(1)) {
             self.second = Some(now);
             self.count = 0;

@@ -153,11 +153,12 @@ impl<V: Viewer> FrameWorker<V> {
         let viewing = Arc::clone(&self.viewing);
         loop {
             self.seen.clear();
-            let result = self.view(&mut job, Some(until));
+            let looked = self.view(&mut job, Some(until));
             let present = viewing.present();
             if present.generation == self.generation {
-                self.account(&job, result, (now, began));
-                if result.is_ok() {
+                self.account(&job, looked.map(drop), (now, began));
+                // Where it did not look, its viewer still holds the frame before.
+                if looked == Ok(true) {
                     self.take_snapshot(&job);
                 }
                 // No viewers are exchanged before it is among what goes to the queue ahead of them.
@@ -214,12 +215,12 @@ impl<V: Viewer> FrameWorker<V> {
         }
     }
 
-    /// Lets the viewer look. A panic costs one frame: the worker continues with a new viewer, and the camera with empty
+    /// Lets the viewer look, if anybody wants to know what it sees. Returns whether it has. A panic costs one frame: the worker continues with a new viewer, and the camera with empty
     /// memory.
-    fn view(&mut self, job: &mut Job<V::Memory>, until: Option<Instant>) -> Result<(), Reason> {
+    fn view(&mut self, job: &mut Job<V::Memory>, until: Option<Instant>) -> Result<bool, Reason> {
         let is_wanted = self.snapshots.as_ref().is_some_and(|desk| desk.wants(&job.camera));
         if job.judges.is_empty() && !is_wanted {
-            return Ok(());
+            return Ok(false);
         }
         let Some(viewer) = &mut self.viewer else {
             std::thread::park_timeout(REBUILD_PAUSE);
@@ -230,20 +231,22 @@ impl<V: Viewer> FrameWorker<V> {
         let request = ViewRequest { camera, frame, received: *received, judges, until };
         let seen = &mut self.seen;
         let viewed = catch_unwind(AssertUnwindSafe(|| viewer.view(request, memory, seen)));
-        viewed.unwrap_or_else(|_| {
+        let viewed = viewed.unwrap_or_else(|_| {
             tracing::error!(device = %job.frame.device, "a worker failed on a frame; it goes on with the next");
             job.memory = V::Memory::default();
             self.seen.clear();
             self.viewer = self.made();
             Err(Reason::Panicked)
-        })
+        });
+        viewed.map(|()| true)
     }
 
     /// Answers the request of a picture of what was just looked at.
     fn take_snapshot(&mut self, job: &Job<V::Memory>) {
         let Some(pending) = self.snapshots.as_ref().and_then(|desk| desk.take(&job.camera)) else { return };
         let made = self.viewer.as_ref().map_or(Err(SnapshotError::Failed), |viewer| {
-            let made = AssertUnwindSafe(|| viewer.snapshot(&job.camera, &pending.order, &self.seen));
+            let made =
+                AssertUnwindSafe(|| viewer.snapshot((&job.camera, &job.judges), &pending.order, &self.seen));
             catch_unwind(made).unwrap_or_else(|_| {
                 tracing::error!(device = %job.frame.device, "drawing a snapshot failed");
                 Err(SnapshotError::Failed)

@@ -22,6 +22,7 @@ use verge_domain::verdict::Subject;
 
 use super::containment::text_of;
 use super::instance::Instance;
+use super::maintenance::hold;
 use super::saving::SaveTime;
 use super::streams::Yields;
 use super::{Decision, InstanceKey, JudgeSet, JudgeSpec, Part, saved};
@@ -199,9 +200,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let subject = Subject { source, device: key.device.clone(), signal };
         let judge = (spec.make)(now);
         let mut instance = Instance::new(key.judge, subject, judge, now.mono);
-        instance
-            .life
-            .hold(self.windows.iter().any(|window| window.selector.means(&spec.name, &instance.subject)));
+        hold(&mut instance, &spec.name, &self.windows);
         // An expected device is watched whether it has sent or not.
         instance.users = usize::from(spec.expect.contains(&key.device));
         let entry = self.instances.vacant_entry();

@@ -184,9 +184,9 @@ impl<J: Judge> Instance<J> {
         self.open.iter().find(|open| open.strand().holds(condition)).and_then(|open| open.severity)
     }
 
-    /// What it watches, and the parts of that of which events are open.
+    /// What it watches, and the parts of that which its judge tells apart or of which events are open.
     pub(super) fn subjects(&self) -> impl Iterator<Item = Subject> + '_ {
-        let parts = self.open.iter().filter_map(|open| open.part.as_ref());
+        let parts = self.judge.parts().iter().chain(self.open.iter().filter_map(|open| open.part.as_ref()));
         std::iter::once(None).chain(parts.map(Some)).map(|part| about(&self.subject, part))
     }
 

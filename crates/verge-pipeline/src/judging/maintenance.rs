@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 use verge_domain::id::{DeviceId, JudgeId, SignalId, SourceId};
 use verge_domain::stage::{Checkpoint, Judge, Remark};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
-use verge_domain::verdict::{ActionKind, AlarmHandling};
+use verge_domain::verdict::{ActionKind, AlarmHandling, Subject};
 
+use super::instance::Instance;
+use super::operator::LONGEST_SHELVING;
 use super::orders::{LONGEST_WINDOW, Names, OrderError, Selector};
 use super::outcome::Outcome;
 use super::rates::later;
 use super::saved::{MAINTENANCE, SEPARATOR, SHELVING};
+use super::saved_life::about;
 use super::{Decision, JudgeSet, Operator};
 use crate::counters::MaintenanceWindow;
 
@@ -53,6 +56,17 @@ impl Window {
     const fn shelves(&self) -> bool {
         self.operator.is_some()
     }
+
+    /// How long it may last, whatever was saved of it.
+    const fn longest(&self) -> Duration {
+        if self.shelves() { LONGEST_SHELVING } else { LONGEST_WINDOW }
+    }
+
+    /// The part of what a judge watches that it is about alone.
+    fn part_of(&self, judge: &JudgeId, subject: &Subject) -> Option<SignalId> {
+        let part = self.selector.signal.clone().filter(|_| subject.signal.is_none())?;
+        self.selector.means(judge, &about(subject, Some(&part))).then_some(part)
+    }
 }
 
 fn key(kind: &str, selector: &Selector) -> String {
@@ -73,6 +87,14 @@ fn parse_key(key: &str) -> Option<Selector> {
     let device = DeviceId::new(next()?).ok()?;
     let signal = some(next()?).map(SignalId::try_from).transpose().ok()?;
     next().is_none().then_some(Selector { device, signal, judge, source })
+}
+
+/// Holds back what windows say.
+pub(super) fn hold<J: Judge>(instance: &mut Instance<J>, judge: &JudgeId, windows: &[Window]) {
+    let subject = &instance.subject;
+    let all = windows.iter().any(|window| window.selector.means(judge, subject));
+    let parts = windows.iter().filter_map(|window| window.part_of(judge, subject)).collect();
+    instance.life.hold(all, parts);
 }
 
 impl<D, J: Judge> JudgeSet<D, J> {
@@ -167,9 +189,9 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let open: Vec<Selector> =
             self.windows.iter().filter(of_maintenance).map(|window| window.selector.clone()).collect();
         // An instance that another window still covers receives the remark when that window ends.
-        let applied = self.apply(Remark::Maintenance, None, now, out, |judge, subject| {
-            ended.iter().any(|window| window.selector.means(judge, subject))
-                && !open.iter().any(|selector| selector.means(judge, subject))
+        let applied = self.apply((Remark::Maintenance, None), None, now, out, |judge, one| {
+            ended.iter().any(|window| window.selector.means(judge, &one.subject))
+                && !open.iter().any(|selector| selector.means(judge, &one.subject))
         });
         tracing::info!(
             windows = ended.len(),
@@ -217,22 +239,18 @@ impl<D, J: Judge> JudgeSet<D, J> {
         if self.windows.len() >= MAX_WINDOWS {
             return false;
         }
-        let left = saved.until.since(now.wall).min(LONGEST_WINDOW);
-        self.windows.push(Window {
-            selector,
-            until: now.mono.after(left),
-            until_wall: later(now.wall, left),
-            operator: saved.operator,
-        });
+        let SavedWindow { until, operator } = saved;
+        let mut window = Window { selector, until: now.mono, until_wall: until, operator };
+        let left = until.since(now.wall).min(window.longest());
+        (window.until, window.until_wall) = (now.mono.after(left), later(now.wall, left));
+        self.windows.push(window);
         true
     }
 
     /// Suppresses raises where a window is open, and updates the status.
     pub(super) fn windows_changed(&mut self) {
         for (_, instance) in &mut self.instances {
-            let judge = &self.specs[instance.judge_index].name;
-            let held = self.windows.iter().any(|window| window.selector.means(judge, &instance.subject));
-            instance.life.hold(held);
+            hold(instance, &self.specs[instance.judge_index].name, &self.windows);
         }
         let account = |window: &Window| MaintenanceWindow {
             device: window.selector.device.clone(),

@@ -230,9 +230,10 @@ impl<D, J: Judge> JudgeSet<D, J> {
         match order {
             Order::Label { selector, remark, event } => {
                 self.meant(selector)?;
-                let applied = self.apply(*remark, event.as_ref(), now, out, |judge, subject| {
-                    selector.means(judge, subject)
-                });
+                let applied =
+                    self.apply((*remark, event.as_ref()), Some(selector), now, out, |judge, one| {
+                        one.subjects().any(|subject| selector.means(judge, &subject))
+                    });
                 let Applied { matched, changed, signals, replaced, unlearnt } = applied;
                 // The label itself must outlive a restart, whatever was learnt from it.
                 out.checkpoints.push(self.naming.register.saved_labels());
@@ -263,21 +264,21 @@ impl<D, J: Judge> JudgeSet<D, J> {
         }
     }
 
-    /// Passes a remark to instances, and saves what it changed.
+    /// Passes a remark to instances, and saves what it changed. `meant`: which of their events a person means.
     pub(super) fn apply(
         &mut self,
-        remark: Remark,
-        event: Option<&KnownEvent>,
+        (remark, event): (Remark, Option<&KnownEvent>),
+        meant: Option<&Selector>,
         now: Moment,
         out: &mut Decision,
-        selector: impl Fn(&JudgeId, &Subject) -> bool,
+        selected: impl Fn(&JudgeId, &Instance<J>) -> bool,
     ) -> Applied {
         let mut applied = Applied::default();
         let mut subjects: HashSet<&Subject> = HashSet::new();
         let register = Arc::clone(&self.naming.register);
         for (_, instance) in &mut self.instances {
             let spec = &self.specs[instance.judge_index];
-            if !selector(&spec.name, &instance.subject) {
+            if !selected(&spec.name, instance) {
                 continue;
             }
             applied.matched += 1;
@@ -293,8 +294,14 @@ impl<D, J: Judge> JudgeSet<D, J> {
             if learnt == Some(false) {
                 applied.unlearnt.get_or_insert((spec.detector, remark));
             }
-            let number = event.map(|event| event.number);
-            let before = register.label(number, (&spec.name, &instance.subject), remark);
+            let is_last = |known: &KnownEvent| {
+                known.is_of(&spec.name, &instance.subject)
+                    && meant.is_none_or(|meant| meant.means(&known.judge, &known.subject))
+            };
+            let before = match event {
+                Some(event) => register.label(remark, |known| known.number == event.number),
+                None => register.label(remark, is_last),
+            };
             applied.replaced += usize::from(before.is_some());
             subjects.insert(&instance.subject);
         }

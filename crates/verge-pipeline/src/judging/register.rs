@@ -54,6 +54,14 @@ impl KnownEvent {
         })
     }
 
+    /// Whether it is of an instance: of what that watches, or of a part of that.
+    pub(super) fn is_of(&self, judge: &JudgeId, subject: &Subject) -> bool {
+        let Subject { source, device, signal } = &self.subject;
+        self.judge == *judge
+            && (source, device) == (&subject.source, &subject.device)
+            && (subject.signal.is_none() || *signal == subject.signal)
+    }
+
     /// Selects the judge that raised it.
     #[must_use]
     pub fn selector(&self) -> Selector {
@@ -128,19 +136,10 @@ impl EventRegister {
         found.and_then(|place| known.get(place)).cloned().ok_or_else(range)
     }
 
-    /// A person labelled an event, or the last one of a judge about a subject. Returns another label that it had.
-    pub(super) fn label(
-        &self,
-        number: Option<EventNumber>,
-        (judge, subject): (&JudgeId, &Subject),
-        remark: Remark,
-    ) -> Option<Remark> {
+    /// A person labelled the last event that is meant. Returns another label that it had.
+    pub(super) fn label(&self, remark: Remark, is_meant: impl Fn(&KnownEvent) -> bool) -> Option<Remark> {
         let mut known = self.known();
-        let is_meant = |one: &&mut KnownEvent| {
-            number
-                .map_or_else(|| one.judge == *judge && one.subject == *subject, |number| one.number == number)
-        };
-        let event = known.iter_mut().rev().find(is_meant)?;
+        let event = known.iter_mut().rev().find(|one| is_meant(one))?;
         event.label.replace(remark).filter(|before| *before != remark)
     }
 
@@ -250,15 +249,12 @@ mod tests {
         let register = EventRegister::default();
         (1..=3).for_each(|number| register.note(known(number, "p")));
         let event = register.find(EventNumber(2)).unwrap();
-        register.label(Some(event.number), (&event.judge, &event.subject), Remark::False);
+        register.label(Remark::False, |one| one.number == event.number);
         let after = EventRegister::restored(&[register.saved_labels()]);
         (1..=3).for_each(|number| after.note(known(number, "p")));
         let labels = [1, 2, 3].map(|number| after.find(EventNumber(number)).unwrap().label);
         assert_eq!(labels, [None, Some(Remark::False), None]);
-        assert_eq!(
-            after.label(Some(event.number), (&event.judge, &event.subject), Remark::Real),
-            Some(Remark::False)
-        );
+        assert_eq!(after.label(Remark::Real, |one| one.number == event.number), Some(Remark::False));
         let damaged = Checkpoint { key: LABELS.to_owned(), state: Some(b"{".to_vec()) };
         assert!(labels_in(&[damaged]).is_empty());
     }
@@ -274,12 +270,12 @@ mod tests {
         assert_eq!(register.find(EventNumber(10)), Err(Some((EventNumber(11), EventNumber(last)))));
         let found = register.find(EventNumber(11)).unwrap();
         assert_eq!(found.subject.device.as_str(), "odd");
-        let of = (&found.judge, &found.subject);
-        assert_eq!(register.label(Some(found.number), of, Remark::Real), None);
-        assert_eq!(register.label(Some(found.number), of, Remark::Real), None, "the same again");
-        assert_eq!(register.label(Some(found.number), of, Remark::False), Some(Remark::Real));
+        let label = |remark| register.label(remark, |one| one.number == found.number);
+        assert_eq!(label(Remark::Real), None);
+        assert_eq!(label(Remark::Real), None, "the same again");
+        assert_eq!(label(Remark::False), Some(Remark::Real));
         assert_eq!(
-            register.label(None, of, Remark::Real),
+            register.label(Remark::Real, |one| one.is_of(&found.judge, &found.subject)),
             None,
             "the last event of that subject is another one"
         );

@@ -86,38 +86,55 @@ struct Device {
     /// Instances that were restored from the store before the first observation of their signals.
     restored: Vec<usize>,
     /// Where its last receipt is noted, if somebody watches it.
-    received: Option<Arc<AtomicU64>>,
+    received: Option<ReceiptNote>,
 }
 
 impl Device {
     fn note(&mut self, now: Monotonic) {
         self.activity.again(now);
-        if let Some(received) = &self.received {
+        if let Some(ReceiptNote { times, source }) = &self.received
+            && let Some(received) = times.get(*source)
+        {
             received.store(now.0.max(1), Ordering::Relaxed);
         }
     }
 }
 
-/// Devices whose last receipt is noted for readers on other threads.
+/// When a device was last received, by source.
+type ReceiptTimes = Arc<[AtomicU64]>;
+
+/// Where the receipts of a device through one source are noted.
+#[derive(Debug)]
+struct ReceiptNote {
+    times: ReceiptTimes,
+    source: usize,
+}
+
+/// Devices whose last receipt is noted for readers on other threads, through whatever source it comes: which of them count
+/// may change while a gateway runs.
 #[derive(Debug, Default)]
-pub struct WatchedDevices(HashMap<(SourceIndex, DeviceId), Arc<AtomicU64>>);
+pub struct WatchedDevices(HashMap<DeviceId, ReceiptTimes>);
 
 impl WatchedDevices {
-    /// These devices.
+    /// These devices, of a gateway with so many sources.
     #[must_use]
-    pub fn of(devices: impl IntoIterator<Item = (SourceIndex, DeviceId)>) -> Self {
-        Self(devices.into_iter().map(|device| (device, Arc::default())).collect())
+    pub fn of(devices: impl IntoIterator<Item = DeviceId>, sources: usize) -> Self {
+        let times = || (0..sources).map(|_| AtomicU64::new(0)).collect();
+        Self(devices.into_iter().map(|device| (device, times())).collect())
     }
 
-    /// When a device was last received through a source, if it was since the start.
+    /// When a device was last received through one of these sources, if it was since the start.
     #[must_use]
-    pub fn received(&self, source: SourceIndex, device: &DeviceId) -> Option<Monotonic> {
-        let received = self.0.get(&(source, device.clone()))?.load(Ordering::Relaxed);
-        (received > 0).then_some(Monotonic(received))
+    pub fn received(&self, sources: &[SourceIndex], device: &DeviceId) -> Option<Monotonic> {
+        let times = self.0.get(device)?;
+        let of_source = |source: &SourceIndex| times.get(usize::from(source.0));
+        let times = sources.iter().filter_map(of_source).map(|time| time.load(Ordering::Relaxed));
+        times.max().filter(|time| *time > 0).map(Monotonic)
     }
 
-    fn cell(&self, source: SourceIndex, device: &DeviceId) -> Option<Arc<AtomicU64>> {
-        if self.0.is_empty() { None } else { self.0.get(&(source, device.clone())).cloned() }
+    fn of_device(&self, source: SourceIndex, device: &DeviceId) -> Option<ReceiptNote> {
+        let times = Arc::clone(self.0.get(device)?);
+        Some(ReceiptNote { times, source: usize::from(source.0) })
     }
 }
 
@@ -161,7 +178,7 @@ impl Streams {
     pub(super) fn watch(&mut self, watched: &Arc<WatchedDevices>) {
         self.watched = Arc::clone(watched);
         for (source, devices) in (0..).map(SourceIndex).zip(&mut self.by_source) {
-            devices.iter_mut().for_each(|(name, device)| device.received = watched.cell(source, name));
+            devices.iter_mut().for_each(|(name, device)| device.received = watched.of_device(source, name));
         }
     }
 
@@ -298,7 +315,7 @@ impl Streams {
         let devices = self.by_source.get_mut(usize::from(source.0))?;
         Some(devices.entry(device.clone()).or_insert_with(|| {
             self.room.add_device(DEVICE_BYTES);
-            let received = self.watched.cell(source, device);
+            let received = self.watched.of_device(source, device);
             Device { activity, signals: HashMap::new(), camera: None, restored: Vec::new(), received }
         }))
     }

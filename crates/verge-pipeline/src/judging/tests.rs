@@ -20,6 +20,7 @@ mod groups;
 mod maintenance;
 mod numbers;
 mod operator;
+mod parts;
 mod random_swaps;
 mod room;
 mod settings;

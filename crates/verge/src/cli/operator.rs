@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use serde_json::{Map, Value};
 use verge_wire::SiteZone;
 
 use super::asking::AskingArgs;
-use super::orders::{NarrowerArgs, minutes_within};
+use super::orders::{TargetArgs, minutes_within};
 use verge_domain::time::UtcMillis;
 use verge_gateway::exit::{Exit, ExitWith};
 
@@ -48,11 +48,8 @@ pub(super) struct ShelveArgs {
 
 #[derive(Debug, Args)]
 struct ActionArgs {
-    /// The device, in the place of an event
-    #[arg(long, value_name = "NAME")]
-    device: Option<String>,
     #[command(flatten)]
-    narrower: NarrowerArgs,
+    target: TargetArgs,
     /// Who acts
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
@@ -94,20 +91,8 @@ impl ActionArgs {
         event: Option<&str>,
         minutes: Option<u64>,
     ) -> anyhow::Result<Map<String, Value>> {
-        let mut keys = match (event, &self.device) {
-            (None, None) => bail!("an event (verge {command} 142) or --device is needed"),
-            (None, Some(device)) => self.narrower.names(device),
-            (Some(_), device) if device.is_some() || self.narrower.is_given() => {
-                bail!(
-                    "the number says what the event is about: leave --device, --signal, --judge and --source out"
-                )
-            }
-            (Some(event), _) => {
-                let number = event.trim_start_matches('#').parse().ok().filter(|&number: &u64| number > 0);
-                let number = number.with_context(|| format!("{event:?} is not the number of an event"))?;
-                Map::from_iter([("event".to_owned(), Value::from(number))])
-            }
-        };
+        let example = if command == "acknowledge" { "verge acknowledge 142" } else { "verge shelve 142 2h" };
+        let mut keys = self.target.keys(event, example)?;
         keys.insert("command".to_owned(), command.into());
         let texts = [("by", &self.by), ("note", &self.note)];
         let texts =
@@ -174,7 +159,7 @@ mod tests {
             Ok(json!({ "command": "shelve", "device": "p", "judge": "j", "minutes": 30 })),
         );
         check("142 9h", Err("at most 8h (480 minutes)"));
-        check("2h", Err("an event (verge shelve 142) or --device is needed"));
+        check("2h", Err("an event (verge shelve 142 2h) or --device is needed"));
         let alone =
             "the number says what the event is about: leave --device, --signal, --judge and --source out";
         check("142 2h --device p", Err(alone));

@@ -33,13 +33,20 @@ pub(super) struct LabelArgs {
     /// alarms of --device
     #[arg(required = true, num_args = 1..=2, value_name = "EVENT] [REMARK")]
     label: Vec<String>,
-    /// The device
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    asking: AskingArgs,
+}
+
+/// Which alarms are meant, where no event is named.
+#[derive(Debug, Args)]
+pub(super) struct TargetArgs {
+    /// The device, in the place of an event
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
     #[command(flatten)]
     narrower: NarrowerArgs,
-    #[command(flatten)]
-    asking: AskingArgs,
 }
 
 #[derive(Debug, Args)]
@@ -120,23 +127,28 @@ impl LabelArgs {
         if Remark::named(remark).is_none() {
             bail!("{remark:?} is no remark; there are {}", Remark::ALL.map(Remark::as_str).join(", "));
         }
-        let narrower = &self.narrower;
+        let mut keys = self.target.keys(event.map(String::as_str), &format!("verge label 142 {remark}"))?;
+        keys.insert("command".to_owned(), "label".into());
+        keys.insert("remark".to_owned(), remark.as_str().into());
+        Ok(keys)
+    }
+}
+
+impl TargetArgs {
+    /// An event by its number, or what is named instead of one. `example`: a command with a number.
+    pub(super) fn keys(&self, event: Option<&str>, example: &str) -> anyhow::Result<Map<String, Value>> {
         match (event, &self.device) {
-            (None, None) => bail!("an event (verge label 142 {remark}) or --device is needed"),
-            (None, Some(device)) => Ok(narrower.command(device, "label", "remark", remark.as_str().into())),
-            (Some(_), Some(_)) => bail!("the number says what the event is about: leave --device out"),
-            (Some(_), None) if narrower.is_given() => {
-                bail!("the number says what the event is about: leave --signal, --judge and --source out")
+            (None, None) => bail!("an event ({example}) or --device is needed"),
+            (None, Some(device)) => Ok(self.narrower.names(device)),
+            (Some(_), device) if device.is_some() || self.narrower.is_given() => {
+                bail!(
+                    "the number says what the event is about: leave --device, --signal, --judge and --source out"
+                )
             }
-            (Some(event), None) => {
+            (Some(event), _) => {
                 let number = event.trim_start_matches('#').parse().ok().filter(|&number: &u64| number > 0);
                 let number = number.with_context(|| format!("{event:?} is not the number of an event"))?;
-                let keys = [
-                    ("command", "label".into()),
-                    ("remark", remark.as_str().into()),
-                    ("event", number.into()),
-                ];
-                Ok(keys.into_iter().map(|(key, value): (&str, Value)| (key.to_owned(), value)).collect())
+                Ok(Map::from_iter([("event".to_owned(), Value::from(number))]))
             }
         }
     }
@@ -147,7 +159,7 @@ impl NarrowerArgs {
         [("signal", &self.signal), ("judge", &self.judge), ("source", &self.source)]
     }
 
-    pub(super) fn is_given(&self) -> bool {
+    fn is_given(&self) -> bool {
         self.parts().iter().any(|(_, name)| name.is_some())
     }
 
@@ -159,7 +171,7 @@ impl NarrowerArgs {
     }
 
     /// The names that were given.
-    pub(super) fn names(&self, device: &str) -> Map<String, Value> {
+    fn names(&self, device: &str) -> Map<String, Value> {
         let mut keys = Map::new();
         keys.insert("device".to_owned(), Value::from(device));
         for (key, name) in self.parts() {
@@ -213,7 +225,9 @@ mod tests {
         check("false", Err("an event (verge label 142 false) or --device is needed"));
         check("false 142", Err("\"142\" is no remark; there are false, maintenance, real"));
         check("pump-1 false", Err("\"pump-1\" is not the number of an event"));
-        check("142 false --device p", Err("the number says what the event is about: leave --device out"));
+        let alone =
+            "the number says what the event is about: leave --device, --signal, --judge and --source out";
+        check("142 false --device p", Err(alone));
     }
 
     #[test]

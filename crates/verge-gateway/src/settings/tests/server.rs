@@ -27,6 +27,9 @@ device = "topic:1"
 inputs = ["cameras"]
 detector = "track"
 model = "vehicles"
+[judge.junction.line.stop]
+from = [0.1, 0.5]
+to = [0.9, 0.5]
 [judge.junction.zone.crossing]
 polygon = [[0.1, 0.1], [0.9, 0.1], [0.9, 0.9]]
 queue_from = 3
@@ -61,15 +64,16 @@ fn refused(lines: &str, expected: &str) {
 }
 
 #[test]
-fn a_point_of_a_zone_shows_one_strand_and_one_without_signal_the_counts() {
+fn a_point_of_a_camera_shows_one_strand_of_a_zone_or_what_is_counted() {
     let of = |lines: &str| point(lines).map(|point| (point.content, point.strand)).unwrap();
     let queue = of("judge = \"junction\"\nsignal = \"crossing\"\nstrand = \"queue\"\n");
     assert_eq!(queue, (PointContent::Events, Some(Member::Queue)));
     assert_eq!(of("judge = \"junction\"\n"), (PointContent::Counts, None));
+    assert_eq!(of("judge = \"junction\"\nsignal = \"field\"\n"), (PointContent::Counts, None));
+    assert_eq!(of("judge = \"junction\"\nsignal = \"stop\"\n"), (PointContent::Counts, None));
     refused(
-        "judge = \"junction\"\nsignal = \"crossing\"\n",
-        "expected one of \"stopped\", \"queue\": events of junction about crossing are of several kinds; add strand = and \
-         one of them",
+        "judge = \"junction\"\nsignal = \"stopp\"\n",
+        "\"stopp\", expected a zone or line of junction; write one of crossing, field, stop",
     );
     refused(
         "judge = \"junction\"\nsignal = \"crossing\"\nstrand = \"person\"\n",

@@ -100,6 +100,18 @@ fn a_shelved_alarm_comes_back_unacknowledged_and_raises_nothing_meanwhile() {
 }
 
 #[test]
+fn a_shelved_alarm_comes_back_within_hours_whatever_the_clock_says_after_a_restart() {
+    const HOUR: u64 = 3600;
+    let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    trial.send(100 * HOUR, "a temp 11");
+    trial.shelve(100 * HOUR, 5).unwrap();
+    // The clock was four days fast, or is now slow.
+    let after = trial.restarted(4 * HOUR);
+    let until = after.counters.maintenance()[0].until;
+    assert_eq!(until, UtcMillis(12 * 3_600_000), "8 h, as of any that is shelved");
+}
+
+#[test]
 fn maintenance_and_shelving_of_the_same_end_apart() {
     let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
     trial.send(0, "a temp 1");

@@ -99,7 +99,12 @@ impl Viewer for Scripted {
         Ok(())
     }
 
-    fn snapshot(&self, _: &Camera, _: &SnapshotOrder, _: &Seen) -> Result<FrameSnapshot, SnapshotError> {
+    fn snapshot(
+        &self,
+        _: (&Camera, &[JudgeIndex]),
+        _: &SnapshotOrder,
+        _: &Seen,
+    ) -> Result<FrameSnapshot, SnapshotError> {
         Err(SnapshotError::Failed)
     }
 

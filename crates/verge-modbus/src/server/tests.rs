@@ -1,0 +1,153 @@
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+
+use verge_domain::alarms::{AlarmFigures, StandingAlarms};
+use verge_domain::board::{BoardCopy, CommittedWords, LastWord, OpenEvents};
+use verge_domain::finding::{Expected, Member};
+use verge_domain::id::{DeviceId, JudgeId, Lane, Seq};
+use verge_domain::image::{InputAge, PointContent};
+use verge_domain::sample::verdict_of;
+use verge_domain::time::{Moment, UtcMillis};
+use verge_domain::verdict::{Body, EventState, Health};
+
+use super::*;
+use crate::map::Tables;
+use crate::{FailSafe, GatewayState, PointPlace};
+
+struct Now;
+
+impl GatewayView for Now {
+    fn now(&self) -> Moment {
+        Moment::from_wall(UtcMillis(0))
+    }
+
+    fn state(&self, _: &[PointSelector]) -> GatewayState {
+        GatewayState::default()
+    }
+
+    fn age(&self, _: usize, _: Moment) -> InputAge {
+        InputAge { received: true, lasts: Duration::ZERO }
+    }
+
+    fn acknowledge(&self, _: &PointSelector, _: &str, _: Box<dyn FnOnce(bool) + Send>) -> bool {
+        false
+    }
+}
+
+/// What its copies hold, and what it then gives to a follower.
+#[derive(Default)]
+struct Scripted {
+    copies: Mutex<VecDeque<Vec<Arc<LastWord>>>>,
+    committed: Mutex<VecDeque<CommittedWords>>,
+}
+
+impl Board for Scripted {
+    fn words(&self, _: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>> {
+        Vec::new()
+    }
+
+    fn copy(&self, selected: &dyn Fn(&LastWord) -> bool) -> BoardCopy {
+        let words = self.copies.lock().unwrap().pop_front().unwrap_or_default();
+        BoardCopy { place: 0, words: words.into_iter().filter(|word| selected(word)).collect() }
+    }
+
+    fn standing(&self) -> StandingAlarms {
+        StandingAlarms::default()
+    }
+
+    fn alarms(&self, _: UtcMillis) -> AlarmFigures {
+        AlarmFigures::default()
+    }
+
+    fn open_events(&self) -> OpenEvents {
+        OpenEvents::default()
+    }
+
+    fn follow(&self) -> u64 {
+        0
+    }
+
+    fn place_behind(&self, _: Lane, _: Seq) -> Option<u64> {
+        None
+    }
+
+    fn poll_behind(&self, _: &mut u64, _: &mut Context<'_>) -> Poll<CommittedWords> {
+        self.committed.lock().unwrap().pop_front().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+fn point(judge: &str) -> PointSelector {
+    PointSelector {
+        judge: JudgeId::new(judge).unwrap(),
+        device: DeviceId::new("pump").unwrap(),
+        signal: None,
+        strand: None,
+        content: PointContent::Events,
+    }
+}
+
+fn served() -> Arc<ServedImage> {
+    let place =
+        PointPlace { name: "p".to_owned(), block: 0, selector: point("hot"), fail_safe: FailSafe::Call };
+    let settings = ModbusSettings {
+        name: "plc".to_owned(),
+        listen: ([127, 0, 0, 1], 0).into(),
+        max_clients: 1,
+        idle: Duration::from_secs(60),
+        allow: Vec::new(),
+        unit: None,
+        stale_after: Duration::from_secs(60),
+        writes: false,
+        points: vec![place],
+        member_number: |_| 0,
+        version: "1",
+    };
+    Arc::new(ServedImage::new(settings, Arc::new(Now)))
+}
+
+/// The judge says that something stands since this second, the verdict with this number.
+fn word(judge: &str, seq: u64) -> Arc<LastWord> {
+    let stuck = Body::Health(Health::of(Member::Stuck, 1.0, Expected::default()));
+    let at = UtcMillis(i64::try_from(seq).unwrap() * 1000);
+    let verdict = verdict_of(judge, ("pump", None), at, Some(EventState::Updated), stuck);
+    Arc::new(LastWord::new(verdict, Some(Seq(seq))))
+}
+
+/// The second of the newest verdict, after a board was followed for a while.
+async fn second_after(shown: &Arc<ServedImage>, board: &Arc<Scripted>) -> u16 {
+    let board = Arc::<Scripted>::clone(board);
+    let task = tokio::spawn(follow(Arc::clone(shown), board));
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    task.abort();
+    shown.registers(105, 1)[0]
+}
+
+#[tokio::test]
+async fn the_image_never_goes_back_after_a_follower_missed_something() {
+    let (shown, board) = (served(), Arc::<Scripted>::default());
+    board.copies.lock().unwrap().extend([vec![word("hot", 1)], vec![word("hot", 900)]]);
+    // What it is handed with the news that it missed some is older than the copy that it makes then.
+    board.committed.lock().unwrap().push_back(CommittedWords { missed: 7, words: vec![word("hot", 300)] });
+    assert_eq!(second_after(&shown, &board).await, 900);
+    board.copies.lock().unwrap().push_back(vec![word("hot", 900)]);
+    board.committed.lock().unwrap().push_back(CommittedWords { missed: 0, words: vec![word("hot", 901)] });
+    assert_eq!(second_after(&shown, &board).await, 901);
+}
+
+#[tokio::test]
+async fn points_that_show_something_else_after_a_reload_begin_with_what_is_said_of_that() {
+    let (shown, board) = (served(), Arc::<Scripted>::default());
+    shown.select(vec![point("hot")]);
+    board
+        .copies
+        .lock()
+        .unwrap()
+        .extend([word("hot", 5), word("warm", 6), word("warm", 6)].map(|word| vec![word]));
+    assert_eq!(second_after(&shown, &board).await, 5, "the same as before: nothing changes");
+    shown.select(vec![point("warm")]);
+    assert_eq!(shown.registers(105, 1), [0]);
+    assert_eq!(second_after(&shown, &board).await, 6);
+    assert_eq!(shown.selector(0), Some(point("warm")));
+}
