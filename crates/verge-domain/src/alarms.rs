@@ -59,11 +59,13 @@ impl StandingAlarms {
     }
 }
 
-/// How the events of one point went on since the start.
+/// How the events of one point went on, since the start where nothing else is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PointCourse {
     /// Events raised.
     pub raised: u32,
+    /// Events raised in the life of the store.
+    pub total: u32,
     /// When the last two of them were raised, the newest first.
     last: [Option<UtcMillis>; 2],
     /// When it last chattered.
@@ -71,6 +73,12 @@ pub struct PointCourse {
 }
 
 impl PointCourse {
+    /// Of a point that had raised so many events before the start.
+    #[must_use]
+    pub fn after_events(total: u32) -> Self {
+        Self { total, ..Self::default() }
+    }
+
     /// After the next verdict of the point.
     #[must_use]
     pub fn after(self, verdict: &Verdict) -> Self {
@@ -82,6 +90,7 @@ impl PointCourse {
         let chatters = other.is_some_and(|first| at.since(first) <= A_MINUTE);
         Self {
             raised: self.raised.wrapping_add(1),
+            total: self.total.wrapping_add(1),
             last: [Some(at), newest],
             chattered: if chatters { Some(at) } else { self.chattered },
         }

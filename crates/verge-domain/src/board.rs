@@ -104,6 +104,19 @@ pub struct CommittedWords {
     pub words: Vec<Arc<LastWord>>,
 }
 
+/// How many events a strand of a judge about a subject had raised when the gateway started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RaisedBefore {
+    /// The judge.
+    pub judge: JudgeId,
+    /// The subject.
+    pub subject: Subject,
+    /// The strand.
+    pub strand: Member,
+    /// How many, in the life of the store.
+    pub count: u32,
+}
+
 /// Last words of one moment, and the place in the order of commits right behind them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BoardCopy {
@@ -121,6 +134,9 @@ pub trait Board: Send + Sync {
     /// The same for one who then follows: nothing is missed between the words and what is behind the place, and nothing
     /// comes twice. See [`Board::follow`].
     fn copy(&self, selected: &dyn Fn(&LastWord) -> bool) -> BoardCopy;
+
+    /// What was raised before the start, of points that raised anything. It stays as it is.
+    fn raised_before(&self) -> &[RaisedBefore];
 
     /// How many alarms stand. Unlike [`Board::alarms`] it looks at no point.
     fn standing(&self) -> StandingAlarms;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::alarms::is_alarm;
-use crate::board::{LastWord, PointKind};
+use crate::board::{LastWord, PointKind, RaisedBefore};
 use crate::finding::Member;
 use crate::id::{DeviceId, JudgeId, SignalId};
 use crate::time::DeviceClock;
-use crate::verdict::{Body, Event, Severity};
+use crate::verdict::{Body, Event, Severity, Subject};
 
 crate::words! {
     /// How far a point may be trusted.
@@ -79,8 +79,7 @@ pub struct PointSelector {
 }
 
 impl PointSelector {
-    fn takes(&self, word: &LastWord) -> bool {
-        let (judge, subject, kind) = word.point();
+    fn takes(&self, (judge, subject, kind): (&JudgeId, &Subject, PointKind)) -> bool {
         let content = match kind {
             PointKind::Events(member) => {
                 self.content == PointContent::Events && self.strand.is_none_or(|strand| strand == member)
@@ -149,6 +148,8 @@ struct Unwell {
 pub struct Image {
     selectors: Arc<[PointSelector]>,
     points: Vec<ImagePoint>,
+    /// Events that each point had raised when the gateway started.
+    raised_before: Vec<u32>,
     devices: HashMap<DeviceId, (Vec<usize>, Vec<Unwell>)>,
 }
 
@@ -161,7 +162,35 @@ impl Image {
         for (index, selector) in selectors.iter().enumerate() {
             devices.entry(selector.device.clone()).or_default().0.push(index);
         }
-        Self { points: vec![ImagePoint::default(); selectors.len()], selectors, devices }
+        let (points, raised_before) =
+            (vec![ImagePoint::default(); selectors.len()], vec![0; selectors.len()]);
+        Self { points, raised_before, selectors, devices }
+    }
+
+    /// The same where events were raised before.
+    #[must_use]
+    pub fn counting_from(mut self, before: &[RaisedBefore]) -> Self {
+        for RaisedBefore { judge, subject, strand, count } in before {
+            let Some((points, _)) = self.devices.get(&subject.device) else { continue };
+            for &index in points {
+                let takes =
+                    |selector: &PointSelector| selector.takes((judge, subject, PointKind::Events(*strand)));
+                if self.selectors.get(index).is_some_and(takes)
+                    && let Some(raised) = self.raised_before.get_mut(index)
+                {
+                    *raised = *count;
+                }
+            }
+        }
+        self
+    }
+
+    /// How many events a point has raised in the life of the store.
+    #[must_use]
+    pub fn raised(&self, index: usize) -> u32 {
+        let since =
+            self.points.get(index).and_then(|point| point.event.as_ref()).map(|word| word.course.total);
+        since.unwrap_or_else(|| self.raised_before.get(index).copied().unwrap_or(0))
     }
 
     /// What the points show.
@@ -196,7 +225,7 @@ impl Image {
             }
         }
         for &index in &*points {
-            if !self.selectors.get(index).is_some_and(|selector| selector.takes(word)) {
+            if !self.selectors.get(index).is_some_and(|selector| selector.takes(word.point())) {
                 continue;
             }
             if let Some(point) = self.points.get_mut(index) {
@@ -212,7 +241,8 @@ impl Image {
 
     /// Begins anew with a whole copy of the board, after words were missed.
     pub fn begin_anew(&mut self, words: &[Arc<LastWord>]) {
-        *self = Self::of(Arc::clone(&self.selectors));
+        let raised_before = std::mem::take(&mut self.raised_before);
+        *self = Self { raised_before, ..Self::of(Arc::clone(&self.selectors)) };
         words.iter().for_each(|word| self.fold(word));
     }
 

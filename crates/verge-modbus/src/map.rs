@@ -67,6 +67,8 @@ pub(crate) fn place(address: usize, size: usize) -> Option<(usize, usize)> {
 /// A point as it is shown.
 pub(crate) struct ShownPoint<'a> {
     pub(crate) point: &'a ImagePoint,
+    /// Events that it has raised.
+    pub(crate) raised: u32,
     /// Of what is counted before a camera, the line or zone.
     pub(crate) place: Option<&'a SignalId>,
     pub(crate) quality: PointQuality,
@@ -118,8 +120,8 @@ impl ShownPoint<'_> {
             put(6, &[float(Some(observed)), float(expected.low), float(expected.high)].concat());
             put(12, &[scaled(p_value.map(|p| -p.log10()), 1000.0)]);
             put(13, &[member.map_or(0, |member| member_number(member).saturating_add(1))]);
-            put(14, &[(word.course.raised & 0xffff) as u16]);
         }
+        put(14, &[(self.raised & 0xffff) as u16]);
         let counted = match body_of(self.point.counts.as_deref()) {
             Some(Body::Counts(counts)) => Some(CountedInterval::of_loop(counts)),
             Some(Body::Traffic(traffic)) => Some(CountedInterval::of_camera(traffic, self.place)),

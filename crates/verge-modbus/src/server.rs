@@ -66,6 +66,7 @@ pub struct ModbusServer {
     address: SocketAddr,
     counters: Arc<ServerCounters>,
     shown: Arc<ServedImage>,
+    board: Arc<dyn Board>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -84,15 +85,15 @@ impl ModbusServer {
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let (name, counters) = (settings.name.clone(), Arc::<ServerCounters>::default());
-        let shown = Arc::new(ServedImage::new(settings, view));
-        let follow = tokio::spawn(follow(Arc::clone(&shown), board));
+        let shown = Arc::new(ServedImage::new(settings, view, board.raised_before()));
+        let follow = tokio::spawn(follow(Arc::clone(&shown), Arc::clone(&board)));
         let accept = tokio::spawn(accept(listener, Arc::clone(&shown), Arc::clone(&counters)));
-        Ok(Self { name, address, counters, shown, tasks: vec![follow, accept] })
+        Ok(Self { name, address, counters, shown, board, tasks: vec![follow, accept] })
     }
 
     /// Its points show this from now on, in their order: another configuration is at work.
     pub fn select(&self, selectors: Vec<PointSelector>) {
-        self.shown.select(selectors);
+        self.shown.select(selectors, self.board.raised_before());
     }
 
     /// Its name in the configuration.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use verge_domain::board::LastWord;
+use verge_domain::board::{LastWord, RaisedBefore};
 use verge_domain::image::{Heartbeat, HeldBack, Image, InputAge, PointQuality, PointSelector};
 use verge_domain::time::Moment;
 
@@ -75,8 +75,9 @@ struct ShownNow {
 }
 
 impl ServedImage {
-    pub(crate) fn new(settings: ModbusSettings, view: Arc<dyn GatewayView>) -> Self {
-        let image = Image::of(settings.points.iter().map(|point| point.selector.clone()).collect::<Vec<_>>());
+    pub(crate) fn new(settings: ModbusSettings, view: Arc<dyn GatewayView>, before: &[RaisedBefore]) -> Self {
+        let image = Image::of(settings.points.iter().map(|point| point.selector.clone()).collect::<Vec<_>>())
+            .counting_from(before);
         let count = settings.points.iter().map(|point| usize::from(point.block) + 1).max().unwrap_or(0);
         let mut blocks = vec![None; count];
         for (index, point) in settings.points.iter().enumerate() {
@@ -107,10 +108,10 @@ impl ServedImage {
     }
 
     /// The points show this from now on, in their order. What is said of that comes by the task that follows the board.
-    pub(crate) fn select(&self, selectors: Vec<PointSelector>) {
+    pub(crate) fn select(&self, selectors: Vec<PointSelector>, before: &[RaisedBefore]) {
         let mut now = self.lock();
         if **now.image.selectors() != *selectors {
-            now.image = Image::of(selectors);
+            now.image = Image::of(selectors).counting_from(before);
             self.changed.notify_one();
         }
     }
@@ -154,6 +155,7 @@ impl ServedImage {
         let held_back = shown.state.held_back.get(index).copied().unwrap_or_default();
         Some(ShownPoint {
             point: shown.image.points().get(index)?,
+            raised: shown.image.raised(index),
             place: shown.image.selectors().get(index)?.signal.as_ref(),
             quality,
             alarm: shown.image.alarm(index, held_back),

@@ -11,12 +11,13 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 
-use verge_domain::alarms::{AlarmFigures, AlarmLoad, StandingAlarms};
-use verge_domain::board::{Board, BoardCopy, CommittedWords, LastWord, OpenEvents};
+use verge_domain::alarms::{AlarmFigures, AlarmLoad, PointCourse, StandingAlarms};
+use verge_domain::board::{Board, BoardCopy, CommittedWords, LastWord, OpenEvents, RaisedBefore};
 use verge_domain::id::{Lane, Seq};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Severity, Verdict};
 
+use crate::judging::RaisedCounts;
 use recent::RecentWords;
 
 /// Points at most. Past that, those that wait for nothing go, oldest first; a verdict that finds no room is counted.
@@ -31,6 +32,7 @@ pub struct LastWords {
     /// Locked for moments only; after `points` where both are.
     inbox: Mutex<Inbox>,
     points: Mutex<Points>,
+    raised_before: Vec<RaisedBefore>,
 }
 
 #[derive(Debug, Default)]
@@ -42,16 +44,18 @@ struct Inbox {
 
 impl LastWords {
     /// A board that begins with the events that were open when the gateway stopped, see
-    /// [`open_events`](crate::judging::open_events).
+    /// [`open_events`](crate::judging::open_events), and counts on from what was raised,
+    /// see [`raised_before`](crate::judging::raised_before).
     #[must_use]
-    pub fn restored(open: impl IntoIterator<Item = Verdict>) -> Self {
-        Self::with_room(MAX_POINTS, open)
+    pub fn restored(open: impl IntoIterator<Item = Verdict>, raised: Vec<RaisedBefore>) -> Self {
+        Self::with_room(MAX_POINTS, open, raised)
     }
 
-    fn with_room(max: usize, open: impl IntoIterator<Item = Verdict>) -> Self {
+    fn with_room(max: usize, open: impl IntoIterator<Item = Verdict>, raised: Vec<RaisedBefore>) -> Self {
         let mut points = Points::with_room(max);
+        points.raised = RaisedCounts::of(&raised);
         open.into_iter().for_each(|verdict| points.put(LastWord::new(verdict, None)));
-        Self { inbox: Mutex::default(), points: Mutex::new(points) }
+        Self { inbox: Mutex::default(), points: Mutex::new(points), raised_before: raised }
     }
 
     /// Takes what was committed, in its order. For the committer.
@@ -101,7 +105,7 @@ impl LastWords {
 
 impl Default for LastWords {
     fn default() -> Self {
-        Self::restored([])
+        Self::restored([], Vec::new())
     }
 }
 
@@ -113,6 +117,10 @@ impl Board for LastWords {
     fn copy(&self, selected: &dyn Fn(&LastWord) -> bool) -> BoardCopy {
         let mut points = self.points();
         BoardCopy { place: points.recent.follow(), words: points.selected(selected) }
+    }
+
+    fn raised_before(&self) -> &[RaisedBefore] {
+        &self.raised_before
     }
 
     fn standing(&self) -> StandingAlarms {
@@ -180,6 +188,8 @@ struct Points {
     standing: StandingAlarms,
     load: AlarmLoad,
     recent: RecentWords,
+    /// Before the start.
+    raised: RaisedCounts,
     /// Memory of a word that was replaced, for the next.
     spare: Option<Arc<LastWord>>,
 }
@@ -193,6 +203,7 @@ impl Points {
             standing: StandingAlarms::default(),
             load: AlarmLoad::default(),
             recent: RecentWords::default(),
+            raised: RaisedCounts::default(),
             spare: None,
         }
     }
@@ -223,7 +234,8 @@ impl Points {
 
     /// Notes how the events of the point have gone on.
     fn follow_course(&mut self, word: &mut Keyed) {
-        let course = self.words.get(&*word).map(|before| before.0.course).unwrap_or_default();
+        let known = self.words.get(&*word).map(|before| before.0.course);
+        let course = known.unwrap_or_else(|| PointCourse::after_events(self.raised.of_point(&word.0)));
         let Some(own) = Arc::get_mut(&mut word.0) else { return };
         own.course = course;
         if own.seq.is_some() {

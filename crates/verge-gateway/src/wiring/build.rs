@@ -13,7 +13,7 @@ use verge_outbox::{OpenedStore, Outbox, OutboxSettings, StateLock};
 use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{KNOWN_EVENTS, open_events};
+use verge_pipeline::judging::{KNOWN_EVENTS, open_events, raised_before};
 use verge_wire::read_verdict;
 
 use super::Autoencoders;
@@ -85,7 +85,7 @@ impl<'a> Built<'a> {
         let checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
         let recent = recent_events(&mut store).context("the store").exit_with(Exit::Temporary)?;
 
-        let board = Arc::new(LastWords::restored(open_events(&checkpoints)));
+        let board = Arc::new(LastWords::restored(open_events(&checkpoints), raised_before(&checkpoints)));
 
         let (counters, bulk_counters) = readings::counters(settings);
         let frame_path = FramePath::open(settings, &counters, &causes)?;

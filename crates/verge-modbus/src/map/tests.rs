@@ -56,7 +56,7 @@ fn counted(body: Body, of: Option<&str>) -> ([u16; 7], [u16; 6]) {
 
 fn shown<'a>(point: &'a ImagePoint, place: Option<&'a SignalId>) -> ShownPoint<'a> {
     let (quality, alarm) = (PointQuality::Good, AlarmState::Normal);
-    ShownPoint { point, place, quality, alarm, age: 0, fail_safe: FailSafe::Call }
+    ShownPoint { point, raised: 65_537, place, quality, alarm, age: 0, fail_safe: FailSafe::Call }
 }
 
 #[test]
@@ -100,4 +100,5 @@ fn presence_is_a_call_while_it_is_not_known() {
         ImagePoint { event: Some(Arc::new(LastWord::new(open, Some(Seq(1))))), ..ImagePoint::default() };
     let of = |fail_safe| ShownPoint { fail_safe, ..shown(&point, None) }.inputs()[3];
     assert!(of(FailSafe::NoCall) && of(FailSafe::Hold));
+    assert_eq!(shown(&point, None).registers(|_| 0)[14], 1, "the count of events wraps");
 }

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use verge_domain::alarms::{AlarmFigures, StandingAlarms};
-use verge_domain::board::{BoardCopy, CommittedWords, LastWord, OpenEvents};
+use verge_domain::board::{BoardCopy, CommittedWords, LastWord, OpenEvents, RaisedBefore};
 use verge_domain::finding::{Expected, Member};
 use verge_domain::id::{DeviceId, JudgeId, Lane, Seq};
 use verge_domain::image::{InputAge, PointContent};
@@ -49,6 +49,10 @@ impl Board for Scripted {
     fn copy(&self, selected: &dyn Fn(&LastWord) -> bool) -> BoardCopy {
         let words = self.copies.lock().unwrap().pop_front().unwrap_or_default();
         BoardCopy { place: 0, words: words.into_iter().filter(|word| selected(word)).collect() }
+    }
+
+    fn raised_before(&self) -> &[RaisedBefore] {
+        &[]
     }
 
     fn standing(&self) -> StandingAlarms {
@@ -102,7 +106,15 @@ fn served() -> Arc<ServedImage> {
         member_number: |_| 0,
         version: "1",
     };
-    Arc::new(ServedImage::new(settings, Arc::new(Now)))
+    let subject = word("hot", 0).verdict.subject.clone();
+    let raised = |judge, count| RaisedBefore {
+        judge: JudgeId::new(judge).unwrap(),
+        subject: subject.clone(),
+        strand: Member::Stuck,
+        count,
+    };
+    let before = [raised("hot", 7), raised("warm", 9)];
+    Arc::new(ServedImage::new(settings, Arc::new(Now), &before))
 }
 
 /// The judge says that something stands since this second, the verdict with this number.
@@ -127,6 +139,7 @@ async fn second_after(shown: &Arc<ServedImage>, board: &Arc<Scripted>) -> u16 {
 #[tokio::test]
 async fn the_image_never_goes_back_after_a_follower_missed_something() {
     let (shown, board) = (served(), Arc::<Scripted>::default());
+    assert_eq!(shown.registers(114, 1), [7], "events raised before the start count");
     board.copies.lock().unwrap().extend([vec![word("hot", 1)], vec![word("hot", 900)]]);
     // What it is handed with the news that it missed some is older than the copy that it makes then.
     board.committed.lock().unwrap().push_back(CommittedWords { missed: 7, words: vec![word("hot", 300)] });
@@ -139,14 +152,14 @@ async fn the_image_never_goes_back_after_a_follower_missed_something() {
 #[tokio::test]
 async fn points_that_show_something_else_after_a_reload_begin_with_what_is_said_of_that() {
     let (shown, board) = (served(), Arc::<Scripted>::default());
-    shown.select(vec![point("hot")]);
+    shown.select(vec![point("hot")], &[]);
     board
         .copies
         .lock()
         .unwrap()
         .extend([word("hot", 5), word("warm", 6), word("warm", 6)].map(|word| vec![word]));
     assert_eq!(second_after(&shown, &board).await, 5, "the same as before: nothing changes");
-    shown.select(vec![point("warm")]);
+    shown.select(vec![point("warm")], &[]);
     assert_eq!(shown.registers(105, 1), [0]);
     assert_eq!(second_after(&shown, &board).await, 6);
     assert_eq!(shown.selector(0), Some(point("warm")));

@@ -68,7 +68,8 @@ fn each_point_has_its_last_word_and_open_events_are_counted() {
 
 #[test]
 fn what_was_open_before_the_start_is_marked_until_its_judge_reports() {
-    let board = LastWords::restored([stuck(1, 1, EventState::Updated), stuck(2, 1, EventState::Updated)]);
+    let board =
+        LastWords::restored([stuck(1, 1, EventState::Updated), stuck(2, 1, EventState::Updated)], Vec::new());
     let open = |open, restored| OpenEvents { open, warning: open, restored, ..OpenEvents::default() };
     assert_eq!((numbers(&board), board.open_events()), (vec![(None, true), (None, true)], open(2, 2)));
     post(&board, 9, stuck(1, 2, EventState::Updated));
@@ -79,7 +80,7 @@ fn what_was_open_before_the_start_is_marked_until_its_judge_reports() {
 
 #[test]
 fn where_there_is_no_room_the_oldest_that_are_closed_go_and_open_ones_stay() {
-    let board = LastWords::with_room(64, []);
+    let board = LastWords::with_room(64, [], Vec::new());
     for device in 0..32 {
         post(&board, device, stuck(device as usize, 0, EventState::Raised));
     }
@@ -156,7 +157,7 @@ fn behind(board: &LastWords, place: &mut u64, woken: &Arc<Woken>) -> Option<(u64
 
 #[test]
 fn a_follower_sees_each_verdict_once_in_the_order_of_commits_and_is_woken_by_the_next() {
-    let board = LastWords::restored([stuck(9, 1, EventState::Updated)]);
+    let board = LastWords::restored([stuck(9, 1, EventState::Updated)], Vec::new());
     post(&board, 1, stuck(1, 1, EventState::Raised));
     let (woken, mut place) = (Arc::new(Woken::default()), board.follow());
     assert_eq!(behind(&board, &mut place, &woken), None);
@@ -197,7 +198,7 @@ fn who_copies_the_board_and_follows_then_sees_nothing_twice() {
 
 #[test]
 fn standing_alarms_are_counted_as_they_come_and_go() {
-    let board = LastWords::restored([stuck(1, 1, EventState::Updated)]);
+    let board = LastWords::restored([stuck(1, 1, EventState::Updated)], Vec::new());
     let critical = |state| verdict(2, 3, Severity::Critical, Some(state), health(Member::Noisy));
     post(&board, 1, critical(EventState::Raised));
     post(&board, 2, verdict(3, 3, Severity::Info, Some(EventState::Raised), health(Member::Noisy)));

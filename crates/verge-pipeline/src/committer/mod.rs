@@ -23,6 +23,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
+use verge_domain::board::Board as _;
 use verge_domain::id::{EventNumber, GatewayId, Identity, Lane};
 use verge_domain::reading::Receipt;
 use verge_domain::stage::{Cause, Checkpoint, Displaced, Encoder, Source, Store, StoreError};
@@ -32,7 +33,7 @@ use verge_domain::verdict::Verdict;
 use crate::board::LastWords;
 use crate::clock::Clock;
 use crate::counters::Counters;
-use crate::judging::{STATES_AT_ONCE, state_bytes};
+use crate::judging::{RaisedCounts, STATES_AT_ONCE, state_bytes};
 pub use handle::{Answer, StoreHandle, StoreLedger, StoreRefusal, StoreState};
 use unacknowledged::Unacknowledged;
 use wall_clock::WallClock;
@@ -249,6 +250,7 @@ where
         provisional: provisional.clone(),
         life: Arc::new(store.life()),
     };
+    let raised = RaisedCounts::of(board.raised_before());
     let worker = CommitWorker {
         store,
         encoder,
@@ -268,6 +270,7 @@ where
         unacknowledged: Unacknowledged::of_earlier_runs(causes),
         acknowledged: Vec::new(),
         highest_number: EventNumber(0),
+        raised,
         announced: 0,
         unflushed: false,
         fault_since: None,

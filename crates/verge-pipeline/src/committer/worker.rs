@@ -19,7 +19,7 @@ use super::{
 use crate::board::LastWords;
 use crate::clock::Clock;
 use crate::counters::{Counters, StoreAccount};
-use crate::judging::saved_number;
+use crate::judging::{RaisedCounts, saved_counts, saved_number};
 
 /// Marks that no commit has carried become durable after this long.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -59,6 +59,7 @@ pub(super) struct CommitWorker<S, E, R> {
     pub(super) acknowledged: Vec<Acknowledged>,
     /// The highest number of an event committed by this run.
     pub(super) highest_number: EventNumber,
+    pub(super) raised: RaisedCounts,
     /// Number of these requests whose alarms were shown upstream during the present fault.
     pub(super) announced: usize,
     /// Marks and bytes sent that are not durable yet.
@@ -265,8 +266,11 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
         // With the event that has it: no number is given twice.
         let highest = plan::highest_number(&self.waiting).filter(|number| *number > self.highest_number);
         checkpoints.extend(highest.map(saved_number));
+        let raised = self.raised.after(self.waiting.iter().flat_map(|request| &request.verdicts));
+        checkpoints.extend(saved_counts(&raised));
         self.store.commit(&rows, &checkpoints)?;
         self.highest_number = highest.unwrap_or(self.highest_number);
+        self.raised.take_up(raised);
         for row in &planned {
             self.unacknowledged.committed(row.cause, row.receipt, row.lane, row.seq);
         }

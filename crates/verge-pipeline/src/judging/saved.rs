@@ -21,6 +21,7 @@ pub use super::keys::{
 };
 use super::keys::{judge_of_settings, parse_key, pooled_judge};
 use super::machine::{MACHINE, MISSING_STATE};
+use super::raised::RAISED;
 use super::register::{LABELS, NUMBERS};
 use super::saved_life::SavedLife;
 use super::saving;
@@ -126,6 +127,11 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             let kept = if key == NUMBERS || key == LABELS || judge_of_settings(key).is_some() {
                 // The register has taken it up.
                 true
+            } else if key.starts_with(RAISED) {
+                // The board has taken it up.
+                self.specs
+                    .iter()
+                    .any(|(_, spec)| parse_key(key).is_some_and(|(_, judge, ..)| judge == spec.name))
             } else if key.starts_with(MACHINE) {
                 self.restore_machine(key, state, now)
             } else if key.starts_with(GROUPS) {

@@ -182,7 +182,7 @@ impl BoardedSet {
             next += 1;
             EventId(std::array::from_fn(|at| next.to_le_bytes().get(at).copied().unwrap_or(7)))
         });
-        Self { trial, board: LastWords::restored(open), seq: 0 }
+        Self { trial, board: LastWords::restored(open, Vec::new()), seq: 0 }
     }
 
     /// What was decided goes to the board; gives it in words.
