@@ -73,7 +73,7 @@ pub struct PointCourse {
 }
 
 impl PointCourse {
-    /// Of a point that had raised so many events before the start.
+    /// Of a point that had raised `total` events before the start.
     #[must_use]
     pub fn after_events(total: u32) -> Self {
         Self { total, ..Self::default() }

@@ -99,10 +99,13 @@ enum Phase {
 pub struct EventLife {
     phases: Vec<(Strand, Phase)>,
     holding: bool,
-    /// Parts of the subject of which raises are held back.
-    held_parts: Vec<SignalId>,
-    held_back: u64,
+    held_back: u32,
+    /// Parts of the subject of which raises are held back; of most subjects none is.
+    held_parts: Option<Box<HeldParts>>,
 }
+
+#[derive(Debug, Clone)]
+struct HeldParts(Vec<SignalId>);
 
 /// An event that was reported a shorter while ago is not yet reported as suspended: a contact that chatters must not
 /// cause two verdicts with each change.
@@ -129,18 +132,20 @@ impl EventLife {
     /// Holds raises back, all or those about these parts of the subject, or allows them again. What is open continues and is cleared as usual; what would have been
     /// raised is counted once, and is raised afterwards if it still holds then.
     pub fn hold(&mut self, holding: bool, parts: Vec<SignalId>) {
-        (self.holding, self.held_parts) = (holding, parts);
+        self.holding = holding;
+        self.held_parts = (!parts.is_empty()).then(|| Box::new(HeldParts(parts)));
     }
 
     /// Whether what is raised about a part is held back; `None`: about the subject as a whole.
     #[must_use]
     pub fn is_holding(&self, part: Option<&SignalId>) -> bool {
-        self.holding || part.is_some_and(|part| self.held_parts.contains(part))
+        let is_held = |part| self.held_parts.as_ref().is_some_and(|held| held.0.contains(part));
+        self.holding || part.is_some_and(is_held)
     }
 
     /// How many raises were held back since this was last asked.
     pub fn take_held_back(&mut self) -> u64 {
-        std::mem::take(&mut self.held_back)
+        u64::from(std::mem::take(&mut self.held_back))
     }
 
     /// Notes what an operator did about the open event of a strand. Returns what to report.
@@ -262,7 +267,7 @@ impl EventLife {
         };
         *phase = next;
         if matches!(next, Phase::HeldBack { .. }) && !matches!(before, Phase::HeldBack { .. }) {
-            self.held_back += 1;
+            self.held_back = self.held_back.saturating_add(1);
         }
         if matches!(next, Phase::Quiet) {
             self.phases.retain(|(strand, _)| !strand.holds(condition));

@@ -51,7 +51,7 @@ class Poller:
 
 
 def with_points(settings: Settings, points: int) -> tuple[Settings, list[int]]:
-    """So many points, of as many servers as they need."""
+    """These points, of as many servers as they need."""
     ports, servers = [], {}
     for first in range(0, points, MOST_BLOCKS):
         ports.append(free_port())
@@ -103,7 +103,7 @@ def polls(gateway: Gateway, port: int, rate: float | None) -> str:
 
 
 def run(folder: Path, site: bench.Site, points: int) -> tuple[Gateway, list[int], float]:
-    """A gateway that serves so many points; with its memory."""
+    """A gateway that serves N points; with its memory."""
     phase = bench.Phase("modbus", True, "verdict", Load(1, 1))
     settings, ports = with_points(bench.verge_settings(site, folder, phase), points)
     gateway = Gateway(folder, settings).start()

@@ -116,7 +116,7 @@ struct ReceiptNote {
 pub struct WatchedDevices(HashMap<DeviceId, ReceiptTimes>);
 
 impl WatchedDevices {
-    /// These devices, of a gateway with so many sources.
+    /// These devices, of a gateway with `sources` sources.
     #[must_use]
     pub fn of(devices: impl IntoIterator<Item = DeviceId>, sources: usize) -> Self {
         let times = || (0..sources).map(|_| AtomicU64::new(0)).collect();
