@@ -85,7 +85,10 @@ async fn deliver(mut sink: UplinkSink) -> Vec<Service> {
             SinkEvent::Disconnected { .. }
             | SinkEvent::Changed
             | SinkEvent::Control(ControlEvent::Command(_)) => continue,
-            SinkEvent::Control(_) | SinkEvent::Connected | SinkEvent::Delivered(_) => {}
+            SinkEvent::Control(_)
+            | SinkEvent::Connected
+            | SinkEvent::Delivered(_)
+            | SinkEvent::Refused { .. } => {}
         }
         // What is refused now is offered again at the next event.
         if sink.takes_status()
