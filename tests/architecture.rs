@@ -82,6 +82,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
             "verge-scene",
             "verge-tls",
             "verge-vision",
+            "verge-web",
             "verge-wire",
         ],
     ),

@@ -48,7 +48,7 @@ class Graph:
         return [self.constant(np.float32(SCALE)), self.constant(np.uint8(zero))]
 
     def convolution(self, given: tuple[str, int], to: int, kernel: int, stride: int = 1, relu: bool = True) -> str:
-        """A convolution of a tensor with so many channels, and its rectifier."""
+        """A convolution of a tensor with its number of channels, and the rectifier."""
         name, of = given
         form = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [kernel // 2] * 4}
         deviation = (2 / (of * kernel * kernel)) ** 0.5

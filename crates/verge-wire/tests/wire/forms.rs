@@ -153,7 +153,7 @@ fn a_batch_of_cloud_events_holds_one_for_each_verdict_and_tombstone() {
     assert_eq!(events[0]["time"], events[0]["data"]["decided"]);
     assert_eq!(events[2]["type"], "verge.withdrawn");
     assert_eq!(events[2]["data"]["reason"], "refused");
-    // Alarms without a number are told from one another by their event.
+    // Alarms without a number are distinguished by their event.
     let volatile = Envelope { volatile: true, ..envelope };
     let text = written(WireFormat::CloudEvents, &volatile, &[stored(0, &sample())]);
     let event: serde_json::Value = serde_json::from_slice(&text).unwrap();
