@@ -122,6 +122,17 @@ name!(
     /// A class that a model distinguishes, as its labels name it.
     Label
 );
+
+impl Label {
+    /// The name of a kind of this class, `CLASS/KIND`.
+    ///
+    /// # Errors
+    /// The two are too long together.
+    pub fn kind(&self, kind: &Self) -> Result<Self, NameError> {
+        Self::new(&format!("{self}/{kind}"))
+    }
+}
+
 name!(
     /// A model, as its card names it; also a version of one.
     ModelName

@@ -221,6 +221,19 @@ pub struct Seen {
     pub views: Vec<(JudgeIndex, View)>,
     /// What gates did.
     pub gates: GateCount,
+    /// What second models did.
+    pub crops: CropCount,
+}
+
+/// What second models did with the objects of frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CropCount {
+    /// Crops that were classified.
+    pub classified: u64,
+    /// Crops that were left for a later frame: the frame had more than are looked at, or no time was left.
+    pub postponed: u64,
+    /// Crops on which the second model failed.
+    pub failed: u64,
 }
 
 /// How often gates let a model look at frames, and how often they spared it.
@@ -238,6 +251,7 @@ impl Seen {
         self.look = None;
         self.views.clear();
         self.gates = GateCount::default();
+        self.crops = CropCount::default();
     }
 }
 

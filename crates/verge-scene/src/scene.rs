@@ -259,7 +259,7 @@ impl Scene {
     fn follow(&mut self, at: f64, frame: FrameSize, (boxes, blobs): (&[SeenBox], BlobBoxes)) {
         let Some(places) = &self.places else { return };
         let SceneState { tracker, record, fronts, .. } = &mut self.state;
-        tracker.advance(at, (boxes, blobs), frame, self.settings.classes.len(), &mut self.sightings);
+        tracker.advance(at, (boxes, blobs), frame, &self.settings.kind_of, &mut self.sightings);
         let mut tallies = Tallies { settings: &self.settings, record, fronts };
         for &TrackSighting { track, seen } in &self.sightings {
             tallies.follow(places, &mut tracker.tracks[track], &boxes[seen], at);
@@ -331,10 +331,11 @@ impl Scene {
             }
         };
         for (number, (_, zone)) in self.settings.zones.iter().enumerate() {
+            let forbids = |class| zone.forbidden.contains(&self.settings.whole_class(class));
             let is_seen = |track: &&Track<Course>| track.is_confirmed() && at - track.last_seen <= HOLD;
             let waits = |track: &&Track<Course>| {
                 let inside = track.course.zones.get(number).is_some_and(|course| course.inside);
-                inside && track.course.waits && !zone.forbidden.contains(&track.class)
+                inside && track.course.waits && !forbids(track.class)
             };
             let together = tracker.tracks.iter().filter(is_seen).filter(waits).count();
             let waiting = zones[number].waiting;
@@ -355,7 +356,7 @@ impl Scene {
                 if zone.lane.is_some() && course.goes_wrong_way(at) && track.last_seen == at {
                     holds(ZoneEventKind::WrongWay, number, which, track.course.speed.unwrap_or(0.0));
                 }
-                if zone.forbidden.contains(&track.class) {
+                if forbids(track.class) {
                     holds(ZoneEventKind::Person, number, which, 1.0);
                 }
             }

@@ -1,6 +1,6 @@
 //! What is counted in a scene, as people draw it: lines, zones and the ground, in shares of the picture's sides.
 
-use verge_domain::id::{Label, PlaceId};
+use verge_domain::id::{Label, NameError, PlaceId};
 use verge_domain::interval::IntervalGrid;
 
 use crate::geometry::{Point, area, self_crossing};
@@ -211,6 +211,8 @@ fn on_ground(ground: Option<&Ground>, points: &[[f64; 2]]) -> Result<(), SceneEr
 pub struct SceneSettings {
     /// Names of the classes, by position.
     pub(crate) classes: Vec<Label>,
+    /// Of each class the one that it is a kind of, where a second model tells its kinds apart.
+    pub(crate) kind_of: Vec<Option<usize>>,
     pub(crate) footprints: Vec<Footprint>,
     pub(crate) interval: IntervalGrid,
     pub(crate) max_gap: f64,
@@ -231,6 +233,7 @@ impl SceneSettings {
     pub fn new(classes: Vec<Label>, interval: IntervalGrid) -> Self {
         let footprints = classes.iter().map(|class| Footprint::usual(class.as_str())).collect();
         Self {
+            kind_of: vec![None; classes.len()],
             classes,
             footprints,
             interval,
@@ -251,6 +254,26 @@ impl SceneSettings {
         Self { max_gap: seconds, ..self }
     }
 
+    /// Tells kinds of a class apart, which a second model names: each is a class `CLASS/KIND` of the size of its class.
+    /// Comes behind all that is said of the class.
+    ///
+    /// # Errors
+    /// The names of the class and of a kind are too long together.
+    pub fn add_kinds(&mut self, class: usize, kinds: &[Label]) -> Result<(), NameError> {
+        for kind in kinds {
+            self.classes.push(self.classes[class].kind(kind)?);
+            self.kind_of.push(Some(class));
+            self.footprints.push(self.footprints[class]);
+        }
+        Ok(())
+    }
+
+    /// The class that one is a kind of; else the class itself.
+    #[must_use]
+    pub(crate) fn whole_class(&self, class: usize) -> usize {
+        self.kind_of[class].unwrap_or(class)
+    }
+
     /// Follows what moves, too. What only blobs show belongs to the class `rest`, or to one more, `other`.
     #[must_use]
     pub fn with_blobs(mut self, blobs: BlobUse, rest: Option<usize>) -> Self {
@@ -259,6 +282,7 @@ impl SceneSettings {
         self.blob_class = rest.or_else(named).unwrap_or(self.classes.len());
         if blobs == BlobUse::Count && self.blob_class == self.classes.len() {
             self.classes.extend(Label::new(OTHER));
+            self.kind_of.push(None);
             self.footprints.push(Footprint::usual(OTHER));
         }
         self

@@ -49,6 +49,15 @@ impl Classifier {
         Ok(self.ranked().collect())
     }
 
+    /// The best class.
+    ///
+    /// # Errors
+    /// See [`BadOutput`].
+    pub(crate) fn best(&mut self, elements: TensorView<'_>) -> Result<Option<ScoredClass>, BadOutput> {
+        self.rank(elements, 1)?;
+        Ok(self.ranked().next())
+    }
+
     /// Puts the best `top` classes in order.
     fn rank(&mut self, elements: TensorView<'_>, top: usize) -> Result<(), BadOutput> {
         let values = reals(elements, self.output.quantisation, &mut self.scratch);

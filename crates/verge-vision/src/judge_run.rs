@@ -2,20 +2,28 @@
 
 use std::sync::Arc;
 
-use verge_domain::id::Label;
+use verge_domain::frame::View;
+use verge_domain::id::{JudgeIndex, Label};
 use verge_domain::scheme::{ClassScheme, UnknownLabel, unknown_label};
+use verge_domain::stage::CropCount;
 use verge_models::FrameModel;
 use verge_models::card::ModelTask;
 
-use crate::detect::{DEFAULT_SCORE, ObjectChoice};
-use crate::gate::GateSettings;
+use crate::cascade::Cascade;
+use crate::detect::{DEFAULT_SCORE, ObjectChoice, Tile};
+use crate::gate::{GateSettings, JudgedFrame};
+use crate::memory::Memory;
+use crate::model_run::{OutputReader, SharedModelRun};
+use crate::picture::Picture;
 use crate::preprocess::Region;
-use crate::viewer::{ViewerError, VisionJudge};
+use crate::viewer::{InferenceError, ViewerError, VisionJudge};
 
 /// One judge, ready to look.
 pub(crate) struct JudgeRun {
     pub(crate) model: usize,
     pub(crate) region: Region,
+    /// Parts of the region that its detector looks at besides.
+    pub(crate) tiles: Vec<Tile>,
     pub(crate) top: usize,
     pub(crate) score: f32,
     pub(crate) labels: Vec<Label>,
@@ -23,6 +31,8 @@ pub(crate) struct JudgeRun {
     /// Lowest value of a map that belongs to a region, where one is set.
     pub(crate) map_above: Option<f32>,
     pub(crate) gate: Option<GateSettings>,
+    /// The second model that looks at what it finds.
+    then: Option<Cascade>,
 }
 
 impl JudgeRun {
@@ -54,7 +64,64 @@ impl JudgeRun {
         }
         let objects = ObjectChoice::new(scores, judge.classes.as_ref(), model);
         let labels = judge.labels.iter().map(label).collect::<Result<_, _>>()?;
-        let VisionJudge { model, region, top, gate, .. } = *judge;
-        Ok(Self { model, region, top, score, labels, objects, map_above: stated, gate })
+        let then = judge.then.as_ref().map(|then| Cascade::new(then, names, models)).transpose()?;
+        let VisionJudge { model, region, tiles, top, gate, .. } = *judge;
+        let tiles = Tile::of(region, tiles);
+        Ok(Self { model, region, tiles, top, score, labels, objects, map_above: stated, gate, then })
+    }
+
+    /// Lets it look at the frame that was last decoded, if its gate is open.
+    pub(crate) fn look(
+        &self,
+        judge: JudgeIndex,
+        (models, picture): (&mut [SharedModelRun], &Picture),
+        of: JudgedFrame<'_>,
+        (memory, crops): (&mut Memory, &mut CropCount),
+    ) -> Result<View, InferenceError> {
+        let (shared, model) = &mut models[self.model];
+        let model = model.as_mut().expect("a whole viewer");
+        let remembered = memory.of(judge, shared, self.region);
+        if let Some(settings) = &self.gate
+            && !remembered.gate.is_open(settings, of, self.region)
+        {
+            return Ok(View::Still);
+        }
+        let size = (picture.width(), picture.height());
+        model.find_in_tiles(picture, &self.tiles, self.objects.least(), of.until)?;
+        let placement = model.preprocess.fill(picture, self.region, model.runner.input());
+        let reader = &mut model.reader;
+        let mut view = model.runner.run(&mut remembered.state, of.until, |outputs| match reader {
+            OutputReader::Classifier(classifier) => {
+                let (_, elements) = outputs.get(0)?;
+                let view = classifier.classify(elements, self.top, self.score)?;
+                Ok::<_, InferenceError>(View::Classification(view))
+            }
+            OutputReader::Detector(detector) => {
+                detector.find(outputs, placement, self.objects.least())?;
+                detector.join_tiles();
+                Ok(View::Detections(detector.report(&self.objects, size)))
+            }
+            OutputReader::Comparison(comparison) => {
+                Ok(View::Reconstruction(comparison.mean_square_error(outputs)?))
+            }
+            OutputReader::Appearance(reader) => {
+                Ok(View::Appearance(reader.read(outputs, placement, self.map_above, size)?))
+            }
+        })?;
+        model.looked_for = Some(judge);
+        if !self.labels.is_empty() {
+            match &mut view {
+                View::Classification(view) => view.labels.retain(|one| self.labels.contains(&one.label)),
+                View::Detections(view) => view.objects.retain(|one| self.labels.contains(&one.label)),
+                View::Reconstruction(_) | View::Appearance(_) | View::Still => {}
+            }
+        }
+        remembered.gate.looked(&view, of);
+        if let (Some(then), View::Detections(view)) = (&self.then, &mut view)
+            && let Some(second) = &mut models[then.model()].1
+        {
+            then.name_kinds(second, (picture, of), view, &mut remembered.crops, crops);
+        }
+        Ok(view)
     }
 }

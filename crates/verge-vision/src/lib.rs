@@ -3,11 +3,12 @@
 //! Pixels live here and nowhere else. This crate must never know where frames come from or where findings go.
 //!
 //! Reading order: [`picture`] (JPEG to pixels), [`mask`] (what of them nothing else sees), [`preprocess`] (pixels to a tensor, in one pass), [`classify`] and
-//! [`detect`] (a tensor to what it means), `reconstruct` (how far it is from what was shown), `appearance` (how unusual a frame is, and where), [`viewer`] (all judges of
+//! [`detect`] (a tensor to what it means), `reconstruct` (how far it is from what was shown), `appearance` (how unusual a frame is, and where), `cascade` (what a second model says of objects), [`viewer`] (all judges of
 //! one worker), `judge_run` (one of them, held against its model), `model_run` (its model), [`watch`] (what a frame shows without a model), [`trial`] (whether a model does as its card says), [`annotate`] (views drawn into a picture).
 
 pub mod annotate;
 mod appearance;
+mod cascade;
 pub mod classify;
 pub mod detect;
 mod elements;
@@ -24,6 +25,8 @@ pub mod trial;
 pub mod viewer;
 pub mod watch;
 
+pub use cascade::CascadeSettings;
+pub use detect::TILE_SIDE;
 pub use gate::GateSettings;
 pub use mask::{PrivacyMask, SourceMasks};
 pub use memory::Memory;

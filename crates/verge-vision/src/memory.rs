@@ -6,6 +6,7 @@ use verge_domain::id::JudgeIndex;
 use verge_engine::RecurrentState;
 use verge_models::FrameModel;
 
+use crate::cascade::CascadeMemory;
 use crate::gate::MotionGate;
 use crate::mask::HiddenPixels;
 use crate::preprocess::Region;
@@ -30,6 +31,8 @@ pub(crate) struct JudgeMemory {
     region: Region,
     pub(crate) state: RecurrentState,
     pub(crate) gate: MotionGate,
+    /// Of the objects that a second model looks at.
+    pub(crate) crops: CascadeMemory,
 }
 
 impl Memory {
@@ -45,8 +48,8 @@ impl Memory {
         let place = match place {
             Some(place) if is_of(&self.states[place]) => place,
             known => {
-                let (state, gate) = Default::default();
-                let new = JudgeMemory { judge, model: Arc::downgrade(model), region, state, gate };
+                let (state, gate, crops) = Default::default();
+                let new = JudgeMemory { judge, model: Arc::downgrade(model), region, state, gate, crops };
                 match known {
                     Some(place) => {
                         self.states[place] = new;

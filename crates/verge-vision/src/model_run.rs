@@ -1,19 +1,24 @@
 //! One model, ready to be looked through: its runner, how pictures go in, how outputs are read.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use verge_domain::id::JudgeIndex;
-use verge_engine::Runner;
+use verge_engine::{RecurrentState, Runner};
 use verge_models::FrameModel;
 use verge_models::card::{ModelTask, OutputForm};
 
 use crate::annotate::AnnotatedShape;
 use crate::appearance::AppearanceReader;
 use crate::classify::Classifier;
-use crate::detect::ObjectDetector;
+use crate::detect::{ObjectDetector, Tile};
+use crate::picture::Picture;
 use crate::preprocess::Preprocess;
 use crate::reconstruct::Comparison;
-use crate::viewer::ViewerError;
+use crate::viewer::{InferenceError, ViewerError};
+
+/// A model and this worker's run of it; `None` where the viewer in whose place it comes has that.
+pub(crate) type SharedModelRun = (Arc<FrameModel>, Option<ModelRun>);
 
 /// One model, ready to be looked through.
 pub(crate) struct ModelRun {
@@ -64,5 +69,27 @@ impl ModelRun {
         };
         let preprocess = Preprocess::new(&card.input, width, height);
         Ok(Self { runner: model.runner()?, preprocess, reader, looked_for: None })
+    }
+
+    /// Lets a detector look at parts of a picture, ahead of the whole.
+    pub(crate) fn find_in_tiles(
+        &mut self,
+        picture: &Picture,
+        tiles: &[Tile],
+        least: f32,
+        until: Option<Instant>,
+    ) -> Result<(), InferenceError> {
+        let Self { runner, preprocess, reader: OutputReader::Detector(detector), .. } = self else {
+            return Ok(());
+        };
+        detector.forget_tiles();
+        for tile in tiles {
+            let placement = preprocess.fill(picture, tile.region, runner.input());
+            // What a model keeps from frame to frame is that of the whole.
+            runner.run(&mut RecurrentState::default(), until, |outputs| {
+                Ok::<_, InferenceError>(detector.find_in_tile(outputs, (tile, placement), least)?)
+            })?;
+        }
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use verge_domain::frame::{Appearance, EncodedFrame, FrameSnapshot, SnapshotError, SnapshotOrder, View};
-use verge_domain::id::JudgeIndex;
+use verge_domain::id::{JudgeIndex, NameError};
 use verge_domain::observation::Camera;
 use verge_domain::rejection::Reason;
 use verge_domain::scheme::ClassScheme;
@@ -14,13 +14,14 @@ use verge_engine::{GraphError, RecurrentState, RunError};
 use verge_models::FrameModel;
 
 use crate::annotate::AnnotatedShape;
+use crate::cascade::CascadeSettings;
 use crate::classify::{BadOutput, ScoredClass};
 use crate::detect::{Candidate, DetectError};
 use crate::gate::{GateSettings, JudgedFrame};
 use crate::judge_run::JudgeRun;
 use crate::mask::SourceMasks;
 use crate::memory::Memory;
-use crate::model_run::{ModelRun, OutputReader};
+use crate::model_run::{ModelRun, OutputReader, SharedModelRun};
 use crate::picture::Picture;
 use crate::preprocess::Region;
 use crate::snapshot::{JudgeDrawing, JudgeSight};
@@ -33,6 +34,8 @@ pub struct VisionJudge {
     pub model: usize,
     /// The part of the frame it looks at.
     pub region: Region,
+    /// Into how many parts a detector cuts it on each side, which it looks at besides the whole: 2, or 1 for none.
+    pub tiles: usize,
     /// Labels reported of a classification at most.
     pub top: usize,
     /// Lowest score that counts; `None` takes the card's.
@@ -45,21 +48,33 @@ pub struct VisionJudge {
     pub scores: Vec<(String, f32)>,
     /// What spares it frames in which nothing moves; `None` looks at all.
     pub gate: Option<GateSettings>,
+    /// The second model that looks at what it finds.
+    pub then: Option<Arc<CascadeSettings>>,
 }
 
 impl VisionJudge {
+    /// Whether these models do what it asks of them.
+    ///
+    /// # Errors
+    /// See [`ViewerError`].
+    pub fn check(&self, models: &[Arc<FrameModel>]) -> Result<(), ViewerError> {
+        JudgeRun::new(self, models).map(drop)
+    }
+
     /// Looks at whole frames with the model at this position, and reports what its card says.
     #[must_use]
     pub const fn of(model: usize) -> Self {
         Self {
             model,
             region: Region::WHOLE,
+            tiles: 1,
             top: 0,
             score: None,
             labels: Vec::new(),
             classes: None,
             scores: Vec::new(),
             gate: None,
+            then: None,
         }
     }
 }
@@ -87,6 +102,27 @@ pub enum ViewerError {
     /// No runner of a model.
     #[error(transparent)]
     Model(#[from] GraphError),
+    /// The model that is to look at what another one finds does not classify.
+    #[error("then.model needs a model with task = \"classify\"; the card of {model} says task = \"{task}\"")]
+    NoClassifier {
+        /// Its name.
+        model: String,
+        /// What it does.
+        task: &'static str,
+    },
+    /// Kinds are made of labels that the second model does not have.
+    #[error("then.classes: {model} has no label {label:?}{}", nearest_words(nearest))]
+    UnknownKind {
+        /// The second model.
+        model: String,
+        /// The label.
+        label: String,
+        /// Labels of the second model that may be meant.
+        nearest: Vec<String>,
+    },
+    /// A class and a kind of it have no name together.
+    #[error("a class and its kind are named CLASS/KIND: {0}")]
+    LongKind(#[from] NameError),
     /// A judge asks for a label that its model does not have.
     #[error("its model has no label {label:?}{}", nearest_words(nearest))]
     UnknownLabel {
@@ -105,8 +141,7 @@ fn nearest_words(nearest: &[String]) -> String {
 /// The judges over frames of one worker.
 pub struct FrameViewer {
     judges: Vec<Option<JudgeRun>>,
-    /// `None` where the viewer in whose place it comes has a runner.
-    models: Vec<(Arc<FrameModel>, Option<ModelRun>)>,
+    models: Vec<SharedModelRun>,
     looks: Vec<bool>,
     masks: SourceMasks,
     drawings: Vec<Option<JudgeDrawing>>,
@@ -217,6 +252,7 @@ impl FrameViewer {
     ) -> Result<Inference, InferenceError> {
         let run = self.judges[judge.position()].as_ref().expect("the caller names judges of frames only");
         let model = self.models[run.model].1.as_mut().expect("a whole viewer");
+        model.find_in_tiles(&self.picture, &run.tiles, least, until)?;
         let placement = model.preprocess.fill(&self.picture, run.region, model.runner.input());
         let (top, map_above) = (run.top, run.map_above);
         let size = (self.picture.width(), self.picture.height());
@@ -227,7 +263,8 @@ impl FrameViewer {
                 Ok(Inference::Classes(classifier.top(elements, top)?))
             }
             OutputReader::Detector(detector) => {
-                Ok(Inference::Objects(detector.find(outputs, placement, least)?.to_vec()))
+                detector.find(outputs, placement, least)?;
+                Ok(Inference::Objects(detector.join_tiles().to_vec()))
             }
             OutputReader::Comparison(comparison) => {
                 Ok(Inference::Reconstruction(comparison.mean_square_error(outputs)?))
@@ -276,53 +313,6 @@ impl FrameViewer {
     fn has_gate(&self, judge: JudgeIndex) -> bool {
         self.judges.get(judge.position()).and_then(Option::as_ref).is_some_and(|run| run.gate.is_some())
     }
-
-    fn find(
-        &mut self,
-        judge: JudgeIndex,
-        of: JudgedFrame<'_>,
-        memory: &mut Memory,
-    ) -> Result<Option<View>, InferenceError> {
-        let Some(Some(run)) = self.judges.get(judge.position()) else { return Ok(None) };
-        let (shared, model) = &mut self.models[run.model];
-        let model = model.as_mut().expect("a whole viewer");
-        let remembered = memory.of(judge, shared, run.region);
-        if let Some(settings) = &run.gate
-            && !remembered.gate.is_open(settings, of, run.region)
-        {
-            return Ok(Some(View::Still));
-        }
-        let size = (self.picture.width(), self.picture.height());
-        let placement = model.preprocess.fill(&self.picture, run.region, model.runner.input());
-        let reader = &mut model.reader;
-        let mut view = model.runner.run(&mut remembered.state, of.until, |outputs| match reader {
-            OutputReader::Classifier(classifier) => {
-                let (_, elements) = outputs.get(0)?;
-                let view = classifier.classify(elements, run.top, run.score)?;
-                Ok::<_, InferenceError>(View::Classification(view))
-            }
-            OutputReader::Detector(detector) => {
-                let view = detector.detect(outputs, placement, &run.objects, size)?;
-                Ok(View::Detections(view))
-            }
-            OutputReader::Comparison(comparison) => {
-                Ok(View::Reconstruction(comparison.mean_square_error(outputs)?))
-            }
-            OutputReader::Appearance(reader) => {
-                Ok(View::Appearance(reader.read(outputs, placement, run.map_above, size)?))
-            }
-        })?;
-        model.looked_for = Some(judge);
-        if !run.labels.is_empty() {
-            match &mut view {
-                View::Classification(view) => view.labels.retain(|one| run.labels.contains(&one.label)),
-                View::Detections(view) => view.objects.retain(|one| run.labels.contains(&one.label)),
-                View::Reconstruction(_) | View::Appearance(_) | View::Still => {}
-            }
-        }
-        remembered.gate.looked(&view, of);
-        Ok(Some(view))
-    }
 }
 
 impl Viewer for FrameViewer {
@@ -347,14 +337,15 @@ impl Viewer for FrameViewer {
         let of = JudgedFrame { motion: look.as_ref().map(|look| &look.motion), at, until };
         let mut fault = None;
         for &judge in judges {
-            match self.find(judge, of, memory) {
+            let Some(Some(run)) = self.judges.get(judge.position()) else { continue };
+            match run.look(judge, (&mut self.models, &self.picture), of, (memory, &mut seen.crops)) {
                 Ok(view) => {
-                    let is_still = view == Some(View::Still);
+                    let is_still = view == View::Still;
                     seen.gates.skipped += u64::from(is_still);
                     seen.gates.passed += u64::from(!is_still && self.has_gate(judge));
                     // A judge that knows of the camera counts it as seen; to others it says nothing.
                     let says = !is_still || self.looks_at_camera(judge);
-                    seen.views.extend(view.filter(|_| says).map(|view| (judge, view)));
+                    seen.views.extend(says.then_some((judge, view)));
                 }
                 Err(error) => {
                     tracing::debug!(device = %frame.device, judge = judge.0, %error, "a judge saw nothing");

@@ -51,7 +51,10 @@ pub fn fingerprint_of(settings: &Settings, judge: &JudgeSection) -> Fingerprint 
 /// Whether a key of a judge that counts says where and what: tracks and counts of other places mean something else.
 fn is_of_scene(key: &str) -> bool {
     let table = key.split('.').next().unwrap_or(key);
-    matches!(table, "line" | "zone" | "ground" | "footprint" | "classes" | "labels" | "interval")
+    // Of a second model, what it is and what its answers mean.
+    let names_kinds = |key: &str| key == "model" || key == "labels" || key.starts_with("classes");
+    key.strip_prefix("then.").is_some_and(names_kinds)
+        || matches!(table, "line" | "zone" | "ground" | "footprint" | "classes" | "labels" | "interval")
 }
 
 const fn learns(detector: Detector) -> bool {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 use etcetera::BaseStrategy as _;
 use verge_codec::FrameDecoders;
 use verge_domain::id::JudgeIndex;
@@ -150,7 +150,7 @@ impl Vision {
         let mut looks = Vec::new();
         for judge in &settings.judges {
             let rules = judge.frames();
-            let identity = rules.map(|rules| check_model(rules, &models[rules.look.model]));
+            let identity = rules.map(|rules| check_model(rules, &models));
             identities.push(identity.transpose().with_context(|| format!("judge.{}", judge.name))?);
             looks.push(rules.map(|rules| rules.look.clone()));
         }
@@ -226,7 +226,8 @@ impl Vision {
 }
 
 /// What verdicts call a judge's model, if that does what the judge asks of it.
-fn check_model(rules: &FrameRules, model: &FrameModel) -> anyhow::Result<verdict::Model> {
+fn check_model(rules: &FrameRules, models: &[Arc<FrameModel>]) -> anyhow::Result<verdict::Model> {
+    let model = &models[rules.look.model];
     let (name, task) = (&model.card().identity.name, model.frames().task);
     ensure!(
         task == rules.task,
@@ -235,10 +236,7 @@ fn check_model(rules: &FrameRules, model: &FrameModel) -> anyhow::Result<verdict
         rules.task.as_str(),
         task.as_str()
     );
-    let is_known = |label: &str| model.labels().iter().any(|known| known.as_str() == label);
-    if let Some(unknown) = rules.look.labels.iter().find(|label| !is_known(label)) {
-        return Err(anyhow!("labels: {name} has no label {unknown:?}"));
-    }
+    rules.look.check(models)?;
     Ok(model.card().identity.clone())
 }
 

@@ -36,6 +36,12 @@ pub struct SourceCounters {
     pub looks_passed_total: Counter,
     /// Looks that a gate spared a model, since nothing moved.
     pub looks_skipped_total: Counter,
+    /// Crops of objects that second models have classified.
+    pub crops_total: Counter,
+    /// Crops that were left for a later frame.
+    pub crops_postponed_total: Counter,
+    /// Crops on which second models failed.
+    pub crops_failed_total: Counter,
     /// Readings judged.
     pub readings_judged_total: Counter,
     /// Readings that share name and time with another one of the same message, with another value.
@@ -63,6 +69,9 @@ impl SourceCounters {
             frames_judged_total: Counter::default(),
             looks_passed_total: Counter::default(),
             looks_skipped_total: Counter::default(),
+            crops_total: Counter::default(),
+            crops_postponed_total: Counter::default(),
+            crops_failed_total: Counter::default(),
             readings_judged_total: Counter::default(),
             shared_readings_total: Counter::default(),
             shared_names: Mutex::default(),

@@ -185,6 +185,9 @@ impl<V: Viewer> FrameWorker<V> {
         let Some(source) = counters.source(job.camera.source) else { return };
         source.looks_passed_total.add(self.seen.gates.passed);
         source.looks_skipped_total.add(self.seen.gates.skipped);
+        source.crops_total.add(self.seen.crops.classified);
+        source.crops_postponed_total.add(self.seen.crops.postponed);
+        source.crops_failed_total.add(self.seen.crops.failed);
         match result {
             Ok(()) => {
                 source.messages_judged_total.add(1);

@@ -33,6 +33,13 @@ pub struct SourceStatus {
     pub passed: u64,
     #[serde(skip_serializing_if = "is_zero")]
     pub skipped: u64,
+    /// Crops of objects that second models classified, that they left for a later frame, and on which they failed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub crops: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub crops_postponed: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub crops_failed: u64,
     pub bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_ms: Option<u64>,
@@ -82,6 +89,9 @@ pub(super) fn source_status(
         frames: source.frames_judged_total.get(),
         passed: source.looks_passed_total.get(),
         skipped: source.looks_skipped_total.get(),
+        crops: source.crops_total.get(),
+        crops_postponed: source.crops_postponed_total.get(),
+        crops_failed: source.crops_failed_total.get(),
         bytes: source.bytes_received_total.get(),
         age_ms: source.last_received().map(|at| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX)),
         rejections: source

@@ -115,7 +115,7 @@ impl<T: Default> Tracker<T> {
         &mut self,
         at: f64,
         (all, blobs): (&[SeenBox], BlobBoxes),
-        classes: usize,
+        kind_of: &[Option<usize>],
         sightings: &mut Vec<TrackSighting>,
     ) {
         if !blobs.begin {
@@ -130,7 +130,7 @@ impl<T: Default> Tracker<T> {
                 continue;
             }
             sightings.push(TrackSighting { track: self.tracks.len(), seen: number });
-            self.begin_one(at, blob, classes, true);
+            self.begin_one(at, blob, kind_of, true);
         }
     }
 }

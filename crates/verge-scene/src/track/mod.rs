@@ -63,13 +63,13 @@ pub(crate) struct TrackSighting {
 impl<T: Default> Tracker<T> {
     /// Continues the tracks with the boxes of a frame, which are suppressed and sorted: surest first. From `blobs` on they are
     /// places that move, not objects that a detector saw. The time is later than that of the frame before. Tracks that are
-    /// over come out by [`Tracker::take_over`].
+    /// over come out by [`Tracker::take_over`]. `kind_of`: of each class the one that it is a kind of.
     pub(crate) fn advance(
         &mut self,
         at: f64,
         (all, blobs): (&[SeenBox], BlobBoxes),
         frame: FrameSize,
-        classes: usize,
+        kind_of: &[Option<usize>],
         sightings: &mut Vec<TrackSighting>,
     ) {
         let boxes = &all[..blobs.from];
@@ -101,15 +101,15 @@ impl<T: Default> Tracker<T> {
         for (position, track) in self.tracks.iter_mut().enumerate() {
             if let Some(seen) = self.buffers.of_track[position] {
                 let before = track.is_confirmed();
-                track.see(&all[seen], frame);
+                track.see(&all[seen], frame, kind_of);
                 self.confirmed += u64::from(!before && track.is_confirmed());
                 sightings.push(TrackSighting { track: position, seen });
             } else {
                 track.note_hidden(boxes);
             }
         }
-        self.begin(at, boxes, classes, sightings);
-        self.begin_by_blobs(at, (all, blobs), classes, sightings);
+        self.begin(at, boxes, kind_of, sightings);
+        self.begin_by_blobs(at, (all, blobs), kind_of, sightings);
     }
 
     /// Joins tracks and boxes that are left, as they are worth most together.
@@ -142,7 +142,13 @@ impl<T: Default> Tracker<T> {
         }
     }
 
-    fn begin(&mut self, at: f64, boxes: &[SeenBox], classes: usize, sightings: &mut Vec<TrackSighting>) {
+    fn begin(
+        &mut self,
+        at: f64,
+        boxes: &[SeenBox],
+        kind_of: &[Option<usize>],
+        sightings: &mut Vec<TrackSighting>,
+    ) {
         for (number, seen) in boxes.iter().enumerate() {
             let is_free = !self.buffers.taken[number] && seen.score >= FIRST_SCORE;
             if !is_free || self.tracks.len() >= MAX_TRACKS {
@@ -154,12 +160,12 @@ impl<T: Default> Tracker<T> {
                 continue;
             }
             sightings.push(TrackSighting { track: self.tracks.len(), seen: number });
-            self.begin_one(at, seen, classes, seen.score >= HIGH_SCORE);
+            self.begin_one(at, seen, kind_of, seen.score >= HIGH_SCORE);
         }
     }
 
-    fn begin_one(&mut self, at: f64, seen: &SeenBox, classes: usize, is_sure: bool) {
-        self.tracks.push(Track::new(self.next_id, at, (seen, is_sure), classes));
+    fn begin_one(&mut self, at: f64, seen: &SeenBox, kind_of: &[Option<usize>], is_sure: bool) {
+        self.tracks.push(Track::new(self.next_id, at, (seen, is_sure), kind_of));
         self.next_id += 1;
     }
 

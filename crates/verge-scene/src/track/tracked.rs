@@ -43,6 +43,8 @@ const OTHER_SIZE: f64 = 1.5;
 const FARTHEST_AGAIN: f64 = 4.0;
 /// Seconds unseen after which it may come into sight again elsewhere.
 const AGAIN_AFTER: f64 = 0.5;
+/// Another kind is elected when its votes are more by this factor.
+const LEAD: f32 = 1.25;
 /// Heights of its box per second squared by which what drives off becomes faster.
 const PUSH: f64 = 1.3;
 
@@ -62,10 +64,11 @@ pub struct Track<T> {
     pub last_seen: f64,
     /// In how many frames it was seen.
     pub sightings: u32,
-    /// The class with the largest sum of scores.
+    /// The class with the largest sum of scores, or the kind of it that was elected.
     pub class: usize,
     /// What the scene keeps about it.
     pub course: T,
+    /// Of each class its scores, of each kind the areas of the crops that showed it.
     pub(super) sums: Vec<f32>,
     axes: [Axis; 4],
     /// The time that the axes stand for, and seconds since the frame before.
@@ -87,7 +90,12 @@ pub struct Track<T> {
 
 impl<T: Default> Track<T> {
     /// One that begins with a box.
-    pub(super) fn new(id: u64, at: f64, (seen, is_sure): (&SeenBox, bool), classes: usize) -> Self {
+    pub(super) fn new(
+        id: u64,
+        at: f64,
+        (seen, is_sure): (&SeenBox, bool),
+        kind_of: &[Option<usize>],
+    ) -> Self {
         let (size, deviation) = (seen.height().max(8.0), deviation_of(seen));
         let centre = seen.centre();
         let mut track = Self {
@@ -97,7 +105,7 @@ impl<T: Default> Track<T> {
             sightings: 1,
             class: seen.class,
             course: T::default(),
-            sums: vec![0.0; classes],
+            sums: vec![0.0; kind_of.len()],
             axes: [
                 Axis::new(centre.x, deviation, 3.0 * size),
                 Axis::new(centre.y, deviation, 3.0 * size),
@@ -114,7 +122,7 @@ impl<T: Default> Track<T> {
             is_sure,
             whole: 0,
         };
-        track.add_class(seen);
+        track.add_class(seen, kind_of);
         track
     }
 }
@@ -306,7 +314,7 @@ impl<T> Track<T> {
         (least + growth * deviation / area.smaller_side().max(1.0)).min(1.5)
     }
 
-    pub(super) fn see(&mut self, seen: &SeenBox, frame: FrameSize) {
+    pub(super) fn see(&mut self, seen: &SeenBox, frame: FrameSize, kind_of: &[Option<usize>]) {
         let deviation = deviation_of(seen);
         let centre = seen.centre();
         let measured = [centre.x, centre.y, seen.width(), seen.height()];
@@ -332,16 +340,34 @@ impl<T> Track<T> {
         self.last_seen = self.at;
         self.sightings = self.sightings.saturating_add(1);
         self.is_sure |= seen.score >= HIGH_SCORE;
-        self.add_class(seen);
+        self.add_class(seen, kind_of);
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a score")]
-    fn add_class(&mut self, seen: &SeenBox) {
-        if let Some(sum) = self.sums.get_mut(seen.class) {
+    /// Votes for a class by the score, and for a kind of it by the area of its crop: the larger one tells more.
+    #[expect(clippy::cast_possible_truncation, reason = "a score, and pixels of a frame")]
+    fn add_class(&mut self, seen: &SeenBox, kind_of: &[Option<usize>]) {
+        let whole = |class: usize| kind_of.get(class).copied().flatten();
+        let class = whole(seen.class).unwrap_or(seen.class);
+        if let Some(sum) = self.sums.get_mut(class) {
             *sum += seen.score as f32;
         }
-        let best = self.sums.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)));
-        self.class = best.map_or(seen.class, |(class, _)| class);
+        if class != seen.class
+            && let Some(sum) = self.sums.get_mut(seen.class)
+        {
+            *sum += (seen.width() * seen.height()) as f32;
+        }
+        let sums = &self.sums;
+        let elected = |of: Option<usize>| {
+            let candidates = sums.iter().enumerate().filter(|(class, _)| whole(*class) == of);
+            candidates.max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0))).map(|(class, sum)| (class, *sum))
+        };
+        let class = elected(None).map_or(seen.class, |(class, _)| class);
+        self.class = match elected(Some(class)).filter(|(_, sum)| *sum > 0.0) {
+            None => class,
+            // One that was elected stays until another one leads clearly.
+            Some((_, sum)) if whole(self.class) == Some(class) && sum < LEAD * sums[self.class] => self.class,
+            Some((kind, _)) => kind,
+        };
     }
 }
 

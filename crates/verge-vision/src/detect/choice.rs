@@ -8,7 +8,7 @@ use verge_models::card::Nms;
 use super::{Candidate, select};
 
 /// Overlap of boxes of one object, where the card states none: the model has suppressed its own classes alone.
-const SAME_OBJECT: f32 = 0.6;
+pub(super) const SAME_OBJECT: f32 = 0.6;
 
 /// What a judge reports of a model's objects.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ impl ObjectChoice {
     }
 
     /// The lowest score that can count.
-    pub(super) const fn least(&self) -> f32 {
+    pub(crate) const fn least(&self) -> f32 {
         self.least
     }
 

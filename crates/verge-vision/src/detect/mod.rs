@@ -9,11 +9,15 @@ mod heatmap;
 mod nanodet;
 mod nms;
 mod rows;
+mod tiles;
 mod tuple;
 mod yolox;
 
 use believed::{Believed, Numbers};
 pub(crate) use choice::ObjectChoice;
+pub(crate) use nms::overlap;
+pub use tiles::SIDE as TILE_SIDE;
+pub(crate) use tiles::Tile;
 use verge_domain::frame::{Detection, Detections, PixelBox, Score};
 use verge_domain::id::Label;
 use verge_engine::{Outputs, RunError, TensorView};
@@ -66,6 +70,8 @@ pub struct ObjectDetector {
     best: grid::BestClasses,
     row: Vec<f32>,
     candidates: Vec<Candidate>,
+    /// Of the tiles of a frame so far.
+    of_tiles: Vec<Candidate>,
 }
 
 impl ObjectDetector {
@@ -76,8 +82,8 @@ impl ObjectDetector {
         let probabilities = Probabilities::new(output.quantisation, advice);
         #[expect(clippy::cast_precision_loss, reason = "sides of inputs, 4096 at most")]
         let believed = Believed { width: width as f32, height: height as f32, probabilities, advice: beyond };
-        let (scratch, best, row, candidates) = Default::default();
-        Self { output, believed, labels, width, height, scratch, best, row, candidates }
+        let (scratch, best, row, candidates, of_tiles) = Default::default();
+        Self { output, believed, labels, width, height, scratch, best, row, candidates, of_tiles }
     }
 
     /// The objects from `least` on, surest first, in pixels of the frame.
@@ -164,15 +170,8 @@ impl ObjectDetector {
         Ok(&self.candidates)
     }
 
-    /// What a judge reports of them, as findings.
-    pub(crate) fn detect(
-        &mut self,
-        outputs: &Outputs<'_, '_>,
-        placement: InputPlacement,
-        choice: &ObjectChoice,
-        (width, height): (u32, u32),
-    ) -> Result<Detections, DetectError> {
-        self.find(outputs, placement, choice.least())?;
+    /// What a judge reports of what was found last, as findings.
+    pub(crate) fn report(&mut self, choice: &ObjectChoice, (width, height): (u32, u32)) -> Detections {
         choice.apply(&mut self.candidates);
         let names = choice.names().unwrap_or(&self.labels);
         let object = |candidate: &Candidate| Detection {
@@ -182,7 +181,7 @@ impl ObjectDetector {
             track: None,
         };
         let objects = self.candidates.iter().map(object).collect();
-        Ok(Detections { width, height, objects })
+        Detections { width, height, objects }
     }
 
     /// What boxes show against their card's word, whatever the model is sure of.

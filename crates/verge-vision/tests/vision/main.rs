@@ -2,6 +2,7 @@
 //! with real ones.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod cascade;
 mod damage;
 mod frames;
 mod gate;
@@ -11,3 +12,4 @@ mod orientation;
 mod real;
 #[path = "../../../verge-models/tests/support/mod.rs"]
 mod support;
+mod tiles;

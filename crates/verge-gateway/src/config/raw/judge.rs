@@ -117,6 +117,18 @@ declare! {
         bottom: f32 = share().or("1"),
     }
 
+    /// A second model that looks at what a judge's own finds.
+    struct RawThen {
+        model: Option<String> = text("the name of a [model.NAME] that classifies").required(),
+        labels: Option<Vec<String>> = texts("classes of this judge, or labels of its model"),
+        classes: Option<Map<Vec<String>>> =
+            text_lists("labels of the second model, or \"*\" for all others"),
+        margin: f32 = share().or("0.1"),
+        score: Option<f32> = share(),
+        at_most: usize = whole(1, 64).or("4"),
+        every: Option<Span> = span(Duration::from_millis(100), DAY),
+    }
+
     /// When a model looks at frames in which nothing moves.
     struct RawGate {
         heartbeat: Span = span(Duration::from_millis(100), HOUR).or("2s"),
@@ -259,6 +271,8 @@ declare! {
 
     /// Detector `detect`.
     struct RawDetect with views: RawViews {
+        tiles: usize = whole(1, 2).or("1"),
+        then: Option<RawThen> = table::<RawThen>(),
         classes: Option<Map<Vec<String>>> = text_lists("labels of the model, or \"*\" for all others"),
         scores: Option<Map<f64>> = word_values(),
     }

@@ -8,7 +8,7 @@ use super::super::declare::*;
 use super::super::key::*;
 use super::super::tree::{Map, Table, Value};
 use super::super::units::Span;
-use super::judge::{RawAsking, RawEvents, RawGate, RawJudge};
+use super::judge::{RawAsking, RawEvents, RawGate, RawJudge, RawThen};
 use super::{DAY, HOUR, SECOND};
 
 /// A point of a line.
@@ -36,6 +36,8 @@ declare! {
         max_gap: Span = span(Duration::from_millis(100), HOUR).or("5s"),
         blobs: BlobUse = word::<BlobUse>().or("off"),
         gate: Option<RawGate> = table::<RawGate>(),
+        tiles: usize = whole(1, 2).or("1"),
+        then: Option<RawThen> = table::<RawThen>(),
         ground: Option<RawSceneGround> = table::<RawSceneGround>(),
         footprint: Option<Map<[f64; 2]>> = pairs("length and width in metres, such as [4.5, 1.8]"),
         line: Option<Map<RawSceneLine>> = named_tables::<RawSceneLine>(),

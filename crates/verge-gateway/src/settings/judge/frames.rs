@@ -1,5 +1,7 @@
 //! Judges over frames: which model looks at which part of which cameras' frames, and what is reported.
 
+use std::sync::Arc;
+
 use verge_anomaly::{JudgeSettings, ReportPolicy};
 use verge_domain::policy::EventPolicy;
 use verge_domain::scheme::ClassScheme;
@@ -7,8 +9,9 @@ use verge_domain::verdict::Detector;
 use verge_models::card::ModelTask;
 use verge_pipeline::judging::InputPattern;
 use verge_vision::preprocess::Region;
-use verge_vision::{GateSettings, VisionJudge};
+use verge_vision::{CascadeSettings, GateSettings, VisionJudge};
 
+use super::cascade::{check_cascade, check_second_model};
 use super::inputs::Known;
 use crate::config::{Fault, RawAsking, RawDetect, RawGate, RawRegion, RawReport, RawViews, nearest};
 use crate::settings::Check;
@@ -60,8 +63,15 @@ pub(super) fn check_classes(
     check: &mut Check<'_>,
     section: &str,
     raw: &RawDetect,
-    rules: Option<FrameRules>,
+    (rules, models): (Option<FrameRules>, &[&str]),
 ) -> Option<FrameRules> {
+    let then = raw.then.as_ref().map(|then| {
+        let names =
+            raw.classes.as_ref().map(|classes| classes.iter().map(|(name, _)| name.as_str()).collect());
+        let model = check_second_model(check, section, then, models);
+        let cascade = check_cascade(check, section, (then, true), names);
+        Some(CascadeSettings { model: model?, ..cascade? })
+    });
     let mut is_good = true;
     let mut refuse = |key: String, value: String, expected: &str, remedy: String| {
         is_good = false;
@@ -107,8 +117,9 @@ pub(super) fn check_classes(
     }
     #[expect(clippy::cast_possible_truncation, reason = "from 0 to 1")]
     let scores = raw.scores.iter().flatten().map(|(label, score)| (label.clone(), *score as f32)).collect();
-    let rules = rules.filter(|_| is_good)?;
-    Some(FrameRules { look: VisionJudge { classes, scores, ..rules.look }, ..rules })
+    let then = then.map_or(Some(None), |then| then.map(|then| Some(Arc::new(then))));
+    let (rules, then) = (rules.filter(|_| is_good)?, then?);
+    Some(FrameRules { look: VisionJudge { classes, scores, tiles: raw.tiles, then, ..rules.look }, ..rules })
 }
 
 pub(super) fn check_rules(
@@ -147,7 +158,16 @@ pub(super) fn check_model(
     asking: &RawAsking,
     models: &[&str],
 ) -> Option<usize> {
-    let name = asking.model.as_deref()?;
+    check_model_name(check, &format!("{section}.model"), asking.model.as_deref()?, models)
+}
+
+/// The position of a model of this name.
+pub(super) fn check_model_name(
+    check: &mut Check<'_>,
+    key: &str,
+    name: &str,
+    models: &[&str],
+) -> Option<usize> {
     let found = models.iter().position(|known| *known == name);
     if found.is_none() {
         let known: Vec<String> = models.iter().map(|known| format!("{known:?}")).collect();
@@ -160,7 +180,7 @@ pub(super) fn check_model(
             Some(near) => format!("write model = {near:?}"),
             None => format!("add [model.{name}] with file = \"FILE.onnx\""),
         };
-        check.faults.push(Fault::at_text(format!("{section}.model"), name, expected).remedy(remedy));
+        check.faults.push(Fault::at_text(key, name, expected).remedy(remedy));
     }
     found
 }

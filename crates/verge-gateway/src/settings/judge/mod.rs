@@ -1,5 +1,6 @@
 //! `[judge.NAME]`: what it looks at, how it decides, what becomes of it.
 
+mod cascade;
 mod frames;
 mod inputs;
 mod limits;
@@ -207,7 +208,7 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
         RawDetector::Detect(raw) => {
             let of = (Detector::Detect, ModelTask::Detect, 0);
             let rules = frames::check_views(check, &section, of, &raw.views, policy, inputs, known);
-            frames::check_classes(check, &section, raw, rules).map(JudgeRules::Frames)
+            frames::check_classes(check, &section, raw, (rules, &known.models)).map(JudgeRules::Frames)
         }
         RawDetector::Anomaly(raw) => {
             let rule = rules::check_alarms(check, &section, &raw.alarms).map(JudgeSettings::Appearance);

@@ -1,5 +1,7 @@
 //! `detector = "track"`: lines, zones, ground and classes.
 
+use std::sync::Arc;
+
 use verge_anomaly::{JudgeSettings, TrackSettings};
 use verge_domain::id::{JudgeId, Label};
 use verge_domain::interval::IntervalGrid;
@@ -8,8 +10,9 @@ use verge_domain::scheme::{ClassScheme, EVERY_OTHER, SchemeError};
 use verge_models::card::ModelTask;
 use verge_pipeline::judging::InputPattern;
 use verge_scene::{BlobUse, Footprint, Ground, GroundError, SceneSettings};
-use verge_vision::VisionJudge;
+use verge_vision::{CascadeSettings, VisionJudge};
 
+use super::cascade::{add_kinds, check_counted_kinds, check_second_model};
 use super::frames::{FrameRules, check_rules, gate};
 use super::inputs::Known;
 use super::places;
@@ -30,6 +33,10 @@ pub struct TrackRules {
     pub score: f32,
     /// Lowest scores of single classes.
     pub scores: Vec<(String, f32)>,
+    /// Into how many parts the model cuts the frames on each side, see [`VisionJudge::tiles`].
+    pub tiles: usize,
+    /// What a second model says of the objects; it is the second of two.
+    pub then: Option<CascadeSettings>,
 }
 
 pub(super) fn check_track(
@@ -51,10 +58,16 @@ pub(super) fn check_track(
         let made = TrackSettings::new(id, track.scene.clone());
         check.keep(section, id.as_str(), made).map(JudgeSettings::Track)
     });
-    let rules = check_rules(check, section, (ModelTask::Detect, rule, policy), &raw.asking, inputs, known)?;
-    let TrackRules { scheme, score, scores, .. } = track?;
+    let rules = check_rules(check, section, (ModelTask::Detect, rule, policy), &raw.asking, inputs, known);
+    let second = raw.then.as_ref().map(|then| check_second_model(check, section, then, &known.models));
+    let (rules, TrackRules { scheme, score, scores, tiles, then, .. }) = (rules?, track?);
+    let then = match (then, second) {
+        (Some(then), Some(model)) => Some(Arc::new(CascadeSettings { model: model?, ..then })),
+        _ => None,
+    };
     let gate = raw.gate.as_ref().map(gate);
-    let look = VisionJudge { score: Some(score), scores, classes: Some(scheme), gate, ..rules.look };
+    let look =
+        VisionJudge { score: Some(score), scores, classes: Some(scheme), gate, tiles, then, ..rules.look };
     Some(FrameRules { look, ..rules })
 }
 
@@ -76,7 +89,12 @@ pub(in crate::settings) fn check_scene(
     let zones = places::check_zones(check, section, raw, of);
     let footprints = names.and_then(|names| check_footprints(check, section, raw.footprint.as_ref(), names));
     let scores = names.and_then(|names| check_scores(check, section, raw.scores.as_ref(), names));
-    let (scheme, scores) = (scheme?, scores?);
+    let then = match (&raw.then, names) {
+        (None, _) => Some(None),
+        (Some(_), None) => None,
+        (Some(then), Some(names)) => check_counted_kinds(check, section, then, names).map(Some),
+    };
+    let (scheme, scores, then) = (scheme?, scores?, then?);
     let mut scene = SceneSettings::new(scheme.names().to_vec(), interval?)
         .with_max_gap(raw.max_gap.0.as_secs_f64())
         .with_ground(ground?);
@@ -85,6 +103,9 @@ pub(in crate::settings) fn check_scene(
     }
     for (class, footprint) in footprints? {
         scene.measures(class, footprint);
+    }
+    if let Some(then) = &then {
+        add_kinds(check, section, &mut scene, (&scheme, then))?;
     }
     let mut fits = true;
     for line in lines? {
@@ -96,7 +117,7 @@ pub(in crate::settings) fn check_scene(
         let added = scene.add_zone(name, zone);
         fits &= added.map_err(|error| check.faults.push(places::fault(&key, &error))).is_ok();
     }
-    fits.then_some(TrackRules { scene, scheme, score: raw.score, scores })
+    fits.then_some(TrackRules { scene, scheme, score: raw.score, scores, tiles: raw.tiles, then })
 }
 
 fn check_classes(check: &mut Check<'_>, section: &str, raw: &RawTrack) -> Option<ClassScheme> {

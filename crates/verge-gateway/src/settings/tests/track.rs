@@ -152,3 +152,40 @@ fn the_worked_example_is_accepted_without_a_warning() {
     assert_eq!((scene.lines().len(), scene.zones().len(), scene.arms().len()), (2, 5, 3));
     assert!(scene.has_ground());
 }
+
+#[test]
+fn a_second_model_is_refused_with_its_key_and_value() {
+    const COLOURS: &str = "[model.colours]\nfile = \"colours.onnx\"\n";
+    let with = |classes: &str, then: &str| format!("{classes}{LINE}{COLOURS}[judge.junction.then]\n{then}\n");
+    let cars = "classes = { car = [\"car\"], other = [\"*\"] }\n";
+    let kinds = "classes = { red = [\"red\"], plain = [\"*\"] }\n";
+    check(
+        &with(cars, &format!("model = \"colour\"\n{kinds}")),
+        "judge.junction.then.model: \"colour\", expected the name of a [model.NAME], here one of \"vehicles\", \
+         \"colours\"; write model = \"colours\"",
+    );
+    check(
+        &with(cars, &format!("model = \"colours\"\nlabels = [\"cars\"]\n{kinds}")),
+        "judge.junction.then.labels: \"cars\", expected classes of this judge, here \"car\", \"other\"; write \"car\"",
+    );
+    let wide = with(cars, &format!("model = \"colours\"\nmargin = 1.5\n{kinds}"));
+    let faults = settings(&format!("{JUNCTION}{wide}")).unwrap_err();
+    let expected = "judge.junction.then.margin: 1.5, expected a number from 0 to 1";
+    assert!(faults.len() == 1 && faults[0].contains(expected), "{faults:?}");
+    check(
+        &with(cars, "model = \"colours\""),
+        "judge.junction.then.classes: missing, expected the kinds that are counted, each with labels of the second model; \
+         write classes = { red = [\"LABEL\"], other = [\"*\"] } in then",
+    );
+    let many: Vec<String> = (0..40).map(|number| format!("k{number} = [\"l{number}\"]")).collect();
+    check(
+        &with(cars, &format!("model = \"colours\"\nclasses = {{ {} }}", many.join(", "))),
+        "judge.junction.then.classes: 2 classes of 40 kinds, 82 together, expected at most 64 classes and kinds of classes \
+         together; list fewer kinds, or the classes that have some in judge.junction.then.labels",
+    );
+    let good =
+        settings(&format!("{JUNCTION}{}", with(cars, &format!("model = \"colours\"\n{kinds}")))).unwrap();
+    let JudgeRules::Frames(rules) = &good.judges[0].rules else { panic!("a judge over frames") };
+    let then = rules.look.then.as_ref().unwrap();
+    assert_eq!((good.models[then.model].name.as_str(), then.at_most, then.keeps), ("colours", 4, false));
+}

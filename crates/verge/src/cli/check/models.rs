@@ -6,6 +6,7 @@ use std::time::Duration;
 use verge_engine::{ElementType, Runtime};
 use verge_models::card::ModelTask;
 use verge_models::{Catalogue, FrameModel, ModelError, ModelFiles};
+use verge_vision::VisionJudge;
 use verge_vision::trial::{ModelTrial, TrialOutput};
 
 use super::super::words;
@@ -42,11 +43,39 @@ pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
     if failed || models.len() < settings.models.len() {
         return;
     }
-    let judges = wiring::Vision::of(settings, models)
+    let judges = wiring::Vision::of(settings, models.clone())
         .and_then(|vision| wiring::Autoencoders::load(settings, Some(&vision)));
     if let Err(error) = judges {
         report.note("judge", "models", Err(causes(&error)), Exit::BadConfig);
+        return;
     }
+    for judge in &settings.judges {
+        if let Some(rules) = judge.frames().filter(|rules| rules.task == ModelTask::Detect) {
+            let looks = describe_looks(&rules.look, &models);
+            report.note(&format!("judge.{}", judge.name), "a frame of 1920x1080", Ok(looks), Exit::BadConfig);
+        }
+    }
+}
+
+/// What a judge that detects costs for each frame, and how small objects become.
+fn describe_looks(look: &VisionJudge, models: &[Arc<FrameModel>]) -> String {
+    const FRAME: [f32; 2] = [1920.0, 1080.0];
+    let (model, region) = (&models[look.model], look.region);
+    let seen = [(region.right - region.left) * FRAME[0], (region.bottom - region.top) * FRAME[1]];
+    #[expect(clippy::cast_precision_loss, reason = "sides of inputs, 4096 at most")]
+    let input = [model.width() as f32, model.height() as f32];
+    let shrunk = (seen[0] / input[0]).max(seen[1] / input[1]);
+    let mut said = if look.tiles > 1 {
+        let in_tile = shrunk * verge_vision::TILE_SIDE;
+        format!("5 runs, objects {shrunk:.1} times smaller in the whole and {in_tile:.1} times in a tile")
+    } else {
+        format!("1 run, objects {shrunk:.1} times smaller")
+    };
+    if let Some(then) = &look.then {
+        let name = &models[then.model].card().identity.name;
+        said.push_str(&format!("; then at most {} crops through {name}", then.at_most));
+    }
+    said
 }
 
 /// It is in the report.

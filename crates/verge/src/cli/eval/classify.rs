@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 use verge_domain::id::Label;
 use verge_models::card::ModelTask;
+use verge_vision::VisionJudge;
 use verge_vision::viewer::Inference;
 
 use super::{ModelArgs, look_at, of_another_task, write_file};
@@ -48,7 +49,8 @@ pub(super) fn classify(args: &ClassifyArgs, as_json: bool, out: &mut impl Write)
     }
     let labelled = args.model.spread(read(&args.model.data, model.labels()).exit_with(Exit::BadInput)?);
     let paths: Vec<&Path> = labelled.iter().map(|one| one.path.as_path()).collect();
-    let seen = look_at(&args.model, &model, &paths, TOP, 0.0)?;
+    let judge = VisionJudge { top: TOP, ..VisionJudge::of(0) };
+    let seen = look_at(&args.model, &model, &paths, judge, 0.0)?;
     let (mut top1, mut top5) = (0_usize, 0_usize);
     let mut lines = String::new();
     for (one, seen) in labelled.iter().zip(&seen) {

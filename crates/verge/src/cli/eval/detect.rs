@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use verge_eval::measure::average_precision::{AveragePrecision, FoundObject, LabelledObject};
 use verge_models::FrameModel;
 use verge_models::card::{ModelTask, Nms};
+use verge_vision::VisionJudge;
 use verge_vision::detect::{Candidate, select};
 use verge_vision::viewer::Inference;
 
@@ -30,6 +31,9 @@ so on; labels in no group do not count."
 pub(super) struct DetectArgs {
     #[command(flatten)]
     model: ModelArgs,
+    /// 2: the model looks at the whole and at four parts of each picture, as a judge with tiles = 2
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_tiles)]
+    tiles: usize,
     /// Lowest score that counts
     #[arg(long, value_name = "SCORE", default_value_t = 0.01)]
     score: f32,
@@ -43,6 +47,14 @@ pub(super) struct DetectArgs {
     /// that is a number, else its place in order of names from 1; category_id is the class
     #[arg(long, value_name = "FILE")]
     detections: Option<PathBuf>,
+}
+
+fn parse_tiles(text: &str) -> Result<usize, String> {
+    match text {
+        "1" => Ok(1),
+        "2" => Ok(2),
+        _ => Err("1 or 2".to_owned()),
+    }
 }
 
 /// A picture and the objects in it, in shares of its sides.
@@ -65,7 +77,8 @@ pub(super) fn detect(args: &DetectArgs, as_json: bool, out: &mut impl Write) -> 
     let classes = groups.as_ref().map_or(model.labels().len(), Vec::len);
     let labelled = args.model.spread(read(&args.model.data, classes).exit_with(Exit::BadInput)?);
     let paths: Vec<&Path> = labelled.iter().map(|one| one.path.as_path()).collect();
-    let seen = look_at(&args.model, &model, &paths, 1, args.score)?;
+    let judge = VisionJudge { tiles: args.tiles, ..VisionJudge::of(0) };
+    let seen = look_at(&args.model, &model, &paths, judge, args.score)?;
     let mut precision = AveragePrecision::new();
     let mut results = Vec::new();
     for (number, (one, seen)) in labelled.iter().zip(seen).enumerate() {

@@ -151,7 +151,7 @@ fn look_at(
     args: &ModelArgs,
     model: &Arc<FrameModel>,
     pictures: &[&Path],
-    top: usize,
+    judge: VisionJudge,
     least: f32,
 ) -> anyhow::Result<Vec<SeenPicture>> {
     let annotate = args.annotate.as_deref();
@@ -159,7 +159,6 @@ fn look_at(
         std::fs::create_dir_all(folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
-    let judge = VisionJudge { top, ..VisionJudge::of(0) };
     let settings = ViewerSettings {
         models: vec![Arc::clone(model)],
         judges: vec![Some(judge)],

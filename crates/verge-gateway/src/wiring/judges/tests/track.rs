@@ -67,13 +67,23 @@ impl CountingRun {
 
     /// Ten pictures a second: a car drives down once in ten seconds, and others stand where `standing` says. Is saved at the
     /// end.
-    fn watch(&mut self, (from, to): (i64, i64), standing: &[u32]) -> Vec<Verdict> {
+    fn watch(&mut self, span: (i64, i64), standing: &[u32]) -> Vec<Verdict> {
+        self.watch_as(span, standing, |_| "car")
+    }
+
+    /// The same, where the one that drives is called so at that time of its way.
+    fn watch_as(
+        &mut self,
+        (from, to): (i64, i64),
+        standing: &[u32],
+        called: impl Fn(i64) -> &'static str,
+    ) -> Vec<Verdict> {
         let mut decision = Decision::default();
         for ms in (from..to).step_by(100) {
             let driving = (480, u32::try_from(ms % 10_000).unwrap() / 10);
-            let places = standing.iter().map(|x| (*x, 300)).chain([driving]);
-            let objects = places.map(|(x, y)| Detection {
-                label: Label::new("car").unwrap(),
+            let places = standing.iter().map(|x| ("car", (*x, 300))).chain([(called(ms % 10_000), driving)]);
+            let objects = places.map(|(label, (x, y))| Detection {
+                label: Label::new(label).unwrap(),
                 score: Score::new(0.9).unwrap(),
                 area: PixelBox { x, y, width: 60, height: 40 },
                 track: None,
@@ -191,4 +201,34 @@ fn what_was_counted_of_another_line_is_not_taken_up() {
     assert_eq!(traffic(&verdicts)[0].partial, [PartialReason::Start]);
     let mut same = CountingRun::open(&run.saved, 20_000);
     assert_eq!(traffic(&same.watch((20_000, 66_000), &[]))[0].partial, [PartialReason::Gap]);
+}
+
+/// A second model tells the colours of cars.
+const COLOURS: &str = r#"
+    [model.colours]
+    file = "colours.onnx"
+    [judge.junction.then]
+    model = "colours"
+    labels = ["car"]
+    classes = { red = ["red"], plain = ["*"] }
+"#;
+
+#[test]
+fn the_kind_that_a_second_model_saw_once_counts_and_outlives_a_restart() {
+    let text = format!("{JUNCTION}{COLOURS}");
+    let mut run = CountingRun::with(&text, &[], 0);
+    // A colour is seen once on the way, long before the line.
+    let seen_once = |ms: i64| if ms == 1_000 { "car/red" } else { "car" };
+    run.watch_as((0, 3_000), &[], seen_once);
+    let mut after = CountingRun::with(&text, &run.saved, 3_000);
+    let mut verdicts = after.watch_as((3_000, 20_000), &[], seen_once);
+    // What the second model has not seen counts as its class alone.
+    verdicts.extend(after.watch((20_000, 66_000), &[]));
+    let counted = traffic(&verdicts);
+    let forward = counted[0].lines[0].forward.as_ref().unwrap();
+    let classes: Vec<_> = forward.classes.iter().map(|one| (one.label.as_str(), one.count)).collect();
+    assert_eq!((forward.total, &classes[..]), (6, &[("car", 4), ("car/red", 2)][..]));
+    // Without the second model these are other classes.
+    let mut without = CountingRun::with(JUNCTION, &run.saved, 3_000);
+    assert_eq!(traffic(&without.watch((3_000, 66_000), &[]))[0].partial, [PartialReason::Start]);
 }

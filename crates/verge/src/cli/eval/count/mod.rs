@@ -3,6 +3,7 @@
 mod drawn;
 mod files;
 mod health;
+mod kinds;
 mod moving;
 mod result;
 mod settings;
@@ -17,6 +18,7 @@ use clap::Args;
 use verge_domain::frame::CameraLook;
 use verge_models::card::ModelTask;
 use verge_scene::{FrameSize, Scene, SceneReport, SeenBox};
+use verge_vision::VisionJudge;
 use verge_vision::viewer::Inference;
 
 use super::{ModelArgs, look_at, of_another_task};
@@ -53,6 +55,9 @@ pub(super) struct CountArgs {
     /// The card of the model that looks at the pictures
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
+    /// The card of the second model, which [track.then] in count.toml is about
+    #[arg(long, value_name = "FILE", requires = "model")]
+    then: Option<PathBuf>,
     /// Boxes of a detector, instead of pictures and a model
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     detections: Option<PathBuf>,
@@ -151,7 +156,8 @@ fn frames(
             });
             Ok((frames, Some(size.exit_with(Exit::BadInput)?)))
         }
-        (None, Some(model)) => look(data, model, &clock, settings).map(|(frames, size)| (frames, Some(size))),
+        (None, Some(model)) => look(data, (model, args.then.as_deref()), &clock, settings)
+            .map(|(frames, size)| (frames, Some(size))),
         (None, None) if settings.scene.counts_blobs() => {
             let frames = pictured(data, &clock).exit_with(Exit::BadInput)?;
             Ok((frames.into_iter().map(|(frame, _)| frame).collect(), None))
@@ -167,10 +173,11 @@ fn frames(
 /// Lets a model look at the pictures.
 fn look(
     data: &Path,
-    model: &Path,
+    (model, then): (&Path, Option<&Path>),
     clock: &FrameClock,
     settings: &CountSettings,
 ) -> anyhow::Result<(Vec<Frame>, FrameSize)> {
+    let second = kinds::second(data, settings, then)?;
     let frames = pictured(data, clock).exit_with(Exit::BadInput)?;
     let args = ModelArgs { model: model.to_owned(), data: data.to_owned(), limit: None, annotate: None };
     let model = args.load()?;
@@ -188,23 +195,18 @@ fn look(
         );
         return Err(error).exit_with(Exit::BadInput);
     }
+    if let Some((then, card)) = second {
+        let second = ModelArgs { model: card.to_owned(), ..args }.load()?;
+        return kinds::look_twice(frames, [model, second], then, settings);
+    }
     let paths: Vec<&Path> = frames.iter().map(|(_, path)| path.as_path()).collect();
-    let seen = look_at(&args, &model, &paths, 1, LEAST_SCORE)?;
+    let judge = VisionJudge { tiles: settings.tiles, ..VisionJudge::of(0) };
+    let seen = look_at(&args, &model, &paths, judge, LEAST_SCORE)?;
     let first = seen.first().context("no pictures")?;
     let size = FrameSize { width: first.width, height: first.height };
     let mut made = Vec::with_capacity(frames.len());
     for ((frame, path), seen) in frames.into_iter().zip(seen) {
-        if (seen.width, seen.height) != (size.width, size.height) {
-            let error = anyhow::anyhow!(
-                "{}: {}x{} pixels; the first picture has {}x{}",
-                path.display(),
-                seen.width,
-                seen.height,
-                size.width,
-                size.height
-            );
-            return Err(error).exit_with(Exit::BadInput);
-        }
+        same_size(&path, FrameSize { width: seen.width, height: seen.height }, size)?;
         let Inference::Objects(objects) = seen.inference else { bail!("a detector gives objects") };
         let boxes = objects.iter().filter_map(|object| {
             let class = settings.scheme.class_of(model.labels()[object.label].as_str())?;
@@ -215,6 +217,20 @@ fn look(
         made.push(Frame { boxes: Some(boxes.collect()), ..frame });
     }
     Ok((made, size))
+}
+
+/// Whether a picture has the size of the first one.
+fn same_size(path: &Path, own: FrameSize, first: FrameSize) -> anyhow::Result<()> {
+    if own == first {
+        return Ok(());
+    }
+    let (path, FrameSize { width, height }) = (path.display(), own);
+    let error = anyhow::anyhow!(
+        "{path}: {width}x{height} pixels; the first picture has {}x{}",
+        first.width,
+        first.height
+    );
+    Err(error).exit_with(Exit::BadInput)
 }
 
 /// The pictures in order of their names, with their times.

@@ -5,6 +5,7 @@ use std::path::Path;
 use verge_domain::scheme::ClassScheme;
 use verge_gateway::settings::{ConfigurationError, TrackFile, TrackRules, read_track_file};
 use verge_scene::{FrameSize, SceneSettings, SeenBox};
+use verge_vision::CascadeSettings;
 
 /// How the frames of a folder are counted.
 #[derive(Debug)]
@@ -15,19 +16,24 @@ pub(super) struct CountSettings {
     pub(super) score: f64,
     /// Lowest scores of single classes, by their positions.
     scores: Vec<(usize, f64)>,
+    /// Into how many parts a model cuts the frames on each side.
+    pub(super) tiles: usize,
+    /// What a second model says of the objects, where one does.
+    pub(super) then: Option<CascadeSettings>,
     /// The size of frames, where it is written.
     pub(super) size: Option<FrameSize>,
 }
 
 /// Reads the file as a gateway would.
 pub(super) fn read(path: &Path) -> Result<CountSettings, ConfigurationError> {
-    let TrackFile { rules: TrackRules { scene, scheme, score, scores }, size } = read_track_file(path)?;
+    let TrackFile { rules: TrackRules { scene, scheme, score, scores, tiles, then }, size } =
+        read_track_file(path)?;
     // As it is written: 0.1 and not 0.10000000149.
     let written = |score: f32| (f64::from(score) * 1e6).round() / 1e6;
     let class = |name: &str| scheme.names().iter().position(|class| class.as_str() == name);
     let scores = scores.iter().filter_map(|(name, score)| Some((class(name)?, written(*score)))).collect();
     let size = size.map(|[width, height]| FrameSize { width, height });
-    Ok(CountSettings { scene, scheme, score: written(score), scores, size })
+    Ok(CountSettings { scene, scheme, score: written(score), scores, size, tiles, then })
 }
 
 impl CountSettings {
