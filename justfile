@@ -70,6 +70,10 @@ eval-skab *ARGS:
 eval-vision *ARGS:
     cargo run --quiet --release -p verge -- eval vision {{ ARGS }}
 
+# Short-term forecasts beside simple ones, on the traffic of the Numenta Anomaly Benchmark and on simulated days
+eval-forecast *ARGS:
+    cargo run --quiet --release -p verge -- eval forecast --data "$VERGE_DATA"/nab {{ ARGS }}
+
 # False alarms and faults found in a simulated plant, with `auto`, `health` and `silence`: `just eval-plant --run minutes --list`
 eval-plant *ARGS:
     cargo run --quiet --release -p verge -- eval plant {{ ARGS }}

@@ -164,6 +164,67 @@ def test_files_of_transformers_are_read(made: Models, tmp_path: Path) -> None:
     assert guessed == [], text
 
 
+PADDLE = """\
+mode: paddle
+arch: YOLO
+Preprocess:
+- interp: 2
+  keep_ratio: false
+  target_size:
+  - 480
+  - 640
+  type: Resize
+- mean:
+  - 0.0
+  - 0.0
+  - 0.0
+  norm_type: none
+  std:
+  - 1.0
+  - 1.0
+  - 1.0
+  type: NormalizeImage
+- type: Permute
+label_list:
+- person
+- traffic light
+"""
+
+
+def test_the_file_beside_a_model_of_paddle_says_everything(made: Models, tmp_path: Path) -> None:
+    """Labels, size and preparation out of infer_cfg.yml, each line with its source."""
+    inputs = {"image": ["batch", 3, "height", "width"], "scale_factor": ["batch", 2]}
+    model = save(tmp_path, "ppyoloe", {"boxes": ["found", 6], "count": ["batch"]}, {}, inputs)
+    (tmp_path / "infer_cfg.yml").write_text(PADDLE)
+    card, guessed, text = drafted(model)
+    assert card["labels"] == ["person", "traffic light"]
+    assert card["input"]["size"] == [640, 480]
+    assert card["input"]["resize"] == "stretch"
+    assert card["input"]["scale"] == pytest.approx([1 / 255] * 3)
+    assert card["output"]["decoder"] == "ppyoloe"
+    assert guessed == [], text
+    assert text.count("from infer_cfg.yml") >= 5
+    (tmp_path / "infer_cfg.yml").write_text(PADDLE.replace("mode: paddle", "mode: &a paddle"))
+    assert "labels" in drafted(model)[1]
+
+
+def test_files_of_mmdeploy_are_read(made: Models, tmp_path: Path) -> None:
+    """The kind of model out of detail.json, its preparation out of pipeline.json."""
+    model = save(tmp_path, "end2end", {"dets": [1, 100, 5], "labels": [1, 100]}, {}, {"input": [1, 3, 640, 640]})
+    (tmp_path / "classes.txt").write_text("car\nbus\n")
+    assert "decoder" in drafted(model)[1]
+    detail = {"codebase": {"task": "ObjectDetection", "codebase": "mmdet"}, "backend_config": {"type": "onnxruntime"}}
+    (tmp_path / "detail.json").write_text(json.dumps(detail))
+    normalize = {"type": "Normalize", "mean": [103.53, 116.28, 123.675], "std": [57.375, 57.12, 58.395], "to_rgb": False}
+    transforms = [{"type": "Resize", "keep_ratio": True, "size": [640, 640]}, normalize]
+    (tmp_path / "pipeline.json").write_text(json.dumps({"pipeline": {"tasks": [{"transforms": transforms}]}}))
+    card, guessed, text = drafted(model)
+    assert card["output"]["decoder"] == "mmdeploy"
+    assert (card["input"]["colour"], card["input"]["resize"]) == ("bgr", "letterbox-topleft")
+    assert guessed == [], text
+    assert "from detail.json" in text and "from pipeline.json" in text
+
+
 @pytest.mark.parametrize(("name", "decoder"), [("yolox_nano", "yolox"), ("FastestDet", "fastestdet")])
 def test_real_models_are_recognised(made: Models, name: str, decoder: str) -> None:
     """By their shapes and labels; the draft equals the card that is known but for what nothing says."""

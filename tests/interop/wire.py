@@ -48,6 +48,7 @@ GROUPS = ("machine", "flood")
 ACTIONS = ("acknowledged", "shelved", "unshelved")
 PARTIAL = ("start", "gap", "rate", "clock", "health")
 TIMES = ("captured", "received")
+FORECASTS = ("flow", "queue")
 # Members of a direction and of a zone, by their keys behind the first ones.
 DIRECTION = ("mean_speed", "space_mean_speed", "headway", "short_headways", "gap")
 ZONE = ("entered", "occupancy", "mean_speed", "queue_mean", "queue_max", "queue_end", "queue_length")
@@ -263,7 +264,7 @@ def _body(kind: int, given: Fields, received: int) -> Fields:
         body = {"from": received + given.pop(0), "length_ms": given.pop(1), "observed_ms": given.pop(2)}
         body |= {"partial": given.pop(3), "readings": given.pop(4), "vehicles": given.pop(5, None)}
         body |= {"flow_per_hour": given.pop(6, None), "occupancy": given.pop(7, None)}
-        body |= {"mean_speed": given.pop(8, None)}
+        body |= {"mean_speed": given.pop(8, None), "forecasts": [_forecast(item) for item in given.pop(9, [])]}
         name = "counts"
     elif kind == 22:
         body = {"cause": MEMBERS[given.pop(0)], "observed": given.pop(1), "expected": _range(given)}
@@ -282,6 +283,7 @@ def _body(kind: int, given: Fields, received: int) -> Fields:
         body |= {"time": TIMES[given.pop(6)], "lines": [_line(line) for line in given.pop(7)]}
         body["zones"] = [{"zone": zone[0]} | {key: zone.get(at) for at, key in enumerate(ZONE, 1)} for zone in given.pop(8)]
         body["trips"] = [dict(zip(("origin", "destination", "count"), trip)) for trip in given.pop(9)]
+        body["forecasts"] = [_forecast(item) for item in given.pop(10, [])]
         name = "traffic"
     else:
         raise ValueError(f"unknown body {kind}")
@@ -306,6 +308,18 @@ def _object(item: list) -> Fields:
     label, score, x, y, width, height, *track = item
     found = {"label": label, "score": score, "x": x, "y": y, "width": width, "height": height}
     return found | {"track": track[0] if track else None}
+
+
+def _forecast(given: Fields) -> Fields:
+    found = {"place": given.pop(0, None), "measure": FORECASTS[given.pop(1)], "ahead_ms": given.pop(2)}
+    found |= {"expected": given.pop(3), "low": given.pop(4, None), "high": given.pop(5, None)}
+    _expect(not given, f"no other keys in a forecast, found {sorted(given)}")
+    return found
+
+
+def _twin_forecasts(given: Fields) -> list[Fields]:
+    nothing = {"place": None, "low": None, "high": None}
+    return [nothing | item | {"ahead_ms": round(item.pop("ahead_s") * 1000)} for item in given.pop("forecasts", [])]
 
 
 def _line(given: Fields) -> Fields:
@@ -398,6 +412,7 @@ def _twin_body(kind: str, given: Fields) -> Fields:
         body["from"] = _millis(given.pop("from"))
         body["length_ms"] = round(given.pop("length_s") * 1000)
         body["observed_ms"] = round(given.pop("observed_s") * 1000)
+        body["forecasts"] = _twin_forecasts(given)
     elif kind == "traffic":
         body = {key: given.pop(key) for key in ("judged", "skipped", "partial", "time", "trips")}
         body["from"] = _millis(given.pop("from"))
@@ -407,6 +422,7 @@ def _twin_body(kind: str, given: Fields) -> Fields:
         ways = ("forward", "backward")
         body["lines"] = [line | {way: line.get(way) and nothing | line[way] for way in ways} for line in given.pop("lines")]
         body["zones"] = [dict.fromkeys(ZONE) | zone for zone in given.pop("zones")]
+        body["forecasts"] = _twin_forecasts(given)
     elif kind == "classification":
         body = {"labels": [_in_thousandths(label) for label in given.pop("labels")]}
     elif kind == "detections":

@@ -107,6 +107,18 @@ pub enum SettingsError {
         /// What was named.
         member: Member,
     },
+    /// A forecast of a time that is not the end of an interval.
+    #[error(
+        "forecast must hold multiples of the interval ({interval:?}), up to {most} of them, not {actual:?}"
+    )]
+    Horizon {
+        /// What was given.
+        actual: Duration,
+        /// The interval.
+        interval: Duration,
+        /// Intervals that it may lie ahead.
+        most: u64,
+    },
     /// A count outside its range.
     #[error("{key} must be from {low} to {high}, not {actual}")]
     Count {

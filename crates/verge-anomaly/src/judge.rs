@@ -5,6 +5,7 @@ mod settings;
 use std::sync::Arc;
 use std::time::Duration;
 
+use verge_domain::countable::SeenLines;
 use verge_domain::finding::{Finding, Member};
 use verge_domain::frame::View;
 use verge_domain::id::SignalId;
@@ -266,7 +267,7 @@ impl Judge for ReadingJudge {
             Self::Rate(judge) => boxed(&**judge, judge.heap_bytes()),
             Self::Health(judge) => boxed(&**judge, 0),
             Self::Camera(judge) => boxed(&**judge, 0),
-            Self::Loop(judge) => boxed(&**judge, 0),
+            Self::Loop(judge) => boxed(&**judge, judge.heap_bytes()),
             Self::Auto(judge) => judge.heap_bytes(),
             Self::Multi(judge) => boxed(&**judge, judge.heap_bytes()),
             Self::Pattern(judge) => boxed(&**judge, judge.heap_bytes()),
@@ -296,6 +297,10 @@ impl Judge for ReadingJudge {
             | Self::Report(_)
             | Self::Track(_) => false,
         }
+    }
+
+    fn seen_lines(&self) -> Option<SeenLines> {
+        if let Self::Track(judge) = self { judge.seen_lines() } else { None }
     }
 
     fn alarm_rate(&self) -> Option<AlarmRate> {

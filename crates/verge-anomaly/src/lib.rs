@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`judge`] (the closed list of judges), [`fault`] (why settings are refused), then one
 //! module per judge: rules ([`threshold`], [`rate`], [`cusum`], [`silence`], [`vehicle_loop`]), the sensor's own
-//! [`health`] and the camera's ([`camera`]), what models see in frames ([`report`], [`track`]), and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
+//! [`health`] and the camera's ([`camera`]), what models see in frames ([`report`], [`track`]), what traffic is expected to be ([`forecast`]), and what learns ([`auto`], [`multi`], [`pattern`], [`vibration`],
 //! [`autoencoder`]), with what these share: [`tail`] (from score to probability), [`budget`] (from
 //! accepted false alarms to a level), [`alarm`] (hold-off and hysteresis), [`pool`] (the budget of a whole judge), `lessons`
 //! (what an event taught and is to be forgotten), `excursions` (alarms that people labelled false), `scores` (all in a row).
@@ -19,6 +19,7 @@ pub mod camera;
 pub mod cusum;
 mod excursions;
 pub mod fault;
+pub mod forecast;
 pub mod health;
 pub mod judge;
 mod lessons;
@@ -41,6 +42,7 @@ pub mod vibration;
 pub use camera::CameraHealthSettings;
 pub use cusum::CusumSettings;
 pub use fault::SettingsError;
+pub use forecast::ForecastSettings;
 pub use health::HealthSettings;
 pub use judge::{JudgeSettings, ReadingJudge};
 pub use pattern::{PatternDetector, PatternSettings};

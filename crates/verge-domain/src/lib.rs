@@ -16,6 +16,7 @@ pub mod alarms;
 pub mod backoff;
 pub mod board;
 pub mod body;
+pub mod countable;
 pub mod excerpt;
 pub mod filter;
 pub mod finding;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::countable::SeenLines;
 use crate::finding::Finding;
 use crate::frame::{CameraLook, EncodedFrame, FrameSnapshot, SnapshotError, SnapshotOrder, View};
 use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane, SignalId};
@@ -150,6 +151,11 @@ pub trait Judge: Send {
     /// How often it alarms and how often it may be expected to without cause; `None` for rules, whose rate nobody
     /// knows.
     fn alarm_rate(&self) -> Option<AlarmRate> {
+        None
+    }
+
+    /// Whether what crosses its lines is seen often enough; `None` for judges that count nothing, or have counted nothing yet.
+    fn seen_lines(&self) -> Option<SeenLines> {
         None
     }
 }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::action::{ActionKind, AlarmHandling, OperatorAction};
 pub use crate::body::{
-    Anomaly, Body, ClassCount, Counts, DirectionCounts, Health, LineCounts, PartialReason, RegionBox,
-    Regions, TimeBasis, Traffic, TripCount, ZoneMeasures,
+    Anomaly, Body, ClassCount, Counts, DirectionCounts, ForecastMeasure, Health, LineCounts, PartialReason,
+    RegionBox, Regions, TimeBasis, Traffic, TrafficForecast, TripCount, ZoneMeasures,
 };
 use crate::group::AlarmGroup;
 use crate::id::{DeviceId, EventId, EventNumber, JudgeId, Lane, ModelName, SignalId, SourceId};

@@ -12,7 +12,7 @@ use verge_domain::reading::SourceIndex;
 use verge_domain::stage::StoreUsage;
 use verge_domain::time::UtcMillis;
 
-use crate::judging::JudgeRate;
+use crate::judging::{CountedLines, JudgeRate};
 pub use latency::{Latency, Percentiles};
 pub use source::SourceCounters;
 
@@ -73,6 +73,7 @@ pub struct Counters {
     pub raises_held_back_total: Counter,
     maintenance: Mutex<Vec<MaintenanceWindow>>,
     alarm_rates: Mutex<Vec<JudgeRate>>,
+    counted_lines: Mutex<Vec<CountedLines>>,
     judging: Mutex<JudgingAccount>,
     store_fault: AtomicBool,
     store_full: AtomicBool,
@@ -238,6 +239,17 @@ impl Counters {
             JudgeRate::add(&mut rates, bulk.alarm_rates());
         }
         rates
+    }
+
+    /// Records whether judges that count see often enough what crosses their lines.
+    pub fn note_counted_lines(&self, lines: Vec<CountedLines>) {
+        *self.counted_lines.lock().unwrap_or_else(PoisonError::into_inner) = lines;
+    }
+
+    /// The same, as of some seconds ago.
+    #[must_use]
+    pub fn counted_lines(&self) -> Vec<CountedLines> {
+        self.counted_lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A counter of all judges, whatever their class.

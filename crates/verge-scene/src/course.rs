@@ -149,6 +149,9 @@ impl Tallies<'_> {
         let is_confirmed = track.is_confirmed();
         for (number, line) in places.lines.iter().enumerate() {
             let course = &mut track.course.lines[number];
+            if let Some(sightings) = course.take_sightings(true) {
+                self.record.note_sightings(self.settings, number, sightings);
+            }
             let passage = line.follow(course, at, seen, places.frame);
             if is_confirmed && line.began_beyond(course, seen) {
                 self.record.at(self.settings, &mut at.clone()).lines[number].unresolved += 1;
@@ -160,6 +163,9 @@ impl Tallies<'_> {
                 course.speed = track.course.trail.velocity_around(passed).map(Point::length);
             }
             let Some(passage) = passage else { continue };
+            if let Some(sightings) = passage.earlier {
+                self.record.note_sightings(self.settings, number, sightings);
+            }
             self.record.note_rate(self.settings, number, (passage.step, passage.apart));
             if track.course.pending.len() < MAX_PENDING {
                 let Passage { forward, at, speed, .. } = passage;
@@ -246,7 +252,10 @@ impl Tallies<'_> {
         if let Some(places) = places {
             let (area, velocity) = (track.area_seen(), track.velocity());
             for (number, line) in places.lines.iter().enumerate() {
-                let Some(course) = track.course.lines.get(number) else { continue };
+                let Some(course) = track.course.lines.get_mut(number) else { continue };
+                if let Some(sightings) = course.take_sightings(false) {
+                    self.record.note_sightings(self.settings, number, sightings);
+                }
                 if line.lost_before(course, &area, velocity, places.frame) {
                     self.record.at(self.settings, &mut at).lines[number].unresolved += 1;
                 }

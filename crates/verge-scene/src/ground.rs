@@ -116,6 +116,18 @@ impl Ground {
         })
     }
 
+    /// Where a place on the ground is seen, in shares of the picture and beyond; `None` for what lies behind the camera.
+    pub(crate) fn picture(&self, place: Point) -> Option<Point> {
+        let m = &self.matrix;
+        let minor = |a: usize, b: usize, c: usize, d: usize| m[a] * m[d] - m[b] * m[c];
+        let row = |one: f64, other: f64, last: f64| one * place.x + other * place.y + last;
+        let x = row(minor(4, 5, 7, 8), -minor(1, 2, 7, 8), minor(1, 2, 4, 5));
+        let y = row(-minor(3, 5, 6, 8), minor(0, 2, 6, 8), -minor(0, 2, 3, 5));
+        let depth = row(minor(3, 4, 6, 7), -minor(0, 1, 6, 7), minor(0, 1, 3, 4));
+        let at = Point::new(x / depth, y / depth);
+        (at.x.is_finite() && at.y.is_finite() && self.depth(at) > 1e-6).then_some(at)
+    }
+
     /// The four corners of what stands with the middle of its lower edge at `at` (shares) and travels along `travel`;
     /// `None` where the ground is not seen.
     pub(crate) fn footprint(&self, at: Point, travel: Option<Point>, size: Footprint) -> Option<[Point; 4]> {
@@ -176,6 +188,11 @@ mod tests {
             let found = ground.place(Point::new(x, y)).unwrap();
             assert!(found.minus(Point::new(east, north)).length() < 1e-6, "{found:?}");
         }
+        for at in [Point::new(0.3, 0.8), Point::new(0.7, 0.45), Point::new(0.05, 0.95)] {
+            let back = ground.picture(ground.place(at).unwrap()).unwrap();
+            assert!(back.minus(at).length() < 1e-9, "{back:?}");
+        }
+        assert_eq!(ground.picture(Point::new(0.0, -1000.0)), None, "behind the camera");
         let middle = ground.place(Point::new(0.5, 0.7)).unwrap();
         assert!(middle.x.abs() < 1e-9 && middle.y > 10.0 && middle.y < 35.0, "{middle:?}");
         assert_eq!(ground.place(Point::new(0.5, 0.0)), None, "above the horizon");

@@ -5,9 +5,10 @@
 //! known not to have been observed.
 //!
 //! Reading order: [`settings`] (what is drawn), [`ground`] (from the picture to metres), [`track`] (which box is which
-//! object), `line` and `zone` (where it is), `course` (what one track has done), [`interval`] and `record` (what is
+//! object), `line` and `zone` (where it is), `course` (what one track has done), [`countable`] (whether it was seen often enough), [`interval`] and `record` (what is
 //! counted), [`scene`] (all together).
 
+pub mod countable;
 mod course;
 mod geometry;
 pub mod ground;
@@ -21,6 +22,7 @@ pub mod track;
 mod trail;
 mod zone;
 
+pub use countable::{SightingTally, countability};
 pub use ground::{Footprint, Ground, GroundError};
 pub use interval::{Partial, SceneInterval};
 pub use record::Crossing;

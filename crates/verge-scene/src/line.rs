@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::countable::ENOUGH;
 use crate::geometry::{Point, orientation};
 use crate::settings::{Anchor, SceneLine};
 use crate::track::{FrameSize, SeenBox};
@@ -32,6 +33,19 @@ pub(crate) struct Passage {
     pub(crate) apart: f64,
     /// Metres per second, where that is known by now.
     pub(crate) speed: Option<f64>,
+    /// Sightings before and behind the crossing before this one, where there was one lately.
+    pub(crate) earlier: Option<(u16, u16)>,
+}
+
+/// Sightings of an object on the two sides of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct SidesSeen {
+    /// Since it was first seen, or crossed the line; `None`: it was followed before a restart.
+    here: Option<u16>,
+    /// Of those, before it went through the line.
+    before: u16,
+    /// Of the last crossing: sightings before it, and so far behind it.
+    crossed: Option<(u16, u16)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -59,6 +73,9 @@ pub(crate) struct LineCourse {
     least: f64,
     /// The longest step since then.
     step: f64,
+    /// Not saved: what is followed at a restart is left out.
+    #[serde(skip)]
+    seen: SidesSeen,
 }
 
 impl PlacedLine {
@@ -108,7 +125,9 @@ impl PlacedLine {
             course.beyond -= here.distance * f64::from(course.side);
         } else {
             course.first = Some(here);
+            course.seen.here = Some(0);
         }
+        course.seen.note();
         course.last = Some(here);
         let band = LEAST_BAND.max(BAND * seen.smaller_side());
         if here.distance.abs() < band {
@@ -128,7 +147,11 @@ impl PlacedLine {
         }
         course.first = None;
         let speed = course.speed.take();
-        passed.map(|at| Passage { at, forward: side > 0, step, apart, speed })
+        passed.map(|at| {
+            let earlier = course.take_sightings(false);
+            course.seen.cross();
+            Passage { at, forward: side > 0, step, apart, speed, earlier }
+        })
     }
 
     /// Notes when it went through the segment. What waits on the line trembles from one side to the other: it passed where
@@ -145,6 +168,7 @@ impl PlacedLine {
             course.passed = Some(last.at + share.clamp(0.0, 1.0) * (here.at - last.at));
             course.least = course.beyond;
             course.speed = None;
+            course.seen.before = course.seen.here.unwrap_or(0);
         }
     }
 
@@ -183,7 +207,28 @@ impl PlacedLine {
     }
 }
 
+impl SidesSeen {
+    fn note(&mut self) {
+        self.here = self.here.map(|seen| seen.saturating_add(1));
+        if let Some((_, after)) = &mut self.crossed {
+            *after = after.saturating_add(1);
+        }
+    }
+
+    fn cross(&mut self) {
+        if let Some(seen) = &mut self.here {
+            *seen -= self.before;
+            self.crossed = Some((self.before, *seen));
+        }
+    }
+}
+
 impl LineCourse {
+    /// Sightings before and behind the last crossing, once they are enough, or where nothing `follows`. Answers once.
+    pub(crate) fn take_sightings(&mut self, follows: bool) -> Option<(u16, u16)> {
+        self.seen.crossed.take_if(|(_, after)| !follows || *after >= ENOUGH)
+    }
+
     /// When it went through the line, where it is not clear yet whether it will stay beyond.
     pub(crate) const fn undecided(&self) -> Option<f64> {
         self.passed

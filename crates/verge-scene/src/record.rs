@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use verge_domain::time::UtcMillis;
 
+use crate::countable::SightingTally;
 use crate::interval::{Partial, SceneInterval};
 use crate::settings::SceneSettings;
 
@@ -48,6 +49,9 @@ pub(crate) struct CrossingRecord {
     open: VecDeque<SceneInterval>,
     /// Of each line: what crossed lately, and how much of it was seen too seldom.
     seen: Vec<(u32, u32)>,
+    /// Of each line: how often it was seen before and behind. Saved apart, see [`CrossingRecord::sightings`].
+    #[serde(skip)]
+    sightings: Vec<SightingTally>,
 }
 
 /// The length of an interval in seconds.
@@ -186,9 +190,34 @@ impl CrossingRecord {
         }
     }
 
+    /// What crossed a line was seen so often before and behind it.
+    pub(crate) fn note_sightings(
+        &mut self,
+        settings: &SceneSettings,
+        line: usize,
+        (before, after): (u16, u16),
+    ) {
+        self.sightings.resize(settings.lines.len(), SightingTally::default());
+        self.sightings[line].add(before, after);
+    }
+
+    /// Of each line, once something has crossed one of them.
+    pub(crate) fn sightings(&self) -> &[SightingTally] {
+        &self.sightings
+    }
+
+    /// Goes on from saved ones, where they fit.
+    pub(crate) fn restore_sightings(&mut self, settings: &SceneSettings, saved: Vec<SightingTally>) {
+        if saved.len() == settings.lines.len() && saved.iter().all(SightingTally::is_sound) {
+            self.sightings = saved;
+        }
+    }
+
     /// Whether what crosses a line is seen too seldom.
     pub(crate) fn is_weak(&self, line: usize) -> bool {
-        self.seen.get(line).is_some_and(|&(all, weakly)| weakly > 1 && weakly * FEW_WEAK >= all)
+        let goes_far =
+            self.seen.get(line).is_some_and(|&(all, weakly)| weakly > 1 && weakly * FEW_WEAK >= all);
+        goes_far || self.sightings.get(line).is_some_and(SightingTally::is_too_few)
     }
 
     /// Time ran back: what is open ends here.
@@ -276,6 +305,8 @@ impl CrossingRecord {
                 + interval.zones.len() * size_of::<crate::interval::ZoneTally>()
                 + 4 * (interval.trips.len() + headways)
         };
-        self.open.iter().map(|interval| size_of::<SceneInterval>() + of_one(interval)).sum()
+        let open =
+            self.open.iter().map(|interval| size_of::<SceneInterval>() + of_one(interval)).sum::<usize>();
+        open + self.sightings.capacity() * size_of::<SightingTally>()
     }
 }

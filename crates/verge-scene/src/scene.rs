@@ -1,5 +1,6 @@
 //! One camera's scene: tracks, and what is counted of them.
 
+mod known;
 mod saved;
 
 use std::sync::Arc;
@@ -72,6 +73,9 @@ pub struct SceneState {
     /// What follows is not joined to what was saved.
     #[serde(skip)]
     resumed: bool,
+    /// Seconds from one frame to the next, averaged over the last ones; 0 before there are two.
+    #[serde(skip)]
+    pace: f64,
 }
 
 /// Follows the objects of one camera and counts them.
@@ -120,28 +124,6 @@ impl Scene {
             ..SceneState::default()
         };
         Self { settings, places: None, state, sightings: Vec::new(), now: Vec::new(), queue: Vec::new() }
-    }
-
-    /// The tracks that are alive.
-    pub fn tracks(&self) -> impl Iterator<Item = (u64, SeenBox)> {
-        self.state
-            .tracker
-            .tracks
-            .iter()
-            .filter(|track| track.is_confirmed())
-            .map(|track| (track.id, track.area()))
-    }
-
-    /// Conditions in zones that hold.
-    #[must_use]
-    pub fn open_events(&self) -> &[ZoneEvent] {
-        &self.state.open
-    }
-
-    /// Objects that were followed so far.
-    #[must_use]
-    pub const fn followed(&self) -> u64 {
-        self.state.tracker.confirmed
     }
 
     /// How it counts.
@@ -236,6 +218,7 @@ impl Scene {
         self.pass_time(at);
         self.emit_pending(at, out);
         self.watch_zones(at, out);
+        self.note_pace(at);
         self.state.last = Some(at);
         true
     }

@@ -5,7 +5,7 @@ use verge_domain::finding::Member;
 use verge_domain::group::GroupKind;
 use verge_domain::id::Lane;
 use verge_domain::verdict::{
-    ActionKind, Detector, EventChange, EventState, PartialReason, Severity, TimeBasis,
+    ActionKind, Detector, EventChange, EventState, ForecastMeasure, PartialReason, Severity, TimeBasis,
 };
 use verge_domain::withdrawn::Withdrawal;
 
@@ -68,6 +68,7 @@ codes!(ActionKind { 0 Acknowledged, 1 Shelved, 2 Unshelved });
 codes!(ClockJudgement { 1 Trusted, 2 Skewed });
 codes!(PartialReason { 0 Start, 1 Gap, 2 Rate, 3 Clock, 4 Health });
 codes!(TimeBasis { 0 Captured, 1 Received });
+codes!(ForecastMeasure { 0 Flow, 1 Queue });
 codes!(Withdrawal { 0 Full, 1 Expired, 2 Damaged, 3 EarlierEpoch, 4 TooLarge, 5 Defect, 6 Refused });
 codes!(Detector {
     0 Threshold, 1 Rate, 2 Silence, 3 Loop, 4 Classify, 5 Detect, 6 Health, 7 Auto, 8 Multi, 9 Pattern, 10 Vibration,

@@ -8,8 +8,9 @@ use verge_domain::group::{AlarmGroup, GroupKind};
 use verge_domain::id::Lane;
 use verge_domain::tag::SignalTag;
 use verge_domain::verdict::{
-    ActionKind, Anomaly, Counts, Detector, DirectionCounts, Event, EventChange, EventState, Health,
-    LineCounts, OperatorAction, PartialReason, Severity, TimeBasis, Traffic, ZoneMeasures,
+    ActionKind, Anomaly, Counts, Detector, DirectionCounts, Event, EventChange, EventState, ForecastMeasure,
+    Health, LineCounts, OperatorAction, PartialReason, Severity, TimeBasis, Traffic, TrafficForecast,
+    ZoneMeasures,
 };
 use verge_domain::withdrawn::Withdrawal;
 
@@ -116,6 +117,7 @@ fn records_have_the_keys_of_the_schema() {
     check_record("line", LineCounts::TABLE);
     check_record("direction", DirectionCounts::TABLE);
     check_record("zone", ZoneMeasures::TABLE);
+    check_record("forecast", TrafficForecast::TABLE);
 }
 
 /// `ClockSkewed` is called `clock-skewed`, or by a longer name with that in it.
@@ -153,6 +155,7 @@ fn codes_are_those_of_the_schema() {
     check_codes("reason", Withdrawal::TABLE);
     check_codes("partial-reason", PartialReason::TABLE);
     check_codes("time-basis", TimeBasis::TABLE);
+    check_codes("forecast-measure", ForecastMeasure::TABLE);
     check_codes("member", Member::TABLE);
     // The store and the configuration know these numbers too.
     for (lane, (code, ..)) in Lane::ALL.into_iter().zip(Lane::TABLE) {

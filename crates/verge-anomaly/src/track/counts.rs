@@ -45,6 +45,7 @@ pub(super) fn traffic(settings: &SceneSettings, interval: &SceneInterval, time: 
             })
             .collect(),
         trips: trips.map(trip).collect(),
+        forecasts: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use verge_domain::countable::SeenLines;
 use verge_domain::finding::{Condition, Expected, Finding, Standing};
 use verge_domain::frame::{CameraLook, Detections, View};
 use verge_domain::id::SignalId;
@@ -12,11 +13,14 @@ use verge_domain::observation::Captured;
 use verge_domain::stage::RestoreError;
 use verge_domain::time::{DeviceClock, Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::TimeBasis;
-use verge_scene::{FrameSize, Scene, SceneMisfit, SceneReport, SceneState, SeenBox, ZoneEventKind};
+use verge_scene::{
+    FrameSize, Scene, SceneMisfit, SceneReport, SceneState, SeenBox, SightingTally, ZoneEventKind,
+};
 
 use super::settings::{TrackSettings, ZoneCondition};
 use super::{counts, measures};
 use crate::camera::CameraCauses;
+use crate::forecast::ForecastSeries;
 use crate::state::{self, StateKind};
 
 /// A clock that gives the same time to frames received over this span stands still.
@@ -30,6 +34,8 @@ pub struct TrackJudge {
     clock: CameraClock,
     /// What blinds the camera, by its own past.
     causes: CameraCauses,
+    /// Of each line and then of each zone, where it forecasts.
+    forecasts: Vec<ForecastSeries>,
     /// When the frame was received whose view comes next, its size, and what moves in it.
     looked: Option<(Monotonic, FrameSize, Blobs)>,
     boxes: Vec<SeenBox>,
@@ -95,6 +101,7 @@ impl TrackJudge {
             scene: Scene::new(Arc::clone(&settings.0.scene)),
             clock: CameraClock::default(),
             causes: CameraCauses::default(),
+            forecasts: series_of(settings),
             looked: None,
             boxes: Vec::new(),
             report: SceneReport::default(),
@@ -189,7 +196,8 @@ impl TrackJudge {
         self.report.events.clear();
         for interval in self.report.intervals.drain(..) {
             let basis = self.clock.basis(interval.from);
-            let traffic = counts::traffic(self.settings.scene(), &interval, basis);
+            let mut traffic = counts::traffic(self.settings.scene(), &interval, basis);
+            measures::forecast(&self.settings.0, &mut self.forecasts, &mut traffic);
             measures::report(&self.settings.0, &traffic, findings);
             findings.push(Finding::Traffic(Box::new(traffic)));
         }
@@ -221,12 +229,15 @@ impl TrackJudge {
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        state::seal(StateKind::Scene, &(self.scene.state(), self.clock.saved, &self.causes))
+        let state = (self.scene.state(), self.clock.saved, &self.causes);
+        state::seal_with(StateKind::Scene, &state, &self.forecasts, &self.scene.sighting_tallies())
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        let (scene, clock, causes): (SceneState, SavedClock, CameraCauses) =
-            state::open(StateKind::Scene, bytes)?;
+        type SavedTrack = (SceneState, SavedClock, CameraCauses);
+        let (saved, forecasts, sightings): (SavedTrack, Vec<ForecastSeries>, Vec<SightingTally>) =
+            state::open_with(StateKind::Scene, bytes)?;
+        let (scene, clock, causes) = saved;
         if !causes.is_sound() {
             return Err(RestoreError::Misfit { part: "what is usual of the camera" });
         }
@@ -236,12 +247,34 @@ impl TrackJudge {
         })?;
         self.clock = CameraClock { saved: clock, ..CameraClock::default() };
         self.causes = causes;
+        self.scene.restore_sightings(sightings);
+        // What is forecast may have changed, and is learnt anew then.
+        let of = &self.settings.0.forecast;
+        if forecasts.len() == self.forecasts.len() && forecasts.iter().all(|series| series.fits(of)) {
+            self.forecasts = forecasts;
+        }
         Ok(())
     }
 
-    pub(crate) fn heap_bytes(&self) -> usize {
-        self.scene.heap_bytes() + self.boxes.capacity() * size_of::<SeenBox>()
+    /// Whether what crosses its lines is seen often enough.
+    pub(crate) fn seen_lines(&self) -> Option<SeenLines> {
+        let lines: Vec<_> = self.scene.line_sightings().collect();
+        (!lines.is_empty()).then(|| SeenLines { frames_per_s: self.scene.frames_per_s(), lines })
     }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let forecasts = self.forecasts.iter().map(ForecastSeries::heap_bytes).sum::<usize>()
+            + self.forecasts.capacity() * size_of::<ForecastSeries>();
+        self.scene.heap_bytes() + self.boxes.capacity() * size_of::<SeenBox>() + forecasts
+    }
+}
+
+/// One for each line, then one for each zone.
+fn series_of(settings: &TrackSettings) -> Vec<ForecastSeries> {
+    let forecast = &settings.0.forecast;
+    let places = settings.scene().lines().len() + settings.scene().zones().len();
+    let count = if forecast.is_empty() { 0 } else { places };
+    (0..count).map(|_| ForecastSeries::new(forecast)).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact for 285,000 years")]

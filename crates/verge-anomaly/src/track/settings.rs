@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use verge_domain::finding::Member;
 use verge_domain::id::{JudgeId, NameError, PlaceId, SignalId, Unit};
+use verge_domain::verdict::ForecastMeasure;
 use verge_scene::{SceneSettings, SceneZone, ZoneEventKind};
 
-use super::measures::{LINE_MEASURES, ZONE_MEASURES};
+use super::measures::{FLOW_UNIT, LINE_MEASURES, ZONE_MEASURES};
+use crate::forecast::ForecastSettings;
 
 /// What a judge counts before its cameras, and the names of its measures.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +24,9 @@ pub(super) struct NamedScene {
     pub(super) lines: Vec<Vec<MeasureName>>,
     /// Of each zone, in the order of [`ZONE_MEASURES`].
     pub(super) zones: Vec<Vec<MeasureName>>,
+    pub(super) forecast: ForecastSettings,
+    /// Of each line and then of each zone, in the order of the horizons.
+    pub(super) ahead: Vec<Vec<MeasureName>>,
 }
 
 /// What is watched in a zone.
@@ -49,6 +54,18 @@ impl TrackSettings {
     /// # Errors
     /// The names of the judge and of a place are too long for a signal together.
     pub fn new(judge: &JudgeId, scene: SceneSettings) -> Result<Self, NameError> {
+        Self::forecasting(judge, scene, ForecastSettings::default())
+    }
+
+    /// The same, and forecasts the flow over each line and the queue in each zone.
+    ///
+    /// # Errors
+    /// See [`TrackSettings::new`].
+    pub fn forecasting(
+        judge: &JudgeId,
+        scene: SceneSettings,
+        forecast: ForecastSettings,
+    ) -> Result<Self, NameError> {
         let name = |place: &PlaceId, measure: &str, unit: Option<&str>| {
             let signal = SignalId::new(&format!("{judge}.{place}.{measure}"))?;
             Ok(MeasureName { signal, unit: unit.and_then(|unit| Unit::new(unit).ok()) })
@@ -61,6 +78,14 @@ impl TrackSettings {
         };
         let lines = scene.lines().iter().map(|line| of_line(&line.name)).collect::<Result<_, _>>()?;
         let zones = scene.zones().iter().map(|(place, _)| of_zone(place)).collect::<Result<_, _>>()?;
+        let ahead_of = |place: &PlaceId, measure: ForecastMeasure| {
+            let unit = if measure == ForecastMeasure::Flow { FLOW_UNIT } else { None };
+            let words = forecast.ahead_ms().map(|ahead_ms| format!("{measure}_in_{}", span_word(ahead_ms)));
+            words.map(|word| name(place, &word, unit)).collect::<Result<_, _>>()
+        };
+        let flows = scene.lines().iter().map(|line| ahead_of(&line.name, ForecastMeasure::Flow));
+        let queues = scene.zones().iter().map(|(place, _)| ahead_of(place, ForecastMeasure::Queue));
+        let ahead = flows.chain(queues).collect::<Result<_, _>>()?;
         let mut conditions = Vec::new();
         for (zone, (place, rules)) in scene.zones().iter().enumerate() {
             let part = SignalId::new(place.as_str())?;
@@ -72,7 +97,8 @@ impl TrackSettings {
         }
         let mut parts: Vec<_> = conditions.iter().map(|condition| condition.part.clone()).collect();
         parts.dedup();
-        Ok(Self(Arc::new(NamedScene { scene: Arc::new(scene), conditions, parts, lines, zones })))
+        let scene = Arc::new(scene);
+        Ok(Self(Arc::new(NamedScene { scene, conditions, parts, lines, zones, forecast, ahead })))
     }
 
     /// Lines, zones, classes and ground.
@@ -94,7 +120,15 @@ impl TrackSettings {
 
     /// The names of all its measures.
     pub fn signals(&self) -> impl Iterator<Item = &SignalId> {
-        self.0.lines.iter().chain(&self.0.zones).flatten().map(|name| &name.signal)
+        self.0.lines.iter().chain(&self.0.zones).chain(&self.0.ahead).flatten().map(|name| &name.signal)
+    }
+}
+
+/// A span as names of signals have it: `5m`, `90s`.
+fn span_word(ms: u64) -> String {
+    match ms / 1000 {
+        seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
     }
 }
 

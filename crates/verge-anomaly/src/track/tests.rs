@@ -11,6 +11,7 @@ use verge_domain::verdict::{PartialReason, TimeBasis, Traffic};
 use verge_scene::{Anchor, SceneLine, SceneSettings, SceneZone};
 
 use super::*;
+use crate::forecast::ForecastSettings;
 
 const BEGIN: i64 = 1_767_225_600_000;
 
@@ -254,4 +255,87 @@ fn a_camera_that_changes_its_size_begins_anew_and_says_so() {
     let findings = watch(&mut judge(), 0, 66_000, shown);
     let found = intervals(&findings);
     assert_eq!((crossed(found[0]), &found[0].partial[..]), (Some((6, 0)), &[PartialReason::Gap][..]));
+}
+
+/// Settings under which flow and queue are forecast.
+fn forecasting(minutes: &[u64]) -> TrackSettings {
+    let ahead: Vec<Duration> = minutes.iter().map(|minutes| Duration::from_secs(60 * minutes)).collect();
+    let forecast = ForecastSettings::new(scene("north").interval(), &ahead).unwrap();
+    TrackSettings::forecasting(&JudgeId::new("junction").unwrap(), scene("north"), forecast).unwrap()
+}
+
+#[test]
+fn flow_and_queue_are_forecast_with_each_interval_and_as_signals() {
+    let settings = forecasting(&[5, 15]);
+    let signals: Vec<&str> = settings.signals().map(|signal| signal.as_str()).collect();
+    let ahead = ["junction.north.flow_in_5m", "junction.north.flow_in_15m", "junction.kerb.queue_in_5m"];
+    assert!(ahead.iter().all(|signal| signals.contains(signal)), "{signals:?}");
+    let mut judge = TrackJudge::new(&settings);
+    let findings = watch(&mut judge, 0, 600_000, driving);
+    let found = intervals(&findings);
+    assert!(found[..7].iter().all(|one| one.forecasts.is_empty()), "seven intervals are too few");
+    let last = found.last().unwrap();
+    let words: Vec<String> = last
+        .forecasts
+        .iter()
+        .map(|one| {
+            let (place, measure) = (one.place.as_ref().unwrap(), one.measure);
+            format!("{place} {measure} {} {:.0}", one.ahead_ms / 60_000, one.expected)
+        })
+        .collect();
+    let expected = [
+        "north flow 5 360",
+        "north flow 15 360",
+        "kerb queue 5 0",
+        "kerb queue 15 0",
+        "lane queue 5 0",
+        "lane queue 15 0",
+    ];
+    assert_eq!(words, expected);
+    let measured: Vec<&Measure> = findings
+        .iter()
+        .filter_map(|finding| if let Finding::Measure(measure) = finding { Some(measure) } else { None })
+        .filter(|measure| measure.signal.as_str() == "junction.north.flow_in_5m")
+        .collect();
+    assert_eq!(measured.len(), found.len() - 7);
+    assert_eq!(measured[0].unit.as_ref().map(|unit| unit.as_str()), Some("/h"));
+}
+
+#[test]
+fn forecasts_are_saved_with_the_judge_and_states_without_them_are_taken_up() {
+    let mut judge = TrackJudge::new(&forecasting(&[5]));
+    watch(&mut judge, 0, 600_000, driving);
+    let mut next = TrackJudge::new(&forecasting(&[5]));
+    next.restore(&judge.save()).unwrap();
+    let findings = watch(&mut next, 600_000, 726_000, driving);
+    let found = intervals(&findings);
+    assert!(found[0].forecasts.len() == 3 && found[1].forecasts.len() == 3, "{found:?}");
+    // Other horizons are learnt anew, and so is everything where none was saved; counts go on.
+    let mut plain = self::judge();
+    watch(&mut plain, 0, 600_000, |_| view(Vec::new()));
+    // An earlier version ends ahead of the two empty lists.
+    let mut earlier = plain.save();
+    assert_eq!(earlier.split_off(earlier.len() - 2), [0, 0]);
+    let checksum = crc32c::crc32c(&earlier[6..]).to_le_bytes();
+    earlier[2..6].copy_from_slice(&checksum);
+    for saved in [judge.save(), plain.save(), earlier] {
+        let mut other = TrackJudge::new(&forecasting(&[5, 15]));
+        other.restore(&saved).unwrap();
+        let findings = watch(&mut other, 600_000, 666_000, driving);
+        let found = intervals(&findings);
+        assert!(found[0].forecasts.is_empty() && crossed(found[0]).is_some());
+    }
+}
+
+#[test]
+fn sightings_at_lines_are_known_and_saved() {
+    let mut judge = judge();
+    assert_eq!(judge.seen_lines(), None);
+    watch(&mut judge, 0, 120_000, driving);
+    let seen = judge.seen_lines().unwrap();
+    assert_eq!((seen.lines.len(), seen.lines[0].verdict.as_str()), (1, "good"));
+    assert!((seen.frames_per_s.unwrap() - 10.0).abs() < 0.1);
+    let mut next = self::judge();
+    next.restore(&judge.save()).unwrap();
+    assert_eq!(next.seen_lines().unwrap().lines, seen.lines);
 }

@@ -5,10 +5,12 @@ use verge_domain::finding::Finding;
 use verge_domain::reading::Reading;
 use verge_domain::stage::RestoreError;
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
+use verge_domain::verdict::{Counts, ForecastMeasure};
 
 use super::reports::LoopManner;
 use super::tally::LoopTally;
 use super::{LoopReports, LoopRole, LoopSettings, MAX_PULSES};
+use crate::forecast::{ForecastSeries, ForecastValue};
 
 /// This many late readings in a row mean that a clock stepped back.
 const STEP_AFTER: u8 = 16;
@@ -36,6 +38,8 @@ pub struct LoopJudge {
     last_pulses: Option<(UtcMillis, f64)>,
     /// A speed whose pulses may still come, in the same message.
     lone_speed: Option<(UtcMillis, f64)>,
+    /// Of the flow, where it forecasts.
+    forecast: Option<ForecastSeries>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -68,12 +72,16 @@ struct SavedLoop {
     /// It was found that it reports on change.
     #[serde(default)]
     on_change: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    forecast: Option<ForecastSeries>,
 }
 
 impl LoopJudge {
     pub(crate) fn new(settings: LoopSettings) -> Self {
+        let forecast = (!settings.forecast.is_empty()).then(|| ForecastSeries::new(&settings.forecast));
         Self {
             settings,
+            forecast,
             open: None,
             reported_until: UtcMillis(i64::MIN),
             late_in_a_row: 0,
@@ -239,16 +247,33 @@ impl LoopJudge {
 
     fn report(&mut self, open: &LoopTally, findings: &mut Vec<Finding>) {
         if open.is_worth_reporting() {
-            findings.push(Finding::Counts(open.counts(&self.settings)));
+            let mut counts = open.counts(&self.settings);
+            self.forecast(&mut counts);
+            findings.push(Finding::Counts(counts));
         }
         self.reported_until = open.end();
+    }
+
+    /// Takes the flow of an interval of which at least half was observed, and forecasts.
+    fn forecast(&mut self, counts: &mut Counts) {
+        let (Some(series), Some(flow)) = (&mut self.forecast, counts.flow_per_hour) else { return };
+        if counts.observed_ms.saturating_mul(2) < counts.length_ms {
+            return;
+        }
+        let of = &self.settings.forecast;
+        series.observe(of, counts.from, flow);
+        let known = |(ahead_ms, value): (u64, Option<ForecastValue>)| {
+            Some(value?.of(None, ForecastMeasure::Flow, ahead_ms))
+        };
+        counts.forecasts = series.forecasts(of).filter_map(known).collect();
     }
 
     fn start_afresh(&mut self, findings: &mut Vec<Finding>) {
         if let Some(open) = self.open.take() {
             self.report(&open, findings);
         }
-        *self = Self { manner: self.manner, ..Self::new(self.settings.clone()) };
+        let forecast = self.forecast.take();
+        *self = Self { manner: self.manner, forecast, ..Self::new(self.settings.clone()) };
     }
 
     /// Ends intervals whose last moment can no longer be observed. The device's time goes on
@@ -287,6 +312,7 @@ impl LoopJudge {
             open: self.open,
             lag_ms,
             on_change: self.manner.is_on_change(),
+            forecast: self.forecast.clone(),
         };
         serde_json::to_vec(&saved).ok()
     }
@@ -300,10 +326,14 @@ impl LoopJudge {
             return Err(RestoreError::Foreign);
         }
         let at = UtcMillis(now.wall.0.saturating_sub(saved.lag_ms));
+        let of = &self.settings.forecast;
+        let forecast = saved.forecast.filter(|series| !of.is_empty() && series.fits(of));
+        let forecast = forecast.or_else(|| self.forecast.take());
         *self = Self {
             // The settings may have changed in between; counts on another grid cannot be continued.
             open: saved.open.filter(|open| self.fits(open)),
             reported_until: saved.reported_until,
+            forecast,
             manner: LoopManner::restored(saved.on_change),
             newest: Some(NewestReading {
                 at,
@@ -315,6 +345,10 @@ impl LoopJudge {
             ..Self::new(self.settings.clone())
         };
         Ok(())
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.forecast.as_ref().map_or(0, ForecastSeries::heap_bytes)
     }
 
     fn fits(&self, open: &LoopTally) -> bool {

@@ -42,6 +42,7 @@ pub use judge::LoopJudge;
 pub use reports::LoopReports;
 
 use crate::fault::{SettingsError, check_finite, check_span};
+use crate::forecast::ForecastSettings;
 
 /// Vehicles that one reading may count. A queue of them takes hours; more is a broken counter.
 pub const MAX_PULSES: f64 = 10_000.0;
@@ -146,6 +147,7 @@ pub struct LoopSettings {
     /// `None`: found by its readings.
     pub(crate) reports: Option<LoopReports>,
     pub(crate) max_silence_ms: u64,
+    pub(crate) forecast: ForecastSettings,
 }
 
 impl LoopSettings {
@@ -187,6 +189,7 @@ impl LoopSettings {
             max_gap_ms,
             reports: None,
             max_silence_ms,
+            forecast: ForecastSettings::default(),
         })
     }
 
@@ -211,5 +214,11 @@ impl LoopSettings {
         }
         let max_silence_ms = u64::try_from(max_silence.as_millis()).unwrap_or(u64::MAX);
         Ok(Self { reports, max_silence_ms, ..self })
+    }
+
+    /// The same, and forecasts the flow.
+    #[must_use]
+    pub fn with_forecast(self, forecast: ForecastSettings) -> Self {
+        Self { forecast, ..self }
     }
 }

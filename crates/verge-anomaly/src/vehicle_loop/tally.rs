@@ -111,6 +111,7 @@ impl LoopTally {
                 .then(|| self.vehicles_observed as f64 * MS_PER_HOUR / self.observed_ms as f64),
             occupancy,
             mean_speed: speed.filter(|_| rates),
+            forecasts: Vec::new(),
         }
     }
 

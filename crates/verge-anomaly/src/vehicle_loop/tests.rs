@@ -1,3 +1,4 @@
+mod forecast;
 mod on_change;
 
 use std::time::Duration;

@@ -1,11 +1,10 @@
 //! Counts of traffic.
 
-use serde::{Deserialize, Serialize};
-
+use super::forecast::TrafficForecast;
 use crate::time::UtcMillis;
 
 /// Traffic measures over one interval that is aligned to the wall clock in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Counts {
     /// Start of the interval, a multiple of its length since 1970 in UTC.
     pub from: UtcMillis,
@@ -26,4 +25,6 @@ pub struct Counts {
     pub occupancy: Option<f64>,
     /// Mean speed, in the unit of the speed signal.
     pub mean_speed: Option<f64>,
+    /// What is expected of later intervals, where the judge forecasts.
+    pub forecasts: Vec<TrafficForecast>,
 }

@@ -4,6 +4,7 @@ mod anomaly;
 mod classification;
 mod counts;
 mod detections;
+mod forecast;
 mod health;
 mod traffic;
 
@@ -11,6 +12,7 @@ pub use anomaly::{Anomaly, RegionBox, Regions};
 pub use classification::{Classification, Scored};
 pub use counts::Counts;
 pub use detections::{Detection, Detections};
+pub use forecast::{ForecastMeasure, TrafficForecast};
 pub use health::Health;
 pub use traffic::{
     ClassCount, DirectionCounts, LineCounts, PartialReason, TimeBasis, Traffic, TripCount, ZoneMeasures,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::forecast::TrafficForecast;
 use crate::id::{Label, PlaceId};
 use crate::time::UtcMillis;
 
@@ -29,6 +30,8 @@ pub struct Traffic {
     pub zones: Vec<ZoneMeasures>,
     /// From which arm to which; those of which there was any.
     pub trips: Vec<TripCount>,
+    /// What is expected of later intervals, where the judge forecasts.
+    pub forecasts: Vec<TrafficForecast>,
 }
 
 crate::words! {

@@ -125,6 +125,7 @@ fn counts_are_good_once_a_whole_interval_was_counted() {
             flow_per_hour: None,
             occupancy: None,
             mean_speed: None,
+            forecasts: Vec::new(),
         };
         image.fold(&word("see", Some("t"), EventState::Raised, Body::Counts(counts)));
         quality(&image)
@@ -144,6 +145,7 @@ fn counts_are_good_once_a_whole_interval_was_counted() {
             lines: Vec::new(),
             zones: Vec::new(),
             trips: Vec::new(),
+            forecasts: Vec::new(),
         };
         image.fold(&word("see", Some("t"), EventState::Raised, Body::Traffic(traffic)));
         assert_eq!(quality(&image), expected);

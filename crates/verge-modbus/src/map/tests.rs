@@ -41,6 +41,7 @@ fn traffic() -> Traffic {
             queue_length: None,
         }],
         trips: Vec::new(),
+        forecasts: Vec::new(),
     }
 }
 
@@ -81,6 +82,7 @@ fn what_a_loop_counts_stands_as_it_is() {
         flow_per_hour: Some(480.0),
         occupancy: Some(0.125),
         mean_speed: Some(41.25),
+        forecasts: Vec::new(),
     };
     assert_eq!(counted(Body::Counts(counts), None), ([8, 125, 413, 1000, 0, 60, 480], [0; 6]));
 }

@@ -4,6 +4,7 @@
 use verge_engine::{ElementType, Port};
 
 use super::anomalies;
+use super::paddle;
 use super::preparation::{Preparation, ResizeDraft};
 use super::python::PythonValue;
 use super::sides::SideFiles;
@@ -63,7 +64,7 @@ pub(super) fn of(facts: &Facts<'_>, sides: &SideFiles) -> Vec<Family> {
     }
     let of_anomalies = anomalies::of(facts);
     let named = if of_anomalies.is_empty() { by_names(facts, sides) } else { of_anomalies };
-    if named.is_empty() { by_shapes(facts) } else { named }
+    if named.is_empty() { by_shapes(facts, sides) } else { named }
 }
 
 /// What ultralytics' metadata say.
@@ -148,7 +149,7 @@ fn by_names(facts: &Facts<'_>, sides: &SideFiles) -> Vec<Family> {
                 resize: ResizeDraft::LetterboxTopleft,
                 ..Preparation::nanodet(source)
             };
-            vec![Family::new("mmdeploy", NAMED, prepare)]
+            vec![Family::new("mmdeploy", sides.mmdeploy().unwrap_or(NAMED), prepare)]
         };
     }
     if all(&["labels", "boxes", "scores"]) && has_input("orig_target_sizes") {
@@ -172,13 +173,13 @@ fn by_names(facts: &Facts<'_>, sides: &SideFiles) -> Vec<Family> {
     Vec::new()
 }
 
-fn by_shapes(facts: &Facts<'_>) -> Vec<Family> {
+fn by_shapes(facts: &Facts<'_>, sides: &SideFiles) -> Vec<Family> {
     let outputs = facts.graph.outputs();
     if let Some(rows) =
         outputs.iter().find(|port| matches!(port.sides().last(), Some(6 | 7)) && port.sides().len() <= 3)
         && (facts.classes() != Some(1) || rows.sides().len() == 2)
     {
-        return of_rows(facts, rows);
+        return of_rows(facts, rows, sides);
     }
     let [only] = outputs else { return of_several(outputs) };
     let (shape, classes) = (only.sides(), facts.classes());
@@ -259,7 +260,7 @@ fn of_cells(
 }
 
 /// Boxes after their suppression, or such as look like it.
-fn of_rows(facts: &Facts<'_>, rows: &Port) -> Vec<Family> {
+fn of_rows(facts: &Facts<'_>, rows: &Port, sides: &SideFiles) -> Vec<Family> {
     let has_input = |name: &str| facts.graph.inputs().iter().any(|port| port.name == name);
     let named = |family: Family| match facts.graph.outputs().len() {
         1 => family,
@@ -276,6 +277,7 @@ fn of_rows(facts: &Facts<'_>, rows: &Port) -> Vec<Family> {
             family("yolov7-end2end", "YOLOv7 --end2end: class before score"),
             family("yolo-nas-flat", "YOLO-NAS flat: score before class"),
         ],
+        Some(6) if sides.is_paddle() => vec![Family { source: paddle::source(), ..paddle }],
         _ if has_input("scale_factor") => vec![Family { source: NAMED, ..paddle }],
         _ => vec![
             family("yolov10", "YOLOv10, YOLO26, ultralytics nms=True: finished, in pixels"),

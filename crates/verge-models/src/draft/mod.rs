@@ -2,7 +2,9 @@
 //! is guessed is marked.
 
 mod anomalies;
+mod blocks;
 mod families;
+mod paddle;
 mod preparation;
 mod python;
 mod sides;
@@ -78,6 +80,8 @@ struct Facts<'a> {
     names: Option<(Vec<String>, LineSource)>,
     /// Height and width.
     size: Option<[u32; 2]>,
+    /// What states the size.
+    size_source: LineSource,
 }
 
 impl Facts<'_> {
@@ -124,8 +128,13 @@ pub fn draft(graph: &Graph, labels: Option<&Path>) -> Result<CardDraft, ModelErr
         PythonValue::List(sizes) => Some([sizes.first()?.whole()?, sizes.get(1)?.whole()?]),
         one => Some([one.whole()?; 2]),
     });
+    let of_metadata = LineSource::File("metadata imgsz");
+    let (size, size_source) = match (size, sides.size()) {
+        (None, Some((size, source))) => (Some(size), source),
+        (size, _) => (size, of_metadata),
+    };
     let channels = channels(picture.sides());
-    let facts = Facts { graph, picture, channels, task: graph.metadata("task"), names, size };
+    let facts = Facts { graph, picture, channels, task: graph.metadata("task"), names, size, size_source };
     let families = families::of(&facts, &sides);
     Ok(written(&facts, &families, &sides))
 }
@@ -240,7 +249,7 @@ fn input(lines: &mut Lines, facts: &Facts<'_>, prepared: &Preparation, usual_sid
     };
     match facts.size {
         Some([height, width]) if pixels => {
-            lines.key("size", &format!("[{width}, {height}]"), &LineSource::File("metadata imgsz"));
+            lines.key("size", &format!("[{width}, {height}]"), &facts.size_source);
         }
         None if pixels => {
             let remark = "the file leaves its size free: the size it was trained with";

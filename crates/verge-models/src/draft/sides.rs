@@ -1,5 +1,5 @@
-//! Files that lie beside a model and say something of it: lists of labels, and the configurations of transformers and
-//! mmdeploy. Each is read within bounds.
+//! Files that lie beside a model and say something of it: lists of labels, and the configurations of transformers,
+//! mmdeploy and Paddle. Each is read within bounds.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::LineSource;
+use super::paddle::{self, PaddleConfig};
 use super::preparation::{Preparation, ResizeDraft};
+use super::{LineSource, blocks};
 use crate::error::ModelError;
 
 /// Longest file that is read, in bytes.
@@ -24,6 +25,9 @@ pub(super) struct SideFiles {
     config: Option<TransformersConfig>,
     preprocessor: Option<Value>,
     pipeline: Option<Value>,
+    /// It says what mmdeploy exported.
+    detail: Option<Value>,
+    paddle: Option<PaddleConfig>,
 }
 
 /// `config.json` of transformers, as far as it matters.
@@ -52,6 +56,8 @@ impl SideFiles {
             config,
             preprocessor: json("preprocessor_config.json"),
             pipeline: json("pipeline.json"),
+            detail: json("detail.json"),
+            paddle: read(&folder.join(paddle::FILE)).and_then(|text| PaddleConfig::of(&blocks::read(&text)?)),
         }
     }
 
@@ -62,10 +68,30 @@ impl SideFiles {
                 (0..config.id2label.len()).map(|id| config.id2label.get(&id.to_string()).cloned()).collect();
             names.filter(|names| !names.is_empty()).map(|names| (names, self.config()))
         };
-        self.config.as_ref().and_then(of_config).or_else(|| {
-            let (file, names) = self.labels.as_ref()?;
-            Some((names.clone(), LineSource::Beside(file.clone())))
-        })
+        let of_paddle = |paddle: &PaddleConfig| Some((paddle.labels.clone()?, paddle::source()));
+        let of_list =
+            |(file, names): &(String, Vec<String>)| (names.clone(), LineSource::Beside(file.clone()));
+        let config = self.config.as_ref().and_then(of_config);
+        let paddle = || self.paddle.as_ref().and_then(of_paddle);
+        config.or_else(paddle).or_else(|| self.labels.as_ref().map(of_list))
+    }
+
+    /// Height and width of the pictures that the model takes.
+    pub(super) fn size(&self) -> Option<([u32; 2], LineSource)> {
+        self.paddle.as_ref().and_then(|paddle| Some((paddle.size?, paddle::source())))
+    }
+
+    /// Whether `PaddleDetection` exported it.
+    pub(super) const fn is_paddle(&self) -> bool {
+        self.paddle.is_some()
+    }
+
+    /// Where it says that mmdeploy exported a detector.
+    pub(super) fn mmdeploy(&self) -> Option<LineSource> {
+        let detail = self.detail.as_ref()?;
+        let tasks = ["codebase_config", "codebase"].map(|table| detail.get(table)?.get("task")?.as_str());
+        let is_detector = tasks.contains(&Some("ObjectDetection"));
+        is_detector.then(|| LineSource::Beside("detail.json".to_owned()))
     }
 
     /// What transformers calls the model.
@@ -81,7 +107,11 @@ impl SideFiles {
     /// How pictures go in: as these files say, else as the family has it.
     pub(super) fn prepared(&self, family: Preparation) -> Preparation {
         let of_transformers = self.preprocessor.as_ref().and_then(transformers);
-        of_transformers.or_else(|| self.pipeline.as_ref().and_then(mmdeploy)).unwrap_or(family)
+        let of_paddle = || self.paddle.as_ref().and_then(|paddle| paddle.preparation.clone());
+        of_transformers
+            .or_else(|| self.pipeline.as_ref().and_then(mmdeploy))
+            .or_else(of_paddle)
+            .unwrap_or(family)
     }
 }
 
@@ -184,6 +214,20 @@ mod tests {
         check("0 cat\n2 dog\n", Some(&["0 cat", "2 dog"]));
         check("", None);
         check("cat\n\ndog", None);
+    }
+
+    #[test]
+    fn what_mmdeploy_exported_stands_in_its_details() {
+        let sides =
+            |text: &str| SideFiles { detail: serde_json::from_str(text).ok(), ..SideFiles::default() };
+        let found =
+            sides(r#"{"version": "1.3.1", "codebase": {"task": "ObjectDetection", "codebase": "mmdet"}}"#);
+        assert_eq!(found.mmdeploy(), Some(LineSource::Beside("detail.json".to_owned())));
+        let by_config = sides(r#"{"codebase_config": {"type": "mmyolo", "task": "ObjectDetection"}}"#);
+        assert!(by_config.mmdeploy().is_some());
+        for other in [r#"{"codebase": {"task": "Segmentation"}}"#, r#"{"codebase": 1}"#, "[]", "no"] {
+            assert_eq!(sides(other).mmdeploy(), None, "{other}");
+        }
     }
 
     #[test]

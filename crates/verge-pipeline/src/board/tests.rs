@@ -50,16 +50,17 @@ fn each_point_has_its_last_word_and_open_events_are_counted() {
         flow_per_hour: None,
         occupancy: None,
         mean_speed: None,
+        forecasts: Vec::new(),
     };
     post(&board, 1, stuck(1, 1, EventState::Raised));
     post(&board, 2, stuck(2, 2, EventState::Raised));
     let critical = |state| verdict(1, 3, Severity::Critical, Some(state), health(Member::Noisy));
     post(&board, 3, critical(EventState::Raised));
-    post(&board, 4, verdict(1, 4, Severity::Info, None, Body::Counts(counts)));
+    post(&board, 4, verdict(1, 4, Severity::Info, None, Body::Counts(counts.clone())));
     post(&board, 5, stuck(1, 5, EventState::Updated));
     assert_eq!(board.open_events(), OpenEvents { open: 3, warning: 2, critical: 1, ..OpenEvents::default() });
     post(&board, 6, stuck(2, 6, EventState::Cleared));
-    post(&board, 7, verdict(1, 7, Severity::Info, None, Body::Counts(counts)));
+    post(&board, 7, verdict(1, 7, Severity::Info, None, Body::Counts(counts.clone())));
     assert_eq!(numbers(&board), [(Some(3), true), (Some(5), true), (Some(6), false), (Some(7), false)]);
     assert_eq!(board.open_events(), OpenEvents { open: 2, warning: 1, critical: 1, ..OpenEvents::default() });
     let counted = board.words(&|word| word.point().2 == PointKind::Counts);

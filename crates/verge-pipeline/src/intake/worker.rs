@@ -120,6 +120,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                     let now = self.clock.now();
                     self.pass = Some(SavePass::of_due(now.mono));
                     self.counters.note_alarm_rates(self.set.alarm_rates(now));
+                    self.counters.note_counted_lines(self.set.counted_lines());
                     self.counters.note_judging(self.set.account());
                 }
                 self.save();

@@ -159,7 +159,12 @@ impl<J: Judge> Instance<J> {
                     }
                 }
                 Finding::Counts(counts) => {
-                    self.report_counts(spec, Body::Counts(*counts), times(captured, received, now), out);
+                    self.report_counts(
+                        spec,
+                        Body::Counts(counts.clone()),
+                        times(captured, received, now),
+                        out,
+                    );
                 }
                 Finding::Traffic(traffic) => {
                     let body = Body::Traffic((**traffic).clone());

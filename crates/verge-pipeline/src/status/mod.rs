@@ -26,6 +26,7 @@ use verge_domain::time::Moment;
 
 use crate::counters::{Counters, JudgingAccount, MaintenanceWindow, Percentiles};
 use crate::delivery::RouteCounters;
+use crate::judging::CountedLines;
 pub use cameras::CameraStatus;
 pub use claim::{LifeStatus, Sighting, sighting};
 pub use judges::JudgeStatus;
@@ -93,6 +94,8 @@ pub struct Snapshot {
     pub frames: Option<FramesStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub judges: Vec<JudgeStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counting: Vec<CountedLines>,
     pub judging: JudgingStatus,
     pub maintenance: MaintenanceStatus,
     pub store: StoreStatus,
@@ -205,6 +208,7 @@ impl Status {
                 .zip(self.counters.frame_judging.percentiles())
                 .map(|(age_ms, judging_ms)| FramesStatus { age_ms, judging_ms }),
             judges: self.counters.alarm_rates().iter().map(JudgeStatus::of).collect(),
+            counting: self.counters.counted_lines(),
             judging: JudgingStatus {
                 account: self.counters.judging(),
                 evicted: self.counters.of_all_judges(|counters| &counters.evicted_devices_total),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use verge_domain::id::{DeviceId, Epoch, GatewayId, JudgeId, LinkId, RouteId, Seq, SourceId};
+use verge_domain::countable::{Countability, LineSightings, SeenLines};
+use verge_domain::id::{DeviceId, Epoch, GatewayId, JudgeId, LinkId, PlaceId, RouteId, Seq, SourceId};
 use verge_domain::life::{EarlierEpoch, Life, Run, RunId};
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
@@ -16,7 +17,7 @@ use super::*;
 use crate::board::LastWords;
 use crate::counters::StoreAccount;
 use crate::delivery::LinkCounters;
-use crate::judging::JudgeRate;
+use crate::judging::{CountedLines, JudgeRate};
 
 const AT: i64 = 1_790_000_000_000;
 
@@ -48,6 +49,18 @@ fn counters() -> Counters {
         supported_at: Some(UtcMillis(AT + 1)),
         rarest: None,
         suggestion: None,
+    }]);
+    let line = LineSightings {
+        line: PlaceId::new("north").unwrap(),
+        crossings: 40,
+        before: 7,
+        after: 2,
+        verdict: Countability::Few,
+    };
+    counters.note_counted_lines(vec![CountedLines {
+        judge: JudgeId::new("junction").unwrap(),
+        device: DeviceId::new("gate").unwrap(),
+        seen: SeenLines { frames_per_s: Some(4.9), lines: vec![line] },
     }]);
     counters.note_judging(JudgingAccount { instances: 3, devices: 2, bytes: 4_000, cap_bytes: 9_000 });
     counters.note_maintenance(vec![MaintenanceWindow {

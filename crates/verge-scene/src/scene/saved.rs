@@ -1,6 +1,7 @@
 //! What of a scene outlives a restart.
 
 use super::{MAX_EVENTS, Scene, SceneState, ZoneEvent};
+use crate::countable::SightingTally;
 use crate::course::CourseFront;
 use crate::presence::ZoneNow;
 use crate::settings::SceneSettings;
@@ -27,6 +28,18 @@ impl Scene {
     /// The times that it is given are not those of the camera's clock any more, or are again: they may have jumped.
     pub fn doubt_clock(&mut self) {
         self.state.record.doubt_clock();
+    }
+
+    /// How often what crosses each line is seen before and behind it: to be saved behind the state, which earlier versions
+    /// wrote without it.
+    #[must_use]
+    pub fn sighting_tallies(&self) -> &[SightingTally] {
+        self.state.record.sightings()
+    }
+
+    /// Goes on from saved tallies, after [`Scene::restore`]; those of other lines are left out.
+    pub fn restore_sightings(&mut self, saved: Vec<SightingTally>) {
+        self.state.record.restore_sightings(&self.settings, saved);
     }
 
     /// What must outlive a restart.

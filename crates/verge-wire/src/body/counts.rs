@@ -3,6 +3,7 @@
 use verge_domain::verdict::Counts;
 
 use super::Decided;
+use super::traffic::forecast_words;
 use crate::number::exact;
 use crate::record::record;
 use crate::scalar::SpanMs;
@@ -19,6 +20,7 @@ record! {
         flow_per_hour,
         occupancy,
         mean_speed,
+        forecasts,
     }]
     Counts as Counts: "counts" {
         0 from,
@@ -30,6 +32,7 @@ record! {
         6 flow_per_hour optional,
         7 occupancy optional,
         8 mean_speed optional,
+        9 forecasts optional,
     }
 }
 
@@ -65,7 +68,8 @@ impl Decided for Counts {
         }
         let seen =
             if self.partial { format!(" (saw {} of it)", span(self.observed_ms)) } else { String::new() };
-        format!("{} in {}{seen}", parts.join(", "), span(self.length_ms))
+        let ahead = forecast_words(&self.forecasts);
+        format!("{} in {}{seen}{ahead}", parts.join(", "), span(self.length_ms))
     }
 
     fn observed(&self) -> Option<f64> {

@@ -1,7 +1,8 @@
 //! What was counted before a camera.
 
 use verge_domain::verdict::{
-    ClassCount, DirectionCounts, LineCounts, PartialReason, Traffic, TripCount, ZoneMeasures,
+    ClassCount, DirectionCounts, ForecastMeasure, LineCounts, PartialReason, Traffic, TrafficForecast,
+    TripCount, ZoneMeasures,
 };
 
 use super::Decided;
@@ -22,6 +23,7 @@ record! {
         lines,
         zones,
         trips,
+        forecasts,
     }]
     Traffic as Traffic: "traffic" {
         0 from,
@@ -34,6 +36,7 @@ record! {
         7 lines,
         8 zones,
         9 trips,
+        10 forecasts optional,
     }
 }
 
@@ -64,6 +67,18 @@ tuple!(ClassCount: "class" { label, count });
 
 tuple!(TripCount: "trip" { origin, destination, count });
 
+record! {
+    [TrafficForecast { place, measure, ahead_ms: ahead_s, expected, low, high }]
+    TrafficForecast as TrafficForecast: "forecast" {
+        0 place optional,
+        1 measure,
+        2 ahead_s (SpanMs),
+        3 expected,
+        4 low optional,
+        5 high optional,
+    }
+}
+
 impl Decided for Traffic {
     fn words(&self, _: &Occasion<'_>) -> String {
         let reasons: Vec<&str> = self.partial.iter().map(|reason| reason_words(*reason)).collect();
@@ -82,13 +97,32 @@ impl Decided for Traffic {
         } else {
             format!(" (observed {} of it; partial: {reasons})", span(self.observed_ms))
         };
-        format!("{} in {}{seen}", parts.join("; "), span(self.length_ms))
+        let ahead = forecast_words(&self.forecasts);
+        format!("{} in {}{seen}{ahead}", parts.join("; "), span(self.length_ms))
     }
 
     /// All that crossed.
     fn observed(&self) -> Option<f64> {
         self.crossings().and_then(exact)
     }
+}
+
+/// What is expected, as the end of a sentence; nothing where nothing is forecast.
+pub(super) fn forecast_words(forecasts: &[TrafficForecast]) -> String {
+    let one = |forecast: &TrafficForecast| {
+        let place = forecast.place.as_ref().map_or_else(String::new, |place| format!("{place} "));
+        let what = match forecast.measure {
+            ForecastMeasure::Flow => format!("{:.0} veh/h", forecast.expected),
+            ForecastMeasure::Queue => format!("queue of {:.1}", forecast.expected),
+        };
+        let range = match (forecast.low, forecast.high) {
+            (Some(low), Some(high)) => format!(" ({low:.0} to {high:.0})"),
+            _ => String::new(),
+        };
+        format!("{place}{what}{range} in {}", span(forecast.ahead_ms))
+    };
+    let all: Vec<String> = forecasts.iter().map(one).collect();
+    if all.is_empty() { String::new() } else { format!("; expected: {}", all.join(", ")) }
 }
 
 const fn reason_words(reason: PartialReason) -> &'static str {

@@ -101,6 +101,7 @@ fn counts() -> Counts {
         flow_per_hour: Some(954.7),
         occupancy: Some(0.254),
         mean_speed: Some(49.5),
+        forecasts: Vec::new(),
     }
 }
 

@@ -1,23 +1,25 @@
 //! Every verdict there can be.
 
+mod places;
+
 use proptest::prelude::*;
 use verge_domain::finding::{Contribution, Expected, Feedback, Member};
 use verge_domain::frame::{Classification, Detection, Detections, PixelBox, Score, Scored};
 use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
 use verge_domain::id::{
-    DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, OperatorText, PlaceId, SignalId,
-    SourceId, TagText, Unit,
+    DeviceId, EventId, EventNumber, JudgeId, Label, Lane, ModelName, OperatorText, SignalId, SourceId,
+    TagText, Unit,
 };
 use verge_domain::tag::SignalTag;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
-    ActionKind, AlarmHandling, Anomaly, Body, ClassCount, Counts, Detector, DirectionCounts, Event,
-    EventChange, EventState, Health, LineCounts, Model, OperatorAction, PartialReason, RegionBox, Regions,
-    Severity, Subject, TimeBasis, Times, Traffic, TripCount, Verdict, ZoneMeasures,
+    ActionKind, AlarmHandling, Anomaly, Body, Counts, Detector, Event, EventChange, EventState, Health,
+    Model, OperatorAction, RegionBox, Regions, Severity, Subject, Times, Verdict,
 };
 use verge_domain::withdrawn::Withdrawal;
 
 use crate::samples::NAME;
+use places::{forecasts, traffic};
 
 fn name() -> impl Strategy<Value = String> {
     "[a-zäß/:.-]{1,20}|[ -~]{1,40}"
@@ -94,7 +96,7 @@ fn body() -> impl Strategy<Value = Body> {
     let counts = (
         (time(), span(), span(), any::<bool>(), any::<u64>()),
         (prop::option::of(any::<u64>()), prop::option::of(float())),
-        (prop::option::of(float()), prop::option::of(float())),
+        (prop::option::of(float()), prop::option::of(float()), forecasts()),
     );
     // Boxed: trees of values of this size do not fit into a test's stack.
     prop_oneof![
@@ -123,7 +125,7 @@ fn body() -> impl Strategy<Value = Body> {
             |(
                 (from, length_ms, observed_ms, partial, readings),
                 (vehicles, flow_per_hour),
-                (occupancy, mean_speed),
+                (occupancy, mean_speed, forecasts),
             )| {
                 Body::Counts(Counts {
                     from,
@@ -135,6 +137,7 @@ fn body() -> impl Strategy<Value = Body> {
                     flow_per_hour,
                     occupancy,
                     mean_speed,
+                    forecasts,
                 })
             }
         ),
@@ -151,88 +154,6 @@ fn body() -> impl Strategy<Value = Body> {
             .prop_map(|(width, height, objects)| Body::Detections(Detections { width, height, objects })),
         traffic().boxed().prop_map(Body::Traffic),
     ]
-}
-
-fn place() -> impl Strategy<Value = PlaceId> {
-    name().prop_map(|name| PlaceId::new(&name).expect(NAME))
-}
-
-fn measure() -> impl Strategy<Value = Option<f64>> {
-    prop::option::of(float())
-}
-
-fn direction() -> impl Strategy<Value = DirectionCounts> {
-    let class =
-        (name(), any::<u64>()).prop_map(|(label, count)| ClassCount { label: label_of(label), count });
-    let measures = (measure(), measure(), measure(), measure(), measure());
-    (any::<u64>(), prop::collection::vec(class, 0..3), measures).prop_map(
-        |(total, classes, (mean_speed, space_mean_speed, headway, short_headways, gap))| DirectionCounts {
-            total,
-            classes,
-            mean_speed,
-            space_mean_speed,
-            headway,
-            short_headways,
-            gap,
-        },
-    )
-}
-
-fn zone() -> impl Strategy<Value = ZoneMeasures> {
-    let counts = [0; 3].map(|_| prop::option::of(any::<u64>()));
-    (place(), counts, measure(), measure(), measure(), measure()).prop_map(
-        |(zone, [entered, queue_max, queue_end], occupancy, mean_speed, queue_mean, queue_length)| {
-            ZoneMeasures {
-                zone,
-                entered,
-                occupancy,
-                mean_speed,
-                queue_mean,
-                queue_max,
-                queue_end,
-                queue_length,
-            }
-        },
-    )
-}
-
-fn traffic() -> impl Strategy<Value = Traffic> {
-    let times = (time(), span(), span());
-    let counts = any::<[u64; 2]>();
-    let line =
-        (place(), prop::option::of(direction().boxed()), prop::option::of(direction().boxed()), any::<u64>());
-    let line = line.prop_map(|(line, forward, backward, unresolved)| LineCounts {
-        line,
-        forward,
-        backward,
-        unresolved,
-    });
-    let trip = (place(), place(), any::<u64>()).prop_map(|(origin, destination, count)| TripCount {
-        origin,
-        destination,
-        count,
-    });
-    let reasons = prop::sample::subsequence(PartialReason::ALL.to_vec(), 0..=PartialReason::ALL.len());
-    let basis = prop::sample::select(TimeBasis::ALL.to_vec());
-    let places = (
-        prop::collection::vec(line.boxed(), 0..3),
-        prop::collection::vec(zone().boxed(), 0..3),
-        prop::collection::vec(trip, 0..3),
-    );
-    (times, counts, reasons, basis, places).prop_map(
-        |((from, length_ms, observed_ms), [judged, skipped], partial, time, (lines, zones, trips))| Traffic {
-            from,
-            length_ms,
-            observed_ms,
-            judged,
-            skipped,
-            partial,
-            time,
-            lines,
-            zones,
-            trips,
-        },
-    )
 }
 
 fn label_of(label: String) -> Label {

@@ -35,6 +35,7 @@ fn counted(vehicles: Option<u64>) -> Body {
         flow_per_hour: None,
         occupancy: None,
         mean_speed: None,
+        forecasts: Vec::new(),
     })
 }
 

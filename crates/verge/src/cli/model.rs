@@ -20,8 +20,8 @@ use super::say;
   verge model card m.onnx --labels names.txt > m.toml
 
 Each line names its source: the file (names and shapes of its tensors, metadata of its exporter) or a file beside it \
-(labels.txt, config.json and preprocessor_config.json of transformers, pipeline.json of mmdeploy). What nothing says is \
-marked GUESS; where more than one reading fits, all of them stand there.")]
+(labels.txt, config.json and preprocessor_config.json of transformers, pipeline.json and detail.json of mmdeploy, \
+infer_cfg.yml of PaddleDetection). What nothing says is marked GUESS; where more than one reading fits, all of them stand there.")]
 pub(super) struct ModelCommand {
     #[command(subcommand)]
     action: ModelAction,

@@ -12,7 +12,7 @@ use super::super::declare::*;
 use super::super::key::*;
 use super::super::tree::{ConfigNode, Map, Table, Value};
 use super::super::units::{Span, SpanOrNever};
-use super::track::RawTrack;
+use super::track::{RawTrack, SPANS_AHEAD};
 use super::{DAY, HOUR, SECOND};
 
 /// Which signal says in which state a machine is.
@@ -258,6 +258,7 @@ declare! {
         max_gap: Span = span(Duration::from_millis(100), HOUR).or("30s"),
         reports: Option<LoopReports> = word::<LoopReports>(),
         max_silence: Span = span(Duration::from_millis(100), DAY).or("1h"),
+        forecast: Option<Vec<String>> = texts(SPANS_AHEAD),
     }
 
     words for LoopReports { "change" => Change, "always" => Always }

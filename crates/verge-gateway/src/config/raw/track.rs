@@ -13,6 +13,8 @@ use super::{DAY, HOUR, SECOND};
 
 /// A point of a line.
 const FOUR: &str = "four points [x, y]";
+/// How far ahead is forecast.
+pub(super) const SPANS_AHEAD: &str = r#"durations, multiples of the interval, such as "5m" and "15m""#;
 
 declare! {
     /// A file that says only what is counted.
@@ -34,6 +36,7 @@ declare! {
         score: f32 = share().or("0.1"),
         interval: Span = span(SECOND, DAY).or("1m"),
         max_gap: Span = span(Duration::from_millis(100), HOUR).or("5s"),
+        forecast: Option<Vec<String>> = texts(SPANS_AHEAD),
         blobs: BlobUse = word::<BlobUse>().or("off"),
         gate: Option<RawGate> = table::<RawGate>(),
         tiles: usize = whole(1, 2).or("1"),

@@ -60,6 +60,11 @@ fn fault(section: &str, error: &SettingsError) -> Fault {
             at("causes", &member.as_str(), format!("take {:?} out of the list", member.as_str()))
         }
         SettingsError::Count { key, actual, low, high } => at(key, actual, within(key, low, high)),
+        SettingsError::Horizon { actual, interval, most } => {
+            let (interval, farthest) = (Span(*interval), Span(*interval * u32::try_from(*most).unwrap_or(1)));
+            let remedy = format!("write multiples of the interval ({interval}) up to {farthest}");
+            at("forecast", &format!("\"{}\"", Span(*actual)), remedy)
+        }
         SettingsError::NotPowerOfTwo { key, actual } => {
             let near = actual.checked_next_power_of_two().map_or(1 << 10, |next| next.clamp(256, 16_384));
             at(key, actual, format!("write {key} = {near}"))

@@ -1,6 +1,7 @@
 //! `[judge.NAME]`: what it looks at, how it decides, what becomes of it.
 
 mod cascade;
+mod forecast;
 mod frames;
 mod inputs;
 mod limits;

@@ -1,6 +1,7 @@
 //! Lines and zones of a judge that counts.
 
 use verge_domain::id::{Label, PlaceId};
+use verge_scene::countable::{metres_beside, sightings_over};
 use verge_scene::{Ground, SceneError, SceneLine, SceneZone};
 
 use super::track::class_named;
@@ -33,6 +34,31 @@ pub(super) fn check_lines(
         fits.then_some(line)
     };
     raw.into_iter().flatten().map(&mut line).collect::<Vec<_>>().into_iter().collect()
+}
+
+/// 50 km/h.
+const USUAL_SPEED: f64 = 50.0 / 3.6;
+/// Frames a second that cameras should send for lines.
+const USUAL_RATE: f64 = 5.0;
+
+/// Warns where the picture shows so little ground on one side of a line that what passes is seen too seldom there.
+pub(super) fn warn_of_short_ways(check: &mut Check<'_>, section: &str, lines: &[SceneLine], ground: &Ground) {
+    /// Sightings on average from which on three are more likely than two.
+    const THREE: f64 = 2.5;
+    for line in lines.iter().filter(|line| !line.is_near_border()) {
+        let Some([left, right]) = metres_beside(line, ground) else { continue };
+        let (side, metres) = if left < right { ("left", left) } else { ("right", right) };
+        if sightings_over(metres, USUAL_SPEED, USUAL_RATE) >= 3 {
+            continue;
+        }
+        let needed = (THREE * USUAL_SPEED / metres.max(0.1)).ceil().min(1000.0);
+        let remark = format!(
+            "the picture shows {metres:.0} m of the ground on the {side} of the line: what passes at 50 km/h is seen three times \
+             there from {needed:.0} frames a second on, and less often the counts are partial (\"rate\"); draw it farther inside, \
+             or let the camera send more frames"
+        );
+        check.warnings.push(Warning { key: format!("{section}.line.{}", line.name), remark });
+    }
 }
 
 /// Shares of the sides of the picture.

@@ -19,6 +19,7 @@ use verge_pipeline::judging::budget_text;
 use verge_vision::preprocess::Region;
 
 use super::Rule;
+use super::forecast::check_forecast;
 use super::frames::{check_model, check_region};
 use super::inputs::{InputKind, Known};
 use super::limits::fitting;
@@ -126,7 +127,9 @@ pub(super) fn check_loop(check: &mut Check<'_>, section: &str, raw: &RawLoop) ->
     let (unit, length) = (raw.occupancy_unit, raw.effective_length);
     let made = LoopSettings::new(grid?, roles, unit, length, raw.max_gap.0);
     let made = made.and_then(|made| made.with_reports(raw.reports, raw.max_silence.0));
-    fitting(check, section, made).map(JudgeSettings::Loop)
+    let forecast = check_forecast(check, section, raw.forecast.as_ref(), grid?);
+    let made = fitting(check, section, made)?;
+    Some(JudgeSettings::Loop(made.with_forecast(forecast?)))
 }
 
 pub(super) fn check_auto(check: &mut Check<'_>, section: &str, raw: &RawAuto) -> Option<JudgeSettings> {

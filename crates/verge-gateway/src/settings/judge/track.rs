@@ -13,6 +13,7 @@ use verge_scene::{BlobUse, Footprint, Ground, GroundError, SceneSettings};
 use verge_vision::{CascadeSettings, VisionJudge};
 
 use super::cascade::{add_kinds, check_counted_kinds, check_second_model};
+use super::forecast::check_forecast;
 use super::frames::{FrameRules, check_rules, gate};
 use super::inputs::Known;
 use super::places;
@@ -55,7 +56,8 @@ pub(super) fn check_track(
         return None;
     }
     let rule = track.as_ref().zip(id).and_then(|(track, id)| {
-        let made = TrackSettings::new(id, track.scene.clone());
+        let forecast = check_forecast(check, section, raw.forecast.as_ref(), track.scene.interval())?;
+        let made = TrackSettings::forecasting(id, track.scene.clone(), forecast);
         check.keep(section, id.as_str(), made).map(JudgeSettings::Track)
     });
     let rules = check_rules(check, section, (ModelTask::Detect, rule, policy), &raw.asking, inputs, known);
@@ -86,6 +88,9 @@ pub(in crate::settings) fn check_scene(
     let lines = places::check_lines(check, section, raw.line.as_ref());
     let names = scheme.as_ref().map(ClassScheme::names);
     let of = (names, ground.as_ref().and_then(Option::as_ref));
+    if let (Some(lines), Some(Some(ground))) = (&lines, &ground) {
+        places::warn_of_short_ways(check, section, lines, ground);
+    }
     let zones = places::check_zones(check, section, raw, of);
     let footprints = names.and_then(|names| check_footprints(check, section, raw.footprint.as_ref(), names));
     let scores = names.and_then(|names| check_scores(check, section, raw.scores.as_ref(), names));

@@ -98,6 +98,49 @@ fn a_line_at_the_border_is_warned_of() {
 }
 
 #[test]
+fn too_little_ground_beside_a_line_is_warned_of() {
+    let ground = "[judge.junction.ground]\npicture = [[0, 0], [1, 0], [1, 1], [0, 1]]\n\
+                  metres = [[0, 40], [10, 40], [10, 0], [0, 0]]\n";
+    let warnings =
+        |y: &str| settings(&format!("{JUNCTION}{}{ground}", LINE.replace("0.5]", y))).unwrap().warnings;
+    assert_eq!(warnings("0.5]"), []);
+    let found = warnings("0.87]");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].key, "judge.junction.line.north");
+    let remark = &found[0].remark;
+    assert!(
+        remark.contains("5 m of the ground on the right") && remark.contains("from 7 frames a second"),
+        "{remark}"
+    );
+    assert!(warnings("0.97]")[0].remark.contains("nearer than 5 %"), "said once");
+}
+
+#[test]
+fn forecasts_are_multiples_of_the_interval() {
+    let forecast = |list: &str| format!("forecast = {list}\n{LINE}");
+    let good = settings(&format!("{JUNCTION}{}", forecast("[\"5m\", \"15m\"]"))).unwrap();
+    let JudgeRules::Frames(rules) = &good.judges[0].rules else { panic!("a judge over frames") };
+    let JudgeSettings::Track(track) = &rules.rule else { panic!("a judge that counts") };
+    let signals: Vec<&str> = track.signals().map(|signal| signal.as_str()).collect();
+    assert!(signals.contains(&"junction.north.flow_in_15m"), "{signals:?}");
+    check(
+        &forecast("[\"90s\"]"),
+        "judge.junction.forecast: \"1m 30s\", expected another value: forecast must hold multiples of the interval (60s), up \
+         to 60 of them, not 90s; write multiples of the interval (1m) up to 1h",
+    );
+    check(
+        &forecast("[\"soon\"]"),
+        "judge.junction.forecast: \"soon\", expected durations such as \"5m\" and \"15m\"; write forecast = [\"5m\", \"15m\"]",
+    );
+    let jam = "[judge.jam]\ninputs = [\"cameras:junction.north.flow_in_5m\"]\ndetector = \"threshold\"\nabove = 900\n";
+    assert!(settings(&format!("{JUNCTION}{}{jam}", forecast("[\"5m\"]"))).is_ok());
+    assert!(
+        settings(&format!("{JUNCTION}{LINE}{jam}")).is_err(),
+        "without a forecast there is no such measure"
+    );
+}
+
+#[test]
 fn measures_are_inputs_of_other_judges() {
     let watch = |input: &str, detector: &str| {
         format!(

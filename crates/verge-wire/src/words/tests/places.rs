@@ -2,7 +2,8 @@
 
 use verge_domain::id::PlaceId;
 use verge_domain::verdict::{
-    Counts, DirectionCounts, LineCounts, PartialReason, TimeBasis, Traffic, TripCount, ZoneMeasures,
+    Counts, DirectionCounts, ForecastMeasure, LineCounts, PartialReason, TimeBasis, Traffic, TrafficForecast,
+    TripCount, ZoneMeasures,
 };
 
 use super::*;
@@ -36,6 +37,7 @@ fn traffic() -> Traffic {
         lines: vec![north],
         zones: vec![zone("lane-1", 11, 1), zone("crossing", 0, 0)],
         trips: vec![TripCount { origin: place("a"), destination: place("b"), count: 1 }],
+        forecasts: Vec::new(),
     }
 }
 
@@ -79,19 +81,39 @@ fn counts_read_as_a_sentence() {
         flow_per_hour: Some(960.0),
         occupancy: Some(0.254),
         mean_speed: None,
+        forecasts: Vec::new(),
     };
-    check(Body::Counts(counts), None, "12 vehicles, 960 veh/h, occupied 25 % in 1 min (saw 45.0 s of it)");
+    check(
+        Body::Counts(counts.clone()),
+        None,
+        "12 vehicles, 960 veh/h, occupied 25 % in 1 min (saw 45.0 s of it)",
+    );
     check(
         Body::Counts(Counts {
             observed_ms: 300,
             vehicles: Some(1),
             flow_per_hour: None,
             occupancy: None,
-            ..counts
+            ..counts.clone()
         }),
         None,
         "not counted: saw 300 ms of 1 min, 1 vehicle then",
     );
     let one = Counts { vehicles: Some(1), partial: false, ..counts };
-    check(Body::Counts(one), None, "1 vehicle, 960 veh/h, occupied 25 % in 1 min");
+    check(Body::Counts(one.clone()), None, "1 vehicle, 960 veh/h, occupied 25 % in 1 min");
+    let forecast = TrafficForecast {
+        place: None,
+        measure: ForecastMeasure::Flow,
+        ahead_ms: 300_000,
+        expected: 912.4,
+        low: Some(700.0),
+        high: Some(1100.0),
+    };
+    let queue =
+        TrafficForecast { measure: ForecastMeasure::Queue, expected: 2.25, low: None, ..forecast.clone() };
+    check(
+        Body::Counts(Counts { forecasts: vec![forecast, queue], ..one }),
+        None,
+        "1 vehicle, 960 veh/h, occupied 25 % in 1 min; expected: 912 veh/h (700 to 1100) in 5 min, queue of 2.2 in 5 min",
+    );
 }

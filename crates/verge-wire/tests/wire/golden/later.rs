@@ -5,8 +5,8 @@ use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
 use verge_domain::id::{OperatorText, PlaceId, TagText};
 use verge_domain::tag::SignalTag;
 use verge_domain::verdict::{
-    ActionKind, AlarmHandling, ClassCount, DirectionCounts, LineCounts, OperatorAction, PartialReason,
-    RegionBox, Regions, TimeBasis, Traffic, TripCount, ZoneMeasures,
+    ActionKind, AlarmHandling, ClassCount, DirectionCounts, ForecastMeasure, LineCounts, OperatorAction,
+    PartialReason, RegionBox, Regions, TimeBasis, Traffic, TrafficForecast, TripCount, ZoneMeasures,
 };
 
 use super::*;
@@ -124,11 +124,22 @@ pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
     all.push(("traffic, nothing observed".to_owned(), bare(Body::Traffic(unobserved()))));
     let track = Detector::Track;
     all.push((format!("detector {}", track.as_str()), Verdict { detector: track, ..sample() }));
+    let of_flow = forecast(None, ForecastMeasure::Flow, 300_000);
+    let counts = Counts { forecasts: vec![of_flow.clone()], ..counts() };
+    all.push(("counts, forecast".to_owned(), bare(Body::Counts(counts))));
+    let north = TrafficForecast { place: Some(place("north")), ..of_flow };
+    let queue = forecast(Some(place("lane-1")), ForecastMeasure::Queue, 900_000);
+    let forecasts = vec![north, TrafficForecast { low: None, high: None, ..queue }];
+    all.push(("traffic, forecast".to_owned(), bare(Body::Traffic(Traffic { forecasts, ..traffic() }))));
     all
 }
 
 fn place(name: &str) -> PlaceId {
     PlaceId::new(name).expect(NAME)
+}
+
+fn forecast(place: Option<PlaceId>, measure: ForecastMeasure, ahead_ms: u64) -> TrafficForecast {
+    TrafficForecast { place, measure, ahead_ms, expected: 420.5, low: Some(300.0), high: Some(541.25) }
 }
 
 fn traffic() -> Traffic {
@@ -170,6 +181,7 @@ fn traffic() -> Traffic {
         lines: vec![north],
         zones: vec![lane],
         trips: vec![trip],
+        forecasts: Vec::new(),
     }
 }
 

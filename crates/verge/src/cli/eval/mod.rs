@@ -4,6 +4,7 @@
 mod classify;
 mod count;
 mod detect;
+mod forecast;
 mod health;
 mod nab;
 mod plant;
@@ -47,6 +48,7 @@ use super::say;
   verge eval csv --data recordings --label fault --plot plots
   verge eval nab --data NAB
   verge eval skab --data SKAB
+  verge eval forecast --data NAB
   verge eval plant
   verge eval health
   verge eval vision
@@ -76,6 +78,8 @@ enum What {
     Health(health::HealthArgs),
     /// Scores of the detector `multi` on the Skoltech Anomaly Benchmark
     Skab(skab::SkabArgs),
+    /// Short-term forecasts of flow and queue beside simple ones, on series and simulated days
+    Forecast(forecast::ForecastArgs),
     /// Counts of simulated traffic against what truly crossed
     Vision(vision::VisionArgs),
 }
@@ -112,6 +116,7 @@ pub(super) fn eval(args: &EvalArgs, json: bool, out: &mut impl Write) -> anyhow:
         What::Count(args) => count::count(args, json, out),
         What::Csv(args) => series::csv(args, json, out),
         What::Nab(args) => nab::nab(args, json, out),
+        What::Forecast(args) => forecast::forecast(args, json, out),
         What::Health(args) => health::health(args, json, out),
         What::Plant(args) => plant::plant(args, json, out),
         What::Skab(args) => skab::skab(args, json, out),

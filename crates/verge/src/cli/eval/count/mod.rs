@@ -305,5 +305,14 @@ fn count_frames<'a>(
     steps.sort_by(f64::total_cmp);
     scene.finish(steps.get(steps.len() / 2).copied().unwrap_or(0.0), &mut report);
     let data = data.display().to_string();
-    Ok(Counted { data, settings: &settings.scene, frames, report, health, tracks: scene.followed() })
+    Ok(Counted {
+        data,
+        settings: &settings.scene,
+        frames,
+        report,
+        health,
+        tracks: scene.followed(),
+        frames_per_s: scene.frames_per_s(),
+        sightings: scene.line_sightings().collect(),
+    })
 }

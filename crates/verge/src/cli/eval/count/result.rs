@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use serde_json::{Map, Value, json};
+use verge_domain::countable::{Countability, LineSightings};
 use verge_scene::interval::{DirectionTally, LineTally};
-use verge_scene::{Crossing, SceneInterval, SceneReport, SceneSettings, ZoneEvent};
+use verge_scene::{Crossing, SceneInterval, SceneLine, SceneReport, SceneSettings, ZoneEvent};
 
 use super::files::Frame;
 use super::health::CameraHealth;
@@ -18,6 +19,10 @@ pub(super) struct Counted<'a> {
     pub(super) health: CameraHealth,
     /// Objects that were followed.
     pub(super) tracks: u64,
+    /// Frames that came a second.
+    pub(super) frames_per_s: Option<f64>,
+    /// How often objects are seen before and behind lines, of those over which enough has gone.
+    pub(super) sightings: Vec<LineSightings>,
 }
 
 impl Counted<'_> {
@@ -39,11 +44,16 @@ impl Counted<'_> {
             "to": self.frames.last().map(|frame| seconds(frame.at)),
             "observed_s": total.as_ref().map_or(json!(0.0), |total| seconds(total.observed)),
             "tracks": self.tracks,
+            "frames_per_s": self.frames_per_s.map(rounded),
             "intervals": self.report.intervals.iter().map(|interval| self.interval(interval)).collect::<Vec<_>>(),
             "health": self.health.json(),
         });
         if let (Some(object), Some(total)) = (object.as_object_mut(), total) {
             object.extend(self.places(&total));
+            for seen in &self.sightings {
+                object["lines"][seen.line.as_str()]["sightings"] =
+                    json!({ "before": seen.before, "after": seen.after, "verdict": seen.verdict });
+            }
         }
         object
     }
@@ -159,6 +169,19 @@ impl Counted<'_> {
         all.iter().try_for_each(|(_, value)| writeln!(out, "{value}"))
     }
 
+    /// How often what crosses a line is seen, for people.
+    fn seen(&self, line: &SceneLine) -> String {
+        let Some(seen) = self.sightings.iter().find(|seen| seen.line == line.name) else {
+            return String::new();
+        };
+        let word = match seen.verdict {
+            Countability::Good => "good",
+            Countability::Few => "few",
+            Countability::TooFew => "too few",
+        };
+        format!("; seen {} times before and {} times behind: {word}", seen.before, seen.after)
+    }
+
     /// The name of the first frame at or after a time.
     fn frame_at(&self, at: f64) -> Option<&str> {
         let next = self.frames.partition_point(|frame| frame.at < at);
@@ -194,11 +217,12 @@ impl Counted<'_> {
                 tally.speeds().time_mean().map_or_else(String::new, |speed| format!(", {speed:.1} m/s"));
             writeln!(
                 out,
-                "  line {}: forward {}, backward {}, unresolved {}{speed}",
+                "  line {}: forward {}, backward {}, unresolved {}{speed}{}",
                 line.name,
                 counts(&tally.forward),
                 counts(&tally.backward),
-                tally.unresolved
+                tally.unresolved,
+                self.seen(line),
             )?;
         }
         for ((name, _), tally) in self.settings.zones().iter().zip(&total.zones) {

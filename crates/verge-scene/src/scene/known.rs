@@ -1,0 +1,53 @@
+//! What is known of a scene: tracks and events that go on, how fast frames come, and whether that is enough for its lines.
+
+use verge_domain::countable::LineSightings;
+
+use super::{SAME_INSTANT, Scene, SceneState, ZoneEvent};
+use crate::track::SeenBox;
+
+impl Scene {
+    /// The tracks that are alive.
+    pub fn tracks(&self) -> impl Iterator<Item = (u64, SeenBox)> {
+        self.state
+            .tracker
+            .tracks
+            .iter()
+            .filter(|track| track.is_confirmed())
+            .map(|track| (track.id, track.area()))
+    }
+
+    /// Conditions in zones that hold.
+    #[must_use]
+    pub fn open_events(&self) -> &[ZoneEvent] {
+        &self.state.open
+    }
+
+    /// Objects that were followed so far.
+    #[must_use]
+    pub const fn followed(&self) -> u64 {
+        self.state.tracker.confirmed
+    }
+
+    /// Whether what crosses each line is seen often enough; of lines over which too little has gone nothing.
+    pub fn line_sightings(&self) -> impl Iterator<Item = LineSightings> {
+        let lines = self.settings.lines.iter().zip(self.state.record.sightings());
+        lines.filter_map(|(line, tally)| tally.of(&line.name))
+    }
+
+    /// Frames that come a second, on average over the last ones; `None` before there are two.
+    #[must_use]
+    pub fn frames_per_s(&self) -> Option<f64> {
+        (self.state.pace > 0.0).then(|| 1.0 / self.state.pace)
+    }
+
+    pub(super) fn note_pace(&mut self, at: f64) {
+        /// What the newest step counts.
+        const NEWEST: f64 = 0.05;
+        let SceneState { last, pace, .. } = &mut self.state;
+        let step =
+            last.map(|last| at - last).filter(|step| (SAME_INSTANT..=self.settings.max_gap).contains(step));
+        if let Some(step) = step {
+            *pace += if *pace > 0.0 { NEWEST * (step - *pace) } else { step };
+        }
+    }
+}
