@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway import Settings, to_toml
 from models import Models
 from programs import data, tool, verge
+from scene import frame_source
 
 RATE = 12.5
 # Frames at which the lower edge of a car passes the middle of the picture, and whether downwards.
@@ -54,3 +56,49 @@ def test_all_four_cars_count(
     assert [forward for _, forward in crossings] == [forward for _, forward in TRUTH]
     off = [abs(at - expected) for (at, _), (expected, _) in zip(crossings, TRUTH)]
     assert max(off) <= slack, crossings
+
+
+VEHICLES = ["car", "truck", "bus", "motorbike"]
+
+
+def test_vehicles_that_the_model_does_not_know_are_unexplained_motion(clip: Path, tmp_path: Path) -> None:
+    """From above, most of the cars pass for other things. The pictures are judged as a gateway judges frames, and counted."""
+    models = Models.make(tmp_path)
+    known = [label for label in VEHICLES if label in models.labels("yolox_nano")]
+    line = {"middle": {"from": [0.0, 0.5], "to": [1.0, 0.5]}}
+    judge: Settings = {"inputs": ["cameras"], "detector": "track", "model": "yolox", "labels": known, "line": line}
+    settings: Settings = {
+        "gateway": {"id": "trial", "state_dir": str(tmp_path / "state")},
+        "local": {"url": "mqtt://localhost:1883"},
+        "model": {"yolox": {"file": str(models.real("yolox_nano"))}},
+        "source": {"cameras": frame_source("road/+/frame")},
+        "judge": {"junction": judge},
+    }
+    configuration = tmp_path / "gateway.toml"
+    configuration.write_text(to_toml(settings))
+    (tmp_path / "frames").symlink_to(clip)
+    command = [verge(), "judge", "-c", str(configuration), "junction", str(clip), "--device", "north"]
+    done = subprocess.run(
+        [*command, "--interval", "80ms", "--json"], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    verdicts = [json.loads(one) for one in done.stdout.splitlines()]
+    raised = [one["health"] for one in verdicts if one["kind"] == "health" and one["event"]["state"] == "raised"]
+    assert [one["cause"] for one in raised] == ["unexplained_motion"], done.stdout
+    (tmp_path / "count.toml").write_text(
+        f"[track]\nlabels = {json.dumps(known)}\n[track.line.middle]\nfrom = [0.0, 0.5]\nto = [1.0, 0.5]\n"
+    )
+    command = [verge(), "eval", "count", "--data", str(tmp_path), "--fps", str(RATE), "--json"]
+    command += ["--model", str(models.real("yolox_nano"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [one["cause"] for one in json.loads(done.stdout)["health"]] == ["unexplained_motion"], done.stdout
+
+
+def test_nothing_is_wrong_with_the_camera_of_the_clip(clip: Path) -> None:
+    """A bright car that halves the exposure of the background is no fault."""
+    for rate in [RATE, 4.0, 30.0]:
+        command = [verge(), "eval", "health", "--data", str(clip.parent), "--rate", str(rate), "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["health"] == [], rate

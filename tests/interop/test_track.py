@@ -168,9 +168,9 @@ def test_a_kill_in_mid_interval_gives_no_plausible_low_count(scene: Scene, model
 def test_a_folder_of_pictures_counts_the_same(tmp_path: Path, models: Models) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
-    seconds = 3 * INTERVAL
-    # And some behind, so that the third interval ends.
-    for number in range((seconds + INTERVAL) * A_SECOND):
+    # The last interval is not complete.
+    frames = (3 * INTERVAL + INTERVAL // 2) * A_SECOND
+    for number in range(frames):
         (folder / f"{number:06}.jpg").write_bytes(frame(number))
     card = finds_squares(models)
     settings: Settings = {
@@ -188,6 +188,8 @@ def test_a_folder_of_pictures_counts_the_same(tmp_path: Path, models: Models) ->
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines() if '"traffic"' in line]
     totals = [one["traffic"]["lines"][0]["forward"]["total"] for one in found]
-    lower = [place(number) + 8 for number in range(seconds * A_SECOND)]
+    lower = [place(number) + 8 for number in range(frames)]
     passages = sum(before < SIDE / 2 <= after for before, after in zip(lower, lower[1:]))
-    assert (len(totals), sum(totals)) == (3, passages), done.stdout
+    assert (len(totals), sum(totals)) == (4, passages), done.stdout
+    assert [one["traffic"]["partial"] for one in found] == [[], [], [], ["start"]], done.stdout
+    assert found[3]["traffic"]["observed_s"] == INTERVAL / 2, done.stdout

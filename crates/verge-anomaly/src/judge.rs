@@ -138,8 +138,8 @@ impl Judge for ReadingJudge {
             (Observable::Arrival(captured), Self::Camera(judge)) => {
                 judge.arrive(captured, received, findings)
             }
-            (Observable::Look(look, captured), Self::Camera(judge)) => {
-                judge.look(look, captured, received, findings);
+            (Observable::Look(look, _), Self::Camera(judge)) => {
+                judge.look(look, received, findings);
             }
             (Observable::View(View::Reconstruction(error), captured), Self::Autoencoder(judge)) => {
                 judge.observe_error(*error, captured.time(received.wall), findings);
@@ -148,7 +148,7 @@ impl Judge for ReadingJudge {
                 judge.observe_appearance(seen, captured.time(received.wall), findings);
             }
             (Observable::View(view, _), Self::Report(judge)) => judge.observe(view, received, findings),
-            (Observable::Look(look, captured), Self::Track(judge)) => judge.look(look, captured, received),
+            (Observable::Look(look, _), Self::Track(judge)) => judge.look(look, received),
             (Observable::View(view, captured), Self::Track(judge)) => {
                 judge.observe(view, captured, received, findings);
             }
@@ -173,6 +173,12 @@ impl Judge for ReadingJudge {
             Self::Camera(judge) => judge.tick(now, findings),
             Self::Loop(judge) => judge.tick(now, findings),
             Self::Track(judge) => judge.tick(now, findings),
+        }
+    }
+
+    fn finish(&mut self, _now: Moment, findings: &mut Vec<Finding>) {
+        if let Self::Track(judge) = self {
+            judge.finish(findings);
         }
     }
 

@@ -17,6 +17,14 @@ pub struct Blob {
     pub area: f32,
 }
 
+impl Blob {
+    /// Whether it reaches into a part of the picture: its left, top, right and bottom edge.
+    #[must_use]
+    pub fn reaches(&self, [left, top, right, bottom]: [f32; 4]) -> bool {
+        self.left < right && self.right > left && self.top < bottom && self.bottom > top
+    }
+}
+
 /// Blobs of a picture at most: the smallest are left out.
 pub const MAX_BLOBS: usize = 16;
 
@@ -43,6 +51,13 @@ impl Blobs {
         self.count = (self.count + 1).min(MAX_BLOBS);
         self.blobs[at..self.count].rotate_right(1);
         self.blobs[at] = blob;
+    }
+
+    /// Keeps those of which this holds.
+    pub fn retain(&mut self, keeps: impl Fn(&Blob) -> bool) {
+        let all = *self;
+        *self = Self::NONE;
+        all.iter().filter(|blob| keeps(blob)).for_each(|blob| self.add(*blob));
     }
 }
 
@@ -80,11 +95,12 @@ pub struct Motion {
 }
 
 impl Motion {
-    /// Whether something moves that covers at least this share of the picture, as far as can be said: while the background
-    /// is not known, something may.
+    /// Whether something moves that covers at least this share of the picture and reaches into a part of it (left, top, right
+    /// and bottom edge), as far as can be said: while the background is not known, something may.
     #[must_use]
-    pub fn moves(&self, least: f32) -> bool {
-        self.light || !self.settled || self.blobs.iter().any(|blob| blob.area >= least)
+    pub fn moves(&self, least: f32, within: [f32; 4]) -> bool {
+        let counts = |blob: &Blob| blob.area >= least && blob.reaches(within);
+        self.light || !self.settled || self.blobs.iter().any(counts)
     }
 }
 
@@ -110,14 +126,16 @@ mod tests {
 
     #[test]
     fn what_is_not_known_may_move() {
-        let blob = Blob { area: 0.01, ..Blob::default() };
+        let all = [0.0, 0.0, 1.0, 1.0];
+        let blob = Blob { left: 0.1, top: 0.1, right: 0.2, bottom: 0.2, area: 0.01 };
         let mut motion = Motion::default();
-        assert!(motion.moves(0.5), "the background is not learnt");
+        assert!(motion.moves(0.5, all), "the background is not learnt");
         motion.settled = true;
-        assert!(!motion.moves(0.004));
+        assert!(!motion.moves(0.004, all));
         motion.blobs.add(blob);
-        assert!(motion.moves(0.004) && !motion.moves(0.02));
+        assert!(motion.moves(0.004, all) && !motion.moves(0.02, all));
+        assert!(motion.moves(0.004, [0.15, 0.0, 1.0, 1.0]) && !motion.moves(0.004, [0.2, 0.0, 1.0, 1.0]));
         motion.light = true;
-        assert!(motion.moves(0.02));
+        assert!(motion.moves(0.02, all));
     }
 }

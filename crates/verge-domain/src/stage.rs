@@ -110,6 +110,9 @@ pub trait Judge: Send {
     /// Lets time pass without an observation: silence and ends of intervals are found here.
     fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>);
 
+    /// Nothing follows, as at the end of a file: what it has begun to measure comes out as far as it goes.
+    fn finish(&mut self, _now: Moment, _findings: &mut Vec<Finding>) {}
+
     /// It judges again from now on, after a time in which it was given nothing because of the state of its machine: that
     /// time was no silence, and what follows does not join on to what was before.
     fn resume(&mut self, _now: Moment) {}

@@ -273,6 +273,25 @@ impl SceneInterval {
         }
     }
 
+    /// These seconds of it were not observed, as is known now. Means stay what they are.
+    pub(crate) fn doubt(&mut self, seconds: f64) {
+        self.partial.health = true;
+        let left = (self.observed - seconds).max(0.0);
+        let share = if self.observed > 0.0 { left / self.observed } else { 0.0 };
+        self.observed = left;
+        for zone in &mut self.zones {
+            for sum in [
+                &mut zone.occupied,
+                &mut zone.present,
+                &mut zone.waiting,
+                &mut zone.speed.0,
+                &mut zone.speed.1,
+            ] {
+                *sum *= share;
+            }
+        }
+    }
+
     /// Mean of something that was summed over the observed time; `None` where nothing was observed.
     #[must_use]
     pub fn mean(&self, sum: f64) -> Option<f64> {

@@ -155,6 +155,17 @@ impl CrossingRecord {
         }
     }
 
+    /// The camera was blind between two times that were taken for observed.
+    pub(crate) fn doubt_since(&mut self, settings: &SceneSettings, (since, last): (f64, f64)) {
+        for interval in &mut self.open {
+            let begin = seconds(interval.from);
+            let part = last.min(begin + length(settings)) - since.max(begin);
+            if part > 0.0 {
+                interval.doubt(part);
+            }
+        }
+    }
+
     /// The camera is blind at this time.
     pub(crate) fn mark_blind(&mut self, settings: &SceneSettings, mut at: f64) {
         self.at(settings, &mut at).partial.health = true;

@@ -151,16 +151,17 @@ impl Scene {
         }
     }
 
-    /// The same of a frame on which no model was run, since nothing moved in it: it holds no object, and its time is observed.
+    /// The same of a frame on which no model was run, since too little moved in it: it holds no object but what its blobs follow,
+    /// and its time is observed.
     pub fn observe_still(
         &mut self,
         at: f64,
         frame: FrameSize,
-        boxes: &mut Vec<SeenBox>,
+        (boxes, blobs): (&mut Vec<SeenBox>, &[Blob]),
         out: &mut SceneReport,
     ) {
         boxes.clear();
-        if self.look(at, frame, (boxes, &[]), out) {
+        if self.look(at, frame, (boxes, blobs), out) {
             self.state.record.add_skipped(&self.settings, at);
             self.close(at, out);
         }

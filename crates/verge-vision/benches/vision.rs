@@ -9,7 +9,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation};
 use verge_domain::id::{DeviceId, Label};
-use verge_domain::time::{DeviceClock, UtcMillis};
+use verge_domain::time::{DeviceClock, Monotonic};
 use verge_engine::{Tensor, TensorView, f16};
 use verge_models::card::{
     Card, Colour, InputCard, Meaning, Nms, OutputCard, PixelElement, Resize, SideRounding, TensorLayout,
@@ -256,8 +256,8 @@ fn watching(criterion: &mut Criterion) {
     let mut at = 0;
     let mut next = frames.iter().cycle();
     let mut look = || {
-        at += 100;
-        watch.look(next.next().expect("a cycle"), UtcMillis(at))
+        at += 100_000;
+        watch.look(next.next().expect("a cycle"), Monotonic(at))
     };
     (0..100).for_each(|_| _ = look());
     criterion.bench_function("gate and health, 1920x1080", |bench| bench.iter(&mut look));

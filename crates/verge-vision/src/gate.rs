@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use verge_domain::frame::View;
 use verge_domain::motion::Motion;
-use verge_domain::time::UtcMillis;
+use verge_domain::time::Monotonic;
 
 use crate::preprocess::Region;
 
@@ -27,8 +27,8 @@ pub struct GateSettings {
 pub(crate) struct JudgedFrame<'a> {
     /// What moves in it, where that is known.
     pub(crate) motion: Option<&'a Motion>,
-    /// When it was captured.
-    pub(crate) at: UtcMillis,
+    /// When it was received.
+    pub(crate) at: Monotonic,
     /// When a viewer gives up.
     pub(crate) until: Option<Instant>,
 }
@@ -36,10 +36,10 @@ pub(crate) struct JudgedFrame<'a> {
 /// The gate before the model of one judge and camera.
 #[derive(Debug, Default)]
 pub(crate) struct MotionGate {
-    looked: Option<UtcMillis>,
-    moved: Option<UtcMillis>,
+    looked: Option<Monotonic>,
+    moved: Option<Monotonic>,
     /// When an object was last seen.
-    held: Option<UtcMillis>,
+    held: Option<Monotonic>,
 }
 
 impl MotionGate {
@@ -50,11 +50,11 @@ impl MotionGate {
             // Time ran back: nothing is known.
             *self = Self::default();
         }
-        if moves(motion, settings.least, region) {
+        if motion.moves(settings.least, region.sides()) {
             self.moved = Some(at);
         }
         let within =
-            |since: Option<UtcMillis>, span: Duration| since.is_some_and(|since| at.since(since) < span);
+            |since: Option<Monotonic>, span: Duration| since.is_some_and(|since| at.since(since) < span);
         let follows =
             self.moved == Some(at) || within(self.moved, settings.after) || within(self.held, FOLLOWED);
         follows || !within(self.looked, settings.heartbeat)
@@ -67,14 +67,6 @@ impl MotionGate {
             self.held = Some(of.at);
         }
     }
-}
-
-/// Whether something moves in a part of the picture, as far as can be said.
-fn moves(motion: &Motion, least: f32, Region { left, top, right, bottom }: Region) -> bool {
-    let touches = |blob: &verge_domain::motion::Blob| {
-        blob.left < right && blob.right > left && blob.top < bottom && blob.bottom > top
-    };
-    motion.light || !motion.settled || motion.blobs.iter().any(|blob| blob.area >= least && touches(blob))
 }
 
 #[cfg(test)]
@@ -110,16 +102,16 @@ mod tests {
 
     /// At which frames of ten a second the model looks, where this moves and that is seen.
     fn looks(
-        frames: i64,
+        frames: u64,
         region: Region,
-        moves: impl Fn(i64) -> Motion,
-        sees: impl Fn(i64) -> View,
-    ) -> Vec<i64> {
+        moves: impl Fn(u64) -> Motion,
+        sees: impl Fn(u64) -> View,
+    ) -> Vec<u64> {
         let mut gate = MotionGate::default();
         let mut looked = Vec::new();
         for frame in 0..frames {
             let motion = moves(frame);
-            let of = JudgedFrame { motion: Some(&motion), at: UtcMillis(frame * 100), until: None };
+            let of = JudgedFrame { motion: Some(&motion), at: Monotonic(frame * 100_000), until: None };
             if gate.is_open(&SETTINGS, of, region) {
                 gate.looked(&sees(frame), of);
                 looked.push(frame);
@@ -138,7 +130,7 @@ mod tests {
     #[test]
     fn motion_opens_it_and_keeps_it_open_for_a_second() {
         let moving = |frame| motion(&[blob(0.2, if frame == 5 { 0.01 } else { 0.0 })]);
-        let expected: Vec<i64> = [0].into_iter().chain(5..15).chain([34]).collect();
+        let expected: Vec<u64> = [0].into_iter().chain(5..15).chain([34]).collect();
         assert_eq!(looks(40, Region::WHOLE, moving, |_| detections(0)), expected);
         let small = |frame| motion(&[blob(0.2, if frame == 5 { 0.003 } else { 0.0 })]);
         assert_eq!(looks(19, Region::WHOLE, small, |_| detections(0)), [0]);
@@ -154,21 +146,21 @@ mod tests {
     #[test]
     fn what_was_seen_is_followed_as_long_as_a_track_lasts() {
         let sees = |frame| detections(usize::from(frame == 20));
-        let expected: Vec<i64> = [0].into_iter().chain(20..45).chain([64]).collect();
+        let expected: Vec<u64> = [0].into_iter().chain(20..45).chain([64]).collect();
         assert_eq!(looks(70, Region::WHOLE, |_| motion(&[]), sees), expected);
     }
 
     #[test]
     fn what_is_not_known_is_looked_at() {
-        let all: Vec<i64> = (0..10).collect();
+        let all: Vec<u64> = (0..10).collect();
         let unsettled = |_| Motion::default();
         assert_eq!(looks(10, Region::WHOLE, unsettled, |_| detections(0)), all);
         let light = |_| Motion { light: true, settled: true, ..Motion::default() };
         assert_eq!(looks(10, Region::WHOLE, light, |_| detections(0)), all);
         let mut gate = MotionGate::default();
         let still = motion(&[]);
-        let mut open = |motion: Option<&Motion>, at| {
-            let of = JudgedFrame { motion, at: UtcMillis(at), until: None };
+        let mut open = |motion: Option<&Motion>, at: u64| {
+            let of = JudgedFrame { motion, at: Monotonic(at * 1000), until: None };
             let open = gate.is_open(&SETTINGS, of, Region::WHOLE);
             if open {
                 gate.looked(&detections(0), of);

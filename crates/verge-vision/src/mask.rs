@@ -57,6 +57,11 @@ pub(crate) struct HiddenPixels {
 }
 
 impl HiddenPixels {
+    /// The samples that are filled in.
+    pub(crate) fn samples(&self) -> &[Range<usize>] {
+        &self.samples
+    }
+
     /// Fills them in.
     pub(crate) fn fill(&mut self, masks: &SourceMasks, camera: &Camera, picture: &mut Picture) {
         let size = (picture.width(), picture.height());

@@ -31,6 +31,12 @@ impl Region {
     /// The whole frame.
     pub const WHOLE: Self = Self { left: 0.0, top: 0.0, right: 1.0, bottom: 1.0 };
 
+    /// Its edges: left, top, right, bottom.
+    #[must_use]
+    pub const fn sides(self) -> [f32; 4] {
+        [self.left, self.top, self.right, self.bottom]
+    }
+
     /// Checks its edges.
     #[must_use]
     pub fn new([left, top, right, bottom]: [f32; 4]) -> Option<Self> {

@@ -326,9 +326,11 @@ impl Viewer for FrameViewer {
         })?;
         memory.hidden.fill(&self.masks, camera, &mut self.picture);
         memory.keep(judges);
-        let at = frame.captured().time(received.wall);
+        // Not that of capture, which stands still with some cameras' pictures.
+        let at = received.mono;
         let look = if judges.iter().any(|judge| self.looks_at_camera(*judge) || self.has_gate(*judge)) {
-            Some(memory.watch.get_or_insert_default().look(&self.picture, at))
+            let watch = memory.watch.get_or_insert_default();
+            Some(watch.look_past(memory.hidden.samples(), &self.picture, at))
         } else {
             memory.watch = None;
             None

@@ -214,8 +214,8 @@ fn watching() {
         .collect();
     let mut at = 0;
     let mut look = |picture: &Picture| {
-        at += 200;
-        watch.look(picture, UtcMillis(at))
+        at += 200_000;
+        watch.look(picture, Monotonic(at))
     };
     (0..20).for_each(|_| _ = look(&pictures[0]));
     let mut moved = 0;
@@ -251,7 +251,7 @@ fn viewing() {
         let mut view = || {
             at += 200;
             seen.clear();
-            let received = Moment { wall: UtcMillis(at), mono: Monotonic(0) };
+            let received = Moment::from_wall(UtcMillis(at));
             let judges = &[JudgeIndex(0)];
             let request = ViewRequest { camera: &camera, frame: &frame, received, judges, until: None };
             viewer.view(request, &mut memory, &mut seen).unwrap();

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, Member, ShownValue, Standing};
 use verge_domain::frame::CameraLook;
+use verge_domain::time::{Moment, Monotonic};
 
 use super::lasting::{Lasting, Spans};
 use super::usual::{Usual, UsualLevels};
@@ -39,20 +40,27 @@ const OF_TEN: u32 = 8;
 const SIZE_FRAMES: u32 = 10;
 /// What was found is over after this long without it, in seconds.
 const OVER: f64 = 3.0;
+/// Longest time after which a camera that moved is found, in seconds: soon after that the new view is learnt.
+const MOVED_WITHIN: f64 = 18.0;
+/// What was covered when the usual picture was lost is another view after this long, in seconds.
+const HELD: f64 = 24.0 * 3600.0;
 
-/// What blinds a camera, and since when, in the seconds that its looks are given in.
+/// What blinds a camera, and since when.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Blindness {
     /// What is wrong.
     pub cause: Member,
-    /// When that began; it is found some seconds later.
+    /// When that began, by the time of receipt in seconds since 1970; it is found some seconds later.
     pub since: f64,
 }
 
 /// What is known of one camera: how it usually looks, and what is wrong with it. Some 800 bytes, nothing on the heap.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct CameraCauses {
+    /// When the newest look was received: in seconds since 1970, and by the clock of this process, which never steps.
     newest: Option<f64>,
+    #[serde(skip)]
+    received: Option<Monotonic>,
     usual: UsualLevels,
     frozen: Lasting,
     still: u32,
@@ -74,6 +82,18 @@ pub struct CameraCauses {
     /// By cause: what the last frame showed. Its height beside.
     seen: [f64; CAUSES],
     height: f64,
+    /// Share of the picture that is hidden. Saved in [`CausesMore`].
+    #[serde(skip)]
+    hidden: f32,
+    /// Seconds for which a picture is held for covered whose usual edges were lost meanwhile.
+    #[serde(skip)]
+    held: Option<f64>,
+}
+
+/// What the first version of the saved state did not know: it stands behind what that saved.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct CausesMore {
+    hidden: f32,
 }
 
 /// The causes in the order of `seen`.
@@ -84,11 +104,15 @@ impl CameraCauses {
     pub const BLINDING: [Member; 6] =
         [Member::Dark, Member::Bright, Member::Frozen, Member::Covered, Member::Blurred, Member::Moved];
 
-    /// Takes in what a frame says, which was captured at this time, in seconds. `patience` multiplies how long a fault must
-    /// last before it is found.
-    pub fn look(&mut self, look: &CameraLook, at: f64, patience: f64) {
-        let step = self.newest.map_or(0.0, |newest| (at - newest).max(0.0));
-        self.newest = Some(at);
+    /// Takes in what a frame says, which was received then: the time that a camera gives may stand still with its picture.
+    /// `patience` multiplies how long a fault must last before it is found.
+    pub fn look(&mut self, look: &CameraLook, received: Moment, patience: f64) {
+        let at = received.wall.0 as f64 / 1e3;
+        let step = match self.received {
+            Some(before) => received.mono.since(before).as_secs_f64(),
+            None => self.newest.map_or(0.0, |newest| (at - newest).max(0.0)),
+        };
+        (self.newest, self.received) = (Some(at), Some(received.mono));
         let times = (at, step);
         let spans = |found: f64| Spans { found: found * patience, over: OVER };
         let contrast = look.contrast();
@@ -102,6 +126,9 @@ impl CameraCauses {
         self.stand_still(look, is_blank, times, patience);
         self.note_size((look.width, look.height));
 
+        if look.hidden != self.hidden {
+            (self.hidden, self.usual) = (look.hidden, UsualLevels::default());
+        }
         let usual = self.usual.at(look.mean);
         let layout_remains =
             look.known.is_none_or(|known| known.layout >= LAYOUT || known.missing_area <= FEW_GONE);
@@ -113,14 +140,20 @@ impl CameraCauses {
         let is_hazy = of_contrast.map(|contrast| contrast < LITTLE && layout_remains);
         self.low_contrast.enter(is_hazy.filter(|_| !is_blank && !flickers), times, spans(30.0));
 
-        let missing = look.known.map(|known| known.missing.max(known.missing_area));
+        let known = look.known.map(|known| known.missing.max(known.missing_area));
+        let held = self.hold((look.edges, known), usual.map(|usual| usual.edges), step);
+        let missing = held.map_or(known, |edges| Some((1.0 - edges).max(0.0)));
         let is_full = usual.is_some_and(|usual| look.edges >= AS_MANY * usual.edges);
         let is_other = missing.map(|missing| look.shift.is_some() || (missing > ALL_GONE && is_full));
-        self.moved.enter(is_other.filter(|_| !is_blank), times, spans(10.0));
+        let moved = Spans { found: (10.0 * patience).min(MOVED_WITHIN), over: OVER };
+        self.moved.enter(is_other.filter(|_| !is_blank), times, moved);
         let explained =
             is_blank || is_other == Some(true) || is_blurred == Some(true) || is_hazy == Some(true);
         for (covered, (least, found)) in self.covered.iter_mut().zip([(ALL_GONE, 5.0), (HALF_GONE, 30.0)]) {
-            let is_gone = missing.map(|missing| missing > least);
+            let is_gone = match held {
+                Some(edges) => Some(edges < AS_MANY),
+                None => missing.map(|missing| missing > least),
+            };
             covered.enter(is_gone.filter(|is_gone| !(*is_gone && explained)), times, spans(found));
         }
 
@@ -140,8 +173,11 @@ impl CameraCauses {
             f64::from(look.width),
         ];
         self.height = f64::from(look.height);
-        let is_healthy =
-            !is_blank && !explained && !flickers && missing.is_none_or(|missing| missing <= HALF_GONE);
+        let is_healthy = !is_blank
+            && !explained
+            && !flickers
+            && missing.is_none_or(|missing| missing <= HALF_GONE)
+            && self.held.is_none();
         if is_healthy && contrast >= NO_CONTRAST {
             let now = Usual { contrast, sharpness: look.sharpness, edges: look.edges };
             self.usual.learn(look.mean, now, step.min(2.0) as f32);
@@ -165,7 +201,7 @@ impl CameraCauses {
         }
     }
 
-    /// When that began, in seconds; of a cause that is not found, the time of the newest look.
+    /// When that began, in seconds since 1970; of a cause that is not found, the time of the newest look.
     #[must_use]
     pub fn since(&self, cause: Member) -> f64 {
         let newest = self.newest.unwrap_or_default();
@@ -226,12 +262,24 @@ impl CameraCauses {
         self.alternated.count_ones() >= OF_TEN
     }
 
+    /// Of a picture that was covered when its usual edges were lost, which then were learnt of what covers it: the share of as many
+    /// edges as are usual that it shows.
+    fn hold(&mut self, (edges, missing): (f32, Option<f32>), usual: Option<f32>, step: f64) -> Option<f32> {
+        let is_covered = self.is_found(Member::Covered);
+        let lost = (is_covered && missing.is_none()).then_some(0.0);
+        // When it is uncovered, the edges of what covered it are missing.
+        let lasts = is_covered || missing.is_some_and(|missing| missing > HALF_GONE);
+        self.held = self.held.map(|held| held + step).or(lost).filter(|held| lasts && *held < HELD);
+        let usual = usual.filter(|_| self.held.is_some())?;
+        Some(edges / usual.max(1e-4))
+    }
+
     fn stand_still(&mut self, look: &CameraLook, is_blank: bool, times: (f64, f64), patience: f64) {
         let Some(equal) = look.equal.filter(|_| !is_blank) else { return };
         let stands = equal >= EQUAL;
         self.still = if stands { self.still.saturating_add(1) } else { 0 };
         // Ten frames may come in less time.
-        let found = if self.still + 1 >= STILL_FRAMES { STILL_FOR * patience } else { f64::INFINITY };
+        let found = if self.still >= STILL_FRAMES - 1 { STILL_FOR * patience } else { f64::INFINITY };
         if stands || self.frozen.is_found() {
             self.frozen.enter(Some(stands), times, Spans { found, over: 1.0 });
         } else {
@@ -250,8 +298,19 @@ impl CameraCauses {
         }
     }
 
+    /// What is saved behind the rest.
+    pub(crate) const fn more(&self) -> CausesMore {
+        CausesMore { hidden: self.hidden }
+    }
+
+    /// With what was saved behind the rest; `None` is not sound.
+    pub(crate) fn restored(self, more: CausesMore) -> Option<Self> {
+        let is_sound = self.is_sound() && more.hidden.is_finite();
+        is_sound.then_some(Self { hidden: more.hidden, ..self })
+    }
+
     /// Whether it is what looks could have made.
-    pub(crate) fn is_sound(&self) -> bool {
+    fn is_sound(&self) -> bool {
         let all = [
             &self.frozen,
             &self.dark,

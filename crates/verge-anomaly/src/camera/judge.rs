@@ -33,15 +33,8 @@ impl CameraHealthJudge {
     }
 
     /// What a frame says of the camera.
-    pub(crate) fn look(
-        &mut self,
-        look: &CameraLook,
-        captured: Captured,
-        received: Moment,
-        findings: &mut Vec<Finding>,
-    ) {
-        let at = captured.time(received.wall).0 as f64 / 1000.0;
-        self.causes.look(look, at, self.settings.patience());
+    pub(crate) fn look(&mut self, look: &CameraLook, received: Moment, findings: &mut Vec<Finding>) {
+        self.causes.look(look, received, self.settings.patience());
         self.has_looked = true;
         for cause in Member::OF_CAMERAS.into_iter().filter(|cause| self.settings.watches(*cause)) {
             findings.extend(self.causes.condition(cause).map(Finding::Condition));
@@ -63,7 +56,7 @@ impl CameraHealthJudge {
         if silence.is_none() && !self.has_looked {
             return None;
         }
-        Some(state::seal(StateKind::Camera, &(silence, &self.causes)))
+        Some(state::seal_with(StateKind::Camera, &(silence, &self.causes), &self.causes.more(), &()))
     }
 
     /// What earlier versions saved is taken up: they watched arrivals alone.
@@ -71,10 +64,10 @@ impl CameraHealthJudge {
         if state::is_of(StateKind::Health, saved) {
             return self.silence.restore(saved, now);
         }
-        let (silence, causes): (Option<Vec<u8>>, CameraCauses) = state::open(StateKind::Camera, saved)?;
-        if !causes.is_sound() {
-            return Err(RestoreError::Misfit { part: "what is usual of the camera" });
-        }
+        let ((silence, causes), more, ()): ((Option<Vec<u8>>, CameraCauses), _, _) =
+            state::open_with(StateKind::Camera, saved)?;
+        let misfit = RestoreError::Misfit { part: "what is usual of the camera" };
+        let causes = causes.restored(more).ok_or(misfit)?;
         if let Some(silence) = silence {
             self.silence.restore(&silence, now)?;
         }

@@ -3,14 +3,15 @@ use verge_domain::frame::{CameraLook, EdgeLook, PictureShift};
 use verge_domain::motion::Motion;
 use verge_domain::observation::{Captured, Observable};
 use verge_domain::stage::Judge;
-use verge_domain::time::{Moment, UtcMillis};
+use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 
 use super::{CameraCauses, CameraHealthSettings};
 use crate::health::HealthSettings;
+use crate::state::{self, StateKind};
 use crate::{JudgeSettings, ReadingJudge};
 
-const KNOWN: EdgeLook = EdgeLook { usual: 0.1, missing: 0.05, missing_area: 0.06, layout: 0.95 };
-const WELL: CameraLook = CameraLook {
+pub(crate) const KNOWN: EdgeLook = EdgeLook { usual: 0.1, missing: 0.05, missing_area: 0.06, layout: 0.95 };
+pub(crate) const WELL: CameraLook = CameraLook {
     width: 1920,
     height: 1080,
     mean: 110.0,
@@ -23,6 +24,7 @@ const WELL: CameraLook = CameraLook {
     known: Some(KNOWN),
     shift: None,
     motion: Motion { blobs: verge_domain::motion::Blobs::NONE, changed: 0.0, light: false, settled: true },
+    hidden: 0.0,
 };
 
 fn judge(settings: &JudgeSettings) -> ReadingJudge {
@@ -86,6 +88,39 @@ fn each_fault_is_raised_after_its_time_and_is_over_after_three_seconds() {
     }
 }
 
+/// An encoder that hangs gives one frame again and again, with its time.
+#[test]
+fn a_picture_that_stands_still_with_its_time_is_frozen() {
+    let mut judge = judge(&all());
+    let stands = Captured { at: Some(UtcMillis(1_700_000_000_000)), clock: DeviceClock::Trusted };
+    let frozen = CameraLook { equal: Some(1.0), ..WELL };
+    let mut found = |look: &CameraLook, (from, to): (u32, u32)| {
+        let mut findings = Vec::new();
+        for frame in from..to {
+            findings.clear();
+            let received = moment(f64::from(frame) * 0.2);
+            judge.observe(Observable::Look(look, stands), received, &mut findings);
+        }
+        abnormal(&findings)
+    };
+    assert_eq!(found(&WELL, (0, 50)), []);
+    assert_eq!(found(&frozen, (50, 64)), []);
+    assert_eq!(found(&frozen, (64, 67)), [Member::Frozen]);
+}
+
+/// The wall clock may step meanwhile.
+#[test]
+fn faults_last_by_a_clock_that_does_not_step() {
+    let dark = CameraLook { mean: 3.0, low: 1.0, high: 4.0, known: None, ..WELL };
+    let mut causes = CameraCauses::default();
+    for frame in 0..60 {
+        let at = f64::from(frame) * 0.2;
+        let received = Moment { mono: moment(at).mono, ..moment(if frame < 30 { at } else { at - 3600.0 }) };
+        causes.look(if frame < 25 { &WELL } else { &dark }, received, 1.0);
+        assert_eq!(causes.is_found(Member::Dark), frame >= 49, "frame {frame}");
+    }
+}
+
 #[test]
 fn another_size_is_raised_at_once_until_it_is_the_cameras_size() {
     let mut judge = judge(&all());
@@ -121,17 +156,71 @@ fn brightness_that_alternates_is_flicker_and_traffic_is_none() {
 #[test]
 fn what_blinds_a_camera_is_known_from_its_beginning() {
     let mut causes = CameraCauses::default();
-    let covered = CameraLook {
-        known: Some(EdgeLook { missing: 0.95, missing_area: 0.95, layout: 0.0, ..KNOWN }),
-        edges: 0.01,
-        ..WELL
-    };
-    (0..100).for_each(|frame| causes.look(&WELL, f64::from(frame) * 0.2, 1.0));
+    (0..100).for_each(|frame| causes.look(&WELL, moment(f64::from(frame) * 0.2), 1.0));
     assert_eq!(causes.blind(), None);
-    (100..130).for_each(|frame| causes.look(&covered, f64::from(frame) * 0.2, 1.0));
+    (100..130).for_each(|frame| causes.look(&COVERED, moment(f64::from(frame) * 0.2), 1.0));
     let blind = causes.blind().unwrap();
     assert_eq!(blind.cause, Member::Covered);
-    assert!((19.5..20.1).contains(&blind.since), "{blind:?}");
+    let since = blind.since - moment(0.0).wall.0 as f64 / 1e3;
+    assert!((19.5..20.1).contains(&since), "{blind:?}");
+}
+
+const COVERED: CameraLook = CameraLook {
+    known: Some(EdgeLook { missing: 0.95, missing_area: 0.95, layout: 0.0, ..KNOWN }),
+    edges: 0.01,
+    ..WELL
+};
+
+/// After a restart pixels are learnt of what covers the camera: it shows all that it is known by.
+#[test]
+fn what_is_covered_is_covered_after_a_restart_until_it_shows_its_edges_again() {
+    let mut first = judge(&all());
+    show(&mut first, &WELL, (0.0, 30.0));
+    assert_eq!(show(&mut first, &COVERED, (30.0, 40.0)), [Member::Covered]);
+    let mut next = judge(&all());
+    next.restore(&first.save().unwrap(), moment(40.0)).unwrap();
+    let unknown = CameraLook { known: None, ..COVERED };
+    assert_eq!(show(&mut next, &unknown, (40.0, 45.0)), [Member::Covered]);
+    let learnt = CameraLook { known: Some(KNOWN), ..COVERED };
+    assert_eq!(show(&mut next, &learnt, (45.0, 4_000.0)), [Member::Covered]);
+    // Uncovered, it lacks the edges of what covered it until its own are learnt.
+    let shown = CameraLook { known: COVERED.known, ..WELL };
+    assert_eq!(show(&mut next, &shown, (4_000.0, 4_002.0)), [Member::Covered]);
+    for (from, look) in [(4_002.0, &shown), (4_020.0, &CameraLook { known: None, ..WELL }), (4_025.0, &WELL)]
+    {
+        assert_eq!(show(&mut next, look, (from + 1.2, from + 18.0)), [], "{from}");
+    }
+    assert_eq!(show(&mut next, &COVERED, (4_100.0, 4_106.0)), [Member::Covered]);
+}
+
+/// The new view is learnt after 20 s, however patient a judge is.
+#[test]
+fn a_camera_that_moved_is_found_by_a_patient_judge_too() {
+    let causes = CameraHealthSettings::new(&[Member::Moved], 10.0).unwrap();
+    let mut judge = judge(&JudgeSettings::Camera(causes));
+    show(&mut judge, &WELL, (0.0, 10.0));
+    let shift = Some(PictureShift { x: 0.1, y: 0.0, correlation: 0.6, unshifted: 0.1 });
+    let known = Some(EdgeLook { missing: 0.6, ..KNOWN });
+    let moved = CameraLook { shift, known, ..WELL };
+    assert_eq!(show(&mut judge, &moved, (10.0, 27.0)), []);
+    assert_eq!(show(&mut judge, &moved, (27.0, 29.0)), [Member::Moved]);
+}
+
+#[test]
+fn what_is_usual_is_learnt_anew_where_masks_hide_another_part() {
+    // What is left of the picture has little detail.
+    let masked = CameraLook { sharpness: 0.03, edges: 0.02, hidden: 0.6, ..WELL };
+    let mut judge = judge(&all());
+    show(&mut judge, &WELL, (0.0, 30.0));
+    assert_eq!(show(&mut judge, &masked, (30.0, 70.0)), []);
+    let mut other = self::judge(&all());
+    other.restore(&judge.save().unwrap(), moment(70.0)).unwrap();
+    assert_eq!(show(&mut other, &masked, (70.0, 80.0)), []);
+    let blurred = CameraLook { sharpness: 0.005, ..masked };
+    assert_eq!(show(&mut other, &blurred, (80.0, 91.0)), [Member::Blurred]);
+    let state = StateKind::Camera;
+    let former: (Option<Vec<u8>>, CameraCauses) = state::open(state, &judge.save().unwrap()).unwrap();
+    self::judge(&all()).restore(&state::seal(state, &former), moment(91.0)).unwrap();
 }
 
 #[test]

@@ -3,16 +3,21 @@
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, Member, Standing};
 use verge_domain::motion::Blob;
+use verge_domain::time::Monotonic;
+use verge_scene::{FrameSize, Scene, SeenBox};
 
 /// Blobs from this share of the picture count.
 const LEAST_AREA: f32 = 0.005;
 /// What moved through this share of the picture's sides has passed through it.
 const LEAST_WAY: f32 = 0.2;
-/// This number of the last passages without a track is too many.
-const TOO_MANY: u32 = 5;
+/// One passage without a track in this number of the last ones is too many, if there are at least so many.
+const ONE_IN: u32 = 4;
+const LEAST: u32 = 3;
 const LAST: u32 = 20;
 /// A passage is explained where something is tracked in this share of its frames.
 const TRACKED: f32 = 0.2;
+/// A track and a blob that share more than this part of the smaller area are of one object.
+const SAME_PLACE: f32 = 0.25;
 /// A passage that is not seen for longer than this is over, in seconds.
 const OVER: f64 = 1.0;
 /// Passages followed at once; further ones are not.
@@ -41,9 +46,20 @@ pub struct UnexplainedMotion {
 }
 
 impl UnexplainedMotion {
-    /// Takes in what moves in a frame of this time, in seconds, and what is tracked there: left, top, right and bottom, as
-    /// shares of the picture's sides.
-    pub fn look(&mut self, blobs: &[Blob], tracks: &[[f32; 4]], at: f64) {
+    /// Takes in what moves in a frame of this time and size, and what a scene follows there.
+    pub fn look(&mut self, blobs: &[Blob], scene: &Scene, size: FrameSize, at: Monotonic) {
+        let (width, height) = (f64::from(size.width), f64::from(size.height));
+        let is_tracked = |sides: &Sides| {
+            let share = |of: SeenBox| {
+                [of.left / width, of.top / height, of.right / width, of.bottom / height]
+                    .map(|side| side as f32)
+            };
+            scene.tracks().any(|(_, of)| overlap(sides, &share(of)) > SAME_PLACE)
+        };
+        self.look_for(blobs, is_tracked, at.0 as f64 / 1e6);
+    }
+
+    fn look_for(&mut self, blobs: &[Blob], is_tracked: impl Fn(&Sides) -> bool, at: f64) {
         for slot in &mut self.passing {
             let is_over = |passage: &mut MovingPassage| at - passage.newest > OVER || at < passage.newest;
             if let Some(passage) = slot.take_if(is_over)
@@ -56,8 +72,7 @@ impl UnexplainedMotion {
         }
         for blob in blobs.iter().filter(|blob| blob.area >= LEAST_AREA) {
             let sides = [blob.left, blob.top, blob.right, blob.bottom];
-            let is_tracked = tracks.iter().any(|track| overlap(&sides, track) > 0.25);
-            self.follow(sides, is_tracked, at);
+            self.follow(sides, is_tracked(&sides), at);
         }
     }
 
@@ -65,15 +80,19 @@ impl UnexplainedMotion {
     #[must_use]
     pub fn condition(&self) -> Condition {
         let unexplained = self.unexplained.count_ones();
-        let standing = if unexplained >= TOO_MANY { Standing::Abnormal } else { Standing::Normal };
-        let expected = Expected { low: None, high: Some(f64::from(TOO_MANY - 1)) };
+        let standing = if self.is_found() { Standing::Abnormal } else { Standing::Normal };
+        let expected = Expected { low: None, high: Some(f64::from(self.too_many() - 1)) };
         Condition::of_rule(Member::UnexplainedMotion, standing, f64::from(unexplained), expected)
     }
 
     /// Whether too much moved that nothing explains.
     #[must_use]
-    pub const fn is_found(&self) -> bool {
-        self.unexplained.count_ones() >= TOO_MANY
+    pub fn is_found(&self) -> bool {
+        self.unexplained.count_ones() >= self.too_many()
+    }
+
+    fn too_many(&self) -> u32 {
+        self.passages.div_ceil(ONE_IN).max(LEAST)
     }
 
     fn follow(&mut self, sides: Sides, is_tracked: bool, at: f64) {
@@ -137,28 +156,29 @@ mod tests {
             let left = f32::from(frame) * 0.04;
             let blob = Blob { left, top, right: left + 0.15, bottom: top + 0.1, area: 0.012 };
             let track = [left + 0.02, top, left + 0.13, top + 0.1];
-            let tracks = if left < 0.8 * tracked { &[track][..] } else { &[] };
-            motion.look(&[blob], tracks, from + f64::from(frame) * 0.2);
+            let is_tracked = |sides: &Sides| left < 0.8 * tracked && overlap(sides, &track) > SAME_PLACE;
+            motion.look_for(&[blob], is_tracked, from + f64::from(frame) * 0.2);
         }
         from + 10.0
     }
 
     #[test]
-    fn five_passages_of_twenty_that_nothing_explains_are_too_many() {
-        let mut motion = UnexplainedMotion::default();
+    fn a_quarter_of_twenty_passages_that_nothing_explains_is_too_many_and_so_are_the_first_three() {
+        let (mut motion, mut first) = (UnexplainedMotion::default(), UnexplainedMotion::default());
         let mut at = 0.0;
-        for passage in 0..12_u8 {
-            at = pass(&mut motion, at, 0.3, if passage % 3 == 0 { 0.0 } else { 0.5 });
-            motion.look(&[], &[], at);
+        for passage in 1..20_u8 {
+            assert!(!motion.is_found(), "{motion:?}");
+            at = pass(&mut motion, at, 0.3, if passage % 5 == 0 || passage > 17 { 0.0 } else { 0.5 });
+            motion.look_for(&[], |_| false, at);
+            assert_eq!(first.is_found(), passage > 3);
+            pass(&mut first, at, 0.3, 0.0);
+            first.look_for(&[], |_| false, at + 10.0);
         }
-        assert!(!motion.is_found(), "{motion:?}");
-        (at, _) = (pass(&mut motion, at, 0.3, 0.0), ());
-        motion.look(&[], &[], at);
         assert_eq!((motion.condition().standing, motion.condition().observed), (Standing::Abnormal, 5.0));
         // Twenty that are tracked later it is over.
         for _ in 0..20 {
             at = pass(&mut motion, at, 0.3, 0.9);
-            motion.look(&[], &[], at);
+            motion.look_for(&[], |_| false, at);
         }
         assert!(!motion.is_found());
     }
@@ -171,9 +191,9 @@ mod tests {
             let tree = Blob { left: 0.1 + sway, top: 0.1, right: 0.4 + sway, bottom: 0.5, area: 0.06 };
             let left = f32::from(frame % 50) * 0.02;
             let bird = Blob { left, top: 0.7, right: left + 0.03, bottom: 0.73, area: 0.0009 };
-            motion.look(&[tree, bird], &[], f64::from(frame) * 0.2);
+            motion.look_for(&[tree, bird], |_| false, f64::from(frame) * 0.2);
             if frame % 100 == 99 {
-                motion.look(&[], &[], f64::from(frame) * 0.2 + 5.0);
+                motion.look_for(&[], |_| false, f64::from(frame) * 0.2 + 5.0);
             }
         }
         assert_eq!(motion.passages, 0);

@@ -40,7 +40,7 @@ impl HealthJudge {
         let state = &mut self.state;
         state.age_us = state.age_us.saturating_add(if state.has_sent { sample.gap_us } else { 0 });
         let around = Circumstances {
-            patience: settings.patience,
+            patience: settings.watched.patience,
             blocks: settings.blocks(),
             young: state.age_us < YOUNG_US,
             one_state: settings.one_state,
@@ -82,7 +82,7 @@ impl HealthJudge {
             if closes {
                 state.clock.close(around.blocks);
             }
-            state.clock.condition(settings.patience).map(&mut say);
+            state.clock.condition(settings.watched.patience).map(&mut say);
         }
         if settings.watches(Member::Duplicate) {
             state.duplicate.enter(&sample, state.grain);
@@ -126,7 +126,7 @@ impl HealthJudge {
             return;
         }
         let silent_for = now.mono.since(self.last_received);
-        let silence = self.state.silent.tick(silent_for, self.settings.patience);
+        let silence = self.state.silent.tick(silent_for, self.settings.watched.patience);
         findings.extend(silence.map(Finding::Condition));
     }
 

@@ -49,12 +49,40 @@ pub use judge::HealthJudge;
 
 use crate::fault::SettingsError;
 
+/// Which causes are watched, a bit for each, and how patiently.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct WatchedCauses {
+    pub(crate) bits: u16,
+    pub(crate) patience: f64,
+}
+
+impl WatchedCauses {
+    /// Those of a kind of health, which have these bits.
+    pub(crate) fn new(
+        causes: &[Member],
+        patience: f64,
+        bit: impl Fn(Member) -> Option<u16>,
+    ) -> Result<Self, SettingsError> {
+        let mut bits = 0;
+        for &member in causes {
+            bits |= bit(member).ok_or(SettingsError::NotHealth { member })?;
+        }
+        if bits == 0 {
+            return Err(SettingsError::NoCause);
+        }
+        if !(1.0..=1000.0).contains(&patience) {
+            let (low, high) = (1.0, 1000.0);
+            return Err(SettingsError::OutOfRange { key: "patience", actual: patience, low, high });
+        }
+        Ok(Self { bits, patience })
+    }
+}
+
 /// What of a sensor's health is watched, and how patiently.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HealthSettings {
-    /// One bit per cause, by its place in [`HealthSettings::CAUSES`].
-    watched: u8,
-    patience: f64,
+    /// By the place of causes in [`HealthSettings::CAUSES`].
+    watched: WatchedCauses,
     /// It judges in one state of its machine alone.
     one_state: bool,
 }
@@ -62,7 +90,8 @@ pub struct HealthSettings {
 impl Default for HealthSettings {
     /// Every cause, with the patience that healthy sensors need.
     fn default() -> Self {
-        Self { watched: (1 << Self::CAUSES.len()) - 1, patience: 1.0, one_state: false }
+        let watched = WatchedCauses { bits: (1 << Self::CAUSES.len()) - 1, patience: 1.0 };
+        Self { watched, one_state: false }
     }
 }
 
@@ -84,18 +113,7 @@ impl HealthSettings {
     /// # Errors
     /// No cause at all, a member that is no cause of health, a patience outside `1..=1000`.
     pub fn new(causes: &[Member], patience: f64) -> Result<Self, SettingsError> {
-        let mut watched = 0;
-        for &member in causes {
-            watched |= bit(member).ok_or(SettingsError::NotHealth { member })?;
-        }
-        if watched == 0 {
-            return Err(SettingsError::NoCause);
-        }
-        if !(1.0..=1000.0).contains(&patience) {
-            let (low, high) = (1.0, 1000.0);
-            return Err(SettingsError::OutOfRange { key: "patience", actual: patience, low, high });
-        }
-        Ok(Self { watched, patience, one_state: false })
+        Ok(Self { watched: WatchedCauses::new(causes, patience, bit)?, one_state: false })
     }
 
     /// The same for a judge that judges in one state of its machine, or in each apart: a value that stands still at
@@ -108,17 +126,17 @@ impl HealthSettings {
     /// Whether a cause is watched; no other member ever is.
     #[must_use]
     pub fn watches(&self, cause: Member) -> bool {
-        bit(cause).is_some_and(|bit| self.watched & bit != 0)
+        bit(cause).is_some_and(|bit| self.watched.bits & bit != 0)
     }
 
     /// How many evaluations in a row must be abnormal, where each looks back over four blocks.
     fn blocks(&self) -> u16 {
         // Within 1 to 3997, since patience is within its limits.
-        ((self.patience - 1.0) * 4.0).ceil() as u16 + 1
+        ((self.watched.patience - 1.0) * 4.0).ceil() as u16 + 1
     }
 }
 
-const fn bit(cause: Member) -> Option<u8> {
+const fn bit(cause: Member) -> Option<u16> {
     Some(match cause {
         Member::Stuck => 1,
         Member::Flat => 1 << 1,

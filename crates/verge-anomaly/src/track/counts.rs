@@ -7,8 +7,8 @@ use verge_domain::verdict::{
 use verge_scene::interval::{DirectionTally, LineTally, ZoneTally};
 use verge_scene::{Partial, SceneInterval, SceneSettings};
 
-/// What was observed for less is nothing.
-const LEAST_OBSERVED: f64 = 0.05;
+/// What was observed for less is nothing, in milliseconds, as of loops: rates over a fraction of a second mean nothing.
+const LEAST_OBSERVED_MS: u64 = 1000;
 
 /// What an interval says. Where nothing of it was observed nothing is known, and zero would be a lie.
 pub(super) fn traffic(settings: &SceneSettings, interval: &SceneInterval, time: TimeBasis) -> Traffic {
@@ -19,7 +19,7 @@ pub(super) fn traffic(settings: &SceneSettings, interval: &SceneInterval, time: 
         reason = "at most a day in milliseconds"
     )]
     let observed_ms = ((interval.observed * 1e3).round() as u64).min(length_ms);
-    let is_known = interval.observed >= LEAST_OBSERVED;
+    let is_known = observed_ms >= length_ms.min(LEAST_OBSERVED_MS);
     let lines = settings.lines().iter().zip(&interval.lines);
     let zones = settings.zones().iter().zip(&interval.zones);
     let arms = settings.arms();

@@ -19,7 +19,7 @@ use verge_scene::{
 
 use super::settings::{TrackSettings, ZoneCondition};
 use super::{counts, measures};
-use crate::camera::CameraCauses;
+use crate::camera::{Blindness, CameraCauses, CausesMore, UnexplainedMotion};
 use crate::forecast::ForecastSeries;
 use crate::state::{self, StateKind};
 
@@ -32,10 +32,16 @@ pub struct TrackJudge {
     settings: TrackSettings,
     scene: Scene,
     clock: CameraClock,
-    /// What blinds the camera, by its own past.
+    /// What blinds the camera, by its own past, and what moves before it that its model does not know.
     causes: CameraCauses,
     /// Of each line and then of each zone, where it forecasts.
     forecasts: Vec<ForecastSeries>,
+    unexplained: UnexplainedMotion,
+    /// When the newest frame was captured, and for how long it was the newest, in seconds.
+    newest: Option<f64>,
+    step: f64,
+    /// It was blind in the frame before.
+    was_blind: bool,
     /// When the frame was received whose view comes next, its size, and what moves in it.
     looked: Option<(Monotonic, FrameSize, Blobs)>,
     boxes: Vec<SeenBox>,
@@ -98,10 +104,14 @@ impl TrackJudge {
     pub(crate) fn new(settings: &TrackSettings) -> Self {
         Self {
             settings: settings.clone(),
-            scene: Scene::new(Arc::clone(&settings.0.scene)),
+            scene: Scene::new(Arc::clone(&settings.named.scene)),
             clock: CameraClock::default(),
             causes: CameraCauses::default(),
             forecasts: series_of(settings),
+            unexplained: UnexplainedMotion::default(),
+            newest: None,
+            step: 0.0,
+            was_blind: false,
             looked: None,
             boxes: Vec::new(),
             report: SceneReport::default(),
@@ -109,8 +119,8 @@ impl TrackJudge {
     }
 
     /// Looks at what a frame says of its camera, ahead of what its model saw in it.
-    pub(crate) fn look(&mut self, look: &CameraLook, captured: Captured, received: Moment) {
-        self.causes.look(look, seconds(captured.time(received.wall)), 1.0);
+    pub(crate) fn look(&mut self, look: &CameraLook, received: Moment) {
+        self.causes.look(look, received, 1.0);
         let size = FrameSize { width: look.width, height: look.height };
         self.looked = Some((received.mono, size, look.motion.blobs));
     }
@@ -132,14 +142,21 @@ impl TrackJudge {
                 let at = self.time(captured, received);
                 let blobs = looked.map_or(Blobs::NONE, |(_, _, blobs)| blobs);
                 self.observe_boxes(view, at, &blobs);
+                if let Some((at, _, mut blobs)) = looked {
+                    let size = FrameSize { width: view.width, height: view.height };
+                    blobs.retain(|blob| blob.reaches(self.settings.region));
+                    self.unexplained.look(&blobs, &self.scene, size, at);
+                    findings.push(Finding::Condition(self.unexplained.condition()));
+                }
             }
-            // Its gate has spared the model this frame: nothing moves in it.
-            (View::Still, Some((_, size, _))) => {
+            // Its gate has spared the model this frame: too little moves in it.
+            (View::Still, Some((_, size, blobs))) => {
                 let at = self.time(captured, received);
-                self.scene.observe_still(at, size, &mut self.boxes, &mut self.report);
+                self.scene.observe_still(at, size, (&mut self.boxes, &blobs[..]), &mut self.report);
             }
             _ => return,
         }
+        self.was_blind = false;
         self.say(findings);
         self.say_conditions(findings);
     }
@@ -158,7 +175,7 @@ impl TrackJudge {
         self.scene.observe_moving(at, size, (&mut self.boxes, &blobs[..]), &mut self.report);
     }
 
-    /// The camera is blind in this frame: what happens before it is not observed.
+    /// The camera is blind in this frame, and has been since before that was known: what happens then is not observed.
     pub(super) fn observe_blind(
         &mut self,
         captured: Captured,
@@ -166,6 +183,12 @@ impl TrackJudge {
         findings: &mut Vec<Finding>,
     ) {
         let at = self.time(captured, received);
+        if !std::mem::replace(&mut self.was_blind, true)
+            && let Some(Blindness { since, .. }) = self.causes.blind()
+        {
+            let lag = seconds(UtcMillis(self.clock.lag_ms));
+            self.scene.doubt_since(since - lag);
+        }
         self.scene.observe_blind(at, &mut self.report);
         self.say(findings);
     }
@@ -176,7 +199,17 @@ impl TrackJudge {
         if is_other_clock {
             self.scene.doubt_clock();
         }
-        seconds(at)
+        let at = seconds(at);
+        if let Some(step) = self.newest.replace(at).map(|newest| at - newest).filter(|step| *step > 0.0) {
+            self.step = step;
+        }
+        at
+    }
+
+    /// Nothing follows the newest frame, which stands for as long as the one before did.
+    pub(crate) fn finish(&mut self, findings: &mut Vec<Finding>) {
+        self.scene.finish(self.step, &mut self.report);
+        self.say(findings);
     }
 
     /// Intervals end without frames too.
@@ -197,15 +230,15 @@ impl TrackJudge {
         for interval in self.report.intervals.drain(..) {
             let basis = self.clock.basis(interval.from);
             let mut traffic = counts::traffic(self.settings.scene(), &interval, basis);
-            measures::forecast(&self.settings.0, &mut self.forecasts, &mut traffic);
-            measures::report(&self.settings.0, &traffic, findings);
+            measures::forecast(&self.settings.named, &mut self.forecasts, &mut traffic);
+            measures::report(&self.settings.named, &traffic, findings);
             findings.push(Finding::Traffic(Box::new(traffic)));
         }
     }
 
     /// How what is watched in zones stands now.
     fn say_conditions(&self, findings: &mut Vec<Finding>) {
-        for condition in &self.settings.0.conditions {
+        for condition in &self.settings.named.conditions {
             let found = self.objects(condition);
             let standing = if found > condition.most { Standing::Abnormal } else { Standing::Normal };
             let expected = Expected { low: None, high: Some(condition.most) };
@@ -229,27 +262,30 @@ impl TrackJudge {
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        let state = (self.scene.state(), self.clock.saved, &self.causes);
-        state::seal_with(StateKind::Scene, &state, &self.forecasts, &self.scene.sighting_tallies())
+        let known = (self.scene.state(), self.clock.saved, &self.causes);
+        let more = (self.causes.more(), self.was_blind, &self.unexplained);
+        let newest = (&self.forecasts, &self.scene.sighting_tallies());
+        state::seal_with(StateKind::Scene, &known, &more, &newest)
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        type SavedTrack = (SceneState, SavedClock, CameraCauses);
-        let (saved, forecasts, sightings): (SavedTrack, Vec<ForecastSeries>, Vec<SightingTally>) =
+        type Saved = (SceneState, SavedClock, CameraCauses);
+        type More = (CausesMore, bool, UnexplainedMotion);
+        type Newest = (Vec<ForecastSeries>, Vec<SightingTally>);
+        let (known, (more, was_blind, unexplained), (forecasts, sightings)): (Saved, More, Newest) =
             state::open_with(StateKind::Scene, bytes)?;
-        let (scene, clock, causes) = saved;
-        if !causes.is_sound() {
-            return Err(RestoreError::Misfit { part: "what is usual of the camera" });
-        }
+        let (scene, clock, causes) = known;
+        let misfit = RestoreError::Misfit { part: "what is usual of the camera" };
+        let causes = causes.restored(more).ok_or(misfit)?;
         self.scene.restore(scene).map_err(|misfit| match misfit {
             SceneMisfit::OtherPlaces => RestoreError::Foreign,
             SceneMisfit::OutOfRange => RestoreError::Misfit { part: "a track or a count" },
         })?;
         self.clock = CameraClock { saved: clock, ..CameraClock::default() };
-        self.causes = causes;
+        (self.causes, self.was_blind, self.unexplained) = (causes, was_blind, unexplained);
         self.scene.restore_sightings(sightings);
         // What is forecast may have changed, and is learnt anew then.
-        let of = &self.settings.0.forecast;
+        let of = &self.settings.named.forecast;
         if forecasts.len() == self.forecasts.len() && forecasts.iter().all(|series| series.fits(of)) {
             self.forecasts = forecasts;
         }

@@ -45,10 +45,11 @@ fn total(direction: Option<&DirectionCounts>) -> Option<f64> {
     direction.map(|direction| exact(direction.total))
 }
 
-/// Objects per hour of observed time, in both directions.
+/// Objects per hour of observed time, in both directions; of an interval that was not observed none, though something may have
+/// been found late that crossed in it.
 fn flow(line: &LineCounts, of: &Traffic) -> Option<f64> {
     let crossed = total(line.forward.as_ref())? + total(line.backward.as_ref())?;
-    Some(crossed * 3_600_000.0 / exact(of.observed_ms.max(1)))
+    (of.observed_ms > 0).then(|| crossed * 3_600_000.0 / exact(of.observed_ms))
 }
 
 /// Mean speed of both directions, each by its count.

@@ -12,7 +12,11 @@ use crate::forecast::ForecastSettings;
 
 /// What a judge counts before its cameras, and the names of its measures.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TrackSettings(pub(super) Arc<NamedScene>);
+pub struct TrackSettings {
+    pub(super) named: Arc<NamedScene>,
+    /// What its model sees of the picture: left, top, right and bottom edge.
+    pub(super) region: [f32; 4],
+}
 
 #[derive(Debug, PartialEq)]
 pub(super) struct NamedScene {
@@ -98,29 +102,36 @@ impl TrackSettings {
         let mut parts: Vec<_> = conditions.iter().map(|condition| condition.part.clone()).collect();
         parts.dedup();
         let scene = Arc::new(scene);
-        Ok(Self(Arc::new(NamedScene { scene, conditions, parts, lines, zones, forecast, ahead })))
+        let named = Arc::new(NamedScene { scene, conditions, parts, lines, zones, forecast, ahead });
+        Ok(Self { named, region: [0.0, 0.0, 1.0, 1.0] })
+    }
+
+    /// Its model sees this part of the picture alone: left, top, right and bottom edge.
+    #[must_use]
+    pub fn within(self, region: [f32; 4]) -> Self {
+        Self { region, ..self }
     }
 
     /// Lines, zones, classes and ground.
     #[must_use]
     pub fn scene(&self) -> &SceneSettings {
-        &self.0.scene
+        &self.named.scene
     }
 
     /// What is an event, zone by zone, as verdicts name both.
     pub fn events(&self) -> impl Iterator<Item = (&SignalId, Member)> {
-        self.0.conditions.iter().map(|condition| (&condition.part, condition.member))
+        self.named.conditions.iter().map(|condition| (&condition.part, condition.member))
     }
 
     /// Zones in which something is an event, as verdicts name them.
     #[must_use]
     pub fn parts(&self) -> &[SignalId] {
-        &self.0.parts
+        &self.named.parts
     }
 
     /// The names of all its measures.
     pub fn signals(&self) -> impl Iterator<Item = &SignalId> {
-        self.0.lines.iter().chain(&self.0.zones).chain(&self.0.ahead).flatten().map(|name| &name.signal)
+        self.named.lines.iter().chain(&self.named.zones).chain(&self.named.ahead).flatten().map(|name| &name.signal)
     }
 }
 

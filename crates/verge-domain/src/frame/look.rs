@@ -58,6 +58,8 @@ pub struct CameraLook {
     pub shift: Option<PictureShift>,
     /// What moves.
     pub motion: Motion,
+    /// Share of the picture that privacy masks hide: it is left out of everything else.
+    pub hidden: f32,
 }
 
 impl CameraLook {

@@ -59,6 +59,15 @@ impl ConfigNode {
         }
     }
 
+    /// It is a table or a list of tables, which no message can show.
+    pub(super) fn holds_tables(&self) -> bool {
+        match &self.value {
+            Value::Table(_) => true,
+            Value::List(items) => items.iter().any(|item| item.table().is_some()),
+            _ => false,
+        }
+    }
+
     /// The environment variable that it comes from.
     pub(super) fn variable(&self) -> Option<&str> {
         match &self.origin {
@@ -78,9 +87,7 @@ impl fmt::Display for ConfigNode {
             Value::Number(number) => write!(f, "{number:?}"),
             Value::Flag(flag) => write!(f, "{flag}"),
             Value::Table(_) => f.write_str("a table"),
-            Value::List(items) if items.iter().any(|item| item.table().is_some()) => {
-                f.write_str("a list of tables")
-            }
+            Value::List(_) if self.holds_tables() => f.write_str("a list of tables"),
             Value::List(items) => {
                 let shown: Vec<String> = items.iter().map(ToString::to_string).collect();
                 write!(f, "[{}]", shown.join(", "))

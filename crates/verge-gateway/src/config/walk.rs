@@ -221,6 +221,9 @@ impl Walk<'_> {
                     _ => format!("write [{path}]"),
                 })
             }
+            (Some(key), None) if node.holds_tables() => {
+                fault.remedy(format!("write {} instead of {name}", key.name))
+            }
             (Some(key), None) => fault.remedy(format!("write {} = {}", key.name, self.shown(name, node))),
             (None, Some(_)) => fault.remedy("take it out of the environment"),
             (None, None) if !homes.is_empty() => {

@@ -304,6 +304,14 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
 
     /// Advances time: detects silence, ends intervals and maintenance windows. Call it about twice a second.
     pub fn tick(&mut self, now: Moment, out: &mut Decision) {
+        self.let_each(J::tick, now, out);
+    }
+
+    /// Nothing follows: see [`Judge::finish`].
+    pub fn finish(&mut self, now: Moment, out: &mut Decision) {
+        self.let_each(J::finish, now, out);
+    }
+    fn let_each(&mut self, look: fn(&mut J, Moment, &mut Vec<Finding>), now: Moment, out: &mut Decision) {
         let from = out.verdicts.len();
         self.end_windows(now, out);
         for (_, instance) in &mut self.instances {
@@ -314,11 +322,10 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             if !self.machines.lets_time_pass(instance, spec, now.wall, now, out) {
                 continue;
             }
-            let (findings, naming) = (&mut self.findings, &mut self.naming);
-            let measured = &mut self.measured;
+            let (findings, naming, measured) = (&mut self.findings, &mut self.naming, &mut self.measured);
             findings.clear();
             contained(instance, spec, &self.counters, "looking at the time", now, out, |instance, out| {
-                instance.judge.tick(now, findings);
+                look(&mut instance.judge, now, findings);
                 if !findings.is_empty() {
                     measures::keep(findings, &instance.subject, measured);
                     instance.decide(spec, None, now, now, findings, naming, out);

@@ -42,6 +42,13 @@ impl Scene {
         self.state.record.restore_sightings(&self.settings, saved);
     }
 
+    /// The camera has shown nothing since a time before it was known: the open intervals observed less.
+    pub fn doubt_since(&mut self, since: f64) {
+        if let Some(last) = self.state.last.filter(|last| *last > since) {
+            self.state.record.doubt_since(&self.settings, (since, last));
+        }
+    }
+
     /// What must outlive a restart.
     #[must_use]
     pub const fn state(&self) -> &SceneState {

@@ -32,6 +32,17 @@ impl EdgeMap {
         self.size = (0, 0);
     }
 
+    /// Forgets what is hidden from now on.
+    pub(super) fn hide(&mut self, hidden: &[u32]) {
+        for side in [&mut self.x, &mut self.y] {
+            for at in hidden {
+                if let Some(known) = side.get_mut(*at as usize) {
+                    *known = 0.0;
+                }
+            }
+        }
+    }
+
     /// The mean directions, across and down; lengths from 0 to 1.
     pub(super) fn directions(&self) -> (&[f32], &[f32]) {
         (&self.x, &self.y)
@@ -83,7 +94,7 @@ impl EdgeMap {
                 part.1 += u32::from(is_missing);
             }
         }
-        let share = usual as f32 / self.x.len() as f32;
+        let share = usual as f32 / gradients.visible().max(1) as f32;
         if share < LEAST_USUAL || counted == 0 {
             return None;
         }

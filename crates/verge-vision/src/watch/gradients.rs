@@ -1,15 +1,17 @@
 //! The gradients of a grey picture: which way it gets brighter, and how steeply.
 
 use super::GreyPicture;
+use super::hidden::HiddenCells;
 
 /// Steps of a grey level across two pixels that gradients are counted in: Sobel's, undivided.
 const STEPS: f32 = 4.0;
 /// A step of at least this many grey levels across two pixels is an edge. So is only what stands out of the noise.
 const EDGE: f32 = 8.0;
 const EDGE_IN_NOISE: f32 = 3.5;
-/// Far less than makes an edge still shows one that is known, so that a dim or hazy picture does.
+/// Far less than makes an edge still shows one that is known, so that a dim or hazy picture does. With less of the noise, what
+/// covers a camera by night would show some by accident.
 const SHOWN: f32 = 4.0;
-const SHOWN_IN_NOISE: f32 = 2.5;
+const SHOWN_IN_NOISE: f32 = 3.0;
 /// Noise of a gradient as a multiple of that of a pixel: the root of the sum of the squares of Sobel's weights.
 const NOISE: f32 = 3.464_101_6;
 
@@ -23,6 +25,8 @@ pub(super) struct Gradients {
     /// Squares of the least gradients that are an edge, and that show one.
     edge: i32,
     shown: i32,
+    /// Pixels that are not hidden.
+    visible: usize,
 }
 
 impl Gradients {
@@ -43,8 +47,14 @@ impl Gradients {
         self.shown
     }
 
-    /// Takes a picture in place of what was there, with this much noise in a pixel, in grey levels.
-    pub(super) fn fill(&mut self, grey: &GreyPicture, noise: f32) {
+    /// Pixels that are not hidden.
+    pub(super) const fn visible(&self) -> usize {
+        self.visible
+    }
+
+    /// Takes a picture in place of what was there, with this much noise in a pixel, in grey levels. Where it is hidden it has
+    /// no gradient.
+    pub(super) fn fill(&mut self, grey: &GreyPicture, noise: f32, hidden: &HiddenCells) {
         let (width, height, pixels) = (grey.width(), grey.height(), grey.pixels());
         if self.size() != (width, height) {
             (self.width, self.height) = (width, height);
@@ -55,6 +65,7 @@ impl Gradients {
         }
         let square = |least: f32, in_noise: f32| (least * STEPS).max(in_noise * NOISE * noise).powi(2) as i32;
         (self.edge, self.shown) = (square(EDGE, EDGE_IN_NOISE), square(SHOWN, SHOWN_IN_NOISE));
+        self.visible = width * height - hidden.cells().len();
         if width < 3 || height < 3 {
             return;
         }
@@ -70,13 +81,16 @@ impl Gradients {
                 out_y[x] = along(below) - along(above);
             }
         }
+        for at in hidden.around().iter().map(|at| *at as usize) {
+            (self.x[at], self.y[at]) = (0, 0);
+        }
     }
 
     /// Share of pixels that are edges.
     pub(super) fn edges(&self) -> f32 {
         let is_edge = |(x, y): (&i16, &i16)| square(*x, *y) >= self.edge;
         let edges = self.x.iter().zip(&self.y).filter(|both| is_edge(*both)).count();
-        if self.x.is_empty() { 0.0 } else { edges as f32 / self.x.len() as f32 }
+        if self.visible == 0 { 0.0 } else { edges as f32 / self.visible as f32 }
     }
 
     /// The direction of each edge, of length one; zero for what is no edge.

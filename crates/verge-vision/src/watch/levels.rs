@@ -1,6 +1,7 @@
 //! What the grey levels of one picture say: brightness, contrast, sharpness.
 
 use super::GreyPicture;
+use super::hidden::hidden_of;
 
 /// A grey level that counts as saturated.
 const SATURATED: usize = 248;
@@ -17,13 +18,14 @@ pub(super) struct GreyLevels {
 }
 
 impl GreyLevels {
-    /// Of a picture; all zero of an empty one.
-    pub(super) fn of(pixels: &[u8]) -> Self {
+    /// Of a picture but for what is hidden; all zero of an empty one.
+    pub(super) fn of(pixels: &[u8], hidden: &[u32]) -> Self {
         let mut counts = [0_u32; 256];
         for &pixel in pixels {
             counts[usize::from(pixel)] += 1;
         }
-        let count = pixels.len();
+        hidden_of(pixels, hidden).for_each(|pixel| counts[usize::from(pixel)] -= 1);
+        let count = pixels.len() - hidden.len();
         let share = |of: u64| if count == 0 { 0.0 } else { (of as f64 / count as f64) as f32 };
         let total: u64 = (0..).zip(counts).map(|(level, of): (u64, u32)| level * u64::from(of)).sum();
         let saturated: u64 = counts[SATURATED..].iter().map(|&of| u64::from(of)).sum();
@@ -53,8 +55,8 @@ fn beyond<'a>(counts: impl Iterator<Item = &'a u32>, tail: usize) -> usize {
 }
 
 /// Mean absolute Laplacian as a share of the contrast, without what the noise adds: how fine the detail is, whatever the
-/// light.
-pub(super) fn sharpness(grey: &GreyPicture, contrast: f32, noise: f32) -> f32 {
+/// light. `hidden` are pixels off the border that are left out.
+pub(super) fn sharpness(grey: &GreyPicture, (contrast, noise): (f32, f32), hidden: &[u32]) -> f32 {
     let (width, height, pixels) = (grey.width(), grey.height(), grey.pixels());
     if width < 3 || height < 3 {
         return 0.0;
@@ -71,7 +73,12 @@ pub(super) fn sharpness(grey: &GreyPicture, contrast: f32, noise: f32) -> f32 {
             .sum();
         total += u64::from(sum);
     }
-    let mean = total as f64 / ((width - 2) * (height - 2)) as f64;
+    for at in hidden.iter().map(|at| *at as usize) {
+        let around = [at - width, at + width, at - 1, at + 1].map(|at| i16::from(pixels[at]));
+        total -= u64::from((4 * i16::from(pixels[at]) - around.iter().sum::<i16>()).unsigned_abs());
+    }
+    let count = (width - 2) * (height - 2) - hidden.len();
+    let mean = total as f64 / count.max(1) as f64;
     // Of normal noise alone: the root of the sum of the squared weights, and of 2 / pi.
     let noise = f64::from(noise) * 20.0_f64.sqrt() * 0.798;
     let detail = (mean * mean - noise * noise).max(0.0).sqrt();
@@ -86,11 +93,14 @@ mod tests {
     fn levels_are_those_of_the_pixels() {
         let mut pixels = vec![100_u8; 90];
         pixels.extend([20; 5].into_iter().chain([250; 5]));
-        let levels = GreyLevels::of(&pixels);
+        let levels = GreyLevels::of(&pixels, &[]);
         assert_eq!((levels.low, levels.high, levels.saturated), (100.0, 100.0, 0.05));
         pixels.extend([20, 250]);
-        let levels = GreyLevels::of(&pixels);
+        let levels = GreyLevels::of(&pixels, &[]);
         assert_eq!((levels.low, levels.high), (20.0, 250.0));
-        assert_eq!(GreyLevels::of(&[]), GreyLevels::default());
+        assert_eq!(GreyLevels::of(&[], &[]), GreyLevels::default());
+        // But for those that are brightest.
+        let levels = GreyLevels::of(&pixels, &[95, 96, 97, 98, 99, 101]);
+        assert_eq!((levels.low, levels.high, levels.saturated), (20.0, 100.0, 0.0));
     }
 }

@@ -49,9 +49,18 @@ pub struct PixelBackground {
     scratch: Vec<u8>,
     /// Pixels of a blob whose neighbours are still to be looked at.
     open: Vec<u32>,
+    /// Pixels that are hidden: nothing moves there.
+    hidden: Vec<u32>,
 }
 
 impl PixelBackground {
+    /// Leaves out these pixels of all pictures that follow. The background is learnt anew.
+    pub(super) fn hide(&mut self, hidden: &[u32]) {
+        self.hidden.clear();
+        self.hidden.extend_from_slice(hidden);
+        self.frames = 0;
+    }
+
     /// What of this picture differs from the background, which then learns from it. `pixels` are its rows from the top, `at`
     /// its time in seconds; a picture of another size or an earlier time begins anew.
     ///
@@ -72,7 +81,8 @@ impl PixelBackground {
         let ratio = self.ratio(pixels);
         self.differ(pixels, ratio);
         self.open_and_close();
-        let changed = share(self.mask.iter().filter(|pixel| **pixel != 0).count(), self.mask.len());
+        let shown = (self.mask.len() - self.hidden.len()).max(1);
+        let changed = share(self.mask.iter().filter(|pixel| **pixel != 0).count(), shown);
         if changed > LIGHT {
             self.begin(pixels, at);
             return Motion { changed, light: true, ..Motion::default() };
@@ -105,13 +115,19 @@ impl PixelBackground {
     fn ratio(&self, pixels: &[u8]) -> f32 {
         let mut counts = [0_u32; RATIOS];
         let mut counted = 0_u32;
-        for (pixel, level) in pixels.iter().zip(&self.levels) {
+        let place = |(pixel, level): (&u8, &u16)| {
             let level = level / STEPS as u16;
-            if level >= DARK {
-                let ratio = u16::from(*pixel) * RATIO_STEPS / level;
-                counts[usize::from(ratio).min(RATIOS - 1)] += 1;
-                counted += 1;
-            }
+            let ratio = (level >= DARK).then(|| u16::from(*pixel) * RATIO_STEPS / level)?;
+            Some(usize::from(ratio).min(RATIOS - 1))
+        };
+        for ratio in pixels.iter().zip(&self.levels).filter_map(place) {
+            counts[ratio] += 1;
+            counted += 1;
+        }
+        let hidden = self.hidden.iter().map(|at| *at as usize);
+        for ratio in hidden.filter_map(|at| place((&pixels[at], &self.levels[at]))) {
+            counts[ratio] -= 1;
+            counted -= 1;
         }
         if (counted as usize) < pixels.len() / 8 {
             return 1.0;
@@ -131,6 +147,7 @@ impl PixelBackground {
             let difference = (f32::from(*pixel) - f32::from(*level) * scale).abs();
             *mask = if difference > DIFFERENCE { 255 } else { 0 };
         }
+        self.hidden.iter().for_each(|at| self.mask[*at as usize] = 0);
     }
 
     /// Takes single pixels out, then closes gaps.
@@ -207,7 +224,10 @@ impl PixelBackground {
     /// Bytes it holds beside itself.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        2 * self.levels.capacity() + self.mask.capacity() + self.scratch.capacity() + 4 * self.open.capacity()
+        2 * self.levels.capacity()
+            + self.mask.capacity()
+            + self.scratch.capacity()
+            + 4 * (self.open.capacity() + self.hidden.capacity())
     }
 }
 

@@ -30,11 +30,17 @@ impl PictureNoise {
         self.deviation
     }
 
-    /// Takes in a picture, in steps of a grey level, `step` after the one before.
-    pub(super) fn enter(&mut self, fine: &[u16], mean: f32, equal: Option<f32>, step: Duration) {
+    /// Takes in a picture but for what is hidden, in steps of a grey level, `step` after the one before.
+    pub(super) fn enter(
+        &mut self,
+        (fine, hidden): (&[u16], &[u32]),
+        mean: f32,
+        equal: Option<f32>,
+        step: Duration,
+    ) {
         let is_steady = (mean - self.mean).abs() <= STEADY;
         if is_steady && self.before.len() == fine.len() && equal.is_some_and(|equal| equal < SAME) {
-            let now = self.median(fine) * FROM_MEDIAN / f32::from(STEPS);
+            let now = self.median(fine, hidden) * FROM_MEDIAN / f32::from(STEPS);
             self.frames = self.frames.saturating_add(1);
             let lasting = 1.0 - (-step.as_secs_f32() / FOLLOWS).exp();
             self.deviation += lasting.max(1.0 / self.frames as f32) * (now - self.deviation);
@@ -45,12 +51,14 @@ impl PictureNoise {
     }
 
     /// The median of the differences, in steps.
-    fn median(&self, fine: &[u16]) -> f32 {
+    fn median(&self, fine: &[u16], hidden: &[u32]) -> f32 {
         let mut counts = [0_u32; COUNTED];
-        for (before, now) in self.before.iter().zip(fine) {
-            counts[usize::from(before.abs_diff(*now)).min(COUNTED - 1)] += 1;
+        let place = |(before, now): (&u16, &u16)| usize::from(before.abs_diff(*now)).min(COUNTED - 1);
+        self.before.iter().zip(fine).for_each(|both| counts[place(both)] += 1);
+        for at in hidden.iter().map(|at| *at as usize) {
+            counts[place((&self.before[at], &fine[at]))] -= 1;
         }
-        let half = fine.len() as u32 / 2;
+        let half = (fine.len() - hidden.len()) as u32 / 2;
         let mut below = 0;
         let middle = counts.iter().position(|count| {
             below += count;
@@ -85,12 +93,12 @@ mod tests {
             let light = if frame < 30 { 100 } else { 160 };
             let fine = picture(light, &mut random);
             let mean = fine.iter().map(|&one| f32::from(one)).sum::<f32>() / 64.0 / 14_400.0;
-            noise.enter(&fine, mean, Some(0.1), Duration::from_millis(200));
+            noise.enter((&fine, &[]), mean, Some(0.1), Duration::from_millis(200));
         }
         let expected = 256.0 / 12.0_f32.sqrt() / 2.0 / 64.0;
         assert!((noise.deviation() - expected).abs() < 0.15 * expected, "{} {expected}", noise.deviation());
         let before = noise.deviation();
-        (0..20).for_each(|_| noise.enter(&[6400; 14_400], 100.0, Some(1.0), Duration::from_secs(1)));
+        (0..20).for_each(|_| noise.enter((&[6400; 14_400], &[]), 100.0, Some(1.0), Duration::from_secs(1)));
         assert!(noise.deviation() >= before, "one picture again and again has no less");
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use verge_domain::frame::{EdgeLook, PictureShift};
 use verge_domain::motion::Blob;
 
-use super::GreyPicture;
 use super::edges::EdgeMap;
 use super::gradients::Gradients;
 use super::layout::PictureLayout;
@@ -49,13 +48,12 @@ impl UsualPicture {
     /// Holds a picture against what is usual, and then learns of it.
     pub(super) fn look(
         &mut self,
-        (grey, gradients): (&GreyPicture, &Gradients),
+        (layout, gradients): (PictureLayout, &Gradients),
         (contrast, edges): (f32, f32),
         moving: &[Blob],
         step: Duration,
     ) -> (Option<EdgeLook>, Option<PictureShift>) {
         self.age += step;
-        let layout = PictureLayout::of(grey);
         let known = self.known(gradients, &layout, moving);
         let missing = known.map_or(0.0, |known| known.missing.max(known.missing_area));
         self.look_for_shift(gradients, missing, step);
@@ -97,6 +95,12 @@ impl UsualPicture {
         self.edges.learn(gradients, weight);
         self.density += weight * (edges - self.density);
         self.layout.get_or_insert(*layout).learn(layout, weight);
+    }
+
+    /// Forgets what is hidden from now on.
+    pub(super) fn hide(&mut self, hidden: &[u32]) {
+        self.edges.hide(hidden);
+        self.layout = None;
     }
 
     /// Learns anew from the next frame on.

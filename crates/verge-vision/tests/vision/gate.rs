@@ -6,7 +6,7 @@ use std::time::Duration;
 use verge_domain::frame::{EncodedFrame, View};
 use verge_domain::id::JudgeIndex;
 use verge_domain::stage::{GateCount, Seen, ViewRequest, Viewer};
-use verge_domain::time::{Moment, UtcMillis};
+use verge_domain::time::{Moment, Monotonic};
 use verge_vision::picture::MAX_BYTES;
 use verge_vision::{FrameViewer, GateSettings, Memory, SourceMasks, ViewerSettings, VisionJudge};
 
@@ -44,7 +44,7 @@ fn watch(viewer: &mut FrameViewer, frames: &[EncodedFrame]) -> (Vec<Option<usize
     let (mut found, mut gates, mut still) = (Vec::new(), GateCount::default(), 0);
     for (number, frame) in (0..).zip(frames) {
         seen.clear();
-        let received = Moment { wall: UtcMillis(number * 100), ..NOW };
+        let received = Moment { mono: Monotonic(number * 100_000), ..NOW };
         let (camera, judges) = (&camera(), &[JudgeIndex(0)]);
         viewer
             .view(ViewRequest { camera, frame, received, judges, until: None }, &mut memory, &mut seen)

@@ -105,7 +105,7 @@ fn lasting(health: &Health) -> String {
         }
         Member::UnexplainedMotion => {
             let passages = health.observed.max(0.0);
-            format!("{passages:.0} of the last 20 passages are nothing that its model knows")
+            format!("{passages:.0} of the last passages are nothing that its model knows")
         }
         _ => format!("{}{normally}", now.value()),
     }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 use verge_broker::{ChildBroker, ChildBrokerError};
+use verge_domain::finding::Member;
 use verge_domain::id::Epoch;
 use verge_domain::time::UtcMillis;
 use verge_mqtt::ConnectionSettings;
@@ -121,14 +122,20 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut CheckReport) -> anyh
     Ok(())
 }
 
-/// Judges that watch whether cameras are alive.
+/// Judges that watch whether cameras are alive, and see.
 fn look_at_arrivals(settings: &Settings, report: &mut CheckReport) {
     for judge in settings.judges.iter().filter(|judge| judge.watches_arrivals()) {
         let inputs = judge.readings().into_iter().flat_map(|rules| &rules.inputs);
         let names: Vec<&str> =
             inputs.map(|input| settings.sources[usize::from(input.source.0)].name.as_str()).collect();
         let what = format!("{} over {}", judge.detector().as_str(), names.join(", "));
-        let says = "watches the arrival of frames, camera by camera".to_owned();
+        let says = match judge.of_cameras() {
+            None => "watches the arrival of frames, camera by camera".to_owned(),
+            Some(health) => {
+                let causes: Vec<&str> = health.causes().map(Member::as_str).collect();
+                format!("watches each camera for {}", causes.join(", "))
+            }
+        };
         report.note(&format!("judge.{}", judge.name), what, Ok(says), Exit::Fine);
     }
 }

@@ -12,9 +12,9 @@ mod rules;
 mod states;
 pub(super) mod track;
 
-use verge_anomaly::JudgeSettings;
 use verge_anomaly::alarm::AlarmSettings;
 use verge_anomaly::autoencoder::AutoencoderSettings;
+use verge_anomaly::{CameraHealthSettings, JudgeSettings};
 use verge_domain::id::{DeviceId, JudgeId};
 use verge_domain::policy::EventPolicy;
 use verge_domain::stage::Scope;
@@ -167,12 +167,18 @@ impl JudgeSection {
     #[must_use]
     pub fn looks(&self) -> bool {
         match &self.rules {
-            JudgeRules::Readings(rules) => match &rules.rule {
-                Rule::Plain(JudgeSettings::Camera(settings)) => settings.looks(),
-                Rule::Plain(_) | Rule::Autoencoder { .. } => false,
-            },
+            JudgeRules::Readings(_) => self.of_cameras().is_some_and(CameraHealthSettings::looks),
             // What a blind camera does not see is unknown.
             JudgeRules::Frames(rules) => matches!(rules.rule, JudgeSettings::Track(_)),
+        }
+    }
+
+    /// What of the health of cameras it watches beside their silence, if it does.
+    #[must_use]
+    pub fn of_cameras(&self) -> Option<&CameraHealthSettings> {
+        match &self.readings()?.rule {
+            Rule::Plain(JudgeSettings::Camera(settings)) => Some(settings),
+            Rule::Plain(_) | Rule::Autoencoder { .. } => None,
         }
     }
 

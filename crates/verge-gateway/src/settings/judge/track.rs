@@ -70,7 +70,11 @@ pub(super) fn check_track(
     let gate = raw.gate.as_ref().map(gate);
     let look =
         VisionJudge { score: Some(score), scores, classes: Some(scheme), gate, tiles, then, ..rules.look };
-    Some(FrameRules { look, ..rules })
+    let rule = match rules.rule {
+        JudgeSettings::Track(track) => JudgeSettings::Track(track.within(look.region.sides())),
+        other => other,
+    };
+    Some(FrameRules { look, rule, ..rules })
 }
 
 /// What is drawn and what is counted, whoever asks: a judge, or an evaluation.

@@ -3,6 +3,7 @@ use verge_domain::motion::{Blob, MAX_BLOBS};
 use super::*;
 
 const SIZE: (usize, usize) = (160, 90);
+const ALL: [f32; 4] = [0.0, 0.0, 1.0, 1.0];
 
 /// A street that is drawn: a pattern of its own, a shade of noise that differs from picture to picture.
 struct Street {
@@ -103,10 +104,10 @@ fn another_light_is_no_motion_and_is_learnt() {
         (0..SIZE.0 * SIZE.1).map(|at| if (at % 160 / 40 + at / 1600) % 2 == 0 { 10 } else { 240 }).collect();
     let at_once = look(&other);
     assert!(at_once.light && at_once.blobs.is_empty() && at_once.changed > 0.6, "{at_once:?}");
-    assert!(at_once.moves(0.004), "nobody knows what moves");
+    assert!(at_once.moves(0.004, ALL), "nobody knows what moves");
     let then: Vec<bool> = (0..20).map(|_| look(&other).settled).collect();
     assert!(!then[0] && then[19], "{then:?}");
-    assert!(!look(&other).moves(0.004));
+    assert!(!look(&other).moves(0.004, ALL));
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn what_stands_becomes_background_and_leaves_no_ghost_for_long() {
     let mut stands = |on_it: &[[usize; 5]], from: usize| {
         let each = (0..50).map(|number| {
             let motion = background.look(&street.picture(on_it, 1.0), SIZE, seconds(from + 60 * number));
-            motion.moves(0.004)
+            motion.moves(0.004, ALL)
         });
         each.collect::<Vec<bool>>()
     };

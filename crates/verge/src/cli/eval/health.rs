@@ -1,7 +1,10 @@
 //! `verge eval health`: which faults of a camera are found and when, and which are found where there are none, on drawn
-//! pictures.
+//! pictures and on those of a folder.
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,22 +13,29 @@ use clap::Args;
 use serde_json::json;
 use verge_anomaly::camera::CameraCauses;
 use verge_domain::finding::Member;
-use verge_domain::time::UtcMillis;
+use verge_domain::time::{Moment, UtcMillis};
 use verge_eval::weather::{CameraFault, HEIGHT, WIDTH, Weather, WeatherCamera};
 use verge_gateway::exit::Exit;
 use verge_vision::Picture;
 use verge_vision::watch::CameraWatch;
 
+use super::count;
 use crate::cli::output::json_line;
+use crate::cli::say;
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "A street before a camera is drawn in seven weathers, by day and night, with traffic, passing trucks and \
-headlights. Each cause that is found in it is a false alarm. Then each fault is brought about, by day and by night.
+headlights. Each cause that is found in it is a false alarm. Then each fault is brought about, by day, by night and in rain \
+by night. A line on standard error says what is done so far.
+
+With --data nothing is drawn: the pictures of folders (DIR/frames/NAME.jpg, with DIR/times.csv or at --rate) are \
+measured, and what is found in them is listed.
 
 Examples:
   verge eval health
-  verge eval health --frames 2000 --rate 12.5"
+  verge eval health --frames 2000 --rate 12.5
+  verge eval health --data clip --rate 25"
 )]
 pub(super) struct HealthArgs {
     /// Pictures without a fault, of all weathers together
@@ -37,13 +47,18 @@ pub(super) struct HealthArgs {
     /// Seed of traffic and noise
     #[arg(long, default_value_t = 1, value_name = "SEED")]
     seed: u64,
+    /// A folder of frames instead; may be given more than once
+    #[arg(long, value_name = "DIR")]
+    data: Vec<PathBuf>,
 }
 
 /// Seconds of a camera that is well before a fault, and seconds with it at most.
 const WELL: f64 = 40.0;
 const ILL: f64 = 60.0;
 /// Pictures of one camera at most: then another one begins.
-const RUN: u64 = 5_000;
+const RUN: u64 = 2_500;
+/// When faults are brought about.
+const HOURS: [&str; 3] = ["noon", "night", "wet night"];
 
 /// A fault, the cause that it should be found as, and the seconds within which.
 const FAULTS: [(&str, CameraFault, Member, f64); 14] = [
@@ -85,9 +100,14 @@ impl Watched {
     fn show(&mut self, at: f64, fault: Option<CameraFault>) -> Vec<Member> {
         let mut rgb = Vec::new();
         self.camera.render(at, fault, &mut rgb);
+        self.look(at, rgb, &[])
+    }
+
+    fn look(&mut self, at: f64, rgb: Vec<u8>, hidden: &[Range<usize>]) -> Vec<Member> {
         let picture = Picture::from_rgb(WIDTH as u32, HEIGHT as u32, rgb);
-        let look = self.watch.look(&picture, UtcMillis((at * 1000.0) as i64));
-        self.causes.look(&look, at, 1.0);
+        let received = Moment::from_wall(UtcMillis((at * 1000.0) as i64));
+        let look = self.watch.look_past(hidden, &picture, received.mono);
+        self.causes.look(&look, received, 1.0);
         let now: Vec<Member> =
             Member::OF_CAMERAS.into_iter().filter(|cause| self.causes.is_found(*cause)).collect();
         let new = now.iter().copied().filter(|cause| !self.found.contains(cause)).collect();
@@ -96,11 +116,19 @@ impl Watched {
     }
 }
 
-/// False alarms in one weather.
+/// False alarms of one camera, or in one weather.
 struct Clean {
     weather: &'static str,
     frames: u64,
     alarms: Vec<(f64, Member)>,
+}
+
+/// A slice of the pictures without a fault.
+#[derive(Clone, Copy)]
+struct CleanSlice {
+    weather: &'static str,
+    frames: u64,
+    seed: u64,
 }
 
 /// What was found of a fault, after how many seconds.
@@ -114,19 +142,57 @@ struct FaultFound {
     others: Vec<Member>,
 }
 
-fn clean(weather: &'static str, frames: u64, rate: f64, seed: u64) -> Clean {
+/// The slices of this number of pictures in each weather.
+fn slices(frames: u64, seed: u64) -> Vec<CleanSlice> {
+    let of = |(weather, place): (&'static str, u64)| {
+        (0..frames).step_by(RUN as usize).enumerate().map(move |(run, from)| {
+            let seed = seed + place + 100 * run as u64;
+            CleanSlice { weather, frames: RUN.min(frames - from), seed }
+        })
+    };
+    Weather::NAMES.into_iter().zip(0..).flat_map(of).collect()
+}
+
+fn clean(CleanSlice { weather, frames, seed }: CleanSlice, rate: f64) -> Clean {
     let mut alarms = Vec::new();
-    for (run, from) in (0..frames).step_by(RUN as usize).enumerate() {
-        let count = RUN.min(frames - from);
-        let seconds = count as f64 / rate;
-        let mut watched = Watched::new(Weather::named(weather, 0.0), seconds, seed + run as u64);
-        for frame in 0..count {
-            let at = frame as f64 / rate;
-            watched.camera.set_weather(Weather::named(weather, (at / seconds) as f32));
-            alarms.extend(watched.show(at, None).into_iter().map(|cause| (at, cause)));
-        }
+    let seconds = frames as f64 / rate;
+    let mut watched = Watched::new(Weather::named(weather, 0.0), seconds, seed);
+    for frame in 0..frames {
+        let at = frame as f64 / rate;
+        watched.camera.set_weather(Weather::named(weather, (at / seconds) as f32));
+        alarms.extend(watched.show(at, None).into_iter().map(|cause| (at, cause)));
     }
     Clean { weather, frames, alarms }
+}
+
+/// All slices, by weather; says what is done so far.
+fn all_clean(frames: u64, rate: f64, seed: u64) -> Vec<Clean> {
+    let slices = slices(frames, seed);
+    let total: u64 = slices.iter().map(|slice| slice.frames).sum();
+    let done = Mutex::new((0, BTreeMap::<&str, u32>::new()));
+    let parts = each(slices.len(), |at| {
+        let part = clean(slices[at], rate);
+        let mut done = done.lock().expect("no work panics");
+        done.0 += part.frames;
+        for (_, cause) in &part.alarms {
+            *done.1.entry(cause.as_str()).or_default() += 1;
+        }
+        let alarms: Vec<String> = done.1.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
+        let alarms = if alarms.is_empty() { "none".to_owned() } else { alarms.join(", ") };
+        say(&format!("{} of {total} pictures without a fault; false alarms: {alarms}", done.0));
+        part
+    });
+    let mut all: Vec<Clean> = Vec::new();
+    for part in parts {
+        match all.last_mut().filter(|last| last.weather == part.weather) {
+            Some(last) => {
+                last.frames += part.frames;
+                last.alarms.extend(part.alarms);
+            }
+            None => all.push(part),
+        }
+    }
+    all
 }
 
 fn found_of(fault: usize, hour: &'static str, (well, rate): (f64, f64), seed: u64) -> FaultFound {
@@ -178,12 +244,13 @@ fn each<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
 
 pub(super) fn health(args: &HealthArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let rate = args.rate.clamp(0.5, 60.0);
-    let share = args.frames / Weather::NAMES.len() as u64;
-    let clean =
-        each(Weather::NAMES.len(), |at| clean(Weather::NAMES[at], share, rate, args.seed + at as u64));
-    let hours = ["noon", "night"];
-    let found =
-        each(FAULTS.len() * hours.len(), |at| found_of(at / 2, hours[at % 2], (WELL, rate), args.seed));
+    if !args.data.is_empty() {
+        return count::health_of(&args.data, rate, as_json, out);
+    }
+    let clean = all_clean(args.frames / Weather::NAMES.len() as u64, rate, args.seed);
+    let found = each(FAULTS.len() * HOURS.len(), |at| {
+        found_of(at / HOURS.len(), HOURS[at % HOURS.len()], (WELL, rate), args.seed)
+    });
     if as_json {
         let clean: Vec<_> = clean
             .iter()
@@ -210,7 +277,7 @@ fn write(clean: &[Clean], found: &[FaultFound], out: &mut impl Write) -> std::io
             writeln!(out, "  {cause} after {at:.0} s")?;
         }
     }
-    writeln!(out, "\n{:<20} {:<6} {:<13} {:>8} {:>9}", "fault", "by", "cause", "within s", "found s")?;
+    writeln!(out, "\n{:<20} {:<9} {:<13} {:>8} {:>9}", "fault", "by", "cause", "within s", "found s")?;
     for one in found {
         let after = super::number(one.after, 1);
         let late = if one.is_in_time() { "" } else { "  late" };
@@ -219,7 +286,7 @@ fn write(clean: &[Clean], found: &[FaultFound], out: &mut impl Write) -> std::io
             if others.is_empty() { String::new() } else { format!("  beside {}", others.join(", ")) };
         writeln!(
             out,
-            "{:<20} {:<6} {:<13} {:>8} {after:>9}{late}{others}",
+            "{:<20} {:<9} {:<13} {:>8} {after:>9}{late}{others}",
             one.name,
             one.hour,
             one.cause.as_str(),
@@ -231,11 +298,40 @@ fn write(clean: &[Clean], found: &[FaultFound], out: &mut impl Write) -> std::io
 
 #[cfg(test)]
 mod tests {
+    use verge_vision::picture::SAMPLES;
+
     use super::*;
+
+    impl Watched {
+        /// Shows a picture of which the upper rows are hidden.
+        fn show_masked(&mut self, at: f64, fault: Option<CameraFault>, rows: usize) -> Vec<Member> {
+            let mut rgb = Vec::new();
+            self.camera.render(at, fault, &mut rgb);
+            let hidden = 0..rows * WIDTH * SAMPLES;
+            rgb[hidden.clone()].fill(114);
+            self.look(at, rgb, &[hidden])
+        }
+    }
+
+    /// A reload brings it; then the camera is covered.
+    #[test]
+    fn a_new_mask_is_no_fault_and_hides_none() {
+        let mut watched = Watched::new(Weather::named("noon", 0.0), 60.0, 3);
+        let mut found = Vec::new();
+        for frame in 0..300_u32 {
+            let at = f64::from(frame) / 5.0;
+            let fault = (at >= 50.0).then_some(CameraFault::Covered(1.0, 0.3));
+            let rows = if at < 15.0 { 0 } else { HEIGHT / 2 };
+            found.extend(watched.show_masked(at, fault, rows).into_iter().map(|cause| (at as u32, cause)));
+        }
+        assert_eq!(found, [(54, Member::Covered)]);
+    }
 
     #[test]
     fn no_weather_is_a_fault() {
-        let clean = each(Weather::NAMES.len(), |at| clean(Weather::NAMES[at], 250, 5.0, 3));
+        let slices = slices(250, 3);
+        assert_eq!(slices.len(), Weather::NAMES.len());
+        let clean = each(slices.len(), |at| clean(slices[at], 5.0));
         for Clean { weather, alarms, .. } in clean {
             assert_eq!(alarms, [], "{weather}");
         }

@@ -226,6 +226,10 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> JudgeTrial<'a, W, D> {
     }
 
     pub(super) fn end(mut self) -> anyhow::Result<JudgeSummary> {
+        if let Some((set, now)) = self.set.as_mut().zip(self.now) {
+            set.finish(now, &mut self.decision);
+        }
+        self.print(None)?;
         self.progress.clear()?;
         let sources = self.counters.sources();
         let rates = self.set.as_ref().zip(self.now).map(|(set, now)| set.alarm_rates(now));

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail, ensure};
 use serde::Deserialize;
 use verge_domain::scheme::ClassScheme;
+use verge_domain::time::{Moment, UtcMillis};
 use verge_scene::SeenBox;
 
 /// One frame.
@@ -19,6 +20,13 @@ pub(super) struct Frame {
     pub(super) at: f64,
     /// What a detector sees in it; `None` where a model is still to look.
     pub(super) boxes: Option<Vec<SeenBox>>,
+}
+
+impl Frame {
+    /// When it was captured, on the clocks of those that reckon with its receipt.
+    pub(super) fn moment(&self) -> Moment {
+        Moment::from_wall(UtcMillis((self.at * 1000.0).round() as i64))
+    }
 }
 
 /// The latest time that is believed: the year 9999.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use verge_anomaly::camera::{CameraCauses, UnexplainedMotion};
 use verge_domain::finding::Member;
 use verge_domain::frame::CameraLook;
-use verge_scene::{FrameSize, SeenBox};
+use verge_scene::{FrameSize, Scene};
 
 use super::files::Frame;
 
@@ -27,7 +27,7 @@ impl CameraHealth {
     pub(super) fn of(frames: &[Frame], looks: &[CameraLook]) -> Self {
         let (mut causes, mut health) = (CameraCauses::default(), Self::default());
         for (frame, look) in frames.iter().zip(looks) {
-            causes.look(look, frame.at, 1.0);
+            causes.look(look, frame.moment(), 1.0);
             for cause in Member::OF_CAMERAS {
                 health.note(cause, causes.is_found(cause), causes.since(cause), frame.at);
             }
@@ -51,22 +51,9 @@ impl CameraHealth {
     }
 
     /// Holds what moves in a frame against what is followed there.
-    pub(super) fn follow(
-        &mut self,
-        look: &CameraLook,
-        tracks: impl Iterator<Item = SeenBox>,
-        size: FrameSize,
-        at: f64,
-    ) {
-        let (width, height) = (f64::from(size.width), f64::from(size.height));
-        let tracks: Vec<[f32; 4]> = tracks
-            .map(|of| {
-                [of.left / width, of.top / height, of.right / width, of.bottom / height]
-                    .map(|side| side as f32)
-            })
-            .collect();
-        self.motion.look(&look.motion.blobs, &tracks, at);
-        self.note(Member::UnexplainedMotion, self.motion.is_found(), at, at);
+    pub(super) fn follow(&mut self, look: &CameraLook, scene: &Scene, size: FrameSize, frame: &Frame) {
+        self.motion.look(&look.motion.blobs, scene, size, frame.moment().mono);
+        self.note(Member::UnexplainedMotion, self.motion.is_found(), frame.at, frame.at);
     }
 
     pub(super) fn json(&self) -> Value {

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use serde_json::json;
 use verge_domain::frame::CameraLook;
 use verge_models::card::ModelTask;
 use verge_scene::{FrameSize, Scene, SceneReport, SeenBox};
@@ -233,6 +234,36 @@ fn same_size(path: &Path, own: FrameSize, first: FrameSize) -> anyhow::Result<()
     Err(error).exit_with(Exit::BadInput)
 }
 
+/// What is wrong with the cameras of folders of pictures, without any model.
+pub(super) fn health_of(
+    folders: &[PathBuf],
+    rate: f64,
+    as_json: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
+    for data in folders {
+        let table = data.join("times.csv");
+        let clock = if table.is_file() {
+            FrameClock::Rows(files::times(&table).exit_with(Exit::BadInput)?)
+        } else {
+            FrameClock::Rate(rate)
+        };
+        let frames = pictured(data, &clock).exit_with(Exit::BadInput)?;
+        let frames: Vec<Frame> = frames.into_iter().map(|(frame, _)| frame).collect();
+        let (looks, _) = moving::looks(data, &frames).exit_with(Exit::BadInput)?;
+        let health = CameraHealth::of(&frames, &looks);
+        let name = data.display().to_string();
+        if as_json {
+            json_line(out, &json!({ "data": name, "frames": frames.len(), "health": health.json() }))?;
+            continue;
+        }
+        let found = health.words();
+        let found = if found.is_empty() { "nothing is wrong".to_owned() } else { found.join("; ") };
+        writeln!(out, "{name}: {} pictures, {found}", frames.len()).context("standard output")?;
+    }
+    Ok(Exit::Fine)
+}
+
 /// The pictures in order of their names, with their times.
 fn pictured(data: &Path, clock: &FrameClock) -> anyhow::Result<Vec<(Frame, PathBuf)>> {
     let folder = data.join("frames");
@@ -291,7 +322,7 @@ fn count_frames<'a>(
         let known = report.crossings.len();
         scene.observe_moving(frame.at, size, (&mut boxes, blobs), &mut report);
         if let Some(look) = look {
-            health.follow(look, scene.tracks().map(|(_, of)| of), size, frame.at);
+            health.follow(look, &scene, size, frame);
         }
         if let Some(drawn) = &mut drawn {
             progress.show(&format!("{number} of {} pictures", frames.len()))?;

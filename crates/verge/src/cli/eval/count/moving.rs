@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use verge_domain::frame::CameraLook;
 use verge_domain::id::DeviceId;
-use verge_domain::time::UtcMillis;
 use verge_gateway::wiring;
 use verge_scene::FrameSize;
 use verge_vision::Picture;
@@ -33,7 +32,7 @@ pub(super) fn looks(data: &Path, frames: &[Frame]) -> anyhow::Result<(Vec<Camera
         let coded = coded.map_err(|reason| anyhow!("{}: no frame: {reason}", place()))?;
         picture.decode(&coded).with_context(place)?;
         size.get_or_insert(FrameSize { width: picture.width(), height: picture.height() });
-        looks.push(watch.look(&picture, UtcMillis((frame.at * 1000.0).round() as i64)));
+        looks.push(watch.look(&picture, frame.moment().mono));
     }
     progress.clear()?;
     Ok((looks, size))
