@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use verge_domain::countable::SeenLines;
 use verge_domain::finding::{Finding, Member};
-use verge_domain::frame::View;
+use verge_domain::frame::{SceneSketch, View};
 use verge_domain::id::SignalId;
 use verge_domain::observation::Observable;
 use verge_domain::reading::Reading;
@@ -307,6 +307,13 @@ impl Judge for ReadingJudge {
 
     fn seen_lines(&self) -> Option<SeenLines> {
         if let Self::Track(judge) = self { judge.seen_lines() } else { None }
+    }
+
+    fn sketch(&self) -> Option<SceneSketch> {
+        match self {
+            Self::Track(judge) => Some(judge.sketch()),
+            _ => None,
+        }
     }
 
     fn alarm_rate(&self) -> Option<AlarmRate> {

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::countable::SeenLines;
 use crate::finding::Finding;
-use crate::frame::{CameraLook, EncodedFrame, FrameSnapshot, SnapshotError, SnapshotOrder, View};
+use crate::frame::{
+    CameraLook, EncodedFrame, FrameSnapshot, SceneSketch, SnapshotError, SnapshotOrder, View,
+};
 use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane, SignalId};
 use crate::observation::{Camera, Observable};
 use crate::reading::{Acknowledged, Decoded, Inbound, Receipt};
@@ -151,6 +153,11 @@ pub trait Judge: Send {
         &[]
     }
 
+    /// What pictures of its camera show of it, where it knows of lines, zones or objects.
+    fn sketch(&self) -> Option<SceneSketch> {
+        None
+    }
+
     /// How often it alarms and how often it may be expected to without cause; `None` for rules, whose rate nobody
     /// knows.
     fn alarm_rate(&self) -> Option<AlarmRate> {
@@ -283,7 +290,7 @@ pub trait Viewer: Send {
         seen: &mut Seen,
     ) -> Result<(), Reason>;
 
-    /// The frame that was viewed last, with what these judges saw in it, as a picture to be sent.
+    /// The frame that was viewed last, with what these judges saw in it and knew of the scene before, as a picture to be sent.
     ///
     /// # Errors
     /// See [`SnapshotError`].
@@ -291,7 +298,7 @@ pub trait Viewer: Send {
         &self,
         of: (&Camera, &[JudgeIndex]),
         order: &SnapshotOrder,
-        seen: &Seen,
+        seen: (&Seen, &[(JudgeIndex, SceneSketch)]),
     ) -> Result<FrameSnapshot, SnapshotError>;
 
     /// No frame has come for a while: buffers may be given back until the next does.

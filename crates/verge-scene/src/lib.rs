@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`settings`] (what is drawn), [`ground`] (from the picture to metres), [`track`] (which box is which
 //! object), `line` and `zone` (where it is), `course` (what one track has done), [`countable`] (whether it was seen often enough), [`interval`] and `record` (what is
-//! counted), [`scene`] (all together).
+//! counted), [`scene`] (all together), `trace` (what pictures show of it).
 
 pub mod countable;
 mod course;
@@ -18,6 +18,7 @@ mod presence;
 mod record;
 pub mod scene;
 pub mod settings;
+mod trace;
 pub mod track;
 mod trail;
 mod zone;
@@ -28,5 +29,6 @@ pub use interval::{Partial, SceneInterval};
 pub use record::Crossing;
 pub use scene::{Scene, SceneMisfit, SceneReport, SceneState, ZoneEvent};
 pub use settings::{Anchor, BlobUse, SceneError, SceneLine, SceneSettings, SceneZone};
+pub use trace::SceneTrace;
 pub use track::{FrameSize, SeenBox};
 pub use zone::ZoneEventKind;

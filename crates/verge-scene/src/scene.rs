@@ -126,6 +126,12 @@ impl Scene {
         Self { settings, places: None, state, sightings: Vec::new(), now: Vec::new(), queue: Vec::new() }
     }
 
+    /// The size of its frames.
+    #[must_use]
+    pub const fn frame_size(&self) -> Option<FrameSize> {
+        self.state.frame
+    }
+
     /// How it counts.
     #[must_use]
     pub fn settings(&self) -> &SceneSettings {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use verge_domain::countable::SeenLines;
 use verge_domain::finding::{Condition, Expected, Finding, Standing};
-use verge_domain::frame::{CameraLook, Detections, View};
+use verge_domain::frame::{CameraLook, Detections, SceneSketch, View};
 use verge_domain::id::SignalId;
 use verge_domain::motion::Blobs;
 use verge_domain::observation::Captured;
@@ -14,7 +14,7 @@ use verge_domain::stage::RestoreError;
 use verge_domain::time::{DeviceClock, Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::TimeBasis;
 use verge_scene::{
-    FrameSize, Scene, SceneMisfit, SceneReport, SceneState, SeenBox, SightingTally, ZoneEventKind,
+    FrameSize, Scene, SceneMisfit, SceneReport, SceneState, SceneTrace, SeenBox, SightingTally, ZoneEventKind,
 };
 
 use super::settings::{TrackSettings, ZoneCondition};
@@ -46,6 +46,8 @@ pub struct TrackJudge {
     looked: Option<(Monotonic, FrameSize, Blobs)>,
     boxes: Vec<SeenBox>,
     report: SceneReport,
+    /// What pictures show of it.
+    trace: SceneTrace,
 }
 
 impl TrackJudge {
@@ -115,6 +117,7 @@ impl TrackJudge {
             looked: None,
             boxes: Vec::new(),
             report: SceneReport::default(),
+            trace: SceneTrace::new(settings.scene()),
         }
     }
 
@@ -173,6 +176,7 @@ impl TrackJudge {
         }));
         let size = FrameSize { width: view.width, height: view.height };
         self.scene.observe_moving(at, size, (&mut self.boxes, &blobs[..]), &mut self.report);
+        self.trace.follow(&self.scene, at);
     }
 
     /// The camera is blind in this frame, and has been since before that was known: what happens then is not observed.
@@ -225,6 +229,7 @@ impl TrackJudge {
     }
 
     fn say(&mut self, findings: &mut Vec<Finding>) {
+        self.trace.count(&self.report.crossings);
         self.report.crossings.clear();
         self.report.events.clear();
         for interval in self.report.intervals.drain(..) {
@@ -298,16 +303,22 @@ impl TrackJudge {
         (!lines.is_empty()).then(|| SeenLines { frames_per_s: self.scene.frames_per_s(), lines })
     }
 
+    /// What pictures of the camera show of it.
+    pub(crate) fn sketch(&self) -> SceneSketch {
+        self.trace.sketch(&self.scene)
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         let forecasts = self.forecasts.iter().map(ForecastSeries::heap_bytes).sum::<usize>()
             + self.forecasts.capacity() * size_of::<ForecastSeries>();
-        self.scene.heap_bytes() + self.boxes.capacity() * size_of::<SeenBox>() + forecasts
+        let boxes = self.boxes.capacity() * size_of::<SeenBox>();
+        self.scene.heap_bytes() + self.trace.heap_bytes() + boxes + forecasts
     }
 }
 
 /// One for each line, then one for each zone.
 fn series_of(settings: &TrackSettings) -> Vec<ForecastSeries> {
-    let forecast = &settings.0.forecast;
+    let forecast = &settings.named.forecast;
     let places = settings.scene().lines().len() + settings.scene().zones().len();
     let count = if forecast.is_empty() { 0 } else { places };
     (0..count).map(|_| ForecastSeries::new(forecast)).collect()
