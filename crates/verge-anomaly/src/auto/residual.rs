@@ -189,7 +189,11 @@ impl Volatility {
     pub(super) fn score(&mut self, step: f64) -> (f64, f64) {
         self.seen = self.seen.saturating_add(1);
         self.steps.push(single(step));
-        self.usual += (1.0 / f64::from(self.seen)).max(SLOW) * (step - self.usual);
+        // What stands still, be it stuck or at rest, says nothing about the steps of what moves.
+        let stands_still = step == 0.0 && self.steps.is_full() && mean_f32(self.steps.all()) == 0.0;
+        if !stands_still {
+            self.usual += (1.0 / f64::from(self.seen)).max(SLOW) * (step - self.usual);
+        }
         self.score_of_recent()
     }
 

@@ -144,3 +144,17 @@ fn what_has_become_how_things_are_ends_as_adapted() {
     assert!(adapted.is_some_and(|at| (6_000..7_100).contains(&at)), "adapted at {adapted:?}");
     assert!(standings[5_110..adapted.unwrap()].iter().all(|standing| !standing.is_normal()));
 }
+
+#[test]
+fn what_stood_still_does_not_look_restless_afterwards() {
+    let (mut detector, mut noise) = (detector(), Noise::new(11));
+    for reading in 0..7_500 {
+        let value = if reading < 6_000 { noise.normal() } else { 0.25 };
+        detector.observe(at(reading), 10.0 + value);
+    }
+    let restless = (7_500..8_000).filter(|&reading| {
+        let assessment = detector.observe(at(reading), 10.0 + noise.normal());
+        assessment.abnormal && assessment.member == Member::Volatility
+    });
+    assert_eq!(restless.count(), 0);
+}
