@@ -46,7 +46,7 @@ impl HealthJudge {
             one_state: settings.one_state,
             week: u16::try_from(state.age_us / WEEK_US).unwrap_or(u16::MAX),
         };
-        let mut say = |condition: Condition| findings.push(Finding::Condition(condition));
+        let mut say = |condition: Condition| findings.push(Finding::Condition(settings.reported(condition)));
         state.grain.enter(&sample);
         let closes = state.place + 1 >= BLOCK;
         if settings.watches(Member::Silent) && state.has_sent {
@@ -127,7 +127,7 @@ impl HealthJudge {
         }
         let silent_for = now.mono.since(self.last_received);
         let silence = self.state.silent.tick(silent_for, self.settings.watched.patience);
-        findings.extend(silence.map(Finding::Condition));
+        findings.extend(silence.map(|silence| Finding::Condition(self.settings.reported(silence))));
     }
 
     /// The time in which nothing was expected is no pause between two readings, and the readings on both sides of it are

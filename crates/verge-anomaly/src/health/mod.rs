@@ -43,10 +43,11 @@ mod saved;
 mod silent;
 mod stuck;
 
-use verge_domain::finding::Member;
+use verge_domain::finding::{Condition, Member, Standing};
 
 pub use judge::HealthJudge;
 
+use crate::alarm::WhileLearning;
 use crate::fault::SettingsError;
 
 /// Which causes are watched, a bit for each, and how patiently.
@@ -85,13 +86,14 @@ pub struct HealthSettings {
     watched: WatchedCauses,
     /// It judges in one state of its machine alone.
     one_state: bool,
+    while_learning: WhileLearning,
 }
 
 impl Default for HealthSettings {
     /// Every cause, with the patience that healthy sensors need.
     fn default() -> Self {
         let watched = WatchedCauses { bits: (1 << Self::CAUSES.len()) - 1, patience: 1.0 };
-        Self { watched, one_state: false }
+        Self { watched, one_state: false, while_learning: WhileLearning::Info }
     }
 }
 
@@ -113,7 +115,8 @@ impl HealthSettings {
     /// # Errors
     /// No cause at all, a member that is no cause of health, a patience outside `1..=1000`.
     pub fn new(causes: &[Member], patience: f64) -> Result<Self, SettingsError> {
-        Ok(Self { watched: WatchedCauses::new(causes, patience, bit)?, one_state: false })
+        let watched = WatchedCauses::new(causes, patience, bit)?;
+        Ok(Self { watched, one_state: false, while_learning: WhileLearning::Info })
     }
 
     /// The same for a judge that judges in one state of its machine, or in each apart: a value that stands still at
@@ -121,6 +124,24 @@ impl HealthSettings {
     #[must_use]
     pub const fn in_one_state(self, one_state: bool) -> Self {
         Self { one_state, ..self }
+    }
+
+    /// The same with what becomes of what it finds while it learns.
+    #[must_use]
+    pub const fn while_learning(self, while_learning: WhileLearning) -> Self {
+        Self { while_learning, ..self }
+    }
+
+    /// What is reported of a condition. What is found quietly neither begins an event nor ends one.
+    fn reported(&self, condition: Condition) -> Condition {
+        match self.while_learning {
+            WhileLearning::Info => condition,
+            WhileLearning::Alarm => Condition { learning: false, ..condition },
+            WhileLearning::Quiet if condition.learning && condition.standing == Standing::Abnormal => {
+                Condition { standing: Standing::Margin, ..condition }
+            }
+            WhileLearning::Quiet => condition,
+        }
     }
 
     /// Whether a cause is watched; no other member ever is.

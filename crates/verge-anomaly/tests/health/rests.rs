@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use verge_anomaly::HealthSettings;
+use verge_anomaly::alarm::WhileLearning;
 use verge_domain::finding::Member;
 
 use super::signals::Random;
@@ -135,4 +136,20 @@ fn in_one_state_of_its_machine_a_value_that_stands_at_nothing_is_stuck() {
     };
     assert_eq!(check(HealthSettings::default()), BTreeMap::from([(Member::Stuck, true)]));
     assert_eq!(check(HealthSettings::default().in_one_state(true)), BTreeMap::from([(Member::Stuck, false)]));
+}
+
+#[test]
+fn what_is_found_while_a_sensor_is_young_is_for_the_record_or_an_alarm_or_nothing_as_set() {
+    let check = |while_learning, expected: Option<bool>| {
+        let mut machine = Machine::new(HealthSettings::default().while_learning(while_learning));
+        machine.report(3_000, true, current);
+        assert_eq!(machine.report(480, false, current).get(&Member::Stuck).copied(), expected);
+        // What is no machine at rest is an alarm in any case.
+        machine.report(100, true, current);
+        let stuck = machine.report(480, false, |_, _| 22.1);
+        assert_eq!(stuck.get(&Member::Stuck), Some(&false));
+    };
+    check(WhileLearning::Info, Some(true));
+    check(WhileLearning::Quiet, None);
+    check(WhileLearning::Alarm, Some(false));
 }

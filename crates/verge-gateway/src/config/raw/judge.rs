@@ -223,6 +223,7 @@ declare! {
         causes: Vec<Member> =
             words::<Member>().or(ALL_CAUSES),
         patience: f64 = numbers_from(1.0, 1000.0).or("1"),
+        while_learning: WhileLearning = word::<WhileLearning>().or("info"),
     }
 
     // What can be wrong with a sensor or a camera.

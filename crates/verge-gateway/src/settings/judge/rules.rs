@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use verge_anomaly::alarm::AlarmSettings;
+use verge_anomaly::alarm::{AlarmSettings, WhileLearning};
 use verge_anomaly::auto::AutoSettings;
 use verge_anomaly::autoencoder::AutoencoderSettings;
 use verge_anomaly::budget::AlarmBudget;
@@ -90,6 +90,12 @@ pub(super) fn check_health(
         check.faults.push(fault.remedy(format!("take {:?} out of the list", other.as_str())));
         return None;
     }
+    if over_frames && raw.while_learning != WhileLearning::Info {
+        let word = if raw.while_learning == WhileLearning::Quiet { "quiet" } else { "alarm" };
+        let expected = "nothing: what is wrong with a camera is never for the record alone";
+        let fault = Fault::at_text(format!("{section}.while_learning"), word, expected);
+        check.faults.push(fault.remedy("take the line out"));
+    }
     let made = fitting(check, section, HealthSettings::new(&[Member::Silent], raw.patience))?;
     if over_frames && causes != [Member::Silent] {
         let made = fitting(check, section, CameraHealthSettings::new(&causes, raw.patience))?;
@@ -97,7 +103,7 @@ pub(super) fn check_health(
     }
     let made =
         if over_frames { made } else { fitting(check, section, HealthSettings::new(&causes, raw.patience))? };
-    Some(JudgeSettings::Health(made.in_one_state(one_state)))
+    Some(JudgeSettings::Health(made.in_one_state(one_state).while_learning(raw.while_learning)))
 }
 
 pub(super) fn check_cusum(check: &mut Check<'_>, section: &str, raw: &RawCusum) -> Option<JudgeSettings> {

@@ -72,6 +72,17 @@ fn what_cannot_be_counted_is_refused_with_its_key_and_value() {
 }
 
 #[test]
+fn a_camera_is_never_learnt_for_the_record() {
+    let blind = "[judge.blind]\ninputs = [\"cameras\"]\ndetector = \"health\"\n";
+    assert!(settings(&format!("{JUNCTION}{LINE}{blind}while_learning = \"info\"\n")).is_ok());
+    check(
+        &format!("{LINE}{blind}while_learning = \"quiet\"\n"),
+        "judge.blind.while_learning: \"quiet\", expected nothing: what is wrong with a camera is never for the record alone; \
+         take the line out",
+    );
+}
+
+#[test]
 fn classes_are_named_with_the_nearest() {
     let classes = "classes = { car = [\"car\"], heavy = [\"truck\", \"bus\"] }\n";
     let zone = "[judge.junction.zone.lane]\npolygon = [[0.1, 0.1], [0.2, 0.1], [0.2, 0.2]]\nforbidden = [\"heavi\"]\n";
