@@ -20,7 +20,7 @@ MEMBERS = (
     *("bright", "blurred", "covered", "low contrast", "moved", "flicker", "size", "rate", "unexplained motion"),
 )
 STATES = ("raised", "updated", "cleared")
-REASONS = ("full", "expired", "damaged", "earlier epoch", "too large", "defect")
+REASONS = ("full", "expired", "damaged", "earlier epoch", "too large", "defect", "refused")
 MAX_BYTES = 1 << 20
 
 

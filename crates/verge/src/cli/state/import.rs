@@ -37,7 +37,8 @@ struct Import {
 
 pub(super) fn import(args: &StateImportArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let mut settings = args.file.settings()?;
-    let file = read(args, &settings)?;
+    let mut file = read(args, &settings)?;
+    args.names.rename(&mut file.states).exit_with(Exit::Usage)?;
     let name = args.judge.as_deref().unwrap_or(&file.header.judge);
     let judge = learning_judge(&settings, name).exit_with(Exit::Usage)?;
     settings.judges = vec![judge.clone()];

@@ -3,6 +3,7 @@
 mod export;
 mod file;
 mod import;
+mod rename;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,8 +22,10 @@ use verge_gateway::wiring;
   verge state export -c gateway.toml unusual unusual.state
   verge state import -c gateway.toml unusual.state
   verge state import -c gateway.toml unusual.state --judge pumps --replace
+  verge state import -c gateway.toml unusual.state --device pump-1=P101
 
-A gateway whose signals bear the same names, read by sources with the same names, begins where the other is. What was learnt under \
+A gateway whose signals bear the same names, read by sources with the same names, begins where the other is; what has another name here \
+is named with --source, --device and --signal. What was learnt under \
 settings that gave it another meaning (detector, by, shape, scale, unit, …) is not taken up, nor what the judge does not look at; \
 both are reported.
 
@@ -65,6 +68,8 @@ struct StateImportArgs {
     /// Judge that takes it up, where it has another name here
     #[arg(long, value_name = "NAME")]
     judge: Option<String>,
+    #[command(flatten)]
+    names: rename::RenameArgs,
     /// Replace what signals have learnt here already
     #[arg(long)]
     replace: bool,
