@@ -15,6 +15,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     ("verge-engine", &[]),
     ("verge-lz4", &["verge-domain"]),
     ("verge-scene", &["verge-domain"]),
+    ("verge-sparkplug", &["verge-domain"]),
     // What models mean, for those who look through them.
     ("verge-models", &["verge-domain", "verge-engine"]),
     // Middle: siblings that never see each other.
@@ -108,6 +109,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ort", &["verge-engine"]),
     ("pathfinding", &["verge-scene"]),
     ("plotters", &["verge-eval"]),
+    // Each has messages of its own.
+    ("prost", &["verge-engine", "verge-sparkplug"]),
     ("rcgen", &["verge-tls"]),
     ("realfft", &["verge-anomaly"]),
     ("rustfft", &["verge-vision"]),

@@ -77,4 +77,47 @@ pub struct LinkReport {
     pub largest_message: Option<usize>,
     /// Why the files with its credentials cannot be used any more, in words: the last good ones are.
     pub credentials_fault: Option<String>,
+    /// What an edge node of Sparkplug reports.
+    pub edge_node: Option<EdgeNodeReport>,
+}
+
+crate::words! {
+    /// How far a connection of an edge node of Sparkplug has come.
+    #[derive(Default)]
+    pub enum EdgeNodeState {
+        /// There is no connection.
+        #[default]
+        Down = "down",
+        /// A connection is being made.
+        Connecting = "connecting",
+        /// It stands, and the primary host is awaited.
+        WaitHost = "wait_host",
+        /// Births are out, and data follows.
+        Born = "born",
+        /// It says that it leaves.
+        Leaving = "leaving",
+    }
+}
+
+/// What an edge node of Sparkplug reports of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EdgeNodeReport {
+    /// How far its connection has come.
+    pub state: EdgeNodeState,
+    /// Devices of which a birth is out.
+    pub devices: u64,
+    /// Metrics of these.
+    pub metrics: u64,
+    /// Births of the node since the start.
+    pub births: u64,
+    /// Of these, those that a host asked for.
+    pub rebirths: u64,
+    /// Messages with verdicts that were sent, and of which it is not known yet whether the broker has them.
+    pub unconfirmed: u64,
+    /// Verdicts at hand that are still to be sent as history.
+    pub history_left: u64,
+    /// What came from hosts and was not taken: unknown metrics, wrong types, bytes that are no payload.
+    pub refused: u64,
+    /// Verdicts about devices or metrics for which there is no room.
+    pub left_out: u64,
 }

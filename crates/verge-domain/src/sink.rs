@@ -2,7 +2,7 @@
 //! the same connection.
 //!
 //! A sink never learns how verdicts are stored, and the form never learns how they are sent: wiring joins the two by the
-//! item that one makes and the other takes. That is bytes for MQTT, and would be verdicts for a field bus.
+//! item that one makes and the other takes. That is bytes for MQTT, and [`VerdictRow`]s for Sparkplug.
 
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll};
@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::Lane;
+use crate::id::{Lane, Seq};
 use crate::link::LinkReport;
 use crate::stage::{EncodeError, Envelope};
 use crate::stored::StoredRow;
+use crate::verdict::Verdict;
 
 /// From stored verdicts and tombstones to one item for a sink.
 pub trait Form: Send {
@@ -28,6 +29,19 @@ pub trait Form: Send {
 
     /// Bytes that an item takes on the link: what the day's budget is charged.
     fn bytes(item: &Self::Item) -> usize;
+}
+
+/// A stored row as what it says, for links that send no stored bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerdictRow {
+    /// Its lane.
+    pub lane: Lane,
+    /// Its number; of a tombstone the first of its range; zero of a verdict that is not durable.
+    pub seq: Seq,
+    /// The verdict; `None` for a tombstone.
+    pub verdict: Option<Box<Verdict>>,
+    /// Bytes that it takes in the store.
+    pub stored_bytes: usize,
 }
 
 /// Names one offered item, so that its acknowledgement can be reported; chosen by the caller.

@@ -31,7 +31,9 @@ pub use cameras::CameraStatus;
 pub use claim::{LifeStatus, Sighting, sighting};
 pub use judges::JudgeStatus;
 pub use local::{BrokerStatus, CertificateStatus, LocalState, ServerPoints, ServerStatus};
-pub use routes::{ArrivalStatus, DegradedStatus, Ledger, LinkLedger, LinkStatus, RouteStatus};
+pub use routes::{
+    ArrivalStatus, DegradedStatus, EdgeNodeStatus, Ledger, LinkLedger, LinkStatus, RouteStatus,
+};
 pub use sources::SourceStatus;
 use sources::source_status;
 pub use store::StoreStatus;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use verge_domain::id::{LinkId, RouteId};
-use verge_domain::link::{Arrival, Degraded, LinkReport, TopicReport};
+use verge_domain::link::{Arrival, Degraded, EdgeNodeReport, LinkReport, TopicReport};
 use verge_domain::time::{Moment, UtcMillis};
 
 use super::is_zero;
@@ -61,6 +61,42 @@ pub struct LinkStatus {
     pub largest_message: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparkplug: Option<EdgeNodeStatus>,
+}
+
+/// Of an uplink of the kind `sparkplug`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct EdgeNodeStatus {
+    pub state: &'static str,
+    pub devices: u64,
+    pub metrics: u64,
+    pub births: u64,
+    pub rebirths: u64,
+    pub unconfirmed: u64,
+    pub history_left: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refused: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+}
+
+impl From<EdgeNodeReport> for EdgeNodeStatus {
+    fn from(report: EdgeNodeReport) -> Self {
+        let EdgeNodeReport {
+            state,
+            devices,
+            metrics,
+            births,
+            rebirths,
+            unconfirmed,
+            history_left,
+            refused,
+            left_out,
+        } = report;
+        let state = state.as_str();
+        Self { state, devices, metrics, births, rebirths, unconfirmed, history_left, refused, left_out }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -118,7 +154,7 @@ impl RouteStatus {
 impl LinkStatus {
     fn of(link: &LinkCounters) -> Self {
         let report = link.report();
-        let (LinkReport { degraded, topics, largest_message, credentials_fault }, at) =
+        let (LinkReport { degraded, topics, largest_message, credentials_fault, edge_node }, at) =
             report.unwrap_or_else(|| (LinkReport::default(), Moment::from_wall(UtcMillis(0))));
         Self {
             name: link.id.clone(),
@@ -140,6 +176,7 @@ impl LinkStatus {
             arrival: topics.into_iter().map(|topic| ArrivalStatus::of(topic, at)).collect(),
             largest_message,
             credentials_error: credentials_fault,
+            sparkplug: edge_node.map(EdgeNodeStatus::from),
         }
     }
 }

@@ -1,0 +1,85 @@
+//! What an edge node is told, what it asks for, and how far it is.
+
+use std::time::Duration;
+
+use verge_domain::id::Lane;
+use verge_domain::stage::Token;
+
+#[cfg(doc)]
+use super::EdgeNode;
+use crate::names::NodeAddress;
+
+/// In which order history and what is new go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistoryOrder {
+    /// What is new goes at once, history beside it.
+    Behind,
+    /// All history first, and what is new after it.
+    InOrder,
+}
+
+/// How an edge node behaves.
+#[derive(Debug, Clone)]
+pub struct EdgeSettings {
+    /// Its place in the topics.
+    pub address: NodeAddress,
+    /// The primary host, without which nothing is born.
+    pub host: Option<String>,
+    /// Lanes whose verdicts it shows.
+    pub lanes: Vec<Lane>,
+    /// How often the broker is asked at most what it has read.
+    pub confirm: Duration,
+    /// The order of history.
+    pub history: HistoryOrder,
+    /// Historical metrics per second at most.
+    pub history_rate: u32,
+    /// Whether data says the types of metrics again.
+    pub datatype_in_data: bool,
+    /// What the node says of itself, by name.
+    pub properties: Vec<(String, String)>,
+    /// Largest payload.
+    pub max_payload: usize,
+}
+
+/// What to do on the connection, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EdgeAction {
+    /// Subscribe to these, and report the answer by [`EdgeNode::subscribed`].
+    Subscribe(Vec<String>),
+    /// Publish this at QoS 0, not retained.
+    Publish(String, Vec<u8>),
+    /// Subscribe to this once more, and report the answer by [`EdgeNode::confirmed`].
+    Confirm(String),
+    /// Publish this at QoS 1, not retained, and report the acknowledgement by [`EdgeNode::left`].
+    Death(String, Vec<u8>),
+}
+
+/// What the caller must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EdgeNews {
+    /// From now on rows may be offered.
+    Born,
+    /// The broker has all of an item.
+    Delivered(Token),
+    /// There is room for items again.
+    Room,
+    /// The node has said that it leaves: disconnect, for this reason where it is to connect again.
+    Left(Option<String>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EdgePhase {
+    Down,
+    Connecting,
+    Subscribing,
+    Subscribed,
+    WaitHost,
+    /// It needs what the board says: see [`EdgeNode::begin`].
+    Ready,
+    Born,
+    /// By a stop, or because the primary host went.
+    Leaving {
+        by_host: bool,
+        said: bool,
+    },
+}
