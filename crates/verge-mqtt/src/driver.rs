@@ -33,6 +33,8 @@ pub(crate) enum Flow {
     Drop(String),
     /// The same, but try again after this pause: the fault is on our side.
     Pause(String, Duration),
+    /// End it by DISCONNECT for this reason, and try again.
+    Leave(String),
 }
 
 /// How a broker ended an attempt or a connection; other ends are not reported.
@@ -46,6 +48,11 @@ pub(crate) enum Ending {
 
 /// What a connection is for.
 pub(crate) trait Role: Send + 'static {
+    /// What must be done before an attempt. A stop waits for it.
+    fn prepare(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Adds to the options what the role needs.
     fn customise(&mut self, options: &mut MqttOptions);
 
@@ -62,6 +69,9 @@ pub(crate) trait Role: Send + 'static {
     fn overdue(&mut self, _now: Instant) -> Option<String> {
         None
     }
+
+    /// The attempt has failed before a CONNECT packet was sent. Called before [`Role::lost`].
+    fn unreached(&mut self) {}
 
     /// The broker has ended it. Called before [`Role::lost`].
     fn ending(&mut self, _ending: Ending) {}
@@ -234,6 +244,7 @@ impl<P: Role> Attempts for EventLoops<P> {
             Ok(options) => options,
             Err(reason) => return AttemptEnd::Lost(reason, None),
         };
+        role.prepare().await;
         role.customise(&mut options);
         let (client, mut eventloop) = AsyncClient::new(options, *requests + 1);
         eventloop.set_network_options(settings.network_options());

@@ -7,7 +7,7 @@
 //! uplink it also counts as dead where nothing is acknowledged.
 //!
 //! Reading order: [`ConnectionSettings`] and `driver` (one attempt, one fresh event loop, own backoff), then
-//! what stands on it: [`MqttSource`], [`UplinkSink`], [`Subscriber`], [`Publisher`], [`probe`];
+//! what stands on it: [`MqttSource`], [`UplinkSink`], [`SparkplugSink`], [`Subscriber`], [`Publisher`], [`probe`];
 //! [`TopicTemplate`].
 
 mod connection;
@@ -20,6 +20,7 @@ mod receipts;
 mod renewal;
 mod sink;
 mod source;
+mod sparkplug;
 mod subscriber;
 mod subscriptions;
 mod takeover;
@@ -28,11 +29,12 @@ mod topics;
 mod words;
 
 pub use connection::{AddressError, BrokerAddress, ConnectionSettings};
-pub use probe::{ProbeRemark, ProbeReport, ProbeStep, probe, probe_uplink, retained};
+pub use probe::{ProbeRemark, ProbeReport, ProbeStep, probe, probe_sparkplug, probe_uplink, retained};
 pub use publisher::{PublishError, Publisher};
 pub use renewal::{Access, LOOK, Renewal, WatchedFiles};
 pub use rumqttc::QoS;
 pub use sink::{ProofMessage, Services, UplinkSettings, UplinkSink, UplinkTopics, WillMessage};
 pub use source::{Guarantee, MovedFilters, MqttSource, MqttSourceSettings, Repetition, SourceState};
+pub use sparkplug::{BirthNumbers, SavedNumber, ShownBoard, SparkplugSettings, SparkplugSink};
 pub use subscriber::{Delivery, NotPublished, Subscriber, SubscriberEvent};
 pub use template::{TopicNames, TopicTemplate, TopicTemplateError, TopicUse};

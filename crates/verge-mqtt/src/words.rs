@@ -44,6 +44,11 @@ pub(crate) fn is_refusal(error: &ConnectionError) -> bool {
     matches!(error, ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized)) || is_closed(error)
 }
 
+/// An attempt failed at TCP or TLS: no CONNECT packet was sent.
+pub(crate) fn is_unreached(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::Io(_) | ConnectionError::Tls(_))
+}
+
 fn is_end(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),

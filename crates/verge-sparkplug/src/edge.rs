@@ -7,6 +7,7 @@
 
 mod births;
 mod data;
+mod incoming;
 mod terms;
 
 use std::collections::VecDeque;
@@ -20,7 +21,6 @@ use verge_domain::link::{EdgeNodeReport, EdgeNodeState};
 use verge_domain::stage::{Token, VerdictRow};
 use verge_domain::time::{Moment, Monotonic};
 
-use crate::command::NodeCommand;
 use crate::devices::Devices;
 use crate::host::PrimaryHost;
 use crate::names::host_topics;
@@ -147,39 +147,6 @@ impl EdgeNode {
         self.news.push_back(EdgeNews::Born);
     }
 
-    /// A message has come.
-    pub fn message(&mut self, topic: &str, payload: &[u8], is_retained: bool, now: Moment) {
-        let [new, old] = self.settings.host.as_deref().map_or_else(Default::default, host_topics);
-        if topic == new || topic == old {
-            if !self.host.take(topic == new, payload) {
-                self.counted.refused += 1;
-            }
-            return self.look_at_host();
-        }
-        if is_retained || topic != self.settings.address.topic("NCMD") {
-            self.counted.refused += 1;
-            return;
-        }
-        let command = NodeCommand::read(payload);
-        self.counted.refused += command.refused;
-        if command.rebirth && self.phase == EdgePhase::Born && self.birth_due.is_none() {
-            self.counted.rebirths += 1;
-            let earliest = self.last_birth.map_or(now.mono, |last| last.after(BIRTH_EVERY));
-            self.birth_due = Some(earliest.max(now.mono));
-        }
-    }
-
-    fn look_at_host(&mut self) {
-        match (self.phase, self.host.is_online()) {
-            (EdgePhase::WaitHost, true) => self.phase = EdgePhase::Ready,
-            (EdgePhase::Ready, false) if self.settings.host.is_some() => self.phase = EdgePhase::WaitHost,
-            (EdgePhase::Born, false) if self.settings.host.is_some() => {
-                self.phase = EdgePhase::Leaving { by_host: true, said: false };
-            }
-            _ => {}
-        }
-    }
-
     /// How many more words it takes; the board keeps the rest.
     #[must_use]
     pub fn room_for_words(&self) -> usize {
@@ -209,6 +176,12 @@ impl EdgeNode {
 
     fn shows(&self, word: &LastWord) -> bool {
         self.settings.lanes.contains(&word.verdict.lane)
+    }
+
+    /// Whether rows may be offered.
+    #[must_use]
+    pub fn is_born(&self) -> bool {
+        self.phase == EdgePhase::Born
     }
 
     /// Takes rows of one lane for delivery; false where there is no room. They are told by [`EdgeNews::Delivered`].

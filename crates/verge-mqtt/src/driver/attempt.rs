@@ -5,9 +5,9 @@ use std::time::Instant;
 use rumqttc::{AsyncClient, Event, EventLoop, Outgoing, Packet, PubAck, Request, StateError};
 use tokio::sync::watch;
 
-use super::{AttemptEnd, Ending, Flow, OVERDUE_LOOK, Role, disconnect, overdue, stopped};
+use super::{AttemptEnd, Ending, FAREWELL, Flow, OVERDUE_LOOK, Role, disconnect, overdue, stopped};
 use crate::connection::ConnectionSettings;
-use crate::words::{attempt_words, is_closed, is_refusal, words};
+use crate::words::{attempt_words, is_closed, is_refusal, is_unreached, words};
 
 /// One attempt: from TCP to the end of the connection.
 pub(super) struct Attempt<'a, P> {
@@ -30,12 +30,17 @@ impl<P: Role> Attempt<'_, P> {
             if is_refusal(&error) {
                 self.role.ending(Ending::Refused);
             }
+            if is_unreached(&error) {
+                self.role.unreached();
+            }
             return AttemptEnd::Lost(attempt_words(&error), None);
         }
         if let Some(end) = end_of(self.role.connected(&self.client)) {
             return end;
         }
         let mut leaving = false;
+        // Why it leaves although there is no stop.
+        let mut farewell = None;
         let mut due = Vec::new();
         let mut next_look = Instant::now() + OVERDUE_LOOK;
         loop {
@@ -63,10 +68,21 @@ impl<P: Role> Attempt<'_, P> {
             // `poll` reads several packets at a time and keeps their events; take them all at once.
             while let Some(event) = next {
                 if matches!(event, Event::Outgoing(Outgoing::Disconnect)) {
-                    return self.leave().await;
+                    return match farewell {
+                        Some(reason) if !leaving => self.leave_for(reason).await,
+                        _ => self.leave().await,
+                    };
                 }
-                if let Some(end) = end_of(self.role.event(event)) {
-                    return end;
+                match self.role.event(event) {
+                    Flow::Leave(reason) => {
+                        farewell = Some(reason);
+                        disconnect(&self.client);
+                    }
+                    flow => {
+                        if let Some(end) = end_of(flow) {
+                            return end;
+                        }
+                    }
                 }
                 next = self.eventloop.state.events.pop_front();
             }
@@ -122,6 +138,13 @@ impl<P: Role> Attempt<'_, P> {
         AttemptEnd::Stopped
     }
 
+    /// The same, to connect again.
+    async fn leave_for(self, reason: String) -> AttemptEnd {
+        // A broker that does not close has the DISCONNECT nevertheless.
+        drop(tokio::time::timeout(FAREWELL, self.leave()).await);
+        AttemptEnd::Lost(reason, None)
+    }
+
     fn settle_rest(&mut self) {
         while let Some(event) = self.eventloop.state.events.pop_front() {
             self.settle(event);
@@ -139,7 +162,7 @@ impl<P: Role> Attempt<'_, P> {
 fn end_of(flow: Flow) -> Option<AttemptEnd> {
     match flow {
         Flow::Continue => None,
-        Flow::Drop(reason) => Some(AttemptEnd::Lost(reason, None)),
+        Flow::Drop(reason) | Flow::Leave(reason) => Some(AttemptEnd::Lost(reason, None)),
         Flow::Pause(reason, pause) => Some(AttemptEnd::Lost(reason, Some(pause))),
     }
 }

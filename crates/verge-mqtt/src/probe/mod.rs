@@ -1,5 +1,6 @@
 //! Tries a connection for real, step by step, and says in words where it ends.
 
+mod sparkplug;
 mod uplink;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 use crate::connection::ConnectionSettings;
 use crate::subscriptions::{Subscriptions, refused};
 use crate::words::{attempt_words, io_words, words};
+pub use sparkplug::probe_sparkplug;
 pub(crate) use uplink::CAUSES;
 pub use uplink::probe_uplink;
 

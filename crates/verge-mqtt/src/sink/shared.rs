@@ -196,6 +196,7 @@ impl SharedUplink {
             topics: state.arrivals.report(state.no_echo.as_deref(), Instant::now()),
             largest_message: state.arrivals.smallest_limit(),
             credentials_fault: None,
+            edge_node: None,
         }
     }
 

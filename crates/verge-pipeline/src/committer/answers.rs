@@ -40,6 +40,13 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
                 let ledger = usage.map(|usage| self.ledger(usage));
                 self.reply(reply, ledger, "the store's size cannot be read")
             }
+            StoreRequest::Save { checkpoint, reply } => match self.store.commit(&[], &[checkpoint]) {
+                Err(StoreError::Full { .. } | StoreError::DiskFull { .. }) => {
+                    refuse(reply);
+                    Ok(())
+                }
+                saved => self.reply(reply, saved, "the state of an uplink was not saved"),
+            },
             StoreRequest::GiveUpEpoch { reply } => {
                 let given_up = self.store.give_up_epoch();
                 let overtaken = given_up.is_ok();
@@ -62,7 +69,7 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
                 Ok(())
             }
             Err(error) => {
-                drop(reply.send(Err(StoreRefusal)));
+                refuse(reply);
                 self.failed(error, what)
             }
         }
@@ -76,4 +83,9 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
             usage,
         }
     }
+}
+
+/// A delivery that has ended meanwhile needs no answer.
+fn refuse<T>(reply: oneshot::Sender<Answer<T>>) {
+    drop(reply.send(Err(StoreRefusal)));
 }

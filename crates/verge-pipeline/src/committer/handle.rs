@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use verge_domain::id::{Epoch, Lane, RouteId, Seq};
 use verge_domain::life::Life;
-use verge_domain::stage::{SentBytes, StoreUsage, StoredRow, Withdrawn};
+use verge_domain::stage::{Checkpoint, SentBytes, StoreUsage, StoredRow, Withdrawn};
 use verge_domain::time::UtcMillis;
 
 /// Whether the store works.
@@ -60,6 +60,10 @@ pub(super) enum StoreRequest {
     },
     Ledger {
         reply: oneshot::Sender<Answer<StoreLedger>>,
+    },
+    Save {
+        checkpoint: Checkpoint,
+        reply: oneshot::Sender<Answer<()>>,
     },
     GiveUpEpoch {
         reply: oneshot::Sender<Answer<()>>,
@@ -127,6 +131,11 @@ impl StoreHandle {
     /// What the store holds.
     pub async fn ledger(&self) -> Option<Answer<StoreLedger>> {
         self.ask(|reply| StoreRequest::Ledger { reply }).await
+    }
+
+    /// Makes a state durable. A store that is full takes none, which is no fault of it.
+    pub async fn save(&self, checkpoint: Checkpoint) -> Option<Answer<()>> {
+        self.ask(|reply| StoreRequest::Save { checkpoint, reply }).await
     }
 
     /// The newest committed number of each lane, and changes of it.

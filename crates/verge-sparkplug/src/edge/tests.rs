@@ -11,6 +11,7 @@ use verge_domain::verdict::{
 };
 
 use super::*;
+use crate::command::NodeCommand;
 use crate::names::NodeAddress;
 use host::ModelHost;
 
