@@ -147,6 +147,3 @@ impl Control for SparkplugSink {
     /// The last will says it.
     fn set_last_status(&mut self, _document: Bytes) {}
 }
-
-#[cfg(test)]
-mod tests;

@@ -15,7 +15,7 @@ use crate::payload::DataType;
 use crate::values::{NamedValue, TagValue, prefix, time_of, values_of};
 use crate::{MAX_DEVICES, MAX_METRICS};
 
-/// What tells the points of one device apart.
+/// Which point of a device.
 type PointKey = (JudgeId, Option<SignalId>, PointKind);
 
 /// How a verdict comes to be shown.
@@ -213,7 +213,7 @@ impl Devices {
         (places, is_new, lacks)
     }
 
-    /// What history has told of points that nothing newer is known of is their present state from now on.
+    /// The newest history of points of which nothing newer is known is their present state from now on.
     pub(crate) fn settle(&mut self) -> Option<(usize, Vec<usize>)> {
         for (index, device) in self.list.iter_mut().enumerate() {
             let hidden = device.metrics.iter_mut().enumerate().filter(|(_, metric)| metric.hidden);

@@ -2,7 +2,7 @@
 //!
 //! Data is QoS 0, so a broker acknowledges none of it. A broker reads the packets of one client in order: the answer to a
 //! subscription that is asked for again proves that all before it has been read. Up to there the offered rows are delivered.
-//! What was committed after the births goes out at once, as the board tells it; what was committed before them and is not
+//! What was committed after the births goes out at once, from the board; what was committed before them and is not
 //! delivered follows as history, at a rate.
 
 mod births;
@@ -184,7 +184,7 @@ impl EdgeNode {
         self.phase == EdgePhase::Born
     }
 
-    /// Takes rows of one lane for delivery; false where there is no room. They are told by [`EdgeNews::Delivered`].
+    /// Takes rows of one lane for delivery; false where there is no room. [`EdgeNews::Delivered`] reports them.
     pub fn offer(&mut self, rows: Vec<VerdictRow>, token: Token) -> bool {
         let is_new = rows.iter().all(|row| self.is_sent(row)) && self.rows.is_empty();
         if is_new {

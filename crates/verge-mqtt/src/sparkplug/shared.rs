@@ -72,6 +72,7 @@ impl SharedNode {
         let NodeState { node, subscriptions, .. } = &mut *state;
         let done = act(node, subscriptions, &self.0.2);
         self.pump(&mut state);
+        Self::note_report(&mut state);
         self.notify(state);
         done
     }

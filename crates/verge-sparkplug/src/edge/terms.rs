@@ -1,4 +1,4 @@
-//! What an edge node is told, what it asks for, and how far it is.
+//! Settings, actions and events of an edge node, and how far it is.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ pub(super) enum EdgePhase {
     /// It needs what the board says: see [`EdgeNode::begin`].
     Ready,
     Born,
-    /// By a stop, or because the primary host went.
+    /// By a stop, or because the primary host is offline.
     Leaving {
         by_host: bool,
         said: bool,

@@ -62,15 +62,15 @@ impl ModelHost {
                 EdgeAction::Publish(topic, payload) => self.take(&topic, &payload),
             }
         }
-        self.hear(node);
+        self.read(node);
     }
 
     pub(super) fn answer(&mut self, node: &mut EdgeNode) {
         node.confirmed();
-        self.hear(node);
+        self.read(node);
     }
 
-    fn hear(&mut self, node: &mut EdgeNode) {
+    fn read(&mut self, node: &mut EdgeNode) {
         while let Some(news) = node.take_news() {
             match news {
                 EdgeNews::Delivered(token) => self.delivered.push(token),
@@ -81,7 +81,7 @@ impl ModelHost {
     }
 
     pub(super) fn left(&mut self, node: &mut EdgeNode) -> Option<Option<String>> {
-        self.hear(node);
+        self.read(node);
         self.left.clone()
     }
 
