@@ -22,6 +22,7 @@ mod replacement;
 mod routes;
 mod servers;
 mod site;
+mod sparkplug;
 mod uplink;
 
 use verge_codec::Decoders;
@@ -40,6 +41,7 @@ pub use frames::{
 pub use gateway::{Gateway, begins_anew};
 pub use judges::judge_set;
 pub(crate) use models::ModelContents;
+pub use sparkplug::edge_settings;
 pub use uplink::uplink_settings;
 
 /// The names of the sources, in the order of their indices.

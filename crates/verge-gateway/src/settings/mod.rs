@@ -40,7 +40,7 @@ pub use server::ServerSection;
 pub use source::{Carries, FrameSource, Overload, SourceSection};
 pub use store::{KeyError, StoreSection};
 pub use track_file::{TrackFile, read_track_file};
-pub use uplink::{HttpUplink, MqttUplink, Uplink, UplinkKind};
+pub use uplink::{HttpUplink, MqttUplink, SparkplugUplink, Uplink, UplinkKind};
 
 /// All settings of a gateway.
 #[derive(Debug, Clone)]
@@ -224,7 +224,9 @@ impl Settings {
         let judges = judge::check_all(&mut check, &sections.judge, &known);
         let names: Vec<&str> = sections.judge.keys().map(String::as_str).collect();
         let servers = server::check_all(&mut check, &sections.server, &judges, &names);
-        let uplinks = uplink::check_all(&mut check, id, &sections.uplink);
+        let site = gateway.as_ref().and_then(|gateway| gateway.site.as_deref());
+        let uplinks = uplink::check_all(&mut check, (id, site), &sections.uplink);
+        uplink::check_collisions(&mut check, &uplinks, &names);
         if let Some(local) = &local {
             uplink::check_client_ids(&mut check, local, &uplinks);
             uplink::check_loops(&mut check, local, &uplinks, &sources);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use verge_domain::id::{Lane, RouteId, Seq};
-use verge_domain::stage::{Cause, MarkStore, RowStore, StateStore, StoreError};
+use verge_domain::stage::{Cause, Checkpoint, MarkStore, RowStore, StateStore, StoreError};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::Verdict;
 use verge_outbox::{OpenedStore, Outbox, OutboxSettings, StateLock};
@@ -22,6 +22,7 @@ use super::frames::FramePath;
 use super::links::OpenedUplink;
 use super::readings::{self, ReadingJudges};
 use super::replacement::JudgesAtWork;
+use super::sparkplug;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::Settings;
 
@@ -37,6 +38,8 @@ pub(super) struct Built<'a> {
     pub(super) marks: Vec<[Seq; 3]>,
     /// Messages that the broker may send again although the store holds their verdicts.
     pub(super) causes: Vec<Cause>,
+    /// What was saved of uplinks.
+    pub(super) birth_numbers: Vec<Checkpoint>,
     /// Holds the events that were open when the gateway stopped.
     pub(super) board: Arc<LastWords>,
     pub(super) clock: Clock,
@@ -82,7 +85,8 @@ impl<'a> Built<'a> {
         let routes: Vec<RouteId> = settings.routes.iter().map(|route| route.name.clone()).collect();
         let marks = store.open_routes(&routes).context("the store").exit_with(Exit::Temporary)?;
         let causes = store.unacknowledged().context("the store").exit_with(Exit::Temporary)?;
-        let checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
+        let mut checkpoints = store.checkpoints().context("the store").exit_with(Exit::Temporary)?;
+        let birth_numbers = sparkplug::take_own(&mut checkpoints);
         let recent = recent_events(&mut store).context("the store").exit_with(Exit::Temporary)?;
 
         let board = Arc::new(LastWords::restored(open_events(&checkpoints), raised_before(&checkpoints)));
@@ -101,6 +105,7 @@ impl<'a> Built<'a> {
             store,
             marks,
             causes,
+            birth_numbers,
             board,
             clock,
             started,

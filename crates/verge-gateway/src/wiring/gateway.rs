@@ -88,6 +88,7 @@ impl Gateway {
             store,
             marks,
             causes,
+            birth_numbers,
             board,
             clock,
             started,
@@ -165,8 +166,16 @@ impl Gateway {
             },
             started,
         ));
-        let outgoing =
-            Outgoing { settings, uplinks: &uplinks, store, desks, status: Arc::clone(&status), clock };
+        let outgoing = Outgoing {
+            settings,
+            uplinks: &uplinks,
+            store,
+            desks,
+            status: Arc::clone(&status),
+            clock,
+            board: Arc::<LastWords>::clone(&board),
+            birth_numbers: &birth_numbers,
+        };
         let deliveries = settings
             .routes
             .iter()

@@ -6,10 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use verge_domain::id::Lane;
 use verge_domain::link::LinkReport;
-use verge_domain::stage::{Control, OfferError, Sink, SinkEvent, Token};
-use verge_mqtt::{ConnectionSettings, UplinkSink};
+use verge_domain::stage::{
+    Control, EncodeError, Envelope, Form, OfferError, Sink, SinkEvent, StoredRow, Token, VerdictRow,
+};
+use verge_mqtt::{ConnectionSettings, SparkplugSink, UplinkSink};
 use verge_web::{HttpSink, PushSettings};
+use verge_wire::WireEncoder;
 
+use super::sparkplug::VerdictForm;
 use crate::settings::{BuildError, Uplink, UplinkKind};
 
 /// An uplink with its files read.
@@ -17,6 +21,7 @@ use crate::settings::{BuildError, Uplink, UplinkKind};
 pub(super) enum OpenedUplink {
     Mqtt(ConnectionSettings),
     Http(PushSettings),
+    Sparkplug(ConnectionSettings),
 }
 
 impl OpenedUplink {
@@ -24,6 +29,7 @@ impl OpenedUplink {
         Ok(match &uplink.kind {
             UplinkKind::Mqtt(mqtt) => Self::Mqtt(mqtt.connection()?),
             UplinkKind::Http(http) => Self::Http(http.build()?),
+            UplinkKind::Sparkplug(sparkplug) => Self::Sparkplug(sparkplug.broker.build()?),
         })
     }
 }
@@ -32,15 +38,53 @@ impl OpenedUplink {
 pub(super) enum LinkSink {
     Mqtt(UplinkSink),
     Http(HttpSink),
+    Sparkplug(Box<SparkplugSink>),
+}
+
+/// What goes over a link.
+pub(super) enum LinkItem {
+    /// A message.
+    Message(Bytes),
+    /// Verdicts, for what makes its own messages of them.
+    Rows(Vec<VerdictRow>),
+}
+
+/// How stored rows become what a link sends.
+pub(super) enum LinkForm {
+    Wire(WireEncoder),
+    Verdicts(VerdictForm),
+}
+
+impl Form for LinkForm {
+    type Item = LinkItem;
+
+    fn item(&mut self, envelope: &Envelope, rows: &[StoredRow]) -> Result<LinkItem, EncodeError> {
+        match self {
+            Self::Wire(form) => form.item(envelope, rows).map(LinkItem::Message),
+            Self::Verdicts(form) => form.item(envelope, rows).map(LinkItem::Rows),
+        }
+    }
+
+    fn bytes(item: &LinkItem) -> usize {
+        match item {
+            LinkItem::Message(message) => <WireEncoder as Form>::bytes(message),
+            LinkItem::Rows(rows) => <VerdictForm as Form>::bytes(rows),
+        }
+    }
 }
 
 impl Sink for LinkSink {
-    type Item = Bytes;
+    type Item = LinkItem;
 
-    fn offer(&mut self, lane: Lane, item: Bytes, token: Token) -> Result<(), OfferError> {
-        match self {
-            Self::Mqtt(sink) => sink.offer(lane, item, token),
-            Self::Http(sink) => sink.offer(lane, item, token),
+    fn offer(&mut self, lane: Lane, item: LinkItem, token: Token) -> Result<(), OfferError> {
+        match (self, item) {
+            (Self::Mqtt(sink), LinkItem::Message(message)) => sink.offer(lane, message, token),
+            (Self::Http(sink), LinkItem::Message(message)) => sink.offer(lane, message, token),
+            (Self::Sparkplug(sink), LinkItem::Rows(rows)) => sink.offer(lane, rows, token),
+            (Self::Mqtt(_) | Self::Http(_), LinkItem::Rows(_))
+            | (Self::Sparkplug(_), LinkItem::Message(_)) => {
+                unreachable!("the form of a link makes what its sink takes")
+            }
         }
     }
 
@@ -48,6 +92,7 @@ impl Sink for LinkSink {
         match self {
             Self::Mqtt(sink) => sink.poll_event(context),
             Self::Http(sink) => sink.poll_event(context),
+            Self::Sparkplug(sink) => sink.poll_event(context),
         }
     }
 
@@ -55,6 +100,7 @@ impl Sink for LinkSink {
         match self {
             Self::Mqtt(sink) => sink.report(),
             Self::Http(sink) => sink.report(),
+            Self::Sparkplug(sink) => sink.report(),
         }
     }
 
@@ -62,6 +108,7 @@ impl Sink for LinkSink {
         match self {
             Self::Mqtt(sink) => sink.close(grace).await,
             Self::Http(sink) => sink.close(grace).await,
+            Self::Sparkplug(sink) => sink.close(grace).await,
         }
     }
 }
@@ -71,6 +118,7 @@ impl Control for LinkSink {
         match self {
             Self::Mqtt(sink) => sink.takes_status(),
             Self::Http(sink) => sink.takes_status(),
+            Self::Sparkplug(sink) => sink.takes_status(),
         }
     }
 
@@ -78,6 +126,7 @@ impl Control for LinkSink {
         match self {
             Self::Mqtt(sink) => sink.publish_status(document),
             Self::Http(sink) => sink.publish_status(document),
+            Self::Sparkplug(sink) => sink.publish_status(document),
         }
     }
 
@@ -85,6 +134,7 @@ impl Control for LinkSink {
         match self {
             Self::Mqtt(sink) => sink.answer(answer),
             Self::Http(sink) => sink.answer(answer),
+            Self::Sparkplug(sink) => sink.answer(answer),
         }
     }
 
@@ -92,6 +142,7 @@ impl Control for LinkSink {
         match self {
             Self::Mqtt(sink) => sink.set_last_status(document),
             Self::Http(sink) => sink.set_last_status(document),
+            Self::Sparkplug(sink) => sink.set_last_status(document),
         }
     }
 }

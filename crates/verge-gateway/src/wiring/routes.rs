@@ -5,8 +5,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use verge_domain::board::Board;
 use verge_domain::id::Seq;
-use verge_mqtt::{UplinkSettings, UplinkSink, WillMessage};
+use verge_domain::stage::Checkpoint;
+use verge_mqtt::{
+    BirthNumbers, ConnectionSettings, ShownBoard, SparkplugSettings, SparkplugSink, UplinkSettings,
+    UplinkSink, WillMessage,
+};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::commands::CommandDesks;
 use verge_pipeline::committer::StoreHandle;
@@ -16,9 +21,10 @@ use verge_pipeline::status::{self, Status};
 use verge_web::HttpSink;
 use verge_wire::WireEncoder;
 
-use super::links::{LinkSink, OpenedUplink};
+use super::links::{LinkForm, LinkSink, OpenedUplink};
+use super::sparkplug::{VerdictForm, birth_number_key, edge_settings};
 use super::uplink_settings;
-use crate::settings::{Route, Settings, Uplink, UplinkKind};
+use crate::settings::{Route, Settings, SparkplugUplink, Uplink, UplinkKind};
 
 /// What all routes share.
 pub(super) struct Outgoing<'a> {
@@ -29,6 +35,9 @@ pub(super) struct Outgoing<'a> {
     pub(super) desks: CommandDesks,
     pub(super) status: Arc<Status>,
     pub(super) clock: Clock,
+    pub(super) board: Arc<dyn Board>,
+    /// What was saved of the numbers of births, see [`birth_number_key`].
+    pub(super) birth_numbers: &'a [Checkpoint],
 }
 
 /// A running delivery. It stops when this is dropped.
@@ -85,7 +94,7 @@ impl Outgoing<'_> {
     }
 
     /// What sends over an uplink, and how it is written. `alone`: its route has no other.
-    fn sink(&self, uplink: &Uplink, opened: &OpenedUplink, alone: bool) -> (LinkSink, WireEncoder) {
+    fn sink(&self, uplink: &Uplink, opened: &OpenedUplink, alone: bool) -> (LinkSink, LinkForm) {
         match (opened, &uplink.kind) {
             (OpenedUplink::Mqtt(connection), UplinkKind::Mqtt(mqtt)) => {
                 let (connection, epoch) = (connection.clone(), self.store.epoch());
@@ -98,15 +107,46 @@ impl Outgoing<'_> {
                     status::last_will_of(&gateway, &life, heads.borrow().map(|seq| seq.0))
                 });
                 let sink = UplinkSink::spawn(UplinkSettings { last_will, ..sending });
-                (LinkSink::Mqtt(sink), WireEncoder::new(mqtt.format))
+                (LinkSink::Mqtt(sink), LinkForm::Wire(WireEncoder::new(mqtt.format)))
             }
             (OpenedUplink::Http(push), UplinkKind::Http(http)) => {
-                (LinkSink::Http(HttpSink::spawn(push.clone())), WireEncoder::new(http.format))
+                let form = LinkForm::Wire(WireEncoder::new(http.format));
+                (LinkSink::Http(HttpSink::spawn(push.clone())), form)
             }
-            (OpenedUplink::Mqtt(_), UplinkKind::Http(_)) | (OpenedUplink::Http(_), UplinkKind::Mqtt(_)) => {
+            (OpenedUplink::Sparkplug(connection), UplinkKind::Sparkplug(sparkplug)) => {
+                let sink = self.edge_node(uplink, sparkplug, connection.clone());
+                (LinkSink::Sparkplug(Box::new(sink)), LinkForm::Verdicts(VerdictForm))
+            }
+            (OpenedUplink::Mqtt(_) | OpenedUplink::Http(_) | OpenedUplink::Sparkplug(_), _) => {
                 unreachable!("an uplink is opened as what it is")
             }
         }
+    }
+
+    fn edge_node(
+        &self,
+        uplink: &Uplink,
+        sparkplug: &SparkplugUplink,
+        connection: ConnectionSettings,
+    ) -> SparkplugSink {
+        let (heads, clock) = (self.store.heads(), self.clock);
+        let shown = ShownBoard {
+            board: Arc::clone(&self.board),
+            heads: Arc::new(move || *heads.borrow()),
+            now: Arc::new(move || clock.now()),
+        };
+        let (store, key) = (self.store.clone(), birth_number_key(&uplink.name));
+        let last = self.birth_numbers.iter().find(|saved| saved.key == key);
+        let last = last.and_then(|saved| saved.state.as_deref()?.first().copied());
+        let numbers = BirthNumbers::new(last, move |number| {
+            let (store, key) = (store.clone(), key.clone());
+            Box::pin(async move {
+                let checkpoint = Checkpoint { key, state: Some(vec![number]) };
+                matches!(store.save(checkpoint).await, Some(Ok(())))
+            })
+        });
+        let edge = edge_settings(self.settings, uplink, sparkplug, &connection);
+        SparkplugSink::spawn(SparkplugSettings { connection, edge, shown, numbers })
     }
 }
 

@@ -1,16 +1,11 @@
 //! Tries an edge node as a gateway would use it: births on a name of its own, a receipt, and the death.
 
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
-use verge_domain::alarms::AlarmFigures;
-use verge_domain::board::{Board, CommittedWords, LastWord, OpenEvents};
-use verge_domain::id::{Lane, Seq};
+use verge_domain::id::Lane;
 use verge_domain::link::EdgeNodeState;
 use verge_domain::stage::{Sink, SinkEvent, Token};
-use verge_domain::time::{Moment, UtcMillis};
 use verge_sparkplug::EdgeSettings;
 
 use super::{ProbeReport, as_check, tcp};
@@ -22,19 +17,18 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// Time for the death.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Connects under a name that disturbs no gateway. `edge`: its node must be one that no gateway uses.
+/// Connects under a name that disturbs no gateway. `edge`: its node must be one that no gateway uses. `shown`: a board
+/// without points.
 pub async fn probe_sparkplug(
     connection: &ConnectionSettings,
     edge: EdgeSettings,
-    now: impl Fn() -> Moment + Send + Sync + 'static,
+    shown: ShownBoard,
 ) -> ProbeReport {
     let mut report = ProbeReport::default();
     if !tcp(connection, &mut report).await {
         return report;
     }
     let (births, host) = (edge.address.topic("NBIRTH"), edge.host.clone());
-    let shown =
-        ShownBoard { board: Arc::new(NoBoard), heads: Arc::new(|| [Seq::ZERO; 3]), now: Arc::new(now) };
     let numbers = BirthNumbers::new(None, |_| Box::pin(std::future::ready(true)));
     let connection = as_check(connection);
     let mut sink = SparkplugSink::spawn(SparkplugSettings { connection, edge, shown, numbers });
@@ -67,33 +61,4 @@ async fn try_out(sink: &mut SparkplugSink) -> Result<String, String> {
         }
     }
     Err(reason)
-}
-
-/// A board without points.
-struct NoBoard;
-
-impl Board for NoBoard {
-    fn words(&self, _selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>> {
-        Vec::new()
-    }
-
-    fn alarms(&self, _now: UtcMillis) -> AlarmFigures {
-        AlarmFigures::default()
-    }
-
-    fn open_events(&self) -> OpenEvents {
-        OpenEvents::default()
-    }
-
-    fn follow(&self) -> u64 {
-        0
-    }
-
-    fn place_behind(&self, _lane: Lane, _seq: Seq) -> Option<u64> {
-        None
-    }
-
-    fn poll_behind(&self, _place: &mut u64, _context: &mut Context<'_>) -> Poll<CommittedWords> {
-        Poll::Pending
-    }
 }

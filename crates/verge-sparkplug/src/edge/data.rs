@@ -27,7 +27,7 @@ enum RowFate {
 
 impl EdgeNode {
     pub(super) fn fold(&mut self, word: &LastWord) -> Option<Folded> {
-        self.devices.fold(&word.verdict, Showing::Newest(Some(word.course.raised)))
+        self.devices.fold(&word.verdict, Showing::Newest(Some(word.course.total)))
     }
 
     /// What is new: words about one device, as far as none is about a metric that is in the message already. An alarm goes

@@ -7,6 +7,7 @@ mod report;
 mod routes;
 mod servers;
 mod states;
+mod uplinks;
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
@@ -17,12 +18,10 @@ use clap::Args;
 use jiff::Timestamp;
 use verge_broker::{ChildBroker, ChildBrokerError};
 use verge_domain::finding::Member;
-use verge_domain::id::Epoch;
 use verge_domain::time::UtcMillis;
 use verge_mqtt::ConnectionSettings;
 use verge_outbox::{LockError, OutboxReader, ReadError, StateLock};
 use verge_pipeline::judging::is_settings_key;
-use verge_web::PushTrial;
 
 use super::certs::{self, validity};
 use super::output::json_line;
@@ -30,9 +29,7 @@ use super::{FileArgs, async_runtime, words};
 use report::{CheckReport, in_json, print};
 use verge_gateway::config::{Origins, Warning};
 use verge_gateway::exit::Exit;
-use verge_gateway::settings::{
-    Carries, ConfigurationError, Connection, EmbeddedBroker, HttpUplink, Local, Settings, Uplink, UplinkKind,
-};
+use verge_gateway::settings::{Carries, ConfigurationError, Connection, EmbeddedBroker, Local, Settings};
 use verge_gateway::wiring;
 
 #[derive(Debug, Args)]
@@ -105,6 +102,7 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut CheckReport) -> anyh
     servers::look(settings, is_held(settings), report);
     if args.points {
         servers::list(settings, report);
+        uplinks::list(settings, report);
     }
     let filters: Vec<String> = settings.sources.iter().map(|source| source.filter.clone()).collect();
     match &settings.local {
@@ -117,7 +115,7 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut CheckReport) -> anyh
         Local::Embedded(broker) => look_at_broker(settings, broker, &filters, offline, report)?,
     }
     for uplink in &settings.uplinks {
-        look_at_uplink(settings, uplink, running, offline, report)?;
+        uplinks::look(settings, uplink, running, offline, report)?;
     }
     Ok(())
 }
@@ -157,70 +155,6 @@ fn look_at_masks(settings: &Settings, report: &mut CheckReport) {
             );
         }
     }
-}
-
-/// As the gateway connects: where none runs, under its own name.
-fn look_at_uplink(
-    settings: &Settings,
-    uplink: &Uplink,
-    running: bool,
-    offline: bool,
-    report: &mut CheckReport,
-) -> anyhow::Result<()> {
-    let mqtt = match &uplink.kind {
-        UplinkKind::Mqtt(mqtt) => mqtt,
-        UplinkKind::Http(http) => return look_at_service(http, offline, report),
-    };
-    let Some(connection) = built(&mqtt.broker, report).filter(|_| !offline) else { return Ok(()) };
-    let probe = async_runtime()?.block_on(async {
-        let clock = verge_pipeline::clock::Clock::start();
-        // There may be no store yet.
-        let epoch = Epoch([0; 16]);
-        let uplink = wiring::uplink_settings(settings, uplink, mqtt, connection, epoch, clock, true);
-        verge_mqtt::probe_uplink(uplink, running).await
-    });
-    report.note_probe(&mqtt.broker.key, probe);
-    Ok(())
-}
-
-/// A web service is asked with HEAD, which sends no verdict: whether it takes them, the first one shows.
-fn look_at_service(http: &HttpUplink, offline: bool, report: &mut CheckReport) -> anyhow::Result<()> {
-    if let Some((cert, _)) = http.tls.as_ref().and_then(|tls| tls.identity.as_ref()) {
-        look_at_certificate(&http.key, cert, report);
-    }
-    let push = match http.build() {
-        Ok(push) => push,
-        Err(error) => {
-            report.note(&http.key, "files", Err(words(&error)), Exit::BadConfig);
-            return Ok(());
-        }
-    };
-    if offline {
-        return Ok(());
-    }
-    let what = http.target.to_string();
-    match async_runtime()?.block_on(PushTrial::of(&push)) {
-        PushTrial::Answered(status) => {
-            let says = match status {
-                401 | 403 => {
-                    let says = format!("answers {status}: it wants another token (token_file)");
-                    report.note(&http.key, what, Err(says), Exit::BadConfig);
-                    return Ok(());
-                }
-                404 | 410 => {
-                    let says = format!("answers {status}: nothing is there, check the path in url");
-                    report.note(&http.key, what, Err(says), Exit::BadConfig);
-                    return Ok(());
-                }
-                status => format!(
-                    "reached; answers {status} to HEAD, whether it takes verdicts the first POST shows"
-                ),
-            };
-            report.note(&http.key, what, Ok(says), Exit::Fine);
-        }
-        PushTrial::Unreachable(reason) => report.note(&http.key, what, Err(reason), Exit::Temporary),
-    }
-    Ok(())
 }
 
 /// The connection, if it was tried and works, and under which name it can be listened on.

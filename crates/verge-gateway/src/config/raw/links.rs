@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use verge_domain::id::Lane;
+use verge_sparkplug::HistoryOrder;
 use verge_wire::WireFormat;
 
 use super::super::declare::*;
@@ -54,7 +55,7 @@ declare! {
     struct RawUplink by kind: RawUplinkKind [.or("mqtt")] {}
 
     /// What an uplink speaks.
-    enum RawUplinkKind { "mqtt" => Mqtt(RawMqtt), "http" => Http(RawHttp) }
+    enum RawUplinkKind { "mqtt" => Mqtt(RawMqtt), "http" => Http(RawHttp), "sparkplug" => Sparkplug(RawSparkplug) }
 
     /// An uplink to a broker.
     struct RawMqtt with broker: RawBroker, transport: RawTransport {
@@ -92,6 +93,25 @@ declare! {
         route: Option<String> = name(),
         budget: Option<Size> = size(KIB, TIB),
     }
+
+    /// An uplink as an edge node of Sparkplug B.
+    struct RawSparkplug with broker: RawBroker, transport: RawTransport {
+        insecure_plaintext: bool = flag().or("false"),
+        group: Option<String> = text(r#"the group of the edge node, such as "plant-a""#),
+        node: Option<String> = text(r#"the name of the edge node, such as "pump-room-1""#),
+        host: Option<String> = text("the name of the primary host application"),
+        confirm: Span = span(Duration::from_millis(100), MINUTE).or("5s"),
+        history: HistoryOrder = word::<HistoryOrder>().or("behind"),
+        history_rate: usize = whole(10, 1_000_000).or("500"),
+        datatype_in_data: bool = flag().or("false"),
+        rewind: Span = span(Duration::ZERO, HOUR).or("5s"),
+        lanes: Vec<Lane> = words::<Lane>().or("alarm,verdict,telemetry"),
+        batch: RawBatch = table::<RawBatch>().or(""),
+        route: Option<String> = name(),
+        budget: Option<Size> = size(KIB, TIB),
+    }
+
+    words for HistoryOrder { "behind" => Behind, "in_order" => InOrder }
 
     /// What is pushed.
     words RawPushFormat { "json" => Json, "cloudevents" => CloudEvents }

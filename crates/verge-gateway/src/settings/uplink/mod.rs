@@ -2,6 +2,7 @@
 
 mod http;
 mod mqtt;
+mod sparkplug;
 
 use std::time::Duration;
 
@@ -9,11 +10,13 @@ use verge_domain::id::{Lane, LinkId, RouteId};
 use verge_pipeline::delivery::BatchPolicy;
 
 use super::Check;
-use super::connection::is_loopback;
-use crate::config::{Fault, Map, RawBatch, RawUplink, RawUplinkKind, Size, Warning};
+use super::connection::{self, Connection, is_loopback};
+use crate::config::{Fault, Map, RawBatch, RawBroker, RawTransport, RawUplink, RawUplinkKind, Size, Warning};
 pub use http::HttpUplink;
 pub use mqtt::MqttUplink;
 pub(super) use mqtt::{check_client_ids, check_loops};
+pub use sparkplug::SparkplugUplink;
+pub(super) use sparkplug::check_collisions;
 
 /// One connection upstream.
 #[derive(Debug, Clone)]
@@ -43,6 +46,8 @@ pub enum UplinkKind {
     Mqtt(Box<MqttUplink>),
     /// HTTP, to a web service.
     Http(Box<HttpUplink>),
+    /// Sparkplug B over MQTT, as an edge node.
+    Sparkplug(Box<SparkplugUplink>),
 }
 
 impl UplinkKind {
@@ -52,6 +57,7 @@ impl UplinkKind {
         match self {
             Self::Mqtt(_) => "mqtt",
             Self::Http(_) => "http",
+            Self::Sparkplug(_) => "sparkplug",
         }
     }
 }
@@ -62,6 +68,16 @@ impl Uplink {
     pub fn mqtt(&self) -> Option<&MqttUplink> {
         match &self.kind {
             UplinkKind::Mqtt(mqtt) => Some(mqtt),
+            UplinkKind::Http(_) | UplinkKind::Sparkplug(_) => None,
+        }
+    }
+
+    /// Its broker, where it has one.
+    #[must_use]
+    pub fn broker(&self) -> Option<&Connection> {
+        match &self.kind {
+            UplinkKind::Mqtt(mqtt) => Some(&mqtt.broker),
+            UplinkKind::Sparkplug(sparkplug) => Some(&sparkplug.broker),
             UplinkKind::Http(_) => None,
         }
     }
@@ -83,11 +99,21 @@ struct CommonKeys<'a> {
     budget: Option<Size>,
 }
 
-pub(super) fn check_all(check: &mut Check<'_>, gateway: &str, raw: &Map<RawUplink>) -> Vec<Uplink> {
+/// `gateway`: its id and its site.
+pub(super) fn check_all(
+    check: &mut Check<'_>,
+    gateway: (&str, Option<&str>),
+    raw: &Map<RawUplink>,
+) -> Vec<Uplink> {
     raw.iter().filter_map(|(name, uplink)| check_one(check, gateway, name, uplink)).collect()
 }
 
-fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) -> Option<Uplink> {
+fn check_one(
+    check: &mut Check<'_>,
+    (gateway, site): (&str, Option<&str>),
+    name: &str,
+    raw: &RawUplink,
+) -> Option<Uplink> {
     let section = format!("uplink.{name}");
     let (kind, keys) = match raw.kind.as_ref()? {
         RawUplinkKind::Mqtt(raw) => {
@@ -115,6 +141,18 @@ fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) 
             };
             (kind.map(|http| UplinkKind::Http(Box::new(http))), keys)
         }
+        RawUplinkKind::Sparkplug(raw) => {
+            let kind = SparkplugUplink::check(check, (gateway, site), name, raw);
+            let keys = CommonKeys {
+                route: raw.route.as_deref(),
+                window: sparkplug::WINDOW,
+                lanes: &raw.lanes,
+                batch: &raw.batch,
+                rewind: raw.rewind.0,
+                budget: raw.budget,
+            };
+            (kind.map(|sparkplug| UplinkKind::Sparkplug(Box::new(sparkplug))), keys)
+        }
     };
     let route = keys.route.unwrap_or(name);
     let route = check.keep(&format!("{section}.route"), route, RouteId::new(route));
@@ -129,6 +167,28 @@ fn check_one(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawUplink) 
         rewind: keys.rewind,
         budget: keys.budget.map(|budget| budget.0),
     })
+}
+
+/// The broker of an uplink, which is reached by TLS unless the file says otherwise.
+fn check_broker(
+    check: &mut Check<'_>,
+    section: &str,
+    (broker, transport): (&RawBroker, &RawTransport),
+    insecure_plaintext: bool,
+    client_id: String,
+) -> Option<Connection> {
+    let connection = connection::check_parts(check, section, broker, transport, client_id)?;
+    if !connection.address.is_tls() {
+        let address = PlainAddress {
+            section,
+            url: broker.url.as_deref().unwrap_or_default(),
+            host: connection.address.host(),
+            scheme: "mqtts://",
+            is_allowed: insecure_plaintext,
+        };
+        address.check(check);
+    }
+    Some(connection)
 }
 
 /// Whether an uplink may go without TLS.

@@ -5,10 +5,10 @@ use verge_mqtt::{ConnectionSettings, Services, TopicNames, TopicTemplate, TopicU
 use verge_wire::WireFormat;
 
 use super::super::Check;
-use super::super::connection::{self, BuildError, Connection};
+use super::super::connection::{BuildError, Connection};
 use super::super::local::Local;
 use super::super::source::SourceSection;
-use super::{PlainAddress, Uplink};
+use super::{Uplink, UplinkKind, check_broker};
 use crate::config::{Fault, RawMqtt};
 
 /// An uplink to a broker.
@@ -39,23 +39,9 @@ impl MqttUplink {
 
     pub(super) fn check(check: &mut Check<'_>, gateway: &str, name: &str, raw: &RawMqtt) -> Option<Self> {
         let section = format!("uplink.{name}");
-        let connection = connection::check_parts(
-            check,
-            &section,
-            &raw.broker,
-            &raw.transport,
-            format!("verge-{gateway}-{name}"),
-        );
-        if let Some(connection) = connection.as_ref().filter(|connection| !connection.address.is_tls()) {
-            let address = PlainAddress {
-                section: &section,
-                url: raw.broker.url.as_deref().unwrap_or_default(),
-                host: connection.address.host(),
-                scheme: "mqtts://",
-                is_allowed: raw.insecure_plaintext,
-            };
-            address.check(check);
-        }
+        let parts = (&raw.broker, &raw.transport);
+        let client_id = format!("verge-{gateway}-{name}");
+        let connection = check_broker(check, &section, parts, raw.insecure_plaintext, client_id);
         check_prefix(check, &section, &raw.prefix);
         let template = check_template(check, &section, raw);
         let (broker, template) = (connection?, template?);
@@ -128,7 +114,7 @@ pub(in crate::settings) fn check_client_ids(check: &mut Check<'_>, local: &Local
         Local::Embedded(_) => None,
     };
     let connections: Vec<&Connection> =
-        local.into_iter().chain(uplinks.iter().filter_map(|uplink| Some(&uplink.mqtt()?.broker))).collect();
+        local.into_iter().chain(uplinks.iter().filter_map(Uplink::broker)).collect();
     for (index, connection) in connections.iter().enumerate() {
         if let Some(earlier) =
             connections[..index].iter().find(|earlier| earlier.client_id == connection.client_id)
@@ -150,11 +136,9 @@ pub(in crate::settings) fn check_loops(
     sources: &[SourceSection],
 ) {
     let local = local.address();
-    let brokers = uplinks.iter().filter_map(|uplink| Some((&uplink.name, uplink.mqtt()?)));
-    for (name, mqtt) in brokers.filter(|(_, mqtt)| mqtt.broker.address == local) {
-        let UplinkTopics { alarm, verdict, telemetry, status, command, reply } = &mqtt.topics;
-        let own: Vec<&String> =
-            [alarm, verdict, telemetry, status, reply].into_iter().chain(command.as_ref()).collect();
+    let is_local = |uplink: &&Uplink| uplink.broker().is_some_and(|broker| broker.address == local);
+    for uplink in uplinks.iter().filter(is_local) {
+        let (name, own) = (&uplink.name, own_topics(uplink));
         for source in sources {
             let Some(own) = own.iter().find(|own| filter::matches(&source.filter, own)) else { continue };
             let expected = format!(
@@ -162,8 +146,24 @@ pub(in crate::settings) fn check_loops(
             );
             check.faults.push(
                 Fault::at_text(format!("source.{}.topic", source.name), &source.filter, expected)
-                    .remedy(format!("write a narrower topic, or another prefix below [uplink.{name}]")),
+                    .remedy(format!("write a narrower topic, or other names below [uplink.{name}]")),
             );
         }
+    }
+}
+
+/// The topics that an uplink publishes on; of those with a device one of each kind.
+fn own_topics(uplink: &Uplink) -> Vec<String> {
+    match &uplink.kind {
+        UplinkKind::Mqtt(mqtt) => {
+            let UplinkTopics { alarm, verdict, telemetry, status, command, reply } = mqtt.topics.clone();
+            [alarm, verdict, telemetry, status, reply].into_iter().chain(command).collect()
+        }
+        UplinkKind::Sparkplug(sparkplug) => {
+            let of_node = ["NBIRTH", "NDATA", "NDEATH"].map(|kind| sparkplug.address.topic(kind));
+            let of_devices = ["DBIRTH", "DDATA"].map(|kind| sparkplug.address.device_topic(kind, "device"));
+            of_node.into_iter().chain(of_devices).collect()
+        }
+        UplinkKind::Http(_) => Vec::new(),
     }
 }

@@ -1,0 +1,138 @@
+//! Uplinks: each is tried as the gateway would use it; and which metric of an edge node of Sparkplug says what.
+
+use std::sync::Arc;
+
+use verge_domain::board::PointKind;
+use verge_domain::finding::Member;
+use verge_domain::id::{Epoch, Seq};
+use verge_domain::stage::Scope;
+use verge_domain::verdict::Detector;
+use verge_gateway::exit::Exit;
+use verge_gateway::settings::{HttpUplink, JudgeSection, Settings, SparkplugUplink, Uplink, UplinkKind};
+use verge_gateway::wiring;
+use verge_mqtt::{ConnectionSettings, ShownBoard};
+use verge_pipeline::board::LastWords;
+use verge_sparkplug::{EdgeSettings, NodeAddress, metric_names, metric_part};
+use verge_web::PushTrial;
+
+use super::{CheckReport, built, look_at_certificate};
+use crate::cli::{async_runtime, words};
+
+/// As the gateway connects: where none runs, under its own name.
+pub(super) fn look(
+    settings: &Settings,
+    uplink: &Uplink,
+    running: bool,
+    offline: bool,
+    report: &mut CheckReport,
+) -> anyhow::Result<()> {
+    let mqtt = match &uplink.kind {
+        UplinkKind::Mqtt(mqtt) => mqtt,
+        UplinkKind::Http(http) => return look_at_service(http, offline, report),
+        UplinkKind::Sparkplug(sparkplug) => {
+            let Some(connection) = built(&sparkplug.broker, report).filter(|_| !offline) else {
+                return Ok(());
+            };
+            let edge = trial_of(settings, uplink, sparkplug, &connection);
+            let clock = verge_pipeline::clock::Clock::start();
+            let shown = ShownBoard {
+                board: Arc::new(LastWords::default()),
+                heads: Arc::new(|| [Seq::ZERO; 3]),
+                now: Arc::new(move || clock.now()),
+            };
+            let trial = verge_mqtt::probe_sparkplug(&connection, edge, shown);
+            let probe = async_runtime()?.block_on(trial);
+            report.note_probe(&sparkplug.broker.key, probe);
+            return Ok(());
+        }
+    };
+    let Some(connection) = built(&mqtt.broker, report).filter(|_| !offline) else { return Ok(()) };
+    let probe = async_runtime()?.block_on(async {
+        let clock = verge_pipeline::clock::Clock::start();
+        // There may be no store yet.
+        let epoch = Epoch([0; 16]);
+        let uplink = wiring::uplink_settings(settings, uplink, mqtt, connection, epoch, clock, true);
+        verge_mqtt::probe_uplink(uplink, running).await
+    });
+    report.note_probe(&mqtt.broker.key, probe);
+    Ok(())
+}
+
+/// A web service is asked with HEAD, which sends no verdict: whether it takes them, the first one shows.
+fn look_at_service(http: &HttpUplink, offline: bool, report: &mut CheckReport) -> anyhow::Result<()> {
+    if let Some((cert, _)) = http.tls.as_ref().and_then(|tls| tls.identity.as_ref()) {
+        look_at_certificate(&http.key, cert, report);
+    }
+    let push = match http.build() {
+        Ok(push) => push,
+        Err(error) => {
+            report.note(&http.key, "files", Err(words(&error)), Exit::BadConfig);
+            return Ok(());
+        }
+    };
+    if offline {
+        return Ok(());
+    }
+    let what = http.target.to_string();
+    match async_runtime()?.block_on(PushTrial::of(&push)) {
+        PushTrial::Answered(status) => {
+            let says = match status {
+                401 | 403 => {
+                    let says = format!("answers {status}: it wants another token (token_file)");
+                    report.note(&http.key, what, Err(says), Exit::BadConfig);
+                    return Ok(());
+                }
+                404 | 410 => {
+                    let says = format!("answers {status}: nothing is there, check the path in url");
+                    report.note(&http.key, what, Err(says), Exit::BadConfig);
+                    return Ok(());
+                }
+                status => format!(
+                    "reached; answers {status} to HEAD, whether it takes verdicts the first POST shows"
+                ),
+            };
+            report.note(&http.key, what, Ok(says), Exit::Fine);
+        }
+        PushTrial::Unreachable(reason) => report.note(&http.key, what, Err(reason), Exit::Temporary),
+    }
+    Ok(())
+}
+
+/// The edge node as it is tried: under a name that no gateway uses.
+pub(super) fn trial_of(
+    settings: &Settings,
+    uplink: &Uplink,
+    sparkplug: &SparkplugUplink,
+    connection: &ConnectionSettings,
+) -> EdgeSettings {
+    let edge = wiring::edge_settings(settings, uplink, sparkplug, connection);
+    let address = NodeAddress::new(edge.address.group(), &format!("{}-check", edge.address.node()));
+    EdgeSettings { address, ..edge }
+}
+
+/// Says what each judge shows on each edge node.
+pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
+    for uplink in &settings.uplinks {
+        let UplinkKind::Sparkplug(sparkplug) = &uplink.kind else { continue };
+        for judge in &settings.judges {
+            let what = sparkplug.address.device_topic("DDATA", "DEVICE");
+            let key = format!("uplink.{}.{}", uplink.name, judge.name);
+            report.note(&key, what, Ok(metrics_of(judge)), Exit::Fine);
+        }
+    }
+}
+
+fn metrics_of(judge: &JudgeSection) -> String {
+    let name = metric_part(judge.name.as_str());
+    let (kind, path) = match judge.detector() {
+        Detector::Loop | Detector::Track => (PointKind::Counts, name),
+        Detector::Classify => return format!("{name}/label String, {name}/score Double"),
+        Detector::Detect => return format!("{name}/objects UInt32, {name}/count/LABEL UInt32"),
+        _ if judge.readings().is_some_and(|rules| rules.rule.scope() == Scope::Signal) => {
+            (PointKind::Events(Member::High), format!("{name}/SIGNAL/STRAND"))
+        }
+        _ => (PointKind::Events(Member::High), format!("{name}/STRAND")),
+    };
+    let metrics = metric_names(kind).iter().map(|(metric, datatype)| format!("{metric} {}", datatype.name()));
+    format!("{path}/ {}", metrics.collect::<Vec<_>>().join(", "))
+}
