@@ -131,7 +131,13 @@ impl TrackSettings {
 
     /// The names of all its measures.
     pub fn signals(&self) -> impl Iterator<Item = &SignalId> {
-        self.named.lines.iter().chain(&self.named.zones).chain(&self.named.ahead).flatten().map(|name| &name.signal)
+        self.named
+            .lines
+            .iter()
+            .chain(&self.named.zones)
+            .chain(&self.named.ahead)
+            .flatten()
+            .map(|name| &name.signal)
     }
 }
 
