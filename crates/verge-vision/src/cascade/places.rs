@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use verge_domain::frame::{Detection, PixelBox};
 use verge_domain::id::Label;
-use verge_domain::time::UtcMillis;
+use verge_domain::time::Monotonic;
 
 use crate::detect::overlap;
 use crate::picture::{Picture, SAMPLES};
@@ -32,8 +32,8 @@ struct CropPlace {
     corners: [f32; 4],
     /// Pixels per second.
     speed: [f32; 2],
-    seen: UtcMillis,
-    looked: Option<UtcMillis>,
+    seen: Monotonic,
+    looked: Option<Monotonic>,
     /// Of the best crop that was looked at.
     quality: f32,
     kind: Option<KnownKind>,
@@ -66,13 +66,13 @@ pub(super) struct CropPlaces {
     of_object: Vec<Option<usize>>,
     taken: Vec<bool>,
     due: Vec<DueCrop>,
-    now: UtcMillis,
+    now: Monotonic,
 }
 
 impl Default for CropPlaces {
     fn default() -> Self {
         let (places, of_object, taken, due) = Default::default();
-        Self { places, of_object, taken, due, now: UtcMillis::MIN }
+        Self { places, of_object, taken, due, now: Monotonic(0) }
     }
 }
 
@@ -83,7 +83,7 @@ impl CropPlaces {
         &mut self,
         picture: &Picture,
         (objects, is_wanted): (&[Detection], impl Fn(&Label) -> bool),
-        at: UtcMillis,
+        at: Monotonic,
         every: Option<Duration>,
     ) {
         if at < self.now {
@@ -191,14 +191,14 @@ impl KnownKind {
 
 impl CropPlace {
     /// Where it should be at a time.
-    fn at(&self, now: UtcMillis) -> [f32; 4] {
+    fn at(&self, now: Monotonic) -> [f32; 4] {
         let seconds = now.since(self.seen).as_secs_f32();
         let [left, top, right, bottom] = self.corners;
         let [across, down] = self.speed.map(|speed| speed * seconds);
         [left + across, top + down, right + across, bottom + down]
     }
 
-    fn see(&mut self, corners: [f32; 4], now: UtcMillis) {
+    fn see(&mut self, corners: [f32; 4], now: Monotonic) {
         let seconds = now.since(self.seen).as_secs_f32();
         if seconds > 0.0 {
             let way = |low: usize| {

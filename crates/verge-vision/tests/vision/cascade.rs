@@ -52,7 +52,7 @@ fn viewer(cascade: CascadeSettings) -> FrameViewer {
         judges: vec![Some(judge)],
         looks: Vec::new(),
         masks: SourceMasks::default(),
-        drawings: Vec::new(),
+        names: Vec::new(),
         max_picture_bytes: MAX_BYTES,
     })
     .unwrap()

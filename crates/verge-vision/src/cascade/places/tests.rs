@@ -22,7 +22,7 @@ fn looked(every: Option<Duration>, frames: &[Vec<Detection>]) -> Vec<Vec<usize>>
         places.follow(
             &grey,
             (objects, |name: &Label| name.as_str() == "car"),
-            UtcMillis(number * 100),
+            Monotonic(number * 100_000),
             every,
         );
         let due: Vec<DueCrop> = places.due().iter().take(2).copied().collect();
@@ -63,7 +63,7 @@ fn an_answer_stays_until_others_outweigh_it() {
     let mut say = |answer: Option<&str>, keeps: bool| {
         at += 100;
         let mut objects = vec![car(50, 40)];
-        places.follow(&grey, (&objects, |_: &Label| true), UtcMillis(at), Some(Duration::ZERO));
+        places.follow(&grey, (&objects, |_: &Label| true), Monotonic(at * 1000), Some(Duration::ZERO));
         let looked = usize::from(answer.is_some());
         if let Some(answer) = answer {
             places.note(0, &label("car"), Some(&label(answer)));
@@ -84,7 +84,7 @@ fn time_that_runs_back_begins_anew() {
     let grey = Picture::from_rgb(FRAME, FRAME, vec![90; (FRAME * FRAME) as usize * SAMPLES]);
     let mut places = CropPlaces::default();
     for at in [1_000, 500] {
-        places.follow(&grey, (&[car(50, 40)], |_: &Label| true), UtcMillis(at), None);
+        places.follow(&grey, (&[car(50, 40)], |_: &Label| true), Monotonic(at * 1000), None);
         assert_eq!((places.places.len(), places.due().len()), (1, 1), "at {at}");
         places.note(0, &label("car"), Some(&label("red")));
     }
@@ -97,9 +97,9 @@ fn objects_in_mind_are_bounded() {
     let crowd: Vec<Detection> =
         (0..2 * u32::try_from(MOST).unwrap()).map(|number| car(number, 12 + number)).collect();
     for step in 0..4 {
-        places.follow(&grey, (&crowd, |_: &Label| true), UtcMillis(100 * step), None);
+        places.follow(&grey, (&crowd, |_: &Label| true), Monotonic(100_000 * step), None);
         assert!(places.places.len() <= MOST && places.due().len() <= MOST);
     }
-    places.follow(&grey, (&[], |_: &Label| true), UtcMillis(10_000), None);
+    places.follow(&grey, (&[], |_: &Label| true), Monotonic(10_000_000), None);
     assert!(places.places.is_empty(), "nobody remembers what was not seen for long");
 }
