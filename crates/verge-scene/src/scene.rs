@@ -321,11 +321,10 @@ impl Scene {
             }
         };
         for (number, (_, zone)) in self.settings.zones.iter().enumerate() {
-            let forbids = |class| zone.forbidden.contains(&self.settings.whole_class(class));
             let is_seen = |track: &&Track<Course>| track.is_confirmed() && at - track.last_seen <= HOLD;
             let waits = |track: &&Track<Course>| {
                 let inside = track.course.zones.get(number).is_some_and(|course| course.inside);
-                inside && track.course.waits && !forbids(track.class)
+                inside && track.course.waits && !self.settings.forbids(number, track.class)
             };
             let together = tracker.tracks.iter().filter(is_seen).filter(waits).count();
             let waiting = zones[number].waiting;
@@ -346,7 +345,7 @@ impl Scene {
                 if zone.lane.is_some() && course.goes_wrong_way(at) && track.last_seen == at {
                     holds(ZoneEventKind::WrongWay, number, which, track.course.speed.unwrap_or(0.0));
                 }
-                if forbids(track.class) {
+                if self.settings.forbids(number, track.class) {
                     holds(ZoneEventKind::Person, number, which, 1.0);
                 }
             }

@@ -268,10 +268,9 @@ impl SceneSettings {
         Ok(())
     }
 
-    /// The class that one is a kind of; else the class itself.
-    #[must_use]
-    pub(crate) fn whole_class(&self, class: usize) -> usize {
-        self.kind_of[class].unwrap_or(class)
+    /// Whether a class, or the one that it is a kind of, must not be in a zone.
+    pub(crate) fn forbids(&self, zone: usize, class: usize) -> bool {
+        self.zones[zone].1.forbidden.contains(&self.kind_of[class].unwrap_or(class))
     }
 
     /// Follows what moves, too. What only blobs show belongs to the class `rest`, or to one more, `other`.

@@ -7,6 +7,7 @@ mod boxes;
 mod frame_size;
 mod matching;
 mod tracked;
+mod vote;
 
 use serde::{Deserialize, Serialize};
 
