@@ -44,7 +44,7 @@ pub(super) fn look_twice(
         judges: vec![Some(judge)],
         looks: Vec::new(),
         masks: SourceMasks::default(),
-        drawings: Vec::new(),
+        names: Vec::new(),
         max_picture_bytes,
     })
     .exit_with(Exit::BadConfig)?;
