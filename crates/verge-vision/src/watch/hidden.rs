@@ -103,8 +103,9 @@ mod tests {
         assert_eq!(hidden.around(), [5, 6]);
         assert!(!hidden.note(&samples, (8, 6), (4, 3)));
         assert!(hidden.note(&[], (8, 6), (4, 3)) && hidden.cells().is_empty() && !hidden.hides_all());
-        assert!(hidden.note(&[0..48 * SAMPLES], (8, 6), (4, 3)) && hidden.hides_all());
-        assert!(hidden.note(&[7 * SAMPLES..8 * SAMPLES], (7, 6), (5, 4)), "boxes of unequal sizes");
+        let (whole, one) = (0..48 * SAMPLES, 7 * SAMPLES..8 * SAMPLES);
+        assert!(hidden.note(&[whole], (8, 6), (4, 3)) && hidden.hides_all());
+        assert!(hidden.note(&[one], (7, 6), (5, 4)), "boxes of unequal sizes");
         assert_eq!(hidden.cells(), [5]);
     }
 }
