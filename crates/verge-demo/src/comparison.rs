@@ -218,6 +218,7 @@ mod tests {
             lines: vec![LineCounts { line, forward: of(forward), backward: of(backward), unresolved }],
             zones: Vec::new(),
             trips: Vec::new(),
+            forecasts: Vec::new(),
         }
     }
 

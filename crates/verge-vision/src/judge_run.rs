@@ -1,11 +1,13 @@
 //! One judge over frames, held against its model and ready to look.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use verge_domain::frame::View;
 use verge_domain::id::{JudgeIndex, Label};
 use verge_domain::scheme::{ClassScheme, UnknownLabel, unknown_label};
 use verge_domain::stage::CropCount;
+use verge_engine::RecurrentState;
 use verge_models::FrameModel;
 use verge_models::card::ModelTask;
 
@@ -13,7 +15,7 @@ use crate::cascade::Cascade;
 use crate::detect::{DEFAULT_SCORE, ObjectChoice, Tile};
 use crate::gate::{GateSettings, JudgedFrame};
 use crate::memory::Memory;
-use crate::model_run::{OutputReader, SharedModelRun};
+use crate::model_run::{LookedPart, ModelRun, OutputReader, SharedModelRun};
 use crate::picture::Picture;
 use crate::preprocess::Region;
 use crate::viewer::{InferenceError, ViewerError, VisionJudge};
@@ -33,6 +35,8 @@ pub(crate) struct JudgeRun {
     pub(crate) gate: Option<GateSettings>,
     /// The second model that looks at what it finds.
     then: Option<Cascade>,
+    /// Where others look with the same model at the same part of frames: the lowest score of them all.
+    shared: Option<f32>,
 }
 
 impl JudgeRun {
@@ -67,7 +71,39 @@ impl JudgeRun {
         let then = judge.then.as_ref().map(|then| Cascade::new(then, names, models)).transpose()?;
         let VisionJudge { model, region, tiles, top, gate, .. } = *judge;
         let tiles = Tile::of(region, tiles);
-        Ok(Self { model, region, tiles, top, score, labels, objects, map_above: stated, gate, then })
+        Ok(Self {
+            model,
+            region,
+            tiles,
+            top,
+            score,
+            labels,
+            objects,
+            map_above: stated,
+            gate,
+            then,
+            shared: None,
+        })
+    }
+
+    /// Lets judges share what a detector finds in a frame, where they look with it at the same part.
+    pub(crate) fn share(judges: &mut [Option<Self>]) {
+        for at in 0..judges.len() {
+            let Some(own) = &judges[at] else { continue };
+            let alike = judges
+                .iter()
+                .flatten()
+                .filter(|other| own.model == other.model && own.part() == other.part());
+            let (count, least) =
+                alike.fold((0, 1.0_f32), |(count, least), one| (count + 1, least.min(one.objects.least())));
+            let shared = (count > 1).then_some(least);
+            judges[at].iter_mut().for_each(|own| own.shared = shared);
+        }
+    }
+
+    /// What of frames it looks at.
+    fn part(&self) -> LookedPart {
+        LookedPart { region: self.region, tiles: self.tiles.len() }
     }
 
     /// Lets it look at the frame that was last decoded, if its gate is open.
@@ -86,29 +122,21 @@ impl JudgeRun {
         {
             return Ok(View::Still);
         }
-        let size = (picture.width(), picture.height());
-        model.find_in_tiles(picture, &self.tiles, self.objects.least(), of.until)?;
-        let placement = model.preprocess.fill(picture, self.region, model.runner.input());
-        let reader = &mut model.reader;
-        let mut view = model.runner.run(&mut remembered.state, of.until, |outputs| match reader {
-            OutputReader::Classifier(classifier) => {
-                let (_, elements) = outputs.get(0)?;
-                let view = classifier.classify(elements, self.top, self.score)?;
-                Ok::<_, InferenceError>(View::Classification(view))
+        let part = self.part();
+        let mut view = match &mut model.reader {
+            OutputReader::Detector(detector) if model.found == Some(part) => {
+                detector.recall();
+                View::Detections(detector.report(&self.objects, (picture.width(), picture.height())))
             }
-            OutputReader::Detector(detector) => {
-                detector.find(outputs, placement, self.objects.least())?;
-                detector.join_tiles();
-                Ok(View::Detections(detector.report(&self.objects, size)))
+            _ => {
+                let view = self.ask(model, picture, &mut remembered.state, of.until)?;
+                // What a model remembers from frame to frame is each judge's own.
+                let is_shared = self.shared.is_some() && model.runner.contract().states.is_empty();
+                model.found = is_shared.then_some(part);
+                model.looked_for = Some(judge);
+                view
             }
-            OutputReader::Comparison(comparison) => {
-                Ok(View::Reconstruction(comparison.mean_square_error(outputs)?))
-            }
-            OutputReader::Appearance(reader) => {
-                Ok(View::Appearance(reader.read(outputs, placement, self.map_above, size)?))
-            }
-        })?;
-        model.looked_for = Some(judge);
+        };
         if !self.labels.is_empty() {
             match &mut view {
                 View::Classification(view) => view.labels.retain(|one| self.labels.contains(&one.label)),
@@ -123,5 +151,43 @@ impl JudgeRun {
             then.name_kinds(second, (picture, of), view, &mut remembered.crops, crops);
         }
         Ok(view)
+    }
+
+    /// Runs the model on the frame that was last decoded.
+    fn ask(
+        &self,
+        model: &mut ModelRun,
+        picture: &Picture,
+        state: &mut RecurrentState,
+        until: Option<Instant>,
+    ) -> Result<View, InferenceError> {
+        let size = (picture.width(), picture.height());
+        let least = self.shared.unwrap_or(self.objects.least());
+        model.find_in_tiles(picture, &self.tiles, least, until)?;
+        let placement = model.preprocess.fill(picture, self.region, model.runner.input());
+        let reader = &mut model.reader;
+        let is_shared = self.shared.is_some();
+        model.runs += 1;
+        model.runner.run(state, until, |outputs| match reader {
+            OutputReader::Classifier(classifier) => {
+                let (_, elements) = outputs.get(0)?;
+                let view = classifier.classify(elements, self.top, self.score)?;
+                Ok::<_, InferenceError>(View::Classification(view))
+            }
+            OutputReader::Detector(detector) => {
+                detector.find(outputs, placement, least)?;
+                detector.join_tiles();
+                if is_shared {
+                    detector.keep();
+                }
+                Ok(View::Detections(detector.report(&self.objects, size)))
+            }
+            OutputReader::Comparison(comparison) => {
+                Ok(View::Reconstruction(comparison.mean_square_error(outputs)?))
+            }
+            OutputReader::Appearance(reader) => {
+                Ok(View::Appearance(reader.read(outputs, placement, self.map_above, size)?))
+            }
+        })
     }
 }

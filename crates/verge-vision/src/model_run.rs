@@ -13,7 +13,7 @@ use crate::appearance::AppearanceReader;
 use crate::classify::Classifier;
 use crate::detect::{ObjectDetector, Tile};
 use crate::picture::Picture;
-use crate::preprocess::Preprocess;
+use crate::preprocess::{Preprocess, Region};
 use crate::reconstruct::Comparison;
 use crate::viewer::{InferenceError, ViewerError};
 
@@ -27,6 +27,17 @@ pub(crate) struct ModelRun {
     pub(crate) reader: OutputReader,
     /// The judge for which it looked last.
     pub(crate) looked_for: Option<JudgeIndex>,
+    /// Where it looked in this frame, while what it found is kept for other judges.
+    pub(crate) found: Option<LookedPart>,
+    /// How often it was run.
+    pub(crate) runs: u64,
+}
+
+/// What of a frame a detector looks at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct LookedPart {
+    pub(crate) region: Region,
+    pub(crate) tiles: usize,
 }
 
 pub(crate) enum OutputReader {
@@ -68,7 +79,7 @@ impl ModelRun {
             }
         };
         let preprocess = Preprocess::new(&card.input, width, height);
-        Ok(Self { runner: model.runner()?, preprocess, reader, looked_for: None })
+        Ok(Self { runner: model.runner()?, preprocess, reader, looked_for: None, found: None, runs: 0 })
     }
 
     /// Lets a detector look at parts of a picture, ahead of the whole.

@@ -217,11 +217,12 @@ impl FrameViewer {
             Ok((Arc::clone(model), run))
         };
         let models = settings.models.iter().map(run).collect::<Result<Vec<_>, ViewerError>>()?;
-        let judges = settings
+        let mut judges: Vec<_> = settings
             .judges
             .iter()
             .map(|judge| judge.as_ref().map(|judge| JudgeRun::new(judge, &settings.models)).transpose())
             .collect::<Result<_, _>>()?;
+        JudgeRun::share(&mut judges);
         let ViewerSettings { looks, masks, names, max_picture_bytes, .. } = settings.clone();
         Ok(Self { judges, models, looks, masks, names, picture: Picture::within(max_picture_bytes) })
     }
@@ -304,7 +305,14 @@ impl FrameViewer {
     /// # Errors
     /// The frame cannot be decoded.
     pub fn decode(&mut self, frame: &EncodedFrame) -> Result<(), crate::PictureError> {
+        self.models.iter_mut().filter_map(|(_, run)| run.as_mut()).for_each(|run| run.found = None);
         self.picture.decode(frame)
+    }
+
+    /// How often its models were run for judges. For measuring.
+    #[must_use]
+    pub fn runs(&self) -> u64 {
+        self.models.iter().filter_map(|(_, run)| run.as_ref()).map(|run| run.runs).sum()
     }
 
     /// Whether a judge wants to know what frames say of their camera.

@@ -34,18 +34,18 @@ const GATHERED_FOR: Duration = Duration::from_millis(40);
 /// few at a time cost a third of that. Whoever finds nothing to do hands on what has gathered.
 #[derive(Clone)]
 pub struct Observations {
-    gathering: Arc<Gathering>,
+    gathering: Arc<GatheredObservations>,
     pub(super) arrivals: Arrivals,
 }
 
 /// Observations on their way to the judges' queue, in the order of their frames.
-pub(super) struct Gathering {
+pub(super) struct GatheredObservations {
     queue: SyncSender<Item>,
     /// With the time when the first came; never more than [`GATHERED_FRAMES`].
     gathered: Mutex<(Option<Instant>, VecDeque<Item>)>,
 }
 
-impl Gathering {
+impl GatheredObservations {
     /// Hands on what has gathered, if that can be done at once. The judges do this from time to time, lest an alarm wait
     /// for a model that hangs. Returns whether nothing is left.
     pub(super) fn try_hand_on(&self) -> bool {
@@ -65,10 +65,10 @@ impl Gathering {
 impl Observations {
     pub(super) fn new(queue: SyncSender<Item>, arrivals: Arrivals) -> Self {
         let gathered = Mutex::new((None, VecDeque::with_capacity(GATHERED_FRAMES)));
-        Self { gathering: Arc::new(Gathering { queue, gathered }), arrivals }
+        Self { gathering: Arc::new(GatheredObservations { queue, gathered }), arrivals }
     }
 
-    pub(super) fn gathering(&self) -> &Arc<Gathering> {
+    pub(super) fn gathering(&self) -> &Arc<GatheredObservations> {
         &self.gathering
     }
 
@@ -111,7 +111,7 @@ impl Observations {
         drop(self.gathering.queue.send(Item::Settle(receipt, received)));
     }
 
-    /// See [`Gathering::try_hand_on`].
+    /// See [`GatheredObservations::try_hand_on`].
     pub(crate) fn try_hand_on(&self) -> bool {
         self.gathering.try_hand_on()
     }

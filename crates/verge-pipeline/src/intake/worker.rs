@@ -13,7 +13,7 @@ use verge_domain::time::{Moment, Monotonic};
 use super::arrivals::{Arrivals, Waiting as Arrived};
 use super::class::{Class, QueueRoom};
 use super::newest::Newest;
-use super::observations::Gathering;
+use super::observations::GatheredObservations;
 use super::orders::Waiting;
 use super::swapping::{SwapReply, SwapSlot};
 use super::{Item, Redeliveries};
@@ -41,7 +41,7 @@ pub(super) struct Worker<D, J, S> {
     pub(super) newest: Option<Arc<Newest>>,
     pub(super) arrivals: Arrivals,
     /// What workers have seen and not handed on; theirs, as the judges end once nobody else holds their queue.
-    pub(super) gathering: Weak<Gathering>,
+    pub(super) gathering: Weak<GatheredObservations>,
     /// Empty, with memory for the arrivals that are taken next.
     pub(super) arrived: Arrived,
     pub(super) set: JudgeSet<D, J>,
@@ -88,7 +88,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 Ok(item) => {
                     let close = last_burst.elapsed() < STREAM_GAP;
                     let (taken, stop) = self.burst(item, queue);
-                    // Gathering begins where messages follow closely, and continues while enough of them gather.
+                    // GatheredObservations begins where messages follow closely, and continues while enough of them gather.
                     gathering = !stop && if gathering { taken >= STREAM_BURST } else { close };
                     if gathering {
                         // Not on the queue: each message would wake a thread that waits there.

@@ -70,6 +70,7 @@ pub struct ObjectDetector {
     best: grid::BestClasses,
     row: Vec<f32>,
     candidates: Vec<Candidate>,
+    kept: Vec<Candidate>,
     /// Of the tiles of a frame so far.
     of_tiles: Vec<Candidate>,
 }
@@ -82,8 +83,8 @@ impl ObjectDetector {
         let probabilities = Probabilities::new(output.quantisation, advice);
         #[expect(clippy::cast_precision_loss, reason = "sides of inputs, 4096 at most")]
         let believed = Believed { width: width as f32, height: height as f32, probabilities, advice: beyond };
-        let (scratch, best, row, candidates, of_tiles) = Default::default();
-        Self { output, believed, labels, width, height, scratch, best, row, candidates, of_tiles }
+        let (scratch, best, row, candidates, kept, of_tiles) = Default::default();
+        Self { output, believed, labels, width, height, scratch, best, row, candidates, kept, of_tiles }
     }
 
     /// The objects from `least` on, surest first, in pixels of the frame.
@@ -168,6 +169,16 @@ impl ObjectDetector {
         self.candidates
             .retain(|Candidate { corners: [left, top, right, bottom], .. }| left < right && top < bottom);
         Ok(&self.candidates)
+    }
+
+    /// Keeps what was found, for other judges.
+    pub(crate) fn keep(&mut self) {
+        self.kept.clone_from(&self.candidates);
+    }
+
+    /// Finds again what was kept.
+    pub(crate) fn recall(&mut self) {
+        self.candidates.clone_from(&self.kept);
     }
 
     /// What a judge reports of what was found last, as findings.

@@ -65,13 +65,13 @@ fn labels_begin_behind_their_offset() {
     assert_near(&found, &["green 400", "blue 200"]);
 }
 
-fn yolox(rest: &str) -> String {
+pub(crate) fn yolox(rest: &str) -> String {
     let output = format!("decoder = \"yolox\"\nstrides = [8, 16, 32]\nscore = 0.25\n{rest}");
     card("yolox", &input("nchw", "rgb", "f32", SHARES), &output)
 }
 
 /// A bright patch in the dark: cells of a grid of 4 x 4, each of `cell` pixels.
-fn patch(cell: u16, (column, row): (u16, u16), colour: [u8; 3]) -> Vec<u8> {
+pub(crate) fn patch(cell: u16, (column, row): (u16, u16), colour: [u8; 3]) -> Vec<u8> {
     let side = 4 * cell;
     jpeg(side, side, |x, y| if (x / cell, y / cell) == (column, row) { colour } else { [0, 0, 0] })
 }

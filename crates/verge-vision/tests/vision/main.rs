@@ -10,6 +10,7 @@ mod judging;
 mod masks;
 mod orientation;
 mod real;
+mod sharing;
 #[path = "../../../verge-models/tests/support/mod.rs"]
 mod support;
 mod tiles;
