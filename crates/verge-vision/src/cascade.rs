@@ -159,7 +159,7 @@ impl Cascade {
         area: PixelBox,
         until: Option<Instant>,
     ) -> Result<Option<&Label>, InferenceError> {
-        let ModelRun { runner, preprocess, reader, looked_for } = model;
+        let ModelRun { runner, preprocess, reader, looked_for, .. } = model;
         let OutputReader::Classifier(classifier) = reader else { return Ok(None) };
         *looked_for = None;
         let crop = widened(area, self.settings.margin, (picture.width(), picture.height()));

@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn a_number_that_is_none_makes_a_track_unfit() {
         let seen = SeenBox { class: 0, score: 0.9, left: 0.0, top: 0.0, right: 10.0, bottom: 10.0 };
-        let sound = Track::<()>::new(0, 0.0, (&seen, true), 1);
+        let sound = Track::<()>::new(0, 0.0, (&seen, true), &[None]);
         assert!(sound.is_finite(1) && !sound.is_finite(2));
         let spoilt: [fn(&mut Track<()>); 7] = [
             |track| track.step = f64::NAN,

@@ -28,7 +28,7 @@ fn judges_share_the_run_of_a_detector_where_they_look_at_the_same_part() {
         let settings = ViewerSettings {
             models: vec![Arc::clone(&model)],
             looks: vec![false; judges.len()],
-            drawings: vec![None; judges.len()],
+            names: vec![None; judges.len()],
             judges,
             masks: SourceMasks::default(),
             max_picture_bytes: MAX_BYTES,
