@@ -101,9 +101,10 @@ class VergeUnderTest:
     @staticmethod
     def reported(messages: list[tuple[float, bytes]]) -> list[tuple[str, int, float]]:
         """Camera, place in its order, and time of arrival, of each verdict."""
-        verdicts = {verdict.seq: (verdict, at) for at, body in messages for verdict in decode(body).verdicts}
+        found = ((verdict, at) for at, body in messages for verdict in decode(body).verdicts)
+        verdicts = {verdict.seq: (verdict, at) for verdict, at in found if verdict.fields["judge"] == "bench"}
         numbers: dict[str, itertools.count] = defaultdict(itertools.count)
-        ordered = [verdicts[seq] for seq in sorted(verdicts) if verdicts[seq].fields["judge"] == "bench"]
+        ordered = [verdicts[seq] for seq in sorted(verdicts)]
         return [(v.fields["device"], next(numbers[v.fields["device"]]), at) for v, at in ordered]
 
 

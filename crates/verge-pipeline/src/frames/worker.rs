@@ -31,7 +31,7 @@ const REST_AFTER: Duration = Duration::from_secs(10);
 const EVERY_LIMIT: Duration = Duration::from_secs(60);
 
 /// After a frame that took longer, what was seen goes to the judges at once: to gather it would save little.
-const QUICK_FRAME: Duration = Duration::from_millis(25);
+const QUICK_FRAME: Duration = Duration::from_millis(40);
 
 /// One thread that looks at frames.
 pub(super) struct FrameWorker<V: Viewer> {

@@ -26,7 +26,7 @@ pub struct Origin {
 /// Frames whose observations go to the judges together, at most.
 const GATHERED_FRAMES: usize = 8;
 /// The first of them waits this long for others, at most, unless no worker finishes a frame.
-const GATHERED_FOR: Duration = Duration::from_millis(20);
+const GATHERED_FOR: Duration = Duration::from_millis(40);
 
 /// The entrance for observations; clones share it.
 ///

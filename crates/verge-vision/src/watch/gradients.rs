@@ -1,5 +1,7 @@
 //! The gradients of a grey picture: which way it gets brighter, and how steeply.
 
+use std::num::Wrapping;
+
 use super::GreyPicture;
 
 /// Steps of a grey level across two pixels that gradients are counted in: Sobel's, undivided.
@@ -62,12 +64,14 @@ impl Gradients {
             let row = |y: usize| &pixels[y * width..][..width];
             let (above, here, below) = (row(y - 1), row(y), row(y + 1));
             let (out_x, out_y) = (&mut self.x[y * width..][..width], &mut self.y[y * width..][..width]);
-            let level = |pixel: u8| i16::from(pixel);
+            // At most 4 * 255: nothing wraps, and without a check for it many pixels are done at once.
+            let level = |pixel: u8| Wrapping(i16::from(pixel));
+            let twice = Wrapping(2);
             for x in 1..width - 1 {
                 let across = |row: &[u8]| level(row[x + 1]) - level(row[x - 1]);
-                let along = |row: &[u8]| level(row[x - 1]) + 2 * level(row[x]) + level(row[x + 1]);
-                out_x[x] = across(above) + 2 * across(here) + across(below);
-                out_y[x] = along(below) - along(above);
+                let along = |row: &[u8]| level(row[x - 1]) + twice * level(row[x]) + level(row[x + 1]);
+                out_x[x] = (across(above) + twice * across(here) + across(below)).0;
+                out_y[x] = (along(below) - along(above)).0;
             }
         }
     }
@@ -94,5 +98,5 @@ impl Gradients {
 /// The square of a gradient's length.
 pub(super) fn square(x: i16, y: i16) -> i32 {
     let (x, y) = (i32::from(x), i32::from(y));
-    x * x + y * y
+    x.wrapping_mul(x).wrapping_add(y.wrapping_mul(y))
 }

@@ -90,28 +90,30 @@ impl GreyPicture {
         let pixels = self.pixels[cells].iter_mut().zip(sums);
         for (column, (pixel, (sum, fine))) in pixels.enumerate() {
             let (left, right) = (column * width / self.width, (column + 1) * width / self.width);
+            // A box of at most 410 columns and four rows, times 255: nothing overflows, and nobody need look whether it does.
             let mut of = [0_u32; SAMPLES];
             for one in self.columns[left * SAMPLES..right * SAMPLES].chunks_exact(SAMPLES) {
-                of.iter_mut().zip(one).for_each(|(of, one)| *of += u32::from(*one));
+                of.iter_mut().zip(one).for_each(|(of, one)| *of = of.wrapping_add(u32::from(*one)));
             }
             let weighed: u64 =
                 of.iter().zip(WEIGHTS).map(|(of, weight)| u64::from(*of) * u64::from(weight)).sum();
             let boxes = ((right - left) * read) as u64 * 256;
             *pixel = u8::try_from((weighed + boxes / 2) / boxes).unwrap_or(u8::MAX);
             *fine = u16::try_from(weighed * u64::from(STEPS) / boxes).unwrap_or(u16::MAX);
-            // A box of at most 410 columns and four rows, times 255 and 256: less than 2^27.
+            // Times 256: less than 2^27.
             *sum = u32::try_from(weighed).unwrap_or(u32::MAX);
         }
     }
 }
 
-/// Adds a line of the frame to the sums of its columns, or begins them with it.
+/// Adds a line of the frame to the sums of its columns, or begins them with it. [`ROWS_READ`] lines do not overflow them;
+/// without the check for it this is done for many samples at once.
 fn add(line: &[u8], columns: &mut [u16], begins: bool) {
     let both = columns.iter_mut().zip(line);
     if begins {
         both.for_each(|(sum, sample)| *sum = u16::from(*sample));
     } else {
-        both.for_each(|(sum, sample)| *sum += u16::from(*sample));
+        both.for_each(|(sum, sample)| *sum = sum.wrapping_add(u16::from(*sample)));
     }
 }
 

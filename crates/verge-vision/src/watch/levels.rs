@@ -1,5 +1,7 @@
 //! What the grey levels of one picture say: brightness, contrast, sharpness.
 
+use std::num::Wrapping;
+
 use super::GreyPicture;
 
 /// A grey level that counts as saturated.
@@ -65,10 +67,13 @@ pub(super) fn sharpness(grey: &GreyPicture, contrast: f32, noise: f32) -> f32 {
         let (above, here, below) = (row(y - 1), row(y), row(y + 1));
         let sum: u32 = (1..width - 1)
             .map(|x| {
-                let around = [above[x], below[x], here[x - 1], here[x + 1]].map(i16::from);
-                u32::from((4 * i16::from(here[x]) - around.iter().sum::<i16>()).unsigned_abs())
+                let [above, below, left, right, here] =
+                    [above[x], below[x], here[x - 1], here[x + 1], here[x]]
+                        .map(|pixel| Wrapping(i16::from(pixel)));
+                // At most 4 * 255, as in the gradients.
+                u32::from((Wrapping(4) * here - above - below - left - right).0.unsigned_abs())
             })
-            .sum();
+            .fold(0, u32::wrapping_add);
         total += u64::from(sum);
     }
     let mean = total as f64 / ((width - 2) * (height - 2)) as f64;
