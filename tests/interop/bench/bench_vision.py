@@ -19,14 +19,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import pictures  # noqa: E402
+import numpy as np  # noqa: E402
 import resnet  # noqa: E402
 from bench_cameras import CAMERAS, IDLE_S, Bench, arguments_of, judged, opened, say  # noqa: E402
 from camera_eval import TASKS, Task  # noqa: E402
 from camera_figures import Wanted  # noqa: E402
 from camera_gateways import Site, VergeUnderTest  # noqa: E402
 from camera_load import CameraGenerator, CameraLoad  # noqa: E402
-from PIL import Image, ImageDraw  # noqa: E402
+from PIL import Image  # noqa: E402
 from report import machine  # noqa: E402
 from usage import usage  # noqa: E402
 from waiting import wait_for  # noqa: E402
@@ -48,19 +48,17 @@ def made(name: str, bench: Bench) -> Task:
 
 
 def still_scene() -> list[bytes]:
-    """A road of which little moves: the same picture, each time with other noise of a few grey levels in its coding."""
-    chosen = Image.open(pictures.traffic()[0].path).convert("RGB")
+    """A yard of blocks and noise in which no model finds anything; a bright block crosses it at times."""
+    random = np.random.default_rng(7)
+    yard = np.kron(random.integers(40, 200, (16, 16, 3)), np.ones((40, 40, 1))).astype(np.int16)
     frames = []
     for number in range(STILL_PERIOD):
-        shown = chosen.copy()
-        draw = ImageDraw.Draw(shown)
+        shown = yard + random.integers(-4, 5, yard.shape, dtype=np.int16)
         if number < MOVING:
-            left = number * shown.width // MOVING
-            draw.rectangle((left, 300, left + 80, 360), fill=(250, 250, 250))
-        # No camera gives the same picture twice.
-        draw.point([(number % shown.width, 0), (number * 7 % shown.width, 1)], fill=(0, 0, 0))
+            left = number * yard.shape[1] // MOVING
+            shown[300:360, left : left + 80] = 250
         coded = io.BytesIO()
-        shown.save(coded, "JPEG", quality=80 + number % 3)
+        Image.fromarray(shown.clip(0, 255).astype(np.uint8)).save(coded, "JPEG", quality=85)
         frames.append(coded.getvalue())
     return frames
 
