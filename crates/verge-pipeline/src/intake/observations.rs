@@ -182,16 +182,16 @@ mod tests {
     #[test]
     fn what_is_seen_goes_on_in_order_once_enough_has_gathered_or_has_waited() {
         let ((observations, queue), began) = (open(64), Instant::now());
-        (1..8).for_each(|frame| see(&observations, frame, began, 19));
+        (1..8).for_each(|frame| see(&observations, frame, began, 39));
         assert_eq!((queued(&queue), observations.has_gathered()), (Vec::<u64>::new(), true));
-        see(&observations, 8, began, 19);
+        see(&observations, 8, began, 39);
         assert_eq!((queued(&queue), observations.has_gathered()), ((1..9).collect(), false));
         see(&observations, 9, began, 30);
-        see(&observations, 10, began, 49);
+        see(&observations, 10, began, 69);
         assert_eq!(queued(&queue), Vec::<u64>::new());
-        see(&observations, 11, began, 50);
+        see(&observations, 11, began, 70);
         assert_eq!(queued(&queue), [9, 10, 11]);
-        see(&observations, 12, began, 60);
+        see(&observations, 12, began, 80);
         observations.hand_on();
         assert_eq!(queued(&queue), [12]);
     }
