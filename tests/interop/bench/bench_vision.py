@@ -3,8 +3,8 @@
     python tests/interop/bench/bench_vision.py              all of it, some ten minutes
     python tests/interop/bench/bench_vision.py --quick      a minute: whether it works
 
-As `bench_cameras.py`, with the health of the cameras judged beside the model, and two more models, of the shape of
-ResNet50 in fp32 and in int8. At last the gate: a camera that shows a mostly still scene, at equal load with a gate and without.
+As `bench_cameras.py`, with the health of the cameras judged beside the model and, where it detects, objects followed and
+counted; and with two more models, of the shape of ResNet50 in fp32 and in int8. At last the gate: a camera that shows a mostly still scene, at equal load with a gate and without.
 """
 
 import argparse

@@ -29,7 +29,7 @@ class Task:
     frames: int
     # Of the pictures, for the bare rate.
     rounds: int = 11
-    # The health of the cameras is watched, too.
+    # The health of the cameras is watched, too, and objects are followed.
     watched: bool = False
     # The settings of the judge's gate.
     gate: dict[str, str] | None = None

@@ -21,7 +21,10 @@ from waiting import wait_for
 from wire import decode
 
 # The health of the cameras, measured with every frame. What it finds in pictures of a hundred places is of no interest.
-WATCHING: Settings = {"camera-health": {"inputs": ["bench"], "detector": "health", "raise_after": "1h"}}
+HEALTH: Settings = {"inputs": ["bench"], "detector": "health", "raise_after": "1h"}
+# Objects are followed and counted at a line, beside the judge that reports each frame. The counts come too late to matter.
+TRACK: Settings = {"inputs": ["bench"], "detector": "track", "model": "bench", "interval": "1h"}
+TRACK |= {"line": {"middle": {"from": [0.05, 0.5], "to": [0.95, 0.5]}}}
 
 
 class Site:
@@ -58,7 +61,9 @@ def verge_settings(site: Site, folder: Path, task: Task, card: Path) -> Settings
     if task.gate:
         judges["bench"]["gate"] = task.gate
     if task.watched:
-        judges |= WATCHING
+        judges["camera-health"] = HEALTH
+        if task.detector == "detect":
+            judges["crossing"] = TRACK
     password_file = folder / "password"
     password_file.write_text(site.login.password)
     identity = site.certificates.gateway
