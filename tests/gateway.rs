@@ -139,6 +139,10 @@ fn the_demo_proves_itself() {
     for words in [
         "raised   critical pump-1 vibration: high",
         "counted           loop-north",
+        "raised   warning  south: frozen",
+        "cleared  warning  south: frozen",
+        "forward  truth       backward  truth",
+        "south stood still from 6 to 12 s: frozen was raised at ",
         "everything the scenario",
     ] {
         assert!(ended.stdout.contains(words), "{words:?} in {}", ended.stdout);

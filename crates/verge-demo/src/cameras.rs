@@ -1,7 +1,8 @@
 //! The demo's two cameras: what each would publish at an instant.
 //!
 //! Both look at one junction: `north` by day, past a tree that hides a part of the road; `south` by night. For a
-//! while `south` is frozen: it continues to send the same picture, as real cameras do, and nothing in it changes.
+//! while `south` is frozen: it continues to send the same picture, as real cameras do, and nothing in it changes. What
+//! truly passes before `north` is known.
 
 use std::time::Duration;
 
@@ -9,16 +10,30 @@ use anyhow::Context;
 use verge_vision::Picture;
 use verge_vision::annotate::encode;
 
-use super::scene::{HEIGHT, RoadScene, Viewpoint, WIDTH};
+use super::scene::{HEIGHT, RoadScene, SceneCrossing, Viewpoint, WIDTH, crossings};
 
 /// Pause between two frames of a camera.
 pub(super) const PERIOD: Duration = Duration::from_millis(200);
-/// When `south` is frozen, as shares of the run.
-const FROZEN: std::ops::Range<f64> = 0.55..0.75;
+/// From this share of the run on `south` is frozen, for this share of it, and long enough to be noticed.
+const FROZEN_FROM: f64 = 0.4;
+const FROZEN_SHARE: f64 = 0.2;
+const FROZEN_LEAST: Duration = Duration::from_secs(6);
 /// Traffic is joined where it has long begun.
 const JOINED: Duration = Duration::from_secs(20);
 /// Which traffic there is. The model was trained on other seeds.
 const SEED: u64 = 0x7e59e;
+
+/// When `south` is frozen in a run of this length.
+pub(super) fn frozen(run: Duration) -> std::ops::Range<Duration> {
+    let from = run.mul_f64(FROZEN_FROM);
+    from..from + run.mul_f64(FROZEN_SHARE).max(FROZEN_LEAST)
+}
+
+/// What truly crosses lines of `north` in a run of this length; its times count from the run's start.
+pub(super) fn true_crossings(lines: &[[[f64; 2]; 2]], run: Duration) -> Vec<SceneCrossing> {
+    let all = crossings(Viewpoint::North, SEED, lines, JOINED..JOINED + run);
+    all.into_iter().map(|crossing| SceneCrossing { at: crossing.at - JOINED, ..crossing }).collect()
+}
 
 /// One simulated camera.
 pub(super) struct SimulatedCamera {
@@ -54,8 +69,8 @@ impl SimulatedCamera {
 
     /// The JPEG it publishes `elapsed` into a run of length `run`. Takes some milliseconds: not for an async thread.
     pub(super) fn frame(&mut self, elapsed: Duration, run: Duration) -> anyhow::Result<&[u8]> {
-        let frozen = self.freezes && FROZEN.contains(&(elapsed.as_secs_f64() / run.as_secs_f64()));
-        if !frozen || self.jpeg.is_empty() {
+        let is_frozen = self.freezes && frozen(run).contains(&elapsed);
+        if !is_frozen || self.jpeg.is_empty() {
             self.scene.render(JOINED + elapsed, &mut self.rgb);
             let picture = Picture::from_rgb(WIDTH, HEIGHT, std::mem::take(&mut self.rgb));
             self.jpeg = encode(&picture).context("a frame as a JPEG")?;
@@ -74,7 +89,7 @@ mod tests {
         let run = Duration::from_secs(20);
         for mut camera in SimulatedCamera::both() {
             let mut frame = |seconds: u64| camera.frame(Duration::from_secs(seconds), run).unwrap().to_vec();
-            let frames = [8, 12, 14, 16].map(&mut frame);
+            let frames = [8, 12, 13, 16].map(&mut frame);
             // A frozen camera continues with the last picture it has taken.
             let repeats: Vec<bool> = frames.windows(2).map(|pair| pair[0] == pair[1]).collect();
             assert_eq!(repeats, if camera.name() == "south" { [true, true, false] } else { [false; 3] });

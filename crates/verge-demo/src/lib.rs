@@ -2,9 +2,10 @@
 //!
 //! Six simulated sensors and two cameras publish to the broker that the gateway brings along; the gateway, wired
 //! exactly as `verge run` wires it, judges; a receiver at the upstream stand-in decodes what arrives. The exit code is 0 only if everything
-//! the scenario must produce arrived there.
+//! the scenario must produce arrived there, and the vehicles that a camera counts are those that the renderer let pass.
 
 mod cameras;
+mod comparison;
 pub mod scene;
 mod screen;
 mod sensors;
@@ -19,12 +20,14 @@ use anyhow::Context;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
+use verge_domain::time::UtcMillis;
 use verge_gateway::exit::Exit;
 use verge_gateway::wiring::{self, Gateway};
 use verge_mqtt::{Publisher, QoS, Subscriber, SubscriberEvent};
 use verge_pipeline::status::JudgeStatus;
 
 use cameras::SimulatedCamera;
+use comparison::{CountComparison, JunctionTruth};
 use screen::{Screen, ScreenContent, costs, ledger};
 use sensors::Sensor;
 use site::Site;
@@ -33,8 +36,8 @@ use wan::{Change, Wan};
 
 /// Shortest run in which every fault has time to be raised and cleared.
 pub const MIN_SECONDS: u64 = 15;
-/// After the sensors have stopped: time for the last verdicts to arrive.
-const DRAIN: Duration = Duration::from_secs(4);
+/// After the run: time for the last verdicts to arrive. Counts of an interval come five seconds after its end.
+const DRAIN: Duration = Duration::from_secs(8);
 
 /// Length of a run where none is asked for.
 const DEFAULT_SECONDS: u64 = 60;
@@ -66,13 +69,15 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
     );
     wait_connected(&mut receiver).await.context("the receiver at the upstream stand-in")?;
 
-    let gateway = Gateway::start(&site.settings()?, None).await?;
+    let settings = site.settings()?;
+    let gateway = Gateway::start(&settings, None).await?;
     let (_, route) = gateway.routes().first().cloned().context("the demo's configuration has one uplink")?;
     let listener = gateway.listener().context("the demo's configuration has the gateway bring its broker")?;
     let counters = gateway.counters().clone();
     screen.line("six sensors and two cameras publish; faults come one after the other")?;
 
-    let start = Instant::now();
+    let truth = JunctionTruth::of(&settings, run + DRAIN)?;
+    let (start, began) = (Instant::now(), wall()?);
     let mut devices: Vec<JoinHandle<anyhow::Result<()>>> = Vec::new();
     for sensor in Sensor::ALL {
         let connection = site.device_connection(sensor.name(), listener)?;
@@ -83,7 +88,7 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
         devices.push(tokio::spawn(film(camera, connection, start, run)));
     }
 
-    let mut tally = Arrived::new();
+    let mut tally = Arrived::new(CountComparison::new(truth, began));
     let mut wan = Wan::over(run);
     let mut redraw = tokio::time::interval(Screen::period());
     let end = start + run + DRAIN;
@@ -116,7 +121,7 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
                 }
                 let view = ScreenContent { elapsed, run, counters: &counters, route: &route, tally: &tally, wan: &wan };
                 screen.draw(&view, now)?;
-                if now >= end || (elapsed == run && tally.missing().is_empty() && route.backlog() == 0) {
+                if now >= end || (elapsed == run && tally.missing(run).is_empty() && route.backlog() == 0) {
                     break;
                 }
             }
@@ -145,7 +150,11 @@ async fn wait_connected(receiver: &mut Subscriber) -> anyhow::Result<()> {
     }
 }
 
-/// Publishes one sensor's messages, on time, until the run is over.
+fn wall() -> anyhow::Result<UtcMillis> {
+    Ok(UtcMillis(i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?))
+}
+
+/// Publishes one sensor's messages, on time, for as long as the site stands: after the run nothing fails any more.
 async fn simulate(
     sensor: Sensor,
     connection: verge_mqtt::ConnectionSettings,
@@ -154,22 +163,17 @@ async fn simulate(
 ) -> anyhow::Result<()> {
     let publisher = Publisher::connect(connection).await?;
     let mut ticks = tokio::time::interval(sensor.period());
-    for index in 0.. {
+    let mut index = 0;
+    loop {
         ticks.tick().await;
-        let elapsed = start.elapsed();
-        if elapsed >= run {
-            break;
-        }
-        let at = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-        if let Some(sample) = sensor.sample(index, elapsed, run, i64::try_from(at)?) {
+        if let Some(sample) = sensor.sample(index, start.elapsed(), run, wall()?.0) {
             publisher.publish(sample.topic, sample.payload.into(), QoS::AtLeastOnce, false).await?;
         }
+        index += 1;
     }
-    publisher.close().await;
-    Ok(())
 }
 
-/// Publishes one camera's frames until the run is over. QoS 0, as cameras do: the next frame is the better one.
+/// Publishes one camera's frames for as long as the site stands. QoS 0, as cameras do: the next frame is the better one.
 async fn film(
     mut camera: SimulatedCamera,
     connection: verge_mqtt::ConnectionSettings,
@@ -182,9 +186,6 @@ async fn film(
     loop {
         ticks.tick().await;
         let elapsed = start.elapsed();
-        if elapsed >= run {
-            break;
-        }
         let (topic, frame);
         (camera, topic, frame) = tokio::task::spawn_blocking(move || {
             let frame = Bytes::copy_from_slice(camera.frame(elapsed, run)?);
@@ -195,8 +196,6 @@ async fn film(
         .context("a camera")??;
         publisher.publish(topic, frame, QoS::AtMostOnce, false).await?;
     }
-    publisher.close().await;
-    Ok(())
 }
 
 fn summary(view: &ScreenContent<'_>, judges: &[JudgeStatus]) -> anyhow::Result<Exit> {
@@ -229,6 +228,13 @@ fn summary(view: &ScreenContent<'_>, judges: &[JudgeStatus]) -> anyhow::Result<E
     if let Some(costs) = costs(view) {
         writeln!(out, "  {costs}")?;
     }
+    for line in view.tally.counted.table() {
+        writeln!(out, "  {line}")?;
+    }
+    writeln!(out, "  forward is into the junction; {}", CountComparison::tolerated())?;
+    if let Some(words) = view.tally.frozen_words(&cameras::frozen(view.run)) {
+        writeln!(out, "  {words}")?;
+    }
     for judge in judges.iter().filter(|judge| judge.unsupported > 0) {
         writeln!(
             out,
@@ -237,7 +243,7 @@ fn summary(view: &ScreenContent<'_>, judges: &[JudgeStatus]) -> anyhow::Result<E
             judge.name
         )?;
     }
-    let mut lacking = view.tally.missing();
+    let mut lacking = view.tally.missing(view.run);
     if missing_numbers > 0 {
         lacking.push(format!("{missing_numbers} sequence numbers never arrived"));
     }

@@ -154,6 +154,9 @@ fn table(view: &ScreenContent<'_>, now: Instant) -> String {
     if let Some(seen) = view.tally.seen_objects() {
         text += &format!("  now in sight: {seen}\n");
     }
+    for line in view.tally.counted.table() {
+        text += &format!("  {line}\n");
+    }
     let age = view.tally.age_s(now).map_or("none yet".to_owned(), |age| format!("{age:.1} s ago"));
     text += &format!(
         "  alarms: {} raised, {} cleared; newest verdict {age}; {} stored and not yet acknowledged{}\n  {}\n\n",

@@ -1,12 +1,17 @@
 //! What arrived upstream, counted by the receiver, and whether that is what the scenario must produce.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::Instant;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
+use verge_domain::finding::Member;
 use verge_domain::id::{Epoch, EventId, Lane};
 use verge_domain::sequence::SequenceTracker;
+use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, EventState, Severity, Verdict};
 use verge_wire::{Message, SiteZone, verdict_words};
+
+use super::comparison::CountComparison;
 
 /// What must arrive: the verdicts of a judge about a device; events must be raised and cleared.
 struct Expectation {
@@ -15,7 +20,7 @@ struct Expectation {
     kind: &'static str,
 }
 
-const SCENARIO: [Expectation; 10] = [
+const SCENARIO: [Expectation; 12] = [
     Expectation { judge: "vibration-high", device: "pump-1", kind: "anomaly" },
     Expectation { judge: "unusual", device: "pump-1", kind: "anomaly" },
     Expectation { judge: "sensor-health", device: "pump-1", kind: "health" },
@@ -24,9 +29,15 @@ const SCENARIO: [Expectation; 10] = [
     Expectation { judge: "tank-silent", device: "tank-1", kind: "health" },
     Expectation { judge: "traffic", device: "loop-north", kind: "counts" },
     Expectation { judge: "traffic", device: "loop-south", kind: "counts" },
+    Expectation { judge: "crossing", device: "north", kind: "traffic" },
+    Expectation { judge: CAMERAS, device: FROZEN_CAMERA, kind: "health" },
     Expectation { judge: "vehicles", device: "north", kind: "detections" },
     Expectation { judge: "vehicles", device: "south", kind: "detections" },
 ];
+
+/// The judge over the health of the cameras, and the camera that freezes.
+const CAMERAS: &str = "camera-health";
+const FROZEN_CAMERA: &str = "south";
 
 /// Lines remembered for the live table.
 const REMEMBERED_LINES: usize = 8;
@@ -37,6 +48,12 @@ pub(super) struct Arrived {
     pub(super) raised: u64,
     pub(super) cleared: u64,
     pub(super) lines: VecDeque<String>,
+    /// What was counted at the junction, beside the truth.
+    pub(super) counted: CountComparison,
+    /// When the camera was found frozen, and when that was over.
+    frozen: [Option<UtcMillis>; 2],
+    /// What was found of cameras that is no part of the scenario.
+    false_alarms: Vec<String>,
     zone: SiteZone,
     newest: Option<Instant>,
     sequences: HashMap<(Epoch, Lane), SequenceTracker>,
@@ -48,6 +65,8 @@ pub(super) struct Arrived {
 struct SeenBy {
     kind: &'static str,
     open: Vec<EventId>,
+    /// Raised for the record by a judge that still learns what is usual: such an event may outlast the run.
+    learning: Vec<EventId>,
     cleared: u64,
     plain: u64,
     /// Of cameras: objects in sight, by the newest verdict and over all of them.
@@ -57,8 +76,11 @@ struct SeenBy {
 
 impl Arrived {
     /// Nothing received yet.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(counted: CountComparison) -> Self {
         Self {
+            counted,
+            frozen: [None; 2],
+            false_alarms: Vec::new(),
             by_kind: BTreeMap::new(),
             raised: 0,
             cleared: 0,
@@ -91,6 +113,7 @@ impl Arrived {
 
     fn note_verdict(&mut self, verdict: &Verdict) -> String {
         let kind = verdict.body.kind();
+        self.note_camera(verdict);
         *self.by_kind.entry(kind).or_default() += 1;
         let key = (verdict.judge.to_string(), verdict.subject.device.to_string());
         let seen = self.seen.entry(key).or_default();
@@ -103,6 +126,9 @@ impl Arrived {
                     seen.objects_total += view.objects.len();
                     "seen"
                 } else {
+                    if let Body::Traffic(traffic) = &verdict.body {
+                        self.counted.note(traffic);
+                    }
                     "counted"
                 }
             }
@@ -110,14 +136,17 @@ impl Arrived {
                 match event.state {
                     EventState::Raised => {
                         self.raised += 1;
-                        seen.open.push(event.id);
+                        let events = if event.learning { &mut seen.learning } else { &mut seen.open };
+                        events.push(event.id);
                     }
                     EventState::Updated => {}
                     EventState::Cleared => {
                         self.cleared += 1;
-                        if let Some(index) = seen.open.iter().position(|open| *open == event.id) {
-                            seen.open.swap_remove(index);
-                            seen.cleared += 1;
+                        for events in [&mut seen.open, &mut seen.learning] {
+                            if let Some(index) = events.iter().position(|open| *open == event.id) {
+                                events.swap_remove(index);
+                                seen.cleared += 1;
+                            }
                         }
                     }
                 }
@@ -126,6 +155,38 @@ impl Arrived {
         };
         let severity = if verdict.severity == Severity::Info { "" } else { verdict.severity.as_str() };
         format!("{mark:<8} {severity:<8} {}", verdict_words(verdict, &self.zone))
+    }
+
+    /// A camera that stands still is part of the scenario, nothing else of cameras is.
+    fn note_camera(&mut self, verdict: &Verdict) {
+        let (Body::Health(health), Some(event)) = (&verdict.body, verdict.event) else { return };
+        if verdict.judge.as_str() != CAMERAS {
+            return;
+        }
+        let is_scenario = verdict.subject.device.as_str() == FROZEN_CAMERA && health.cause == Member::Frozen;
+        match event.state {
+            EventState::Raised if !is_scenario => {
+                self.false_alarms
+                    .push(format!("{CAMERAS} about {}: {} was raised", verdict.subject.device, health.cause));
+            }
+            EventState::Raised => self.frozen[0] = self.frozen[0].or(Some(verdict.times.decided)),
+            EventState::Cleared if is_scenario => self.frozen[1] = Some(verdict.times.decided),
+            EventState::Updated | EventState::Cleared => {}
+        }
+    }
+
+    /// "south stood still from 24 to 36 s: frozen was raised at 27.4 s and cleared at 37.2 s".
+    pub(super) fn frozen_words(&self, frozen: &Range<Duration>) -> Option<String> {
+        let at = |time: UtcMillis| self.counted.second_of(time);
+        let [raised, cleared] = self.frozen;
+        let cleared =
+            cleared.map_or("not cleared".to_owned(), |time| format!("cleared at {:.1} s", at(time)));
+        Some(format!(
+            "{FROZEN_CAMERA} stood still from {:.0} to {:.0} s: frozen was raised at {:.1} s and {cleared}",
+            frozen.start.as_secs_f64(),
+            frozen.end.as_secs_f64(),
+            at(raised?)
+        ))
     }
 
     /// "north 3, south 1": vehicles by camera; nothing before a camera is received.
@@ -150,20 +211,22 @@ impl Arrived {
         })
     }
 
-    /// What the scenario must produce and has not, in words; empty when all of it arrived.
-    pub(super) fn missing(&self) -> Vec<String> {
-        SCENARIO.iter().filter_map(|expected| self.lacks(expected)).collect()
+    /// What a run of this length must produce and has not, in words; empty when all of it arrived.
+    pub(super) fn missing(&self, run: Duration) -> Vec<String> {
+        let missing = SCENARIO.iter().filter_map(|expected| self.lacks(expected));
+        missing.chain(self.counted.faults(run)).chain(self.false_alarms.iter().cloned()).collect()
     }
 
     fn lacks(&self, expected: &Expectation) -> Option<String> {
         let Expectation { judge, device, kind } = *expected;
+        let is_interval = kind == "counts" || kind == "traffic";
         let what = match self.seen.get(&(judge.to_owned(), device.to_owned())) {
             None => "nothing arrived",
             Some(seen) if seen.kind != kind => "another kind of verdict arrived",
-            Some(seen) if kind == "counts" && seen.plain == 0 => "no interval arrived",
+            Some(seen) if is_interval && seen.plain == 0 => "no interval arrived",
             Some(seen) if kind == "detections" && seen.objects_total == 0 => "no object was seen",
             Some(seen) if kind == "detections" && seen.plain > 0 => return None,
-            Some(seen) if kind != "counts" && seen.cleared == 0 => "it was raised and never cleared",
+            Some(seen) if !is_interval && seen.cleared == 0 => "it was raised and never cleared",
             Some(seen) if !seen.open.is_empty() => "an event was left open",
             Some(_) => return None,
         };

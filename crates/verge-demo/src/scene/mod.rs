@@ -5,11 +5,12 @@
 //!
 //! Reading order: `routes` (lanes), `traffic` (who drives there), `geometry` and `canvas` (metres to
 //! pixels), `light`, `backdrop` (what stands still), `street` (what may hide a vehicle), `bodies`
-//! (vehicles), `exposure` (the sensor).
+//! (vehicles), `exposure` (the sensor), `crossings` (what truly crosses a line).
 
 mod backdrop;
 mod bodies;
 mod canvas;
+mod crossings;
 mod exposure;
 mod geometry;
 mod light;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use tiny_skia::{Color, Pixmap};
 
 use canvas::{Glows, SceneCanvas, stamp};
+pub use crossings::{SceneCrossing, crossings};
 use exposure::Exposure;
 use geometry::{Projection, polygon_area, vec3, within_picture};
 use light::Light;

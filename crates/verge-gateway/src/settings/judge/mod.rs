@@ -20,6 +20,7 @@ use verge_domain::verdict::Detector;
 use verge_models::ModelFiles;
 use verge_models::card::ModelTask;
 use verge_pipeline::judging::{InputPattern, StateRules};
+use verge_scene::SceneSettings;
 use verge_vision::VisionJudge;
 use wildmatch::WildMatch;
 
@@ -137,6 +138,15 @@ impl JudgeSection {
         match &self.rules {
             JudgeRules::Frames(rules) => Some(rules),
             JudgeRules::Readings(_) => None,
+        }
+    }
+
+    /// What it counts, if it follows objects.
+    #[must_use]
+    pub fn scene(&self) -> Option<&SceneSettings> {
+        match &self.frames()?.rule {
+            JudgeSettings::Track(settings) => Some(settings.scene()),
+            _ => None,
         }
     }
 
