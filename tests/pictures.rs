@@ -2,9 +2,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
-use verge_demo::scene::{LABELS, SceneTruth, Viewpoint};
+use verge_demo::scene::{HEIGHT, LABELS, RoadScene, SceneTruth, Viewpoint, WIDTH};
+use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation};
+use verge_domain::id::DeviceId;
+use verge_domain::time::DeviceClock;
+use verge_vision::Picture;
+use verge_vision::annotate::encode;
 
 use crate::frames::{CAMERAS, base64, frame, plain, put_model, runtime, write};
 use crate::program::{Ended, command, verge};
@@ -70,6 +76,64 @@ fn pictures_are_judged_and_annotated() {
         "{}",
         ended.stderr
     );
+}
+
+/// The example of docs/vision.md: the pictures of a clip are a camera's series, and each shows what was counted so far.
+#[test]
+fn what_is_counted_is_drawn() {
+    runtime();
+    let folder = tempfile::tempdir().unwrap();
+    put_model(folder.path());
+    let text = include_str!("../examples/junction-model/counting.toml")
+        .replace("junction.onnx", "model/junction.onnx");
+    write(folder.path(), "counting.toml", text.as_bytes());
+    let (mut scene, mut rgb) = (RoadScene::new(Viewpoint::North, 41), Vec::new());
+    for number in 0..40 {
+        scene.render(Duration::from_millis(20_000 + 200 * number), &mut rgb);
+        let jpeg = encode(&Picture::from_rgb(WIDTH, HEIGHT, rgb.clone())).unwrap();
+        write(folder.path(), &format!("clip/{number:03}.jpg"), &jpeg);
+    }
+    let judged = |judge: &str, to: &str| {
+        let arguments = [
+            "judge",
+            "-c",
+            "counting.toml",
+            judge,
+            "clip",
+            "--device",
+            "north",
+            "--interval",
+            "200ms",
+            "--annotate",
+            to,
+        ];
+        let ended = verge(folder.path(), &arguments).expect(0);
+        let picture = folder.path().join(to).join("039.jpg");
+        let yellow = yellow_pixels(&fs::read(picture).unwrap());
+        (ended, yellow)
+    };
+    let (counted, with_lines) = judged("lanes", "drawn");
+    let traffic = &counted.json()[0]["traffic"];
+    assert_eq!(traffic["lines"].as_array().unwrap().len(), 3, "{traffic}");
+    let (_, without_lines) = judged("seen", "seen");
+    assert!(with_lines > without_lines + 300, "{with_lines} {without_lines}");
+}
+
+/// Pixels in the colour of lines.
+fn yellow_pixels(jpeg: &[u8]) -> usize {
+    let mut picture = Picture::new();
+    let codec_frame = EncodedFrame {
+        device: DeviceId::new("north").unwrap(),
+        format: ImageFormat::Jpeg,
+        bytes: jpeg.to_vec().into(),
+        width: WIDTH,
+        height: HEIGHT,
+        orientation: Orientation::Upright,
+        captured_at: None,
+        clock: DeviceClock::Absent,
+    };
+    picture.decode(&codec_frame).unwrap();
+    picture.rgb().chunks_exact(3).filter(|pixel| pixel[0] > 190 && pixel[1] > 180 && pixel[2] < 120).count()
 }
 
 /// Devices name themselves in what they send; files are made from their names within their folder alone.

@@ -157,6 +157,7 @@ def test_every_example_is_run_by_a_test() -> None:
         "junction_frames.rs": "compiled with the workspace",
         "junction_clip.rs": "compiled with the workspace",
         "junction-model/README.md": "test_documents.py",
+        "junction-model/counting.toml": "pictures.rs",
         "junction-model/junction.onnx": "the demo",
         "junction-model/junction.toml": "the demo",
         "junction-model/labels.txt": "the demo",

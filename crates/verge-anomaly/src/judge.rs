@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use verge_domain::finding::{Finding, Member};
-use verge_domain::frame::View;
+use verge_domain::frame::{SceneSketch, View};
 use verge_domain::id::SignalId;
 use verge_domain::observation::Observable;
 use verge_domain::reading::Reading;
@@ -295,6 +295,13 @@ impl Judge for ReadingJudge {
             | Self::Cusum(_)
             | Self::Report(_)
             | Self::Track(_) => false,
+        }
+    }
+
+    fn sketch(&self) -> Option<SceneSketch> {
+        match self {
+            Self::Track(judge) => Some(judge.sketch()),
+            _ => None,
         }
     }
 

@@ -169,13 +169,17 @@ impl CountComparison {
         format!("a count may differ by {TOLERANCE}, and by {:.0} % of the truth", TOLERANCE_SHARE * 100.0)
     }
 
+    /// Whether all intervals that end within a run of this length have arrived: they come some seconds after their end, and later
+    /// where something stands on a line.
+    pub(super) fn is_complete(&self, run: Duration) -> bool {
+        let length = self.intervals.first().map_or(0, |interval| interval.to.saturating_sub(interval.from));
+        self.covered() + Duration::from_millis(length.unsigned_abs()) > run
+    }
+
     /// What of a run of this length is not counted, or counted wrong beyond that.
     pub(super) fn faults(&self, run: Duration) -> Vec<String> {
         let mut faults = Vec::new();
-        // The end of the run lies within an interval.
-        let length = self.intervals.first().map_or(0, |interval| interval.to.saturating_sub(interval.from));
-        let length = Duration::from_millis(length.unsigned_abs());
-        if self.covered() + length <= run {
+        if 2 * self.covered() < run {
             faults.push(format!("vehicles are counted up to {} s only", self.covered().as_secs()));
         }
         for (line, name) in self.truth.lines.iter().enumerate() {
@@ -198,7 +202,7 @@ mod tests {
 
     use super::*;
 
-    const RUN: Duration = Duration::from_secs(7);
+    const RUN: Duration = Duration::from_secs(6);
 
     fn traffic(from: i64, [forward, backward, unresolved]: [u64; 3], partial: Vec<PartialReason>) -> Traffic {
         let of = |total| Some(DirectionCounts { total, ..DirectionCounts::default() });
@@ -239,6 +243,7 @@ mod tests {
         let cells: Vec<&str> = table[1].split_whitespace().collect();
         assert_eq!(cells, ["east", "7", "6", "+1", "0", "0"]);
         assert_eq!(comparison.faults(RUN), [""; 0]);
+        assert!(comparison.is_complete(RUN) && !comparison.is_complete(2 * RUN));
         assert_eq!(comparison.faults(2 * RUN), ["vehicles are counted up to 3 s only"]);
     }
 

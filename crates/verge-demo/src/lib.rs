@@ -121,7 +121,10 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
                 }
                 let view = ScreenContent { elapsed, run, counters: &counters, route: &route, tally: &tally, wan: &wan };
                 screen.draw(&view, now)?;
-                if now >= end || (elapsed == run && tally.missing(run).is_empty() && route.backlog() == 0) {
+                if now >= end || (elapsed == run
+                        && tally.counted.is_complete(run)
+                        && tally.missing(run).is_empty()
+                        && route.backlog() == 0) {
                     break;
                 }
             }

@@ -1,6 +1,7 @@
 //! Camera frames as they arrive, and what judges see in them. No pixels: those live in `verge-vision` alone.
 
 mod look;
+mod sketch;
 mod snapshot;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use crate::id::DeviceId;
 use crate::observation::Captured;
 use crate::time::{DeviceClock, UtcMillis};
 pub use look::{CameraLook, EdgeLook, PictureShift};
+pub use sketch::{SceneSketch, SketchedLine, SketchedTrack, SketchedZone};
 pub use snapshot::{FrameSnapshot, SnapshotError, SnapshotOrder};
 
 /// How the bytes of a picture are coded.

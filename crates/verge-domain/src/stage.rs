@@ -10,7 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
-use crate::frame::{CameraLook, EncodedFrame, FrameSnapshot, SnapshotError, SnapshotOrder, View};
+use crate::frame::{
+    CameraLook, EncodedFrame, FrameSnapshot, SceneSketch, SnapshotError, SnapshotOrder, View,
+};
 use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane, SignalId};
 use crate::observation::{Camera, Observable};
 use crate::reading::{Acknowledged, Decoded, Inbound, Receipt};
@@ -147,6 +149,11 @@ pub trait Judge: Send {
         &[]
     }
 
+    /// What pictures of its camera show of it, where it knows of lines, zones or objects.
+    fn sketch(&self) -> Option<SceneSketch> {
+        None
+    }
+
     /// How often it alarms and how often it may be expected to without cause; `None` for rules, whose rate nobody
     /// knows.
     fn alarm_rate(&self) -> Option<AlarmRate> {
@@ -260,7 +267,7 @@ pub trait Viewer: Send {
         seen: &mut Seen,
     ) -> Result<(), Reason>;
 
-    /// The frame that was viewed last, with what these judges saw in it, as a picture to be sent.
+    /// The frame that was viewed last, with what these judges saw in it and knew of the scene before, as a picture to be sent.
     ///
     /// # Errors
     /// See [`SnapshotError`].
@@ -268,7 +275,7 @@ pub trait Viewer: Send {
         &self,
         of: (&Camera, &[JudgeIndex]),
         order: &SnapshotOrder,
-        seen: &Seen,
+        seen: (&Seen, &[(JudgeIndex, SceneSketch)]),
     ) -> Result<FrameSnapshot, SnapshotError>;
 
     /// No frame has come for a while: buffers may be given back until the next does.

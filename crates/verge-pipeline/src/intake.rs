@@ -30,6 +30,7 @@ use verge_domain::time::{Monotonic, UtcMillis};
 use crate::clock::Clock;
 use crate::committer::CommitHandle;
 use crate::counters::Counters;
+use crate::frames::SnapshotDesk;
 use crate::judging::{Decision, JudgeSet};
 use arrivals::{Arrivals, Waiting as Arrived};
 use class::{Class, QueueRoom};
@@ -115,6 +116,7 @@ pub struct IntakeQueue {
     desk: SyncSender<Waiting>,
     orders: Receiver<Waiting>,
     counters: Arc<Counters>,
+    snapshots: Option<SnapshotDesk>,
 }
 
 impl IntakeQueue {
@@ -135,7 +137,24 @@ impl IntakeQueue {
         let (desk, orders) = mpsc::sync_channel(ORDER_QUEUE);
         let room = Arc::new(QueueRoom::new(class));
         let observations = Observations::new(sender.clone(), Arrivals::default());
-        Self { class, room, newest: None, observations, sender, receiver, desk, orders, counters }
+        Self {
+            class,
+            room,
+            newest: None,
+            observations,
+            sender,
+            receiver,
+            desk,
+            orders,
+            counters,
+            snapshots: None,
+        }
+    }
+
+    /// Its judges say what they know of the scenes before cameras of which pictures are requested here.
+    #[must_use]
+    pub fn lending_to(self, snapshots: Option<SnapshotDesk>) -> Self {
+        Self { snapshots, ..self }
     }
 
     /// The entrance.
@@ -209,6 +228,7 @@ impl IntakeQueue {
             saving: Arc::default(),
             deadline: Arc::default(),
             given_up: 0,
+            snapshots: self.snapshots,
         };
         let deadline = Arc::clone(&worker.deadline);
         let (receiver, orders) = (self.receiver, self.orders);

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`settings`] (what is drawn), [`ground`] (from the picture to metres), [`track`] (which box is which
 //! object), `line` and `zone` (where it is), `course` (what one track has done), [`interval`] and `record` (what is
-//! counted), [`scene`] (all together).
+//! counted), [`scene`] (all together), `trace` (what pictures show of it).
 
 mod course;
 mod geometry;
@@ -17,6 +17,7 @@ mod presence;
 mod record;
 pub mod scene;
 pub mod settings;
+mod trace;
 pub mod track;
 mod trail;
 mod zone;
@@ -26,5 +27,6 @@ pub use interval::{Partial, SceneInterval};
 pub use record::Crossing;
 pub use scene::{Scene, SceneMisfit, SceneReport, SceneState, ZoneEvent};
 pub use settings::{Anchor, BlobUse, SceneError, SceneLine, SceneSettings, SceneZone};
+pub use trace::SceneTrace;
 pub use track::{FrameSize, SeenBox};
 pub use zone::ZoneEventKind;

@@ -132,6 +132,12 @@ impl Scene {
             .map(|track| (track.id, track.area()))
     }
 
+    /// The size of its frames.
+    #[must_use]
+    pub const fn frame_size(&self) -> Option<FrameSize> {
+        self.state.frame
+    }
+
     /// Conditions in zones that hold.
     #[must_use]
     pub fn open_events(&self) -> &[ZoneEvent] {

@@ -28,5 +28,4 @@ pub use gate::GateSettings;
 pub use mask::{PrivacyMask, SourceMasks};
 pub use memory::Memory;
 pub use picture::{Picture, PictureError};
-pub use snapshot::JudgeDrawing;
 pub use viewer::{FrameViewer, ViewerError, ViewerSettings, VisionJudge};

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use verge_domain::frame::{Appearance, EncodedFrame, FrameSnapshot, SnapshotError, SnapshotOrder, View};
-use verge_domain::id::JudgeIndex;
+use verge_domain::frame::{
+    Appearance, EncodedFrame, FrameSnapshot, SceneSketch, SnapshotError, SnapshotOrder, View,
+};
+use verge_domain::id::{JudgeId, JudgeIndex};
 use verge_domain::observation::Camera;
 use verge_domain::rejection::Reason;
 use verge_domain::scheme::ClassScheme;
@@ -23,7 +25,7 @@ use crate::memory::Memory;
 use crate::model_run::{ModelRun, OutputReader};
 use crate::picture::Picture;
 use crate::preprocess::Region;
-use crate::snapshot::{JudgeDrawing, JudgeSight};
+use crate::snapshot::JudgeSight;
 use crate::trial::ModelTrial;
 
 /// One judge over frames.
@@ -75,8 +77,8 @@ pub struct ViewerSettings {
     pub looks: Vec<bool>,
     /// What of pictures is hidden before anything sees them.
     pub masks: SourceMasks,
-    /// What snapshots draw of each judge beside its views, by its index.
-    pub drawings: Vec<Option<JudgeDrawing>>,
+    /// The names of the judges over frames, by their index.
+    pub names: Vec<Option<JudgeId>>,
     /// Memory that decoding one picture may take; each worker decodes one at a time.
     pub max_picture_bytes: usize,
 }
@@ -109,7 +111,7 @@ pub struct FrameViewer {
     models: Vec<(Arc<FrameModel>, Option<ModelRun>)>,
     looks: Vec<bool>,
     masks: SourceMasks,
-    drawings: Vec<Option<JudgeDrawing>>,
+    names: Vec<Option<JudgeId>>,
     picture: Picture,
 }
 
@@ -185,8 +187,8 @@ impl FrameViewer {
             .iter()
             .map(|judge| judge.as_ref().map(|judge| JudgeRun::new(judge, &settings.models)).transpose())
             .collect::<Result<_, _>>()?;
-        let ViewerSettings { looks, masks, drawings, max_picture_bytes, .. } = settings.clone();
-        Ok(Self { judges, models, looks, masks, drawings, picture: Picture::within(max_picture_bytes) })
+        let ViewerSettings { looks, masks, names, max_picture_bytes, .. } = settings.clone();
+        Ok(Self { judges, models, looks, masks, names, picture: Picture::within(max_picture_bytes) })
     }
 
     /// The frame that was last decoded.
@@ -369,16 +371,18 @@ impl Viewer for FrameViewer {
         &self,
         (camera, judges): (&Camera, &[JudgeIndex]),
         order: &SnapshotOrder,
-        seen: &Seen,
+        seen: (&Seen, &[(JudgeIndex, SceneSketch)]),
     ) -> Result<FrameSnapshot, SnapshotError> {
-        let drawings = judges.iter().filter_map(|judge| {
-            let drawing = self.drawings.get(judge.position()).and_then(Option::as_ref)?;
+        let (seen, sketches) = seen;
+        let sights = judges.iter().filter_map(|judge| {
+            let name = self.names.get(judge.position()).and_then(Option::as_ref)?;
             let view = seen.views.iter().find(|(of, _)| of == judge).map(|(_, view)| view);
             let view = view.filter(|view| **view != View::Still);
+            let sketch = sketches.iter().find(|(of, _)| of == judge).map(|(_, sketch)| sketch);
             // Without a view of this frame its heat map is of another.
-            Some(JudgeSight { drawing, view, heat: view.and_then(|_| self.heat_map(*judge)) })
+            Some(JudgeSight { name, view, sketch, heat: view.and_then(|_| self.heat_map(*judge)) })
         });
-        crate::snapshot::take((&self.picture, camera), &self.masks, &drawings.collect::<Vec<_>>(), order)
+        crate::snapshot::take((&self.picture, camera), &self.masks, &sights.collect::<Vec<_>>(), order)
     }
 
     fn rest(&mut self) {

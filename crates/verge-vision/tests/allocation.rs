@@ -182,7 +182,7 @@ fn masking(model: &Arc<FrameModel>) {
         judges: vec![Some(VisionJudge::of(0))],
         looks: Vec::new(),
         masks: [masks].into_iter().collect(),
-        drawings: Vec::new(),
+        names: Vec::new(),
         max_picture_bytes: 1 << 24,
     };
     let camera = Camera { source: SourceIndex(0), device: DeviceId::new("cam").unwrap() };
@@ -243,7 +243,7 @@ fn viewing() {
             judges: vec![Some(VisionJudge { gate, score: Some(0.99), ..VisionJudge::of(0) })],
             looks: vec![true],
             masks: SourceMasks::default(),
-            drawings: Vec::new(),
+            names: Vec::new(),
             max_picture_bytes: 1 << 24,
         };
         let mut viewer = FrameViewer::new(&settings).unwrap();

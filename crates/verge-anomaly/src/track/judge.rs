@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Expected, Finding, Standing};
-use verge_domain::frame::{CameraLook, Detections, View};
+use verge_domain::frame::{CameraLook, Detections, SceneSketch, View};
 use verge_domain::id::SignalId;
 use verge_domain::motion::Blobs;
 use verge_domain::observation::Captured;
 use verge_domain::stage::RestoreError;
 use verge_domain::time::{DeviceClock, Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::TimeBasis;
-use verge_scene::{FrameSize, Scene, SceneMisfit, SceneReport, SceneState, SeenBox, ZoneEventKind};
+use verge_scene::{
+    FrameSize, Scene, SceneMisfit, SceneReport, SceneState, SceneTrace, SeenBox, ZoneEventKind,
+};
 
 use super::settings::{TrackSettings, ZoneCondition};
 use super::{counts, measures};
@@ -34,6 +36,8 @@ pub struct TrackJudge {
     looked: Option<(Monotonic, FrameSize, Blobs)>,
     boxes: Vec<SeenBox>,
     report: SceneReport,
+    /// What pictures show of it.
+    trace: SceneTrace,
 }
 
 impl TrackJudge {
@@ -98,6 +102,7 @@ impl TrackJudge {
             looked: None,
             boxes: Vec::new(),
             report: SceneReport::default(),
+            trace: SceneTrace::new(settings.scene()),
         }
     }
 
@@ -149,6 +154,7 @@ impl TrackJudge {
         }));
         let size = FrameSize { width: view.width, height: view.height };
         self.scene.observe_moving(at, size, (&mut self.boxes, &blobs[..]), &mut self.report);
+        self.trace.follow(&self.scene, at);
     }
 
     /// The camera is blind in this frame: what happens before it is not observed.
@@ -185,6 +191,7 @@ impl TrackJudge {
     }
 
     fn say(&mut self, findings: &mut Vec<Finding>) {
+        self.trace.count(&self.report.crossings);
         self.report.crossings.clear();
         self.report.events.clear();
         for interval in self.report.intervals.drain(..) {
@@ -239,8 +246,13 @@ impl TrackJudge {
         Ok(())
     }
 
+    /// What pictures of the camera show of it.
+    pub(crate) fn sketch(&self) -> SceneSketch {
+        self.trace.sketch(&self.scene)
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.scene.heap_bytes() + self.boxes.capacity() * size_of::<SeenBox>()
+        self.scene.heap_bytes() + self.trace.heap_bytes() + self.boxes.capacity() * size_of::<SeenBox>()
     }
 }
 

@@ -23,7 +23,7 @@ use verge_pipeline::frames::{CameraJudges, Cameras, FrameQueue, FrameWorkers, Ke
 use verge_pipeline::intake::Observations;
 use verge_pipeline::judging::Inputs;
 use verge_vision::trial::ModelTrial;
-use verge_vision::{FrameViewer, JudgeDrawing, Memory, SourceMasks, ViewerSettings};
+use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings};
 
 use super::broker::repetition;
 use super::judges::inputs_of;
@@ -86,7 +86,7 @@ pub fn try_model(model: &Arc<FrameModel>) -> anyhow::Result<ModelTrial> {
     let max_picture_bytes = picture_bytes(0);
     let (models, masks) = (vec![Arc::clone(model)], SourceMasks::default());
     let (judges, looks) = (Vec::new(), Vec::new());
-    let settings = ViewerSettings { models, judges, looks, masks, drawings: Vec::new(), max_picture_bytes };
+    let settings = ViewerSettings { models, judges, looks, masks, names: Vec::new(), max_picture_bytes };
     Ok(FrameViewer::new(&settings)?.try_out(0, Some(Instant::now() + TRIAL))?)
 }
 
@@ -165,15 +165,14 @@ impl Vision {
         });
         let inputs = settings.judges.iter().map(|judge| inputs_of(settings, judge, None)).collect();
         let judges = places.arranged(settings, inputs, || Inputs::readings(Vec::new()));
-        let drawing = |judge: &JudgeSection| JudgeDrawing { name: judge.name.clone(), shapes: Vec::new() };
-        let drawings = settings.judges.iter().map(|judge| judge.frames().map(|_| drawing(judge))).collect();
-        let drawings = places.arranged(settings, drawings, || None);
+        let name = |judge: &JudgeSection| judge.frames().map(|_| judge.name.clone());
+        let names = places.arranged(settings, settings.judges.iter().map(name).collect(), || None);
         let viewer = ViewerSettings {
             models,
             judges: places.arranged(settings, looks, || None),
             looks: judges.iter().map(|inputs| inputs.looks).collect(),
             masks: masks.collect(),
-            drawings,
+            names,
             max_picture_bytes,
         };
         Ok(Self { viewer, identities, judges: CameraJudges::new(judges) })
@@ -197,7 +196,7 @@ impl Vision {
         self.judges == other.judges
             && self.viewer.judges == other.viewer.judges
             && self.viewer.masks == other.viewer.masks
-            && self.viewer.drawings == other.viewer.drawings
+            && self.viewer.names == other.viewer.names
             && models(self) == models(other)
     }
 

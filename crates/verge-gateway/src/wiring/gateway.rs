@@ -121,9 +121,9 @@ impl Gateway {
         let snapshots = settings.gateway.snapshots.then(|| SnapshotDesk::new(names()));
         let wanted = (&judges.observations(), snapshots.clone());
         let workers = frame_path.map(|frame_path| frame_path.start(wanted, clock));
-        let desks = CommandDesks { orders: judges.orders(), snapshots };
+        let desks = CommandDesks { orders: judges.orders(), snapshots: snapshots.clone() };
         let watched = judges.watched();
-        let judging = judges.start(&sources, &commits, clock, &causes);
+        let judging = judges.start(&sources, &commits, clock, (&causes, snapshots));
         drop(commits);
 
         let routes: Vec<(RouteId, Arc<RouteCounters>)> = settings

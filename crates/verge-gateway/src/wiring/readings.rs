@@ -12,7 +12,7 @@ use verge_mqtt::{ConnectionSettings, Guarantee, MovedFilters, MqttSource, MqttSo
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::Sources;
+use verge_pipeline::frames::{SnapshotDesk, Sources};
 use verge_pipeline::intake::{IntakeQueue, Judging, Observations, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{Decision, EventRegister, JudgeSet, KnownEvent, WatchedDevices};
 
@@ -148,12 +148,14 @@ impl ReadingJudges {
         sources: &Sources<MqttSource>,
         commits: &CommitHandle,
         clock: Clock,
-        causes: &[Cause],
+        (causes, snapshots): (&[Cause], Option<SnapshotDesk>),
     ) -> Vec<Judging<ReadingJudge>> {
         let start = |Side { queue, judges, restored }: Side| {
             queue.start(judges, sources.clone(), commits.clone(), clock, restored, causes)
         };
-        [Some(self.prompt), self.bulk].into_iter().flatten().map(start).collect()
+        let Side { queue, judges, restored } = self.prompt;
+        let prompt = Side { queue: queue.lending_to(snapshots), judges, restored };
+        [Some(prompt), self.bulk].into_iter().flatten().map(start).collect()
     }
 }
 

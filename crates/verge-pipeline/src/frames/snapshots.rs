@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use verge_domain::frame::{FrameSnapshot, SnapshotError, SnapshotOrder};
-use verge_domain::id::SourceId;
+use verge_domain::frame::{FrameSnapshot, SceneSketch, SnapshotError, SnapshotOrder};
+use verge_domain::id::{JudgeIndex, SourceId};
 use verge_domain::observation::{Camera, Captured};
 use verge_domain::time::Moment;
 
@@ -13,6 +13,9 @@ use verge_domain::time::Moment;
 pub(crate) const SNAPSHOT_PAUSE: Duration = Duration::from_secs(5);
 /// A request waits this long for a frame.
 pub(crate) const SNAPSHOT_LIMIT: Duration = Duration::from_secs(8);
+
+/// A request waits this long for what its judges know, where something is to be drawn; they may have much to do.
+const SKETCH_LIMIT: Duration = Duration::from_secs(2);
 
 /// A picture with its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +48,10 @@ type SnapshotReply = Box<dyn FnOnce(Result<TakenSnapshot, SnapshotRefusal>) + Se
 pub(super) struct PendingSnapshot {
     number: u64,
     camera: Camera,
+    since: Instant,
     pub(super) order: SnapshotOrder,
+    /// What its judges knew of the scene shortly before.
+    sketches: Option<Vec<(JudgeIndex, SceneSketch)>>,
     reply: SnapshotReply,
 }
 
@@ -98,7 +104,9 @@ impl SnapshotDesk {
         let camera =
             Camera { source: verge_domain::reading::SourceIndex(source), device: order.device.clone() };
         let number = book.number;
-        book.pending = Some(PendingSnapshot { number, camera, order, reply: Box::new(reply) });
+        let pending =
+            PendingSnapshot { number, camera, since: now, order, sketches: None, reply: Box::new(reply) };
+        book.pending = Some(pending);
         self.0.waits.store(true, Ordering::Release);
         Ok(number)
     }
@@ -109,13 +117,30 @@ impl SnapshotDesk {
             && self.book().pending.as_ref().is_some_and(|pending| pending.camera == *camera)
     }
 
-    /// The request of a picture of this camera.
-    pub(super) fn take(&self, camera: &Camera) -> Option<PendingSnapshot> {
+    /// The camera whose judges are to say what they know of its scene.
+    pub(crate) fn wants_sketches(&self) -> Option<Camera> {
+        if !self.0.waits.load(Ordering::Acquire) {
+            return None;
+        }
+        let book = self.book();
+        let pending = book.pending.as_ref().filter(|pending| pending.lacks_sketches());
+        pending.map(|pending| pending.camera.clone())
+    }
+
+    /// Takes what the judges of a camera know.
+    pub(crate) fn lend(&self, camera: &Camera, sketches: Vec<(JudgeIndex, SceneSketch)>) {
+        if let Some(pending) = self.book().pending.as_mut().filter(|pending| pending.camera == *camera) {
+            pending.sketches = Some(sketches);
+        }
+    }
+
+    /// The request of a picture of this camera, once all is known that is drawn.
+    pub(super) fn take(&self, camera: &Camera, now: Instant) -> Option<PendingSnapshot> {
         if !self.0.waits.load(Ordering::Acquire) {
             return None;
         }
         let mut book = self.book();
-        let taken = book.pending.take_if(|pending| pending.camera == *camera);
+        let taken = book.pending.take_if(|pending| pending.camera == *camera && pending.is_ready(now));
         self.0.waits.store(book.pending.is_some(), Ordering::Release);
         taken
     }
@@ -139,6 +164,19 @@ impl SnapshotDesk {
 }
 
 impl PendingSnapshot {
+    const fn lacks_sketches(&self) -> bool {
+        self.order.annotate && self.sketches.is_none()
+    }
+
+    fn is_ready(&self, now: Instant) -> bool {
+        !self.lacks_sketches() || now.saturating_duration_since(self.since) >= SKETCH_LIMIT
+    }
+
+    /// What its judges know.
+    pub(super) fn sketches(&self) -> &[(JudgeIndex, SceneSketch)] {
+        self.sketches.as_deref().unwrap_or_default()
+    }
+
     /// Answers it.
     pub(super) fn answer(
         self,
@@ -198,10 +236,19 @@ mod tests {
         assert_eq!(submit(order("b", "x"), 0), Ok(1));
         assert_eq!(submit(order("b", "x"), 60), Err(SnapshotRefusal::TooSoon), "one at a time");
         for other in [camera(0, "x"), camera(1, "y")] {
-            assert!(!desk.wants(&other) && desk.take(&other).is_none());
+            assert!(!desk.wants(&other) && desk.take(&other, begin).is_none());
         }
         assert!(desk.wants(&camera(1, "x")));
-        let pending = desk.take(&camera(1, "x")).unwrap();
+        // What is drawn comes first.
+        assert_eq!(desk.wants_sketches(), Some(camera(1, "x")));
+        assert!(desk.take(&camera(1, "x"), begin).is_none());
+        desk.lend(&camera(1, "y"), Vec::new());
+        assert!(desk.take(&camera(1, "x"), begin).is_none());
+        let sketches = vec![(JudgeIndex(3), SceneSketch::default())];
+        desk.lend(&camera(1, "x"), sketches.clone());
+        assert_eq!(desk.wants_sketches(), None);
+        let pending = desk.take(&camera(1, "x"), begin).unwrap();
+        assert_eq!(pending.sketches(), sketches);
         assert!(!desk.wants(&camera(1, "x")), "it is on its way");
         let snapshot = FrameSnapshot { jpeg: vec![1, 2], width: 8, height: 6 };
         let received = Moment::from_wall(UtcMillis(5));
@@ -210,10 +257,14 @@ mod tests {
         assert_eq!((taken.snapshot, taken.received), (snapshot, received));
         assert_eq!(submit(order("a", "x"), 4), Err(SnapshotRefusal::TooSoon), "within the pause");
         assert_eq!(submit(order("a", "x"), 5), Ok(2));
+        let late = begin + Duration::from_secs(5) + SKETCH_LIMIT;
+        assert!(desk.take(&camera(1, "x"), late).is_none());
         desk.expire(1);
         assert!(answers.try_recv().is_err(), "another request");
         desk.expire(2);
         assert_eq!(answers.try_recv().unwrap(), Err(SnapshotRefusal::NoFrame));
         assert_eq!(submit(order("a", "x"), 10), Ok(3));
+        let late = begin + Duration::from_secs(10) + SKETCH_LIMIT;
+        assert!(desk.take(&camera(0, "x"), late).unwrap().sketches().is_empty(), "its judges say nothing");
     }
 }

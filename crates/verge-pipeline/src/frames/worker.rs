@@ -243,10 +243,15 @@ impl<V: Viewer> FrameWorker<V> {
 
     /// Answers the request of a picture of what was just looked at.
     fn take_snapshot(&mut self, job: &Job<V::Memory>) {
-        let Some(pending) = self.snapshots.as_ref().and_then(|desk| desk.take(&job.camera)) else { return };
+        let Some(pending) = self.snapshots.as_ref().and_then(|desk| desk.take(&job.camera, Instant::now()))
+        else {
+            return;
+        };
         let made = self.viewer.as_ref().map_or(Err(SnapshotError::Failed), |viewer| {
-            let made =
-                AssertUnwindSafe(|| viewer.snapshot((&job.camera, &job.judges), &pending.order, &self.seen));
+            let made = AssertUnwindSafe(|| {
+                let seen = (&self.seen, pending.sketches());
+                viewer.snapshot((&job.camera, &job.judges), &pending.order, seen)
+            });
             catch_unwind(made).unwrap_or_else(|_| {
                 tracing::error!(device = %job.frame.device, "drawing a snapshot failed");
                 Err(SnapshotError::Failed)

@@ -20,6 +20,7 @@ use super::{Item, Redeliveries};
 use crate::clock::{Clock, StepWatch};
 use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
+use crate::frames::SnapshotDesk;
 use crate::judging::{Decision, JudgeSet, SavePass};
 
 /// Messages that follow each other faster than this are a stream: it pays to let a few gather.
@@ -65,6 +66,8 @@ pub(super) struct Worker<D, J, S> {
     pub(super) deadline: Arc<OnceLock<Instant>>,
     /// Messages that were not judged before it.
     pub(super) given_up: usize,
+    /// Where pictures of cameras are requested.
+    pub(super) snapshots: Option<SnapshotDesk>,
 }
 
 impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> {
@@ -102,6 +105,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 self.carry_out(waiting);
             }
             self.exchange();
+            self.lend_sketches();
             let now = Instant::now();
             if now >= next_tick {
                 next_tick = now + TICK;
@@ -199,6 +203,14 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
 
     fn is_past_deadline(&self) -> bool {
         self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
+    }
+
+    /// Says what is known of the scene before a camera of which a picture is requested.
+    fn lend_sketches(&self) {
+        let Some(desk) = &self.snapshots else { return };
+        if let Some(camera) = desk.wants_sketches() {
+            desk.lend(&camera, self.set.sketches(&camera));
+        }
     }
 
     /// Carries out an order; the reply follows when its result is durable.

@@ -1,6 +1,8 @@
 //! Observations of cameras: that frames arrive, and what models see in them.
 
 use slab::Slab;
+use verge_domain::frame::SceneSketch;
+use verge_domain::id::JudgeIndex;
 use verge_domain::observation::{Camera, Captured, Observable, Observation};
 use verge_domain::reading::Reading;
 use verge_domain::rejection::{Reason, Rejection};
@@ -26,6 +28,13 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         let turn =
             Turn { counters, room, findings, measured, naming, received, now, sound: true, grown: false };
         (self.streams.of_camera(camera), &mut self.instances, &self.specs, &mut self.machines, turn)
+    }
+
+    /// What the judges of a camera know of the scene before it, for drawing.
+    #[must_use]
+    pub fn sketches(&self, camera: &Camera) -> Vec<(JudgeIndex, SceneSketch)> {
+        let instances = self.streams.of_camera(camera).iter().map(|&index| &self.instances[index]);
+        instances.filter_map(|instance| Some((instance.judge_index, instance.judge.sketch()?))).collect()
     }
 
     /// Before the instances that look at a camera observe: what they have learnt is carried over, if that is still to be done.

@@ -11,7 +11,7 @@ mod text;
 
 use embedded_graphics::geometry::Point;
 use embedded_graphics::pixelcolor::Rgb888;
-use verge_domain::frame::View;
+use verge_domain::frame::{SceneSketch, View};
 
 use crate::picture::Picture;
 use canvas::AnnotationCanvas;
@@ -153,6 +153,28 @@ pub fn shapes_of(view: &View) -> Vec<AnnotatedShape> {
         }
         View::Still => Vec::new(),
     }
+}
+
+/// What a judge knows of a scene, as shapes.
+#[must_use]
+pub fn shapes_of_scene(sketch: &SceneSketch) -> Vec<AnnotatedShape> {
+    let zones = sketch
+        .zones
+        .iter()
+        .map(|zone| AnnotatedShape::Zone { text: zone.name.to_string(), corners: zone.corners.clone() });
+    let lines = sketch.lines.iter().map(|line| AnnotatedShape::Line {
+        name: line.name.to_string(),
+        from: line.from,
+        to: line.to,
+        counts: Some(line.counts),
+    });
+    let tracks = sketch.tracks.iter().flat_map(|track| {
+        let label = track.label.to_string();
+        let trail = AnnotatedShape::Trail { label: label.clone(), points: track.trail.clone() };
+        let (area, track) = (track.area, Some(track.number));
+        [trail, AnnotatedShape::Object { area, label, score: None, track }]
+    });
+    zones.chain(lines).chain(tracks).collect()
 }
 
 /// Draws shapes into a picture, whatever their order in the list, and their words on top of all.

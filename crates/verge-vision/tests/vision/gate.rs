@@ -25,7 +25,7 @@ fn viewer(gate: Option<GateSettings>, looks: bool) -> FrameViewer {
         judges: vec![Some(VisionJudge { gate, ..VisionJudge::of(0) })],
         looks: vec![looks],
         masks: SourceMasks::default(),
-        drawings: Vec::new(),
+        names: Vec::new(),
         max_picture_bytes: MAX_BYTES,
     };
     FrameViewer::new(&settings).unwrap()

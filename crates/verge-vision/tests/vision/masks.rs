@@ -25,7 +25,7 @@ fn viewer_with(mask: PrivacyMask) -> FrameViewer {
         judges: vec![Some(judge())],
         looks: Vec::new(),
         masks: [vec![mask]].into_iter().collect(),
-        drawings: Vec::new(),
+        names: Vec::new(),
         max_picture_bytes: MAX_BYTES,
     };
     FrameViewer::new(&settings).unwrap()

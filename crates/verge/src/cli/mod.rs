@@ -31,7 +31,6 @@ mod reload;
 mod run;
 mod runtime;
 #[cfg(feature = "eval")]
-mod scene_drawing;
 mod send;
 mod snapshot;
 mod state;

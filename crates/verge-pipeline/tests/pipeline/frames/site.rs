@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::frame::{
-    Detections, EncodedFrame, FrameSnapshot, ImageFormat, Orientation, SnapshotError, SnapshotOrder, View,
+    Detections, EncodedFrame, FrameSnapshot, ImageFormat, Orientation, SceneSketch, SnapshotError,
+    SnapshotOrder, View,
 };
 use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, JudgeIndex, Lane, Seq, SourceId};
 use verge_domain::observation::{Camera, Observable};
@@ -103,7 +104,7 @@ impl Viewer for Scripted {
         &self,
         _: (&Camera, &[JudgeIndex]),
         _: &SnapshotOrder,
-        _: &Seen,
+        _: (&Seen, &[(JudgeIndex, SceneSketch)]),
     ) -> Result<FrameSnapshot, SnapshotError> {
         Err(SnapshotError::Failed)
     }

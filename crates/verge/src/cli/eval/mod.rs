@@ -165,7 +165,7 @@ fn look_at(
         judges: vec![Some(judge)],
         looks: Vec::new(),
         masks: SourceMasks::default(),
-        drawings: Vec::new(),
+        names: Vec::new(),
         max_picture_bytes: wiring::picture_bytes(PictureLimits::default().max_pixels),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pictures.len().max(1));

@@ -16,7 +16,7 @@ use verge_domain::stage::{Decoder, Seen, ViewRequest, Viewer};
 use verge_domain::time::Moment;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::judging::Undecoded;
-use verge_vision::annotate::shapes_of;
+use verge_vision::annotate::{shapes_of, shapes_of_scene};
 use verge_vision::mask::masks_of;
 use verge_vision::{FrameViewer, Memory, PrivacyMask};
 
@@ -197,15 +197,20 @@ impl<'a> Frames<'a> {
         }
         let Seen { look, views, .. } = seen;
         let look = look.map(Box::new);
-        if let Some(folder) = &self.annotate {
-            let masks = masks_of(self.viewer.masks(), &camera).map(PrivacyMask::to_shape);
-            let heat = judges.iter().filter_map(|&judge| self.viewer.heat_map(judge));
-            let of_views = views.iter().flat_map(|(_, view)| shapes_of(view));
-            let shapes: Vec<_> = masks.chain(heat).chain(of_views).collect();
-            pictures::annotate(self.viewer.picture(), &shapes, &folder.join(name))?;
-        }
+        let of_views =
+            self.annotate.as_ref().map(|_| views.iter().flat_map(|(_, view)| shapes_of(view)).collect());
         replay.frames += 1;
-        replay.trial.observation(Observation { camera, captured, received, look, views }, file)
+        let observation = Observation { camera: camera.clone(), captured, received, look, views };
+        replay.trial.observation(observation, file)?;
+        let Some((folder, of_views)) = self.annotate.as_ref().zip::<Vec<_>>(of_views) else { return Ok(()) };
+        let masks = masks_of(self.viewer.masks(), &camera).map(PrivacyMask::to_shape);
+        let heat = judges.iter().filter_map(|&judge| self.viewer.heat_map(judge));
+        // What is followed stands for what the model sees.
+        let sketches = replay.trial.sketches(&camera);
+        let of_views = if sketches.is_empty() { of_views } else { Vec::new() };
+        let of_scenes = sketches.iter().flat_map(|(_, sketch)| shapes_of_scene(sketch));
+        let shapes: Vec<_> = masks.chain(heat).chain(of_views).chain(of_scenes).collect();
+        pictures::annotate(self.viewer.picture(), &shapes, &folder.join(name))
     }
 }
 

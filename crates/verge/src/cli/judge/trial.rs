@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use verge_domain::frame::SceneSketch;
+use verge_domain::id::JudgeIndex;
 use verge_domain::observation::{Camera, Captured, Observation};
 use verge_domain::reading::{Inbound, Reading, SourceIndex};
 use verge_domain::rejection::Rejection;
@@ -149,6 +151,11 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> JudgeTrial<'a, W, D> {
             set.observation(observation, received, &mut self.decision);
         }
         self.print(file)
+    }
+
+    /// What judges know of the scene before a camera.
+    pub(super) fn sketches(&self, camera: &Camera) -> Vec<(JudgeIndex, SceneSketch)> {
+        self.set.as_ref().map_or_else(Vec::new, |set| set.sketches(camera))
     }
 
     /// Counts and notes what cannot be judged. `about` is the topic or the file.

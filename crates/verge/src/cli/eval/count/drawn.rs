@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use verge_domain::id::DeviceId;
-use verge_scene::{Crossing, FrameSize, Scene, SceneSettings};
+use verge_scene::{Crossing, FrameSize, Scene, SceneSettings, SceneTrace};
 use verge_vision::Picture;
+use verge_vision::annotate::shapes_of_scene;
 use verge_vision::picture::SAMPLES;
 
 use crate::cli::pictures::{self, PictureFiles, PictureLimits};
-use crate::cli::scene_drawing::SceneDrawing;
 
 /// What stands where there is no picture.
 const GREY: u8 = 96;
@@ -21,7 +21,7 @@ pub(super) struct DrawnFrames {
     device: DeviceId,
     files: PictureFiles,
     picture: Picture,
-    drawing: SceneDrawing,
+    trace: SceneTrace,
 }
 
 impl DrawnFrames {
@@ -34,19 +34,21 @@ impl DrawnFrames {
             device: DeviceId::new("eval").context("a constant")?,
             files: PictureFiles::new(PictureLimits::default()),
             picture: Picture::new(),
-            drawing: SceneDrawing::new(settings),
+            trace: SceneTrace::new(settings),
         })
     }
 
     /// One frame, which the scene has just observed.
     pub(super) fn draw(
         &mut self,
-        name: &str,
+        (name, at): (&str, f64),
         scene: &Scene,
         size: FrameSize,
         crossings: &[Crossing],
     ) -> anyhow::Result<()> {
-        let shapes = self.drawing.shapes(scene, size, crossings);
+        self.trace.count(crossings);
+        self.trace.follow(scene, at);
+        let shapes = shapes_of_scene(&self.trace.sketch(scene));
         let found = ["jpg", "jpeg"].map(|ending| self.frames.join(format!("{name}.{ending}")));
         match found.iter().find(|path| path.is_file()) {
             Some(path) => match self.files.read(path, self.device.clone())? {

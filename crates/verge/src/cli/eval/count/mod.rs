@@ -279,7 +279,9 @@ fn count_frames<'a>(
         }
         if let Some(drawn) = &mut drawn {
             progress.show(&format!("{number} of {} pictures", frames.len()))?;
-            drawn.draw(&frame.name, &scene, size, &report.crossings[known..]).exit_with(Exit::BadInput)?;
+            drawn
+                .draw((&frame.name, frame.at), &scene, size, &report.crossings[known..])
+                .exit_with(Exit::BadInput)?;
         }
     }
     progress.clear()?;
