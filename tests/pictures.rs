@@ -85,7 +85,8 @@ fn what_is_counted_is_drawn() {
     let folder = tempfile::tempdir().unwrap();
     put_model(folder.path());
     let text = include_str!("../examples/junction-model/counting.toml")
-        .replace("junction.onnx", "model/junction.onnx");
+        .replace("junction.onnx", "model/junction.onnx")
+        .replace("interval = \"5s\"", "interval = \"1s\"");
     write(folder.path(), "counting.toml", text.as_bytes());
     let (mut scene, mut rgb) = (RoadScene::new(Viewpoint::North, 41), Vec::new());
     for number in 0..40 {

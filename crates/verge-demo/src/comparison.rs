@@ -10,9 +10,9 @@ use verge_gateway::settings::Settings;
 use super::cameras;
 use super::scene::SceneCrossing;
 
-/// A count may differ by this many vehicles, and this share of the truth: the model is small, and one vehicle may be between
+/// A count may differ by this many vehicles, or this share of the truth: the model is small, and one vehicle may be between
 /// the line as the traffic knows it and the lower edge of its box when the first and the last interval are cut.
-const TOLERANCE: u64 = 1;
+const TOLERANCE: u64 = 2;
 const TOLERANCE_SHARE: f64 = 0.1;
 
 /// What the renderer knows: the lines of the configuration, and what truly crosses them in a run.
@@ -79,7 +79,7 @@ impl ComparedDirection {
     reason = "a few hundred"
 )]
 fn tolerance(truth: u64) -> u64 {
-    TOLERANCE + (truth as f64 * TOLERANCE_SHARE) as u64
+    TOLERANCE.max((truth as f64 * TOLERANCE_SHARE) as u64)
 }
 
 impl CountComparison {
@@ -166,7 +166,7 @@ impl CountComparison {
 
     /// What is tolerated, in words.
     pub(super) fn tolerated() -> String {
-        format!("a count may differ by {TOLERANCE}, and by {:.0} % of the truth", TOLERANCE_SHARE * 100.0)
+        format!("a count may differ by {TOLERANCE}, or by {:.0} % of the truth", TOLERANCE_SHARE * 100.0)
     }
 
     /// Whether all intervals that end within a run of this length have arrived: they come some seconds after their end, and later
@@ -262,7 +262,7 @@ mod tests {
         check([[4, 0, 0], [10, 0, 0]], vec![], &[]);
         check([[4, 0, 0], [9, 0, 0]], vec![], &["line east: 13 counted forward, 16 crossed it"]);
         check([[4, 0, 1], [9, 0, 0]], vec![], &[]);
-        check([[4, 2, 0], [12, 0, 0]], vec![], &["line east: 2 counted backward, 0 crossed it"]);
+        check([[4, 3, 0], [12, 0, 0]], vec![], &["line east: 3 counted backward, 0 crossed it"]);
         // Lower bounds say so; too many are too many.
         check([[0, 0, 0], [9, 0, 0]], vec![PartialReason::Rate], &[]);
         check(
