@@ -78,6 +78,25 @@ def test_a_picture_is_masked_annotated_and_as_small_as_asked_for(scene: Scene, t
     assert "there is no source camera; there are" in unknown["error"], unknown
 
 
+def test_lines_with_their_counts_are_drawn(scene: Scene, tmp_path: Path) -> None:
+    """What the judge knows of its scene is of the frame before; it lies over the picture."""
+    line = {"from": [0.1, 0.5], "to": [0.9, 0.5]}
+    judge = {"inputs": ["cameras"], "detector": "track", "model": "junction", "line": {"stop": line}}
+    gateway = scene.gateway({"cameras": frame_source("road/+/frame")}, {"crossing": judge}, MODEL)
+    gateway.settings["gateway"]["snapshots"] = True
+    scene.start(gateway)
+    grey = tmp_path / "grey.jpg"
+    Image.new("RGB", (640, 480), (96, 96, 96)).save(grey, "JPEG")
+    asked = {"command": "snapshot", "source": "cameras", "device": "north", "max_bytes": 200_000}
+    with filming(scene, grey):
+        answer = scene.receiver().command(GATEWAY_ID, **asked)
+    assert answer["ok"], answer
+    picture = Image.open(io.BytesIO(base64.b64decode(answer["jpeg"]))).convert("RGB")
+    row = [picture.getpixel((x, picture.height // 2)) for x in range(picture.width)]
+    yellow = [x for x, (red, green, blue) in enumerate(row) if red > 190 and green > 180 and blue < 130]
+    assert len(yellow) > 300 and 50 < yellow[0] < 80 and 560 < yellow[-1] < 590, (len(yellow), yellow[:1], yellow[-1:])
+
+
 def test_without_the_setting_there_is_none(scene: Scene) -> None:
     judged(scene, snapshots=False)
     answer = scene.receiver().command(GATEWAY_ID, command="snapshot", source="cameras", device="north")
