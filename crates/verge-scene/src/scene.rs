@@ -126,18 +126,6 @@ impl Scene {
         Self { settings, places: None, state, sightings: Vec::new(), now: Vec::new(), queue: Vec::new() }
     }
 
-    /// The size of its frames.
-    #[must_use]
-    pub const fn frame_size(&self) -> Option<FrameSize> {
-        self.state.frame
-    }
-
-    /// How it counts.
-    #[must_use]
-    pub fn settings(&self) -> &SceneSettings {
-        &self.settings
-    }
-
     /// Looks at the boxes of a frame of this time (seconds since 1970) and size.
     pub fn observe(&mut self, at: f64, frame: FrameSize, boxes: &mut Vec<SeenBox>, out: &mut SceneReport) {
         self.observe_moving(at, frame, (boxes, &[]), out);

@@ -3,7 +3,8 @@
 use verge_domain::countable::LineSightings;
 
 use super::{SAME_INSTANT, Scene, SceneState, ZoneEvent};
-use crate::track::SeenBox;
+use crate::settings::SceneSettings;
+use crate::track::{FrameSize, SeenBox};
 
 impl Scene {
     /// The tracks that are alive.
@@ -14,6 +15,18 @@ impl Scene {
             .iter()
             .filter(|track| track.is_confirmed())
             .map(|track| (track.id, track.area()))
+    }
+
+    /// The size of its frames.
+    #[must_use]
+    pub const fn frame_size(&self) -> Option<FrameSize> {
+        self.state.frame
+    }
+
+    /// How it counts.
+    #[must_use]
+    pub fn settings(&self) -> &SceneSettings {
+        &self.settings
     }
 
     /// Conditions in zones that hold.

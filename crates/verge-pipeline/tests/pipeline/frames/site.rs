@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
 use verge_domain::frame::{
-    Detections, EncodedFrame, FrameSnapshot, ImageFormat, Orientation, SceneSketch, SnapshotError,
-    SnapshotOrder, View,
+    Detections, EncodedFrame, FrameSnapshot, ImageFormat, Orientation, SnapshotError, SnapshotOrder, View,
 };
 use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, JudgeIndex, Lane, Seq, SourceId};
 use verge_domain::observation::{Camera, Observable};
@@ -104,7 +103,7 @@ impl Viewer for Scripted {
         &self,
         _: (&Camera, &[JudgeIndex]),
         _: &SnapshotOrder,
-        _: (&Seen, &[(JudgeIndex, SceneSketch)]),
+        _: (&Seen, &[(JudgeIndex, verge_domain::frame::SceneSketch)]),
     ) -> Result<FrameSnapshot, SnapshotError> {
         Err(SnapshotError::Failed)
     }
@@ -262,16 +261,9 @@ pub(super) fn open(
     let judges = CameraJudges::new(specs.iter().map(|spec| spec.inputs.clone()).collect());
     let urgency = Duration::from_millis(500);
     let sources = [keep, Keep::Every, Keep::Every].map(|keep| Some(FrameSourceSpec { keep, urgency }));
-    let queue = FrameQueue::new(
-        judges,
-        sources.to_vec(),
-        Arc::clone(&counters),
-        &[Cause {
-            lane: Lane::Alarm,
-            seq: Seq(1),
-            cause: Session::Frames.cause(fingerprint(9, "part", b"x")),
-        }],
-    );
+    let cause = Session::Frames.cause(fingerprint(9, "part", b"x"));
+    let causes = [Cause { lane: Lane::Alarm, seq: Seq(1), cause }];
+    let queue = FrameQueue::new(judges, sources.to_vec(), Arc::clone(&counters), &causes);
     let readings = IntakeQueue::new(Arc::clone(&counters));
     let cameras = queue.cameras();
     let intake = queue.intake(true);
