@@ -65,6 +65,36 @@ impl ThresholdSettings {
         }
         Ok(Self { above: high, below: low })
     }
+
+    /// What lies above is abnormal.
+    #[must_use]
+    pub fn above(&self) -> Option<f64> {
+        self.above.map(|limit| limit.raise)
+    }
+
+    /// What lies below is abnormal.
+    #[must_use]
+    pub fn below(&self) -> Option<f64> {
+        self.below.map(|limit| limit.raise)
+    }
+
+    /// The same with its limits elsewhere, where they are given; each clears at the same distance as before.
+    ///
+    /// # Errors
+    /// See [`ThresholdSettings::new`].
+    pub fn moved(&self, above: Option<f64>, below: Option<f64>) -> Result<Self, SettingsError> {
+        // Rounding must not put a clearing limit beyond its limit.
+        let high = self.above.map(|Limit { raise, clear }| {
+            let to = above.unwrap_or(raise);
+            (to, (clear - raise + to).min(to))
+        });
+        let low = self.below.map(|Limit { raise, clear }| {
+            let to = below.unwrap_or(raise);
+            (to, (clear - raise + to).max(to))
+        });
+        let (high, low) = (high.unzip(), low.unzip());
+        Self::new(high.0, high.1, low.0, low.1)
+    }
 }
 
 /// A limit with its clearing limit; `Some(None)` where neither was given, `None` where only the clearing

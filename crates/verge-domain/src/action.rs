@@ -36,6 +36,8 @@ crate::words! {
         Shelved = "shelved",
         /// Put it back on the list, or its time was over.
         Unshelved = "unshelved",
+        /// Moved a limit of the judge.
+        Set = "set",
     }
 }
 

@@ -37,6 +37,7 @@ pub mod rejection;
 pub mod sample;
 pub mod scheme;
 pub mod sequence;
+pub mod settable;
 pub mod sink;
 pub mod stage;
 pub mod store;

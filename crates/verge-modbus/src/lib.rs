@@ -17,11 +17,12 @@ use std::time::Duration;
 
 use verge_domain::finding::Member;
 use verge_domain::image::PointSelector;
+use verge_domain::settable::SettableLimit;
 
 pub use map::{MAP_VERSION, MAX_BLOCK, coil_of, input_of, register_of};
 pub use range::{AddressRange, RangeError};
 pub use server::{ModbusServer, ServerCounters};
-pub use shown::{GatewayState, GatewayView};
+pub use shown::{GatewayState, GatewayView, PointCommand};
 
 /// A server.
 #[derive(Debug, Clone)]
@@ -40,7 +41,7 @@ pub struct ModbusSettings {
     pub unit: Option<u8>,
     /// A device that sends nothing for this long is stale.
     pub stale_after: Duration,
-    /// Whether coils acknowledge alarms.
+    /// Whether coils acknowledge alarms, and holding registers set limits.
     pub writes: bool,
     /// What it shows.
     pub points: Vec<PointPlace>,
@@ -51,7 +52,7 @@ pub struct ModbusSettings {
 }
 
 /// A point and its place in the map.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PointPlace {
     /// Its name in the configuration.
     pub name: String,
@@ -61,6 +62,17 @@ pub struct PointPlace {
     pub selector: PointSelector,
     /// What its presence says while the point cannot be trusted.
     pub fail_safe: FailSafe,
+    /// The limits of its judge, in the order of [`verge_domain::settable::LimitKey::ALL`].
+    pub limits: [Option<PointLimit>; 2],
+}
+
+/// A limit of the judge of a point.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PointLimit {
+    /// What the configuration says.
+    pub configured: f64,
+    /// How far it may be moved, if it may.
+    pub settable: Option<SettableLimit>,
 }
 
 verge_domain::words! {

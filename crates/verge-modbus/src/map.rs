@@ -5,6 +5,7 @@ use verge_domain::finding::{Expected, Member};
 use verge_domain::frame::Detections;
 use verge_domain::id::SignalId;
 use verge_domain::image::{AlarmState, ImagePoint, PointQuality};
+use verge_domain::settable::SettableLimit;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Body, Counts, DirectionCounts, Severity, Traffic};
 
@@ -30,6 +31,18 @@ pub(crate) trait Tables {
     fn registers(&self, from: usize, count: usize) -> Vec<u16>;
     fn inputs(&self, from: usize, count: usize) -> Vec<bool>;
     fn point_of_coil(&self, address: u16) -> Option<usize>;
+    /// Holding registers: where the limits are.
+    fn holding(&self, from: usize, count: usize) -> Vec<u16>;
+    /// The limit that begins at a register or that it is the second of, and whether that may be set to a value.
+    fn limit_at(&self, address: u16) -> Option<LimitPlace>;
+}
+
+/// A limit in the map.
+pub(crate) struct LimitPlace {
+    pub(crate) point: usize,
+    pub(crate) limit: SettableLimit,
+    /// Its first register.
+    pub(crate) address: u16,
 }
 
 /// The first input register of a block.
@@ -279,7 +292,7 @@ pub(crate) fn long(value: u32) -> [u16; 2] {
 }
 
 /// The same of a number; not a number where there is none.
-fn float(value: Option<f64>) -> [u16; 2] {
+pub(crate) fn float(value: Option<f64>) -> [u16; 2] {
     long((value.unwrap_or(f64::NAN) as f32).to_bits())
 }
 

@@ -1,10 +1,14 @@
 //! One request and its answer, after the Modbus application protocol V1.1b3. Pure.
 
+use verge_domain::settable::LimitKey;
+
 use crate::map::{self, Tables};
 
 /// Registers and discrete inputs that one request may read (sections 6.2 and 6.4).
 const MAX_REGISTERS: u16 = 125;
 const MAX_INPUTS: u16 = 2000;
+/// Registers that one request may write (section 6.12).
+const MAX_WRITTEN: u16 = 123;
 
 /// What a request is answered with instead of what it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +22,14 @@ pub(crate) enum Exception {
 }
 
 /// What is to be done about a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Reply {
     /// Sent as it is.
     Answer(Vec<u8>),
-    /// The alarm of this point is to be acknowledged; then the request is sent back.
+    /// The alarm of this point is to be acknowledged; then the echo is sent.
     Acknowledge { point: usize, echo: Vec<u8> },
+    /// A limit of the judge of this point is to be moved, or to be as configured; then the echo is sent.
+    Set { point: usize, key: LimitKey, value: Option<f64>, echo: Vec<u8> },
 }
 
 /// The answer with an exception.
@@ -38,8 +44,14 @@ pub(crate) fn answer(request: &[u8], tables: &impl Tables, writes: bool) -> Repl
     };
     let answered = match function {
         0x02 => inputs(data, tables).map(Reply::Answer),
-        0x04 => registers(data, tables).map(Reply::Answer),
+        0x03 if writes => {
+            registers(function, data, tables.blocks(), |from, count| tables.holding(from, count))
+                .map(Reply::Answer)
+        }
+        0x04 => registers(function, data, tables.blocks(), |from, count| tables.registers(from, count))
+            .map(Reply::Answer),
         0x05 if writes => coil(request, data, tables),
+        0x10 if writes => limit(data, tables),
         0x2b => identification(data, tables.version()).map(Reply::Answer),
         _ => Err(Exception::Function),
     };
@@ -63,11 +75,16 @@ fn range(data: &[u8], most: u16, end: usize) -> Result<(usize, usize), Exception
     if from + count > end { Err(Exception::Address) } else { Ok((from, count)) }
 }
 
-fn registers(data: &[u8], tables: &impl Tables) -> Result<Vec<u8>, Exception> {
-    let (from, count) = range(data, MAX_REGISTERS, map::registers_end(tables.blocks()))?;
-    let values = tables.registers(from, count);
+fn registers(
+    function: u8,
+    data: &[u8],
+    blocks: usize,
+    read: impl Fn(usize, usize) -> Vec<u16>,
+) -> Result<Vec<u8>, Exception> {
+    let (from, count) = range(data, MAX_REGISTERS, map::registers_end(blocks))?;
+    let values = read(from, count);
     let bytes = u8::try_from(2 * count).map_err(|_| Exception::Value)?;
-    let mut answer = vec![0x04, bytes];
+    let mut answer = vec![function, bytes];
     answer.extend(values.iter().flat_map(|value| value.to_be_bytes()));
     Ok(answer)
 }
@@ -93,6 +110,31 @@ fn coil(request: &[u8], data: &[u8], tables: &impl Tables) -> Result<Reply, Exce
     }
     let point = tables.point_of_coil(address).ok_or(Exception::Address)?;
     Ok(Reply::Acknowledge { point, echo: request.to_vec() })
+}
+
+/// Moves a limit: both of its registers are written, and nothing else. Not a number: to where it is configured.
+fn limit(data: &[u8], tables: &impl Tables) -> Result<Reply, Exception> {
+    let [a, b, c, d, bytes, values @ ..] = data else { return Err(Exception::Value) };
+    let (address, count) = words(&[*a, *b, *c, *d])?;
+    let is_whole = (1..=MAX_WRITTEN).contains(&count) && usize::from(*bytes) == 2 * usize::from(count);
+    if !is_whole || values.len() != usize::from(*bytes) {
+        return Err(Exception::Value);
+    }
+    if usize::from(address) + usize::from(count) > map::registers_end(tables.blocks()) {
+        return Err(Exception::Address);
+    }
+    let place = tables.limit_at(address).ok_or(Exception::Address)?;
+    let value = <[u8; 4]>::try_from(values).map_err(|_| Exception::Value)?;
+    if address != place.address {
+        return Err(Exception::Value);
+    }
+    let value = f32::from_be_bytes(value);
+    // The number that a person wrote there, not the nearest that has 32 bits.
+    let value = (!value.is_nan()).then(|| value.to_string().parse().unwrap_or(f64::INFINITY));
+    if value.is_some_and(|value| !place.limit.admits(value)) {
+        return Err(Exception::Value);
+    }
+    Ok(Reply::Set { point: place.point, key: place.limit.key, value, echo: vec![0x10, *a, *b, *c, *d] })
 }
 
 /// Read device identification (section 6.21): vendor, product, version.
@@ -127,7 +169,10 @@ fn identification(data: &[u8], version: &str) -> Result<Vec<u8>, Exception> {
 
 #[cfg(test)]
 mod tests {
+    use verge_domain::settable::SettableLimit;
+
     use super::*;
+    use crate::map::LimitPlace;
 
     /// Two blocks, of which block 1 is point 0; each value is its address.
     struct Addresses;
@@ -151,6 +196,15 @@ mod tests {
 
         fn point_of_coil(&self, address: u16) -> Option<usize> {
             (address == 108).then_some(0)
+        }
+
+        fn holding(&self, from: usize, count: usize) -> Vec<u16> {
+            self.registers(from, count)
+        }
+
+        fn limit_at(&self, address: u16) -> Option<LimitPlace> {
+            let limit = SettableLimit { key: LimitKey::Above, configured: 7.1, lowest: 7.1, highest: 10.0 };
+            [132, 133].contains(&address).then_some(LimitPlace { point: 0, limit, address: 132 })
         }
     }
 
@@ -198,7 +252,48 @@ mod tests {
         check(true, &[5, 0, 108, 0, 0], &[0x85, 3]);
         check(true, &[5, 0, 108, 0xff, 1], &[0x85, 3]);
         check(true, &[5, 0, 109, 0xff, 0], &[0x85, 2]);
-        check(true, &[16, 0, 100, 0, 1, 2, 0, 0], &[0x90, 1]);
+        check(true, &[6, 0, 100, 0, 1], &[0x86, 1]);
+    }
+
+    #[test]
+    fn a_limit_is_set_by_both_of_its_registers() {
+        let write = |address: u16, words: &[u16]| {
+            let bytes = words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<_>>();
+            let mut request = vec![16];
+            request.extend(address.to_be_bytes());
+            request.extend(u16::try_from(words.len()).unwrap().to_be_bytes());
+            request.push(u8::try_from(bytes.len()).unwrap());
+            request.extend(bytes);
+            answer(&request, &Addresses, true)
+        };
+        let float = |value: f32| [(value.to_bits() >> 16) as u16, (value.to_bits() & 0xffff) as u16];
+        let set = |value| {
+            let (key, echo) = (LimitKey::Above, vec![16, 0, 132, 0, 2]);
+            Reply::Set { point: 0, key, value, echo }
+        };
+        assert_eq!(
+            write(132, &float(7.1)),
+            set(Some(7.1)),
+            "what stands in the file, not the nearest of 32 bits"
+        );
+        assert_eq!(write(132, &float(10.0)), set(Some(10.0)));
+        assert_eq!(write(132, &float(f32::NAN)), set(None));
+        let refused = |exception| Reply::Answer(vec![0x90, exception]);
+        for beyond in [7.0, 10.5, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
+            assert_eq!(write(132, &float(beyond)), refused(3), "{beyond}");
+        }
+        let [high, low] = float(8.0);
+        assert_eq!([write(132, &[high]), write(133, &[low]), write(133, &[low, 0])], [3, 3, 3].map(refused));
+        assert_eq!(write(132, &[high, low, high, low]), refused(3), "one limit at a time");
+        assert_eq!(
+            [write(100, &[high, low]), write(163, &[high, low])],
+            [2, 2].map(refused),
+            "no limit, and no register"
+        );
+        assert_eq!(answer(&[16, 0, 132, 0, 2, 4, 0, 0], &Addresses, true), refused(3), "half of its bytes");
+        assert_eq!(answer(&[16, 0, 132, 0x80, 2, 4, 0, 0, 0, 0], &Addresses, true), refused(3));
+        check(true, &[3, 0, 132, 0, 2], &[3, 4, 0, 132, 0, 133]);
+        check(false, &[3, 0, 132, 0, 2], &[0x83, 1]);
     }
 
     #[test]

@@ -15,13 +15,13 @@ use verge_domain::board::Board;
 use verge_domain::image::{PointQuality, PointSelector};
 
 use crate::pdu::{self, Exception, Reply};
-use crate::shown::{GatewayView, ServedImage};
-use crate::{AddressRange, ModbusSettings};
+use crate::shown::{GatewayView, PointCommand, ServedImage};
+use crate::{AddressRange, ModbusSettings, PointPlace};
 
 /// A frame that has begun is complete after this time, and an answer taken.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(5);
-/// An acknowledgement that is not durable by then is answered as a failure; it may be carried out later.
-const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(3);
+/// A command that is not durable by then is answered as a failure; it may be carried out later.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause after the operating system refuses a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Transaction, protocol, length and unit (messaging guide, section 3.1.3).
@@ -92,8 +92,8 @@ impl ModbusServer {
     }
 
     /// Its points show this from now on, in their order: another configuration is at work.
-    pub fn select(&self, selectors: Vec<PointSelector>) {
-        self.shown.select(selectors, self.board.raised_before());
+    pub fn select(&self, points: &[PointPlace]) {
+        self.shown.select(points, self.board.raised_before());
     }
 
     /// Its name in the configuration.
@@ -219,7 +219,16 @@ async fn serve(
         }
         let answer = match pdu::answer(request, &**shown, shown.settings.writes) {
             Reply::Answer(answer) => answer,
-            Reply::Acknowledge { point, echo } => acknowledge(shown, point, client, echo).await,
+            Reply::Acknowledge { point, echo } => {
+                let command = shown.selector(point).map(PointCommand::Acknowledge);
+                carry_out(shown, command, client, echo).await
+            }
+            Reply::Set { point, key, value, echo } => {
+                let selector = shown.selector(point);
+                let command =
+                    selector.map(|PointSelector { judge, .. }| PointCommand::Set { judge, key, value });
+                carry_out(shown, command, client, echo).await
+            }
         };
         counters.requests.fetch_add(1, Ordering::Relaxed);
         counters.exceptions.fetch_add(u64::from(answer[0] & 0x80 != 0), Ordering::Relaxed);
@@ -258,19 +267,22 @@ async fn rest_of<'a>(
     Ok(stream.read_exact(request).await.is_ok().then_some(&*request))
 }
 
-/// Acknowledges the alarm of a point, and waits until that is durable.
-async fn acknowledge(shown: &ServedImage, point: usize, client: IpAddr, echo: Vec<u8>) -> Vec<u8> {
+/// Carries out a command, and waits until that is durable.
+async fn carry_out(
+    shown: &ServedImage,
+    command: Option<PointCommand>,
+    client: IpAddr,
+    echo: Vec<u8>,
+) -> Vec<u8> {
     let function = echo[0];
-    let Some(selector) = shown.selector(point) else {
-        return pdu::refused(function, Exception::Address);
-    };
+    let Some(command) = command else { return pdu::refused(function, Exception::Address) };
     let (done, durable) = oneshot::channel();
     let done = Box::new(move |carried_out| done.send(carried_out).unwrap_or(()));
     let by = format!("server {}: {client}", shown.settings.name);
-    if !shown.view.acknowledge(&selector, &by, done) {
+    if !shown.view.carry_out(command, &by, done) {
         return pdu::refused(function, Exception::Busy);
     }
-    match timeout(ACKNOWLEDGE_TIMEOUT, durable).await {
+    match timeout(COMMAND_TIMEOUT, durable).await {
         Ok(Ok(true)) => echo,
         _ => pdu::refused(function, Exception::Failure),
     }

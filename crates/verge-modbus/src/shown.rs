@@ -4,14 +4,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use verge_domain::board::{LastWord, RaisedBefore};
+use verge_domain::id::JudgeId;
 use verge_domain::image::{Heartbeat, HeldBack, Image, InputAge, PointQuality, PointSelector};
+use verge_domain::settable::LimitKey;
 use verge_domain::time::Moment;
 
 use crate::map::{
-    self, BLOCK_INPUTS, BLOCK_REGISTERS, GATEWAY_REGISTERS, MAP_VERSION, ShownPoint, Tables, capped, long,
-    seconds,
+    self, BLOCK_INPUTS, BLOCK_REGISTERS, GATEWAY_REGISTERS, LimitPlace, MAP_VERSION, ShownPoint, Tables,
+    capped, long, seconds,
 };
-use crate::{ModbusSettings, PointPlace};
+use crate::{ModbusSettings, PointLimit, PointPlace};
 
 /// How the gateway is, as of a second ago at most.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +40,22 @@ pub struct GatewayState {
     pub held_back: Vec<HeldBack>,
 }
 
+/// What a client wants done about a point.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PointCommand {
+    /// Its open alarm is to be acknowledged.
+    Acknowledge(PointSelector),
+    /// A limit of its judge is to be moved; `None`: to where it is configured.
+    Set {
+        /// The judge.
+        judge: JudgeId,
+        /// The limit.
+        key: LimitKey,
+        /// Where to.
+        value: Option<f64>,
+    },
+}
+
 /// What a server sees of the gateway. No call blocks.
 pub trait GatewayView: Send + Sync {
     /// The clock.
@@ -49,10 +67,13 @@ pub trait GatewayView: Send + Sync {
     /// How long ago the device of a point was received.
     fn age(&self, point: usize, now: Moment) -> InputAge;
 
-    /// Acknowledges the open alarm of a point, at the rate at which commands are taken. `done` is called once that is durable or known to be impossible.
+    /// Where an operator has set a limit of a judge.
+    fn limit(&self, judge: &JudgeId, key: LimitKey) -> Option<f64>;
+
+    /// Carries out a command, at the rate at which they are taken. `done` is called once that is durable or known to be impossible.
     ///
     /// Returns whether that is under way; `done` is dropped uncalled where it is not.
-    fn acknowledge(&self, selector: &PointSelector, by: &str, done: Box<dyn FnOnce(bool) + Send>) -> bool;
+    fn carry_out(&self, command: PointCommand, by: &str, done: Box<dyn FnOnce(bool) + Send>) -> bool;
 }
 
 /// What a server shows.
@@ -69,6 +90,8 @@ pub(crate) struct ServedImage {
 
 struct ShownNow {
     image: Image,
+    /// Of the judge of each point.
+    limits: Vec<[Option<PointLimit>; 2]>,
     heart: Heartbeat,
     beats: bool,
     state: GatewayState,
@@ -86,7 +109,8 @@ impl ServedImage {
             }
         }
         let (heart, state) = (Heartbeat::default(), GatewayState::default());
-        let now = Mutex::new(ShownNow { image, heart, beats: false, state });
+        let limits = settings.points.iter().map(|point| point.limits).collect();
+        let now = Mutex::new(ShownNow { image, limits, heart, beats: false, state });
         Self { settings, view, blocks, now, changed: Notify::new() }
     }
 
@@ -108,8 +132,10 @@ impl ServedImage {
     }
 
     /// The points show this from now on, in their order. What is said of that comes by the task that follows the board.
-    pub(crate) fn select(&self, selectors: Vec<PointSelector>, before: &[RaisedBefore]) {
+    pub(crate) fn select(&self, points: &[PointPlace], before: &[RaisedBefore]) {
+        let selectors: Vec<_> = points.iter().map(|point| point.selector.clone()).collect();
         let mut now = self.lock();
+        now.limits = points.iter().map(|point| point.limits).collect();
         if **now.image.selectors() != *selectors {
             now.image = Image::of(selectors).counting_from(before);
             self.changed.notify_one();
@@ -262,6 +288,32 @@ impl Tables for ServedImage {
             values.push(value);
         }
         values
+    }
+
+    fn holding(&self, from: usize, count: usize) -> Vec<u16> {
+        let shown = self.lock();
+        let limits_of = |block: usize| {
+            let index = self.blocks.get(block).copied().flatten()?;
+            let (judge, limits) = (&shown.image.selectors().get(index)?.judge, shown.limits.get(index)?);
+            let mut registers = [0; 4];
+            for ((key, limit), place) in LimitKey::ALL.into_iter().zip(limits).zip(registers.chunks_mut(2)) {
+                let value = limit.map(|limit| self.view.limit(judge, key).unwrap_or(limit.configured));
+                place.copy_from_slice(&map::float(value));
+            }
+            Some(registers)
+        };
+        let value = |address: usize| {
+            let (block, at) = map::place(address, BLOCK_REGISTERS).filter(|(_, at)| *at < 4)?;
+            limits_of(block)?.get(at).copied()
+        };
+        (from..from + count).map(|address| value(address).unwrap_or(0)).collect()
+    }
+
+    fn limit_at(&self, address: u16) -> Option<LimitPlace> {
+        let (block, at) = map::place(usize::from(address), BLOCK_REGISTERS)?;
+        let point = self.blocks.get(block).copied().flatten()?;
+        let limit = self.lock().limits.get(point)?.get(at / 2).copied().flatten()?.settable?;
+        Some(LimitPlace { point, limit, address: address - (at % 2) as u16 })
     }
 
     fn point_of_coil(&self, address: u16) -> Option<usize> {

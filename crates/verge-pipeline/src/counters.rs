@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use verge_domain::id::{DeviceId, JudgeId, Lane, OperatorText, Seq, SignalId, SourceId};
 use verge_domain::reading::SourceIndex;
+use verge_domain::settable::SetLimit;
 use verge_domain::stage::StoreUsage;
 use verge_domain::time::UtcMillis;
 
@@ -72,6 +73,7 @@ pub struct Counters {
     /// Events not raised because of maintenance.
     pub raises_held_back_total: Counter,
     maintenance: Mutex<Vec<MaintenanceWindow>>,
+    set_limits: Mutex<Vec<SetLimit>>,
     alarm_rates: Mutex<Vec<JudgeRate>>,
     counted_lines: Mutex<Vec<CountedLines>>,
     judging: Mutex<JudgingAccount>,
@@ -224,6 +226,17 @@ impl Counters {
             }
         }
         windows
+    }
+
+    /// Records which limits operators have set.
+    pub fn note_set_limits(&self, limits: Vec<SetLimit>) {
+        *self.set_limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    /// The limits that operators have set. Judges of both classes have the same.
+    #[must_use]
+    pub fn set_limits(&self) -> Vec<SetLimit> {
+        self.set_limits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Records how often judges alarm.

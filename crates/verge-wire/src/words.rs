@@ -5,7 +5,7 @@ use verge_domain::finding::{Expected, Member};
 use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
 use verge_domain::id::{DeviceId, Unit};
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Event, EventChange, EventState, OperatorAction, Subject, Verdict};
+use verge_domain::verdict::{ActionKind, Event, EventChange, EventState, OperatorAction, Subject, Verdict};
 use verge_domain::withdrawn::{Tombstone, Withdrawal};
 
 use crate::SiteZone;
@@ -35,7 +35,8 @@ fn action_words(action: &OperatorAction, verdict: &Verdict, zone: &SiteZone) -> 
     let shelved = verdict.event.and_then(|event| event.handling.shelved);
     let until = shelved.map_or_else(String::new, |until| format!(" until {}", zone.to_minute(until)));
     let note = action.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
-    format!("{}{until} by {}{note}; ", action.kind, action.by)
+    let what = if action.kind == ActionKind::Set { "limit set" } else { action.kind.as_str() };
+    format!("{what}{until} by {}{note}; ", action.by)
 }
 
 /// Names of a group that are written out at most.

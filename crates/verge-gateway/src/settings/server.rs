@@ -1,5 +1,6 @@
 //! `[server.NAME]`: what control systems poll.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use verge_anomaly::{JudgeSettings, TrackSettings};
@@ -7,13 +8,17 @@ use verge_domain::finding::Member;
 use verge_domain::id::{DeviceId, JudgeId, SignalId};
 use verge_domain::image::{PointContent, PointSelector};
 use verge_domain::reading::SourceIndex;
+use verge_domain::settable::LimitKey;
 use verge_domain::stage::Scope;
 use verge_domain::verdict::Detector;
-use verge_modbus::{AddressRange, ModbusSettings, PointPlace};
+use verge_modbus::{AddressRange, ModbusSettings, PointLimit, PointPlace};
 
 use super::Check;
-use super::judge::{JudgeRules, JudgeSection};
+use super::judge::{JudgeRules, JudgeSection, Rule, limit_of};
 use crate::config::{Fault, Map, RawModbus, RawPoint, RawServer, RawServerKind, Warning};
+
+/// More points than this are refused.
+const MOST_POINTS: usize = verge_pipeline::board::MAX_POINTS;
 
 /// A Modbus TCP server.
 #[derive(Debug, Clone)]
@@ -30,7 +35,19 @@ pub(super) fn check_all(
     judges: &[JudgeSection],
     known: &[&str],
 ) -> Vec<ServerSection> {
-    raw.iter().filter_map(|(name, server)| check_one(check, name, server, judges, known)).collect()
+    let servers: Vec<_> =
+        raw.iter().filter_map(|(name, server)| check_one(check, name, server, judges, known)).collect();
+    check_count(check, servers.iter().map(|server| server.modbus.points.len()).sum());
+    servers
+}
+
+/// Points of all servers together.
+fn check_count(check: &mut Check<'_>, points: usize) {
+    if points > MOST_POINTS {
+        let expected = format!("at most {MOST_POINTS} points of all servers together");
+        let fault = Fault::new("server".to_owned(), points.to_string(), expected);
+        check.faults.push(fault.remedy("leave points out, or divide them among gateways"));
+    }
 }
 
 fn check_one(
@@ -110,8 +127,14 @@ fn check_points(
     known: &[&str],
 ) -> Vec<(PointPlace, Vec<SourceIndex>)> {
     let mut points: Vec<(PointPlace, Vec<SourceIndex>)> = Vec::new();
+    let mut names: HashMap<String, &str> = HashMap::new();
     for (name, raw) in raw.into_iter().flatten() {
         let section = format!("{section}.point.{name}");
+        if let Some(other) = names.insert(name.to_lowercase(), name) {
+            let remark =
+                format!("differs from point {other:?} by case only: people will take one for the other");
+            check.warnings.push(Warning { key: section.clone(), remark });
+        }
         let Some((point, sources)) = check_point(check, &section, name, raw, judges, known) else { continue };
         match points.iter().find(|(other, _)| other.block == point.block) {
             Some((other, _)) => {
@@ -160,7 +183,18 @@ fn check_point(
     let content = content_of(rules, strand);
     let selector = PointSelector { judge, device: device?, signal, strand, content };
     let block = u16::try_from(block).ok()?;
-    Some((PointPlace { name: name.to_owned(), block, selector, fail_safe: raw.fail_safe }, sources))
+    let (name, fail_safe, limits) = (name.to_owned(), raw.fail_safe, limits_of(rules));
+    Some((PointPlace { name, block, selector, fail_safe, limits }, sources))
+}
+
+/// The limits of a judge, in the order of their keys.
+fn limits_of(judge: &JudgeSection) -> [Option<PointLimit>; 2] {
+    LimitKey::ALL.map(|key| {
+        let rules = judge.readings()?;
+        let Rule::Plain(JudgeSettings::Threshold(threshold)) = &rules.rule else { return None };
+        let settable = rules.settable.iter().find(|limit| limit.key == key).copied();
+        Some(PointLimit { configured: limit_of(threshold, key)?, settable })
+    })
 }
 
 /// What a point of a judge is read for.

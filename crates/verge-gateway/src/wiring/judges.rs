@@ -7,12 +7,15 @@ use verge_anomaly::{AlarmPool, JudgeSettings, ReadingJudge};
 use verge_codec::Decoders;
 use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::reading::Reading;
+use verge_domain::settable::LimitKey;
 use verge_domain::stage::{Decoder, SharedState};
 use verge_domain::time::Moment;
 use verge_models::card::ModelTask;
 use verge_pipeline::clock::random_event_id;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::judging::{Inputs, JudgeSet, JudgeSpec, JudgesMemory, KeptJudge, Observes, PlannedJudge};
+use verge_pipeline::judging::{
+    Inputs, JudgeLimits, JudgeSet, JudgeSpec, JudgesMemory, KeptJudge, Observes, PlannedJudge,
+};
 
 use super::classes::{Classes, JudgeClass, scope_of};
 use super::fingerprint::fingerprint_of;
@@ -168,12 +171,22 @@ fn judge_spec(
         tags: Arc::clone(&settings.tags),
         pool: pool.map(|pool| Arc::clone(pool) as Arc<dyn SharedState>),
         fingerprint: fingerprint_of(settings, judge),
+        limits: Arc::default(),
         make,
     };
     match &judge.rules {
         JudgeRules::Frames(rules) => spec(rules.rule.scope(), rules.policy, plain(&rules.rule)),
         JudgeRules::Readings(rules) => {
-            let make = match (&rules.rule, models.of(index)) {
+            let limits = JudgeLimits::new(rules.settable.clone());
+            let make: Box<dyn Fn(Moment) -> ReadingJudge + Send> = match (&rules.rule, models.of(index)) {
+                (Rule::Plain(JudgeSettings::Threshold(threshold)), _) => {
+                    let (threshold, limits) = (*threshold, Arc::clone(&limits));
+                    Box::new(move |now| {
+                        let [above, below] = LimitKey::ALL.map(|key| limits.value(key));
+                        let moved = threshold.moved(above, below).expect("what may be set fits together");
+                        ReadingJudge::new(&JudgeSettings::Threshold(moved), now)
+                    })
+                }
                 (Rule::Plain(settings), _) => plain(settings),
                 (Rule::Autoencoder { settings, .. }, Some(model)) => {
                     let (settings, pool) = (*settings, pool.cloned());
@@ -188,7 +201,7 @@ fn judge_spec(
             };
             let spec = spec(scope_of(rules), rules.policy, make);
             let expect = expected(&spec.inputs, &rules.expect);
-            JudgeSpec { expect, machine: rules.machine.clone(), ..spec }
+            JudgeSpec { expect, machine: rules.machine.clone(), limits, ..spec }
         }
     }
 }

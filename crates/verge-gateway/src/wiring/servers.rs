@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use anyhow::Context;
 use verge_domain::board::Board;
-use verge_domain::id::{DeviceId, OperatorText, RouteId};
+use verge_domain::id::{DeviceId, JudgeId, OperatorText, RouteId};
 use verge_domain::image::{HeldBack, InputAge, PointSelector};
 use verge_domain::reading::SourceIndex;
+use verge_domain::settable::LimitKey;
 use verge_domain::time::Moment;
-use verge_modbus::{GatewayState, GatewayView, ModbusServer};
+use verge_modbus::{GatewayState, GatewayView, ModbusServer, PointCommand};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::commands::CommandRate;
 use verge_pipeline::counters::{Counters, MaintenanceWindow};
@@ -83,8 +84,7 @@ impl ControlServers {
     pub(super) fn take_up(&self, settings: &Settings) {
         for ((server, view), section) in self.servers.iter().zip(&settings.servers) {
             *view.devices.write().unwrap_or_else(PoisonError::into_inner) = devices_of(section);
-            let selectors = section.modbus.points.iter().map(|point| point.selector.clone());
-            server.select(selectors.collect());
+            server.select(&section.modbus.points);
         }
     }
 
@@ -165,19 +165,25 @@ impl GatewayView for ServedView {
         InputAge { received: received.is_some(), lasts }
     }
 
-    fn acknowledge(&self, point: &PointSelector, by: &str, done: Box<dyn FnOnce(bool) + Send>) -> bool {
+    fn limit(&self, judge: &JudgeId, key: LimitKey) -> Option<f64> {
+        let set = self.served.counters.set_limits();
+        set.iter().find(|set| (&set.judge, set.key) == (judge, key)).map(|set| set.value)
+    }
+
+    fn carry_out(&self, command: PointCommand, by: &str, done: Box<dyn FnOnce(bool) + Send>) -> bool {
         let now = self.now().mono;
         if !self.commands.lock().unwrap_or_else(PoisonError::into_inner).admit(now) {
             return false;
         }
         let Ok(by) = OperatorText::new(by) else { return false };
-        let selector = Selector {
-            device: point.device.clone(),
-            signal: point.signal.clone(),
-            judge: Some(point.judge.clone()),
-            source: None,
+        let operator = Operator { by, note: None };
+        let order = match command {
+            PointCommand::Acknowledge(PointSelector { judge, device, signal, .. }) => {
+                let selector = Selector { device, signal, judge: Some(judge), source: None };
+                Order::Acknowledge { selector, event: None, operator }
+            }
+            PointCommand::Set { judge, key, value } => Order::Set { judge, key, value, operator },
         };
-        let order = Order::Acknowledge { selector, event: None, operator: Operator { by, note: None } };
         self.served.orders.submit(order, move |outcome| done(outcome.is_ok())).is_ok()
     }
 }

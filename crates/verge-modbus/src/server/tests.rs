@@ -7,12 +7,13 @@ use verge_domain::finding::{Expected, Member};
 use verge_domain::id::{DeviceId, JudgeId, Lane, Seq};
 use verge_domain::image::{InputAge, PointContent};
 use verge_domain::sample::verdict_of;
+use verge_domain::settable::{LimitKey, SettableLimit};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::{Body, EventState, Health};
 
 use super::*;
 use crate::map::Tables;
-use crate::{FailSafe, GatewayState, PointPlace};
+use crate::{FailSafe, GatewayState, PointLimit};
 
 struct Now;
 
@@ -29,7 +30,11 @@ impl GatewayView for Now {
         InputAge { received: true, lasts: Duration::ZERO }
     }
 
-    fn acknowledge(&self, _: &PointSelector, _: &str, _: Box<dyn FnOnce(bool) + Send>) -> bool {
+    fn limit(&self, _: &JudgeId, key: LimitKey) -> Option<f64> {
+        (key == LimitKey::Above).then_some(9.5)
+    }
+
+    fn carry_out(&self, _: PointCommand, _: &str, _: Box<dyn FnOnce(bool) + Send>) -> bool {
         false
     }
 }
@@ -90,9 +95,18 @@ fn point(judge: &str) -> PointSelector {
     }
 }
 
+/// Its judge has two limits, of which one may be set.
+fn place(judge: &str) -> PointPlace {
+    let settable = SettableLimit { key: LimitKey::Above, configured: 7.0, lowest: 6.0, highest: 10.0 };
+    let limits = [
+        Some(PointLimit { configured: 7.0, settable: Some(settable) }),
+        Some(PointLimit { configured: 1.0, settable: None }),
+    ];
+    PointPlace { name: "p".to_owned(), block: 0, selector: point(judge), fail_safe: FailSafe::Call, limits }
+}
+
 fn served() -> Arc<ServedImage> {
-    let place =
-        PointPlace { name: "p".to_owned(), block: 0, selector: point("hot"), fail_safe: FailSafe::Call };
+    let place = place("hot");
     let settings = ModbusSettings {
         name: "plc".to_owned(),
         listen: ([127, 0, 0, 1], 0).into(),
@@ -152,15 +166,27 @@ async fn the_image_never_goes_back_after_a_follower_missed_something() {
 #[tokio::test]
 async fn points_that_show_something_else_after_a_reload_begin_with_what_is_said_of_that() {
     let (shown, board) = (served(), Arc::<Scripted>::default());
-    shown.select(vec![point("hot")], &[]);
+    shown.select(&[place("hot")], &[]);
     board
         .copies
         .lock()
         .unwrap()
         .extend([word("hot", 5), word("warm", 6), word("warm", 6)].map(|word| vec![word]));
     assert_eq!(second_after(&shown, &board).await, 5, "the same as before: nothing changes");
-    shown.select(vec![point("warm")], &[]);
+    shown.select(&[place("warm")], &[]);
     assert_eq!(shown.registers(105, 1), [0]);
     assert_eq!(second_after(&shown, &board).await, 6);
     assert_eq!(shown.selector(0), Some(point("warm")));
+}
+
+#[test]
+fn limits_stand_in_holding_registers_and_say_which_may_be_set() {
+    let shown = served();
+    // 9.5 was set, 1 is configured; behind them and before the first point there is nothing.
+    assert_eq!(shown.holding(99, 6), [0, 0x4118, 0, 0x3f80, 0, 0]);
+    let at = |address| shown.limit_at(address).map(|place| (place.point, place.address));
+    assert_eq!(
+        [at(100), at(101), at(102), at(104), at(99)],
+        [Some((0, 100)), Some((0, 100)), None, None, None]
+    );
 }

@@ -52,6 +52,7 @@ pub(crate) fn parse(payload: &[u8], door: &OperatorText) -> CommandRequest {
         (_, Some("acknowledge")) => alarms::acknowledge(&keys, door),
         (_, Some("shelve")) => alarms::shelve(&keys, door),
         (_, Some("unshelve")) => alarms::unshelve(&keys, door),
+        (_, Some("set")) => alarms::set(&keys, door),
         (_, Some(_)) => Err(CommandError::Unknown),
         (_, None) => Err(CommandError::Bad { key: "command", expected: "a text" }),
     };
@@ -176,7 +177,7 @@ mod tests {
         check(
             r#"{"id":"a","command":"reboot"}"#,
             Err(
-                "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve, unshelve and snapshot",
+                "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve, unshelve, set and snapshot",
             ),
         );
         check(r#"{"id":"a"}"#, Err("command: missing, or not a text"));

@@ -23,7 +23,7 @@ use crate::judging::{KNOWN_EVENTS, KnownEvent, Operator, Order, OrderError, Outc
 const PER_SECOND: u32 = 10;
 
 /// What may be requested of a running gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum RemoteCommand {
     /// To send a range of a route's verdicts again.
     Replay { lane: Lane, from: Seq, to: Seq, epoch: Option<String> },
@@ -78,14 +78,14 @@ pub(crate) enum CommandAnswer {
 }
 
 /// Why a command was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub(crate) enum CommandError {
     #[error("a command has at most {limit} bytes, this one has {actual}")]
     TooLong { actual: usize, limit: usize },
     #[error("not a JSON object")]
     NotJson,
     #[error(
-        "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve, unshelve and snapshot"
+        "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve, unshelve, set and snapshot"
     )]
     Unknown,
     #[error("{key}: missing, or not {expected}")]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use verge_domain::id::{DeviceId, JudgeId, JudgeIndex, SignalId, SourceId};
+use verge_domain::settable::LimitKey;
 use verge_domain::stage::{Judge, Remark};
 use verge_domain::time::Moment;
 use verge_domain::verdict::{Detector, Subject};
@@ -68,7 +69,7 @@ impl fmt::Display for Selector {
 }
 
 /// What a person orders.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Order {
     /// A remark on alarms.
     Label {
@@ -104,6 +105,17 @@ pub enum Order {
         /// Who shelves them.
         operator: Operator,
     },
+    /// To move a limit of a judge, within the bounds of its configuration.
+    Set {
+        /// The judge.
+        judge: JudgeId,
+        /// The limit.
+        key: LimitKey,
+        /// Where it is to be; `None`: where the configuration has it.
+        value: Option<f64>,
+        /// Who moves it.
+        operator: Operator,
+    },
 }
 
 /// What became of a remark, see [`Outcome::Applied`].
@@ -117,7 +129,7 @@ pub(super) struct Applied {
 }
 
 /// Why an order was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OrderError {
     /// The device is not known.
     #[error("no judge watches device {device}; devices that are watched: {known}")]
@@ -151,6 +163,38 @@ pub enum OrderError {
         selector: Selector,
         /// What is shelved.
         known: Names,
+    },
+    /// No judge has this name.
+    #[error("there is no judge {judge}; there are: {known}")]
+    UnknownJudge {
+        /// The requested judge.
+        judge: JudgeId,
+        /// The judges.
+        known: Names,
+    },
+    /// The configuration does not open this limit.
+    #[error("{key} of judge {judge} may not be set; the key settable of the judge opens: {known}")]
+    NotSettable {
+        /// The judge.
+        judge: JudgeId,
+        /// The limit.
+        key: LimitKey,
+        /// Limits that may be set.
+        known: Names,
+    },
+    /// The configuration does not open it that far.
+    #[error("{key} of judge {judge} may be set from {lowest} to {highest}, not to {value}")]
+    BeyondBounds {
+        /// The judge.
+        judge: JudgeId,
+        /// The limit.
+        key: LimitKey,
+        /// The requested value.
+        value: f64,
+        /// The least that is admitted.
+        lowest: f64,
+        /// The most.
+        highest: f64,
     },
     /// There is no window to end.
     #[error("no maintenance window is open for {selector}; open are: {known}")]
@@ -252,6 +296,9 @@ impl<D, J: Judge> JudgeSet<D, J> {
             }
             Order::Shelve { selector, length, operator } => {
                 self.shelve((selector, known), *length, operator, now, out)
+            }
+            Order::Set { judge, key, value, operator } => {
+                self.set_limit((judge, *key, *value), operator, now, out)
             }
             Order::Maintenance { selector, length } => {
                 let instances = match self.meant(selector) {

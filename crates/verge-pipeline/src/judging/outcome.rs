@@ -1,5 +1,6 @@
 //! The results of orders, also of those that judges of two threads have carried out.
 
+use verge_domain::settable::LimitKey;
 use verge_domain::stage::Remark;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Detector;
@@ -7,7 +8,7 @@ use verge_domain::verdict::Detector;
 use super::orders::OrderError;
 
 /// The result of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Outcome {
     /// A remark was received.
     Applied {
@@ -47,6 +48,17 @@ pub enum Outcome {
     Unshelved {
         /// Number of points, as they were shelved.
         points: usize,
+    },
+    /// A limit was moved.
+    Set {
+        /// Which.
+        key: LimitKey,
+        /// Where to; `None`: to where the configuration has it.
+        value: Option<f64>,
+        /// What the configuration says.
+        configured: f64,
+        /// Open events that are reported with it.
+        events: usize,
     },
     /// Maintenance windows were closed before their time.
     Closed {
@@ -96,6 +108,9 @@ impl Outcome {
             ) => Self::Acknowledged { events: events + more, already: already + besides },
             (Self::Shelved { points, until }, Self::Shelved { points: more, until: other }) => {
                 Self::Shelved { points: points + more, until: until.max(other) }
+            }
+            (Self::Set { key, value, configured, events }, Self::Set { events: more, .. }) => {
+                Self::Set { key, value, configured, events: events + more }
             }
             (Self::Unshelved { points }, Self::Unshelved { points: same }) => {
                 Self::Unshelved { points: points.max(same) }

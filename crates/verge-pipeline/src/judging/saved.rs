@@ -20,6 +20,7 @@ pub use super::keys::{
     is_settings_key, judge_taught, learnt_key, learnt_subject, pool_key, settings_key, subject_of,
 };
 use super::keys::{judge_of_settings, parse_key, pooled_judge};
+use super::limits::LIMIT;
 use super::machine::{MACHINE, MISSING_STATE};
 use super::raised::RAISED;
 use super::register::{LABELS, NUMBERS};
@@ -116,6 +117,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         let from = out.verdicts.len();
         let mut report = RestoreReport::default();
         let under = self.restore_settings(checkpoints, out);
+        self.restore_limits(checkpoints, out);
         // Learnt states come in the order in which they were saved: where room is scarce, the newest are restored.
         let (learnt, others): (Vec<_>, Vec<_>) = checkpoints.iter().partition(|one| is_learnt(&one.key));
         // The others need the states of machines.
@@ -126,6 +128,9 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             let key = &checkpoint.key;
             let kept = if key == NUMBERS || key == LABELS || judge_of_settings(key).is_some() {
                 // The register has taken it up.
+                true
+            } else if key.split(SEPARATOR).next() == Some(LIMIT) {
+                // Taken up before.
                 true
             } else if key.starts_with(RAISED) {
                 // The board has taken it up.

@@ -221,6 +221,7 @@ mod tests {
             tags: Arc::default(),
             pool: None,
             fingerprint: Fingerprint::default(),
+            limits: Arc::default(),
             make: Box::new(move |_| Learner { seen: 0, bytes }),
         };
         let sources = vec![SourceId::new("s").unwrap()];

@@ -14,6 +14,7 @@ use verge_domain::verdict::{Detector, Model, Subject};
 use wildmatch::WildMatch;
 
 use super::fingerprint::Fingerprint;
+use super::limits::JudgeLimits;
 use super::machine::StateRules;
 use super::watched::Reach;
 
@@ -116,6 +117,8 @@ pub struct JudgeSpec<J> {
     pub pool: Option<Arc<dyn SharedState>>,
     /// The settings that give meaning to what its instances learn; empty where they do not learn.
     pub fingerprint: Fingerprint,
+    /// Its limits that may be set, which `make` asks.
+    pub limits: Arc<JudgeLimits>,
     /// Makes an instance.
     pub make: Box<dyn Fn(Moment) -> J + Send>,
 }

@@ -180,7 +180,9 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let mut ended = self.ended_where(|_, instance| !going_on.contains(&instance.judge_index));
         self.end(&ended, now, out);
         let expected: Vec<Vec<DeviceId>> = self.specs.0.iter().map(expected_of).collect();
+        let limits = self.set_limits();
         let remade = self.place(planned, &going_on);
+        self.forget_limits(&limits, out);
         self.regate(now, out);
         for (_, instance) in &mut self.instances {
             let place = instance.judge_index.position();
@@ -252,8 +254,10 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 PlannedJudge::Made(_) => (true, None),
                 PlannedJudge::Anew(_, why) => (true, Some((*why).to_owned())),
             };
+            let limits_before = known.as_ref().map(|before| Arc::clone(&before.limits));
             let under = known.as_ref().map(|before| before.fingerprint.clone());
             let spec = planned.into_spec(known);
+            limits_before.iter().for_each(|before| spec.limits.take_over(before));
             let changed = under.and_then(|under| under.change_of_judge(&spec.fingerprint));
             let fresh = fresh.or(changed.map(|change| change.to_string()));
             if is_made && going_on.contains(&index) {

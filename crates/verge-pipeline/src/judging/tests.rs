@@ -17,6 +17,7 @@ use super::*;
 mod cameras;
 mod containment;
 mod groups;
+mod limits;
 mod maintenance;
 mod numbers;
 mod operator;
@@ -157,6 +158,7 @@ fn spec_of<J>(
         tags: Arc::default(),
         pool: None,
         fingerprint: Fingerprint::default(),
+        limits: Arc::default(),
         expect: expect.iter().map(|device| DeviceId::new(device).unwrap()).collect(),
         make: Box::new(make),
     }

@@ -22,6 +22,7 @@ use verge_domain::board::{Board, OpenEvents};
 use verge_domain::id::{GatewayId, RouteId};
 use verge_domain::life::Life;
 use verge_domain::reading::SourceIndex;
+use verge_domain::settable::SetLimit;
 use verge_domain::time::Moment;
 
 use crate::counters::{Counters, JudgingAccount, MaintenanceWindow, Percentiles};
@@ -100,6 +101,8 @@ pub struct Snapshot {
     pub counting: Vec<CountedLines>,
     pub judging: JudgingStatus,
     pub maintenance: MaintenanceStatus,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub set_limits: Vec<SetLimit>,
     pub store: StoreStatus,
     pub routes: Vec<RouteStatus>,
     pub ledger: Ledger,
@@ -220,6 +223,7 @@ impl Status {
                 held_back: self.counters.of_all_judges(|counters| &counters.raises_held_back_total),
                 windows: self.counters.maintenance(),
             },
+            set_limits: self.counters.set_limits(),
             store: StoreStatus::of(&self.settings.life, &self.counters),
             routes: self.routes.iter().map(|(name, counters)| RouteStatus::of(name, counters)).collect(),
             ledger: Ledger::of(received_bytes, &self.routes),

@@ -112,6 +112,7 @@ fn open() -> Site {
             tags: Arc::default(),
             pool: None,
             fingerprint: Fingerprint::default(),
+            limits: Arc::default(),
             make: Box::new(move |_| Slow(leave.clone())),
         };
         let set = JudgeSet::new(Words, vec![spec], sources.clone(), counters, random_event_id, clock.now());

@@ -122,6 +122,7 @@ impl Site {
             tags: Arc::default(),
             pool: None,
             fingerprint: Fingerprint::default(),
+            limits: Arc::default(),
             make: Box::new(|_| Learner::default()),
         };
         let counters = Arc::clone(&desk.counters);

@@ -96,6 +96,7 @@ fn spec(lane: Lane) -> JudgeSpec<FromZero> {
         tags: Arc::default(),
         pool: None,
         fingerprint: Fingerprint::default(),
+        limits: Arc::default(),
         make: Box::new(|_| FromZero),
     }
 }

@@ -8,7 +8,7 @@ use verge_gateway::exit::Exit;
 use verge_wire::SiteZone;
 
 use super::output::json_line;
-use super::{operator, say};
+use super::{operator, say, set};
 
 /// Prints the answer.
 pub(super) fn print_answer(
@@ -38,7 +38,7 @@ pub(super) fn print_answer(
 /// An answer in words. Times are those of the site.
 fn words(answer: &Value, zone: &SiteZone) -> String {
     let number = |key: &str| answer[key].as_i64().unwrap_or(0);
-    if let Some(words) = operator::words(answer, zone) {
+    if let Some(words) = operator::words(answer, zone).or_else(|| set::words(answer)) {
         return words;
     }
     let counted = |key: &str, noun: &str| verge_wire::counted(answer[key].as_u64().unwrap_or(0), noun);

@@ -32,6 +32,7 @@ mod run;
 mod runtime;
 #[cfg(feature = "eval")]
 mod send;
+mod set;
 mod snapshot;
 mod state;
 mod table;
@@ -112,6 +113,8 @@ enum Command {
     Acknowledge(operator::AcknowledgeArgs),
     /// Take an alarm of a gateway off the list for a limited time
     Shelve(operator::ShelveArgs),
+    /// Move a limit of a judge of a gateway, within the bounds of its configuration
+    Set(set::SetArgs),
     /// Request one picture of a camera of a gateway
     Snapshot(snapshot::SnapshotArgs),
     /// Publish files or lines as a device would
@@ -202,6 +205,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Maintenance(args) => orders::maintenance(args, json, out),
         Command::Acknowledge(args) => operator::acknowledge(args, json, out),
         Command::Shelve(args) => operator::shelve(args, json, out),
+        Command::Set(args) => set::set(args, json, out),
         Command::Snapshot(args) => snapshot::snapshot(args, json, out),
         Command::Send(args) => send::send(args, json, out),
         Command::Alarms(args) => alarms::alarms(args, json, out),

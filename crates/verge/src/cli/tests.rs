@@ -84,6 +84,7 @@ fn every_command_explains_itself_and_shows_an_example() {
             "maintenance",
             "acknowledge",
             "shelve",
+            "set",
             "snapshot",
             "send",
             "alarms",

@@ -190,6 +190,8 @@ declare! {
         clear_below: Option<f64> = number(),
         below: Option<f64> = number(),
         clear_above: Option<f64> = number(),
+        settable: Option<Map<[f64; 2]>> =
+            pairs("the least and the most that a limit may be set to, such as above = [6.0, 10.0]"),
     }
 
     /// Detector `rate`.

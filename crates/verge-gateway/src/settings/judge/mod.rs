@@ -9,6 +9,7 @@ mod measures;
 mod places;
 mod policy;
 mod rules;
+mod settable;
 mod states;
 pub(super) mod track;
 
@@ -17,6 +18,7 @@ use verge_anomaly::autoencoder::AutoencoderSettings;
 use verge_anomaly::{CameraHealthSettings, JudgeSettings};
 use verge_domain::id::{DeviceId, JudgeId};
 use verge_domain::policy::EventPolicy;
+use verge_domain::settable::SettableLimit;
 use verge_domain::stage::Scope;
 use verge_domain::verdict::Detector;
 use verge_models::ModelFiles;
@@ -31,6 +33,7 @@ use crate::config::{Map, RawDetector, RawJudge};
 pub use frames::FrameRules;
 use inputs::InputKind;
 pub(super) use inputs::Known;
+pub(super) use settable::limit_of;
 pub use track::TrackRules;
 
 /// One judge.
@@ -70,6 +73,8 @@ pub struct ReadingRules {
     pub policy: EventPolicy,
     /// It judges when the frames of cameras arrive, as if that were readings.
     pub arrivals: bool,
+    /// Limits that operators may move.
+    pub settable: Vec<SettableLimit>,
 }
 
 /// How a judge over readings decides.
@@ -277,7 +282,10 @@ fn check_one(check: &mut Check<'_>, name: &str, raw: &RawJudge, known: &Known<'_
             plain(inputs, rule).map(JudgeRules::Readings)
         }
         RawDetector::Threshold(raw) => {
-            plain(inputs, rules::check_threshold(check, &section, raw)).map(JudgeRules::Readings)
+            let rule = rules::check_threshold(check, &section, raw);
+            let settable = settable::check_settable(check, &section, raw, rule.as_ref());
+            let rules = plain(inputs, rule).zip(settable);
+            rules.map(|(rules, settable)| JudgeRules::Readings(ReadingRules { settable, ..rules }))
         }
         RawDetector::Rate(raw) => {
             plain(inputs, rules::check_rate(check, &section, raw)).map(JudgeRules::Readings)
@@ -305,7 +313,8 @@ fn reading_rules(
     policy: EventPolicy,
 ) -> Option<ReadingRules> {
     let (inputs, rule) = (inputs?, rule?);
-    Some(ReadingRules { inputs, expect: Vec::new(), machine: None, rule, policy, arrivals: false })
+    let (expect, settable) = (Vec::new(), Vec::new());
+    Some(ReadingRules { inputs, expect, machine: None, rule, policy, arrivals: false, settable })
 }
 
 /// Names of devices; `None` where one cannot be a name.

@@ -98,3 +98,58 @@ fn a_point_of_a_camera_waits_for_views_or_for_the_events_of_its_score() {
     let odd = point("judge = \"odd\"\n").unwrap();
     assert_eq!((odd.content, odd.signal.as_ref().map(SignalId::as_str)), (PointContent::Events, Some("odd")));
 }
+
+#[test]
+fn points_that_differ_by_case_only_are_named() {
+    let lines = "judge = \"seen\"\n[server.plc.point.P]\nblock = 1\ndevice = \"north\"\njudge = \"seen\"\n";
+    let settings = settings(&format!("{CAMERAS}{lines}")).unwrap();
+    let warnings: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
+    assert!(
+        warnings.iter().any(|one| one.contains("server.plc.point") && one.contains("by case only")),
+        "{warnings:?}"
+    );
+}
+
+const LIMITS: &str = r#"
+[gateway]
+id = "g"
+state_dir = "state"
+[local]
+url = "mqtt://localhost:1883"
+[uplink.centre]
+url = "mqtts://centre.example:8883"
+ca = "ca.pem"
+[source.pump]
+topic = "pump/+"
+codec = "number"
+signal = "pressure"
+device = "topic:1"
+[judge.hot]
+inputs = ["pump"]
+detector = "threshold"
+above = 7.0
+clear_below = 6.5
+"#;
+
+#[test]
+fn what_cannot_be_set_is_refused_and_what_can_is_named() {
+    let refused = |lines: &str, expected: &str| {
+        let faults = settings(&format!("{LIMITS}{lines}\n")).unwrap_err().join("\n");
+        assert!(faults.contains(expected), "{faults}");
+    };
+    refused(
+        "settable = { below = [1.0, 2.0] }",
+        "judge.hot.settable.below: \"below\", expected a limit of this judge that may be set; there are above; take the rest out",
+    );
+    refused("settable = { raise_after = [1.0, 2.0] }", "judge.hot.settable.raise_after");
+    refused(
+        "settable = { above = [7.5, 10.0] }",
+        "judge.hot.settable.above: [7.5, 10], expected the least and the most, with above = 7 between them",
+    );
+    refused("settable = { above = [10.0, 6.0] }", "judge.hot.settable.above");
+    refused("below = 1.0\nsettable = { above = [2.0, 9.0], below = [0.0, 5.0] }", "judge.hot.settable");
+    let good =
+        settings(&format!("{LIMITS}below = 1.0\nsettable = {{ above = [6.0, 9.0], below = [0.0, 5.0] }}\n"))
+            .unwrap();
+    assert_eq!(good.judges[0].readings().unwrap().settable.len(), 2);
+}

@@ -1,12 +1,14 @@
 //! What operators do about alarms. Pure.
 //!
 //! `{"id":"…","command":"acknowledge","event":142,"by":"anna","note":"bearing ordered"}`, or with `device`, `signal`, `judge`
-//! and `source` in the place of `event`; `shelve` with `minutes` beside it, and `unshelve`. `by` and `note` may be left out.
+//! and `source` in the place of `event`; `shelve` with `minutes` beside it, and `unshelve`; `set` with `judge`, `key` and `value`.
+//! `by` and `note` may be left out.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use verge_domain::id::OperatorText;
+use verge_domain::id::{JudgeId, OperatorText};
+use verge_domain::settable::LimitKey;
 
 use super::orders::{name, number, selector};
 use super::{only, text};
@@ -51,6 +53,25 @@ pub(super) fn unshelve(
 ) -> Result<RemoteCommand, CommandError> {
     keys_are(keys, &[], KEYS)?;
     shelving(keys, Duration::ZERO, door)
+}
+
+/// Reads where a limit of a judge is to be; `null` puts it back.
+pub(super) fn set(keys: &Map<String, Value>, door: &OperatorText) -> Result<RemoteCommand, CommandError> {
+    const KNOWN: &[&str] = &["id", "command", "judge", "key", "value", "by", "note"];
+    only(keys, KNOWN, "id, command, judge, key, value, by and note")?;
+    let bad = |key, expected| CommandError::Bad { key, expected };
+    let judge = text(keys, "judge").and_then(|name| JudgeId::new(name).ok());
+    let key = text(keys, "key").and_then(LimitKey::named);
+    let value = match keys.get("value") {
+        Some(Value::Null) => Some(None),
+        value => value.and_then(Value::as_f64).map(Some),
+    };
+    Ok(RemoteCommand::Order(Order::Set {
+        judge: judge.ok_or(bad("judge", "a name"))?,
+        key: key.ok_or(bad("key", r#""above" or "below""#))?,
+        value: value.ok_or(bad("value", "a number, or null"))?,
+        operator: operator(keys, door)?,
+    }))
 }
 
 fn shelving(
@@ -140,6 +161,26 @@ mod tests {
         };
         order(Duration::from_secs(28_800), r#","minutes":480"#, "shelve");
         order(Duration::ZERO, "", "unshelve");
+    }
+
+    #[test]
+    fn a_limit_is_set_to_a_number_or_put_back() {
+        let order = |value| {
+            let (judge, key, operator) =
+                (JudgeId::new("j").unwrap(), LimitKey::Above, operator("uplink wan", None));
+            Ok(RemoteCommand::Order(Order::Set { judge, key, value, operator }))
+        };
+        let set = |rest: &str| command(&format!(r#"{{"id":"a","command":"set","judge":"j",{rest}}}"#));
+        assert_eq!(set(r#""key":"above","value":8.5"#), order(Some(8.5)));
+        assert_eq!(set(r#""key":"above","value":null"#), order(None));
+        let refused = |rest: &str, words: &str| assert_eq!(set(rest), Err(words.to_owned()), "{rest}");
+        refused(r#""key":"above""#, "value: missing, or not a number, or null");
+        refused(r#""key":"above","value":"8""#, "value: missing, or not a number, or null");
+        refused(r#""key":"hysteresis","value":8"#, r#"key: missing, or not "above" or "below""#);
+        refused(
+            r#""key":"above","value":8,"device":"p""#,
+            "unknown key beside id, command, judge, key, value, by and note",
+        );
     }
 
     #[test]

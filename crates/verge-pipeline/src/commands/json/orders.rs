@@ -159,6 +159,9 @@ pub(super) fn done(id: Option<&str>, outcome: &Outcome) -> Value {
         Outcome::Shelved { points, until } => {
             json!({ "id": id, "ok": true, "shelved": points, "until": until.0 })
         }
+        Outcome::Set { key, value, configured, events } => {
+            json!({ "id": id, "ok": true, "key": key.as_str(), "value": value, "configured": configured, "updated": events })
+        }
         Outcome::Unshelved { points } => json!({ "id": id, "ok": true, "unshelved": points }),
         Outcome::Closed { windows, matched, changed } => {
             json!({ "id": id, "ok": true, "ended": windows, "heard": matched, "used": changed })

@@ -225,6 +225,7 @@ fn spec(name: &str, observes: Observes, sources: &[SourceIndex], report: Report)
         tags: Arc::default(),
         pool: None,
         fingerprint: Fingerprint::default(),
+        limits: Arc::default(),
         make: Box::new(move |_| Seer { every: report == Report::Every, reported: None }),
     }
 }

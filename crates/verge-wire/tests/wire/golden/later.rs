@@ -100,6 +100,7 @@ pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
             handled(None, Some(UtcMillis(RECEIVED + 3_600_000))),
         ),
         (ActionKind::Unshelved, None, handled(None, None)),
+        (ActionKind::Set, None, handled(None, None)),
     ] {
         let text = |text| OperatorText::new(text).expect(NAME);
         let action = OperatorAction { kind, by: text("uplink centre: anna"), note: note.map(text) };

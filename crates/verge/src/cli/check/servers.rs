@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use verge_domain::image::PointContent;
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::{ServerSection, Settings};
 use verge_modbus::{PointPlace, coil_of, input_of, register_of};
@@ -29,18 +30,33 @@ pub(super) fn look(settings: &Settings, running: bool, report: &mut CheckReport)
 pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
     for ServerSection { modbus, .. } in &settings.servers {
         for point in &modbus.points {
-            let PointPlace { name, block, selector, fail_safe } = point;
+            let PointPlace { name, block, selector, fail_safe, limits } = point;
+            let settable = limits.iter().flatten().filter_map(|limit| limit.settable);
+            let settable = settable.map(|limit| format!(", settable {}", limit.key)).collect::<String>();
             let (register, input) = (register_of(*block), input_of(*block));
-            let coil = if modbus.writes { format!(", coil {}", coil_of(*block)) } else { String::new() };
+            let coil = match (modbus.writes, settable.is_empty()) {
+                (false, _) => String::new(),
+                (true, true) => format!(", coil {}", coil_of(*block)),
+                (true, false) => {
+                    format!(", holding registers {register} to {}, coil {}", register + 3, coil_of(*block))
+                }
+            };
             let what = format!(
                 "input registers {register} to {}, discrete inputs {input} to {}{coil}",
                 register + 31,
                 input + 7
             );
             let signal = selector.signal.as_ref().map_or_else(String::new, |signal| format!(" {signal}"));
-            let strand = selector.strand.map_or_else(String::new, |strand| format!(", {}", strand.as_str()));
-            let says =
-                format!("{}: {}{signal}{strand}; fail-safe {fail_safe}", selector.judge, selector.device);
+            let strand = match (selector.content, selector.strand) {
+                (_, Some(strand)) => format!(", {}", strand.as_str()),
+                (PointContent::Counts, None) => ", counts".to_owned(),
+                (PointContent::Views, None) => ", views".to_owned(),
+                (PointContent::Events, None) => String::new(),
+            };
+            let says = format!(
+                "{}: {}{signal}{strand}; fail-safe {fail_safe}{settable}",
+                selector.judge, selector.device
+            );
             report.note(&format!("server.{}.point.{name}", modbus.name), what, Ok(says), Exit::Fine);
         }
     }
