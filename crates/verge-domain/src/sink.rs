@@ -36,7 +36,7 @@ pub trait Form: Send {
 pub struct VerdictRow {
     /// Its lane.
     pub lane: Lane,
-    /// Its number; of a tombstone the first of its range; zero of a verdict that is not durable.
+    /// Its number; of a tombstone the last of its range; zero of a verdict that is not durable.
     pub seq: Seq,
     /// The verdict; `None` for a tombstone.
     pub verdict: Option<Box<Verdict>>,

@@ -48,7 +48,9 @@ struct ShownMetric {
     stale: bool,
     /// The quality has changed since it was last sent.
     quality_due: bool,
-    /// Its value comes from history that is not sent to its end: births say that there is none.
+    /// All that is known of it comes from history.
+    late: bool,
+    /// That history is not sent to its end: births say that there is no value.
     hidden: bool,
 }
 
@@ -198,6 +200,7 @@ impl Devices {
                 time: time_of(verdict),
                 stale: false,
                 quality_due: false,
+                late: shown == Showing::Late,
                 hidden: shown == Showing::Late,
             });
             self.next_alias += 1;
@@ -249,16 +252,17 @@ impl ShownDevice {
             let Some((at, metric)) = place.and_then(|at| Some((at, self.metrics.get_mut(at)?))) else {
                 continue;
             };
-            if shown == Showing::Late && !metric.hidden {
+            if shown == Showing::Late && !metric.late {
                 continue;
             }
-            let differs = metric.value != value.value || metric.hidden && shown != Showing::Late;
-            metric.hidden &= shown == Showing::Late;
-            if metric.value != value.value {
-                metric.value.clone_from(&value.value);
-            }
-            if differs || metric.hidden {
+            let differs = metric.value != value.value || metric.late && shown != Showing::Late;
+            metric.late &= shown == Showing::Late;
+            metric.hidden = metric.late && (metric.hidden || differs);
+            if differs || metric.late {
                 metric.time = time;
+            }
+            if differs {
+                metric.value.clone_from(&value.value);
             }
             if differs {
                 changed.push(at);

@@ -58,6 +58,8 @@ pub struct EdgeNode {
     /// Newest numbers that the board has shown.
     seen: [Seq; 3],
     sent: [SentNumbers; 3],
+    /// Newest numbers that were offered on this connection.
+    offered: [Seq; 3],
     live: VecDeque<Arc<LastWord>>,
     rows: WaitingRows,
     credit: f64,
@@ -89,6 +91,7 @@ impl EdgeNode {
             born_at: [Seq::ZERO; 3],
             seen: [Seq::ZERO; 3],
             sent: Default::default(),
+            offered: [Seq::ZERO; 3],
             live: VecDeque::new(),
             rows: WaitingRows::default(),
             credit: 0.0,
@@ -138,10 +141,14 @@ impl EdgeNode {
             let (judge, subject, _) = word.point();
             (subject.device.clone(), judge.clone(), subject.signal.clone())
         });
+        let mut known = heads;
         for word in words {
+            // What was committed since the numbers were read.
+            let newest = &mut known[word.verdict.lane.index()];
+            *newest = word.seq.unwrap_or(Seq::ZERO).max(*newest);
             self.fold(word);
         }
-        (self.born_at, self.seen) = (heads, heads);
+        (self.born_at, self.seen) = (known, known);
         self.birth_due = Some(now.mono);
         self.phase = EdgePhase::Born;
         self.news.push_back(EdgeNews::Born);
@@ -186,12 +193,19 @@ impl EdgeNode {
 
     /// Takes rows of one lane for delivery; false where there is no room. [`EdgeNews::Delivered`] reports them.
     pub fn offer(&mut self, rows: Vec<VerdictRow>, token: Token) -> bool {
+        let Some(last) = rows.last().map(|row| (row.lane.index(), row.seq)) else {
+            self.unconfirmed.push(token);
+            return true;
+        };
         let is_new = rows.iter().all(|row| self.is_sent(row)) && self.rows.is_empty();
         if is_new {
             self.unconfirmed.push(token);
-            return true;
+        } else if !self.rows.push(rows.into(), token) {
+            return false;
         }
-        self.rows.push(rows.into(), token)
+        let offered = &mut self.offered[last.0];
+        *offered = last.1.max(*offered);
+        true
     }
 
     /// The gateway's status.
@@ -234,6 +248,7 @@ impl EdgeNode {
         self.unconfirmed.clear();
         self.asked.clear();
         self.sent.iter_mut().for_each(SentNumbers::clear);
+        self.offered = [Seq::ZERO; 3];
         self.news.retain(|news| matches!(news, EdgeNews::Delivered(_)));
         self.status_due = false;
     }

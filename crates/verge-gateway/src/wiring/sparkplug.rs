@@ -71,7 +71,7 @@ impl Form for VerdictForm {
                     Some(Box::new(verdict))
                 }
             };
-            Ok(VerdictRow { lane: envelope.lane, seq: row.seq, verdict, stored_bytes: row.bytes.len() })
+            Ok(VerdictRow { lane: envelope.lane, seq: row.through(), verdict, stored_bytes: row.bytes.len() })
         };
         rows.iter().map(row).collect()
     }

@@ -81,11 +81,11 @@ impl SharedNode {
     fn pump(&self, state: &mut NodeState) {
         let shown = &self.0.2;
         if state.node.is_ready() {
-            // In this order: what is committed in between is shown twice rather than not at all.
-            state.place = shown.board.follow();
+            // In this order: what is committed in between counts as born, and comes as history as well.
             let heads = (shown.heads)();
-            let words = shown.board.words(&|_| true);
-            state.node.begin(&words, heads, (shown.now)());
+            let copy = shown.board.copy(&|_| true);
+            state.place = copy.place;
+            state.node.begin(&copy.words, heads, (shown.now)());
         }
         while state.queued < MAX_QUEUED
             && let Some(client) = state.client.clone()
@@ -160,11 +160,12 @@ impl SharedNode {
             }
             let mut place = state.place;
             let Poll::Ready(behind) = self.0.2.board.poll_behind(&mut place, context) else { break };
-            state.place = place;
             if behind.missed > 0 {
-                let words = self.0.2.board.words(&|_| true);
-                state.node.words(&words);
+                let copy = self.0.2.board.copy(&|_| true);
+                state.place = copy.place;
+                state.node.words(&copy.words);
             } else {
+                state.place = place;
                 state.node.words(&behind.words);
             }
             self.pump(&mut state);

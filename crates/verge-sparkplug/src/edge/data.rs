@@ -189,7 +189,9 @@ impl EdgeNode {
 
     /// Once no history is left, its newest values are the present ones of points of which nothing newer is known.
     pub(super) fn next_settled(&mut self, now: Moment) -> Option<EdgeAction> {
-        if !self.rows.is_empty() {
+        let is_through =
+            |lane: usize| self.offered[lane] == Seq::ZERO || self.offered[lane] >= self.born_at[lane];
+        if !self.rows.is_empty() || !(0..3).all(is_through) {
             return None;
         }
         let (device, settled) = self.devices.settle()?;

@@ -210,8 +210,13 @@ fn history_keeps_to_its_rate_and_what_is_new_goes_beside_it() {
 fn history_alone_ends_as_the_present_state_of_a_point_that_nothing_newer_is_known_of() {
     let (mut node, mut host) = born(settings(), &[], [2, 0, 0]);
     let cleared = verdict("p", 3.0, EventState::Cleared, Lane::Alarm, 20);
-    node.offer(vec![row(&raised("p", 8.0, 10), 1), row(&cleared, 2)], Token(1));
+    node.offer(vec![row(&raised("p", 8.0, 10), 1)], Token(1));
     for step in 1..=10 {
+        host.drain(&mut node, at(step * 100));
+    }
+    assert_eq!(host.truth("p", "high/t/high/active"), None, "more of it is to come");
+    node.offer(vec![row(&cleared, 2)], Token(2));
+    for step in 11..=20 {
         host.drain(&mut node, at(step * 100));
     }
     let observed: Vec<f64> = host.history.iter().map(|(_, observed, _)| *observed).collect();
