@@ -128,27 +128,27 @@ impl Cascade {
         let budget = self.settings.at_most.min(places.due().len());
         let mut looked = 0;
         while looked < budget {
-            let DueCrop { object, place, .. } = places.due()[looked];
+            let due @ DueCrop { object, .. } = places.due()[looked];
             if of.until.is_some_and(|until| Instant::now() >= until) {
                 break;
             }
             match self.classify(model, picture, view.objects[object].area, of.until) {
                 Ok(kind) => {
                     count.classified += 1;
-                    places.note(place, &view.objects[object].label, kind);
+                    places.note(due, &view.objects[object].label, kind);
                 }
                 // It is out of time: the object is looked at in the next frame.
                 Err(InferenceError::Run(RunError::Deadline)) => break,
                 Err(error) => {
                     tracing::debug!(%error, "a crop was not classified");
                     count.failed += 1;
-                    places.note(place, &view.objects[object].label, None);
+                    places.note(due, &view.objects[object].label, None);
                 }
             }
             looked += 1;
         }
         count.postponed += (places.due().len() - looked) as u64;
-        places.write(&mut view.objects, looked, self.settings.keeps);
+        places.write(&mut view.objects, self.settings.keeps);
     }
 
     /// The kind that a part of the picture shows, where the second model is sure enough.

@@ -53,7 +53,7 @@ struct KnownKind {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DueCrop {
     pub(super) object: usize,
-    pub(super) place: usize,
+    place: usize,
     is_first: bool,
     quality: f32,
 }
@@ -66,13 +66,15 @@ pub(super) struct CropPlaces {
     of_object: Vec<Option<usize>>,
     taken: Vec<bool>,
     due: Vec<DueCrop>,
+    /// Objects of the frame, and what the second model called them.
+    answers: Vec<(usize, Label)>,
     now: Monotonic,
 }
 
 impl Default for CropPlaces {
     fn default() -> Self {
-        let (places, of_object, taken, due) = Default::default();
-        Self { places, of_object, taken, due, now: Monotonic(0) }
+        let (places, of_object, taken, due, answers) = Default::default();
+        Self { places, of_object, taken, due, answers, now: Monotonic(0) }
     }
 }
 
@@ -94,6 +96,7 @@ impl CropPlaces {
         self.places.retain(|place| at.since(place.seen) <= UNSEEN);
         self.of_object.clear();
         self.due.clear();
+        self.answers.clear();
         self.taken.clear();
         self.taken.resize(self.places.len(), false);
         for (number, object) in objects.iter().enumerate() {
@@ -148,29 +151,30 @@ impl CropPlaces {
     }
 
     /// The second model has looked at an object of this class: it is of this kind, or the model cannot tell.
-    pub(super) fn note(&mut self, place: usize, class: &Label, kind: Option<&Label>) {
-        let due = self.due.iter().find(|due| due.place == place);
-        let quality = due.map_or(0.0, |due| due.quality);
-        let place = &mut self.places[place];
+    pub(super) fn note(&mut self, due: DueCrop, class: &Label, kind: Option<&Label>) {
+        let place = &mut self.places[due.place];
         place.looked = Some(self.now);
-        place.quality = place.quality.max(quality);
-        let Some(kind) = kind else { return };
+        place.quality = place.quality.max(due.quality);
+        let Some(answer) = kind.and_then(|kind| KnownKind::new(class, kind)) else { return };
+        self.answers.push((due.object, answer.name.clone()));
         match &mut place.kind {
-            Some(known) if known.kind == *kind => known.firmness = (known.firmness + 1).min(FIRMEST),
+            Some(known) if known.kind == answer.kind => known.firmness = (known.firmness + 1).min(FIRMEST),
             Some(known) if known.firmness > 1 => known.firmness -= 1,
-            other => *other = KnownKind::new(class, kind),
+            other => *other = Some(answer),
         }
     }
 
-    /// Gives objects the names of their kinds: those of the first `looked` crops alone, or all whose kind is known.
-    pub(super) fn write(&mut self, objects: &mut [Detection], looked: usize, keeps: bool) {
-        let is_new = |object: usize| self.due[..looked].iter().any(|due| due.object == object);
-        for (number, (object, place)) in objects.iter_mut().zip(&self.of_object).enumerate() {
-            let Some(place) = *place else { continue };
-            if !keeps && !is_new(number) {
-                continue;
+    /// Gives objects the names of their kinds: all whose kind is known, or those of which there is an answer in this frame, by
+    /// that answer.
+    pub(super) fn write(&mut self, objects: &mut [Detection], keeps: bool) {
+        if !keeps {
+            for (object, name) in self.answers.drain(..) {
+                objects[object].label = name;
             }
-            let Some(known) = &mut self.places[place].kind else { continue };
+            return;
+        }
+        for (object, place) in objects.iter_mut().zip(&self.of_object) {
+            let Some(known) = place.and_then(|place| self.places[place].kind.as_mut()) else { continue };
             if known.class != object.label {
                 // The first model calls it something else by now.
                 let Some(named) = KnownKind::new(&object.label, &known.kind) else { continue };

@@ -27,7 +27,7 @@ fn looked(every: Option<Duration>, frames: &[Vec<Detection>]) -> Vec<Vec<usize>>
         );
         let due: Vec<DueCrop> = places.due().iter().take(2).copied().collect();
         for due in &due {
-            places.note(due.place, &objects[due.object].label, Some(&label("red")));
+            places.note(*due, &objects[due.object].label, Some(&label("red")));
         }
         all.push(due.iter().map(|due| due.object).collect());
     }
@@ -64,18 +64,18 @@ fn an_answer_stays_until_others_outweigh_it() {
         at += 100;
         let mut objects = vec![car(50, 40)];
         places.follow(&grey, (&objects, |_: &Label| true), Monotonic(at * 1000), Some(Duration::ZERO));
-        let looked = usize::from(answer.is_some());
-        if let Some(answer) = answer {
-            places.note(0, &label("car"), Some(&label(answer)));
-        }
-        places.write(&mut objects, looked, keeps);
+        let answer = answer.map(label);
+        places.note(places.due()[0], &label("car"), answer.as_ref());
+        places.write(&mut objects, keeps);
         objects[0].label.to_string()
     };
     assert_eq!(say(None, true), "car");
     assert_eq!(say(Some("red"), true), "car/red");
     assert_eq!(say(None, true), "car/red");
-    assert_eq!(say(None, false), "car", "given once");
-    assert_eq!([say(Some("red"), true), say(Some("blue"), true)], ["car/red", "car/red"]);
+    assert_eq!(say(Some("red"), true), "car/red");
+    // Who follows objects itself is given the answer of the frame, and none where there is none.
+    assert_eq!([say(None, false), say(Some("blue"), false)], ["car", "car/blue"]);
+    assert_eq!(say(None, true), "car/red");
     assert_eq!(say(Some("blue"), true), "car/blue");
 }
 
@@ -86,7 +86,7 @@ fn time_that_runs_back_begins_anew() {
     for at in [1_000, 500] {
         places.follow(&grey, (&[car(50, 40)], |_: &Label| true), Monotonic(at * 1000), None);
         assert_eq!((places.places.len(), places.due().len()), (1, 1), "at {at}");
-        places.note(0, &label("car"), Some(&label("red")));
+        places.note(places.due()[0], &label("car"), Some(&label("red")));
     }
 }
 
