@@ -18,7 +18,7 @@ const UNSEEN: Duration = Duration::from_millis(2_500);
 const SAME: f32 = 0.3;
 /// A crop that is better by this factor is worth another look.
 const BETTER: f32 = 2.0;
-/// Nothing can be told from a crop with a shorter side, in pixels.
+/// A crop with a shorter side than this shows nothing, in pixels.
 const SHORTEST: u32 = 12;
 /// Answers that agree, of which each outweighs one that does not.
 const FIRMEST: u8 = 3;
