@@ -4,6 +4,7 @@
 //! Pure except for the random identities passed in: no thread, no clock, no I/O. The intake's thread drives
 //! it with live input and `verge judge` with files, so an offline trial runs the same code.
 
+mod account;
 mod admission;
 mod body;
 mod cameras;
@@ -47,6 +48,7 @@ use verge_domain::time::{Moment, Monotonic};
 use verge_domain::verdict::Verdict;
 
 use crate::counters::{Counters, JudgingAccount};
+use account::{account, note_remarks};
 use contacts::Contacts;
 pub use contacts::StateSuggestion;
 pub use containment::Undecoded;
@@ -373,32 +375,6 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     #[must_use]
     pub fn stream_count(&self) -> usize {
         self.streams.len()
-    }
-}
-
-/// Names of a message that stand for several series, and devices whose clock has shown an offset.
-fn note_remarks(counters: &Counters, message: &Inbound, decoded: &Decoded<Reading>) {
-    let Some(source) = counters.source(message.source) else { return };
-    for (at, by) in &decoded.shared {
-        if let Some(reading) = decoded.items.get(*at) {
-            source.share(reading, *by);
-        }
-    }
-    for change in &decoded.clock_offsets {
-        source.clock_offsets.note(&source.name, change);
-    }
-}
-
-fn account(counters: &Counters, message: &Inbound, judged: u64, rejections: &[Rejection]) {
-    let Some(source) = counters.source(message.source) else { return };
-    source.readings_judged_total.add(judged);
-    if judged > 0 {
-        source.messages_judged_total.add(1);
-    } else {
-        source.messages_refused_total.add(1);
-    }
-    for rejection in rejections {
-        source.refuse(&message.topic, Some(message.payload.len()), rejection);
     }
 }
 
