@@ -15,8 +15,9 @@ from PIL import Image
 from gateway import Settings, to_toml
 from models import Models, model
 from programs import verge
-from scene import frame_source
+from scene import Scene, frame_source, looking
 from test_track import A_SECOND, GROUND, INTERVAL, PASSAGE, SIDE, finds_squares, place
+from waiting import wait_for
 
 COLOURS = {"red": (255, 190, 190), "blue": (190, 190, 255)}
 FRAMES = (3 * INTERVAL + INTERVAL // 2) * A_SECOND
@@ -108,3 +109,25 @@ def test_each_square_counts_as_what_a_second_model_calls_it(tmp_path: Path, mode
     assert len(found) >= 2, done.stdout
     reported = [number for number in passages if number + CROSSED < len(found) * INTERVAL * A_SECOND]
     assert judged == Counter(f"square/{colour(number)}" for number in reported), done.stdout
+
+
+def test_verdicts_of_a_gateway_name_the_kind(scene: Scene, models: Models) -> None:
+    receiver = scene.receiver()
+    made = {"squares": finds_squares(models), "colours": names_colours(models)}
+    cards = {name: {"file": str(card)} for name, card in made.items()}
+    source = frame_source("road/+/frame", frames="every")
+    judge = looking(["cameras"], "detect", "squares", then={"model": "colours", "labels": ["square"], "margin": 0.0})
+    gateway = scene.start(scene.gateway({"cameras": source}, {"seen": judge}, model=cards))
+    device = scene.device()
+    # The middle of a passage: the first is red, the second blue.
+    sent = [8, 9, 10, 28, 29, 30]
+    for number in sent:
+        device.publish(f"road/{colour(number)}/frame", frame(number))
+
+    def labels() -> list[tuple[str, str]]:
+        found = [one for one in receiver.ledger().in_order() if one.fields["kind"] == "detections"]
+        return [(one.fields["device"], each["label"]) for one in found for each in one.fields["detections"]["objects"]]
+
+    wait_for(lambda: len(labels()) >= len(sent), "a verdict of each frame", 30)
+    assert sorted(labels()) == [("blue", "square/bluish")] * 3 + [("red", "square/reddish")] * 3
+    assert gateway.stop() == 0
