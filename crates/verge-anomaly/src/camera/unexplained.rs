@@ -10,7 +10,7 @@ use verge_scene::{FrameSize, Scene, SeenBox};
 const LEAST_AREA: f32 = 0.005;
 /// What moved through this share of the picture's sides has passed through it.
 const LEAST_WAY: f32 = 0.2;
-/// One passage without a track in this number of the last ones is too many, if there are at least so many.
+/// One passage without a track in this number of the last ones is too many, but no fewer than `LEAST` are.
 const ONE_IN: u32 = 4;
 const LEAST: u32 = 3;
 const LAST: u32 = 20;
