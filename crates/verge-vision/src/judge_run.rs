@@ -129,10 +129,15 @@ impl JudgeRun {
                 View::Detections(detector.report(&self.objects, (picture.width(), picture.height())))
             }
             _ => {
-                let view = self.ask(model, picture, &mut remembered.state, of.until)?;
                 // What a model remembers from frame to frame is each judge's own.
                 let is_shared = self.shared.is_some() && model.runner.contract().states.is_empty();
-                model.found = is_shared.then_some(part);
+                if is_shared {
+                    model.found = None;
+                }
+                let view = self.ask(model, picture, &mut remembered.state, of.until)?;
+                if is_shared {
+                    model.found = Some(part);
+                }
                 model.looked_for = Some(judge);
                 view
             }
