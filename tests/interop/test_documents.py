@@ -41,13 +41,16 @@ def completed(text: str) -> str:
     if "judge" not in has and "source" not in has:
         wanted = {"completed"}
     of_cameras = set(re.findall(r"^\[source\.([\w-]+)\.mask\.", text, re.MULTILINE))
-    for name in set(re.findall(r'"([\w-]+):junction\.', inputs)):
+    counted = re.findall(r'"([\w-]+):([\w-]+)\.([\w*-]+)\.', inputs)
+    for name, judge, place in counted:
         # Measures of a judge that counts.
         of_cameras.add(name)
-        counts = f'[judge.junction]\ninputs = ["{name}"]\ndetector = "track"\nmodel = "vehicles"\n'
-        places = "[judge.junction.line.north]\nfrom = [0.2, 0.6]\nto = [0.8, 0.6]\n"
-        places += "[judge.junction.zone.lane-1]\npolygon = [[0.3, 0.5], [0.5, 0.5], [0.4, 0.9]]\n"
-        more.append(f'{counts}{places}[model.vehicles]\nfile = "models/vehicles.onnx"\n')
+        more.append(f'[judge.{judge}]\ninputs = ["{name}"]\ndetector = "track"\nmodel = "vehicles"\n')
+        more.append(f"[judge.{judge}.line.north]\nfrom = [0.2, 0.6]\nto = [0.8, 0.6]\n")
+        zone = "lane-1" if place == "*" else place
+        more.append(f"[judge.{judge}.zone.{zone}]\npolygon = [[0.3, 0.5], [0.5, 0.5], [0.4, 0.9]]\n")
+    if counted:
+        more.append('[model.vehicles]\nfile = "models/vehicles.onnx"\n')
     for name in sorted(wanted | of_cameras):
         if f"source.{name}" not in named:
             source = f'[source.{name}]\ntopic = "completed/{name}/+"\ndevice = "topic:2"\n'
