@@ -1,5 +1,4 @@
-"""Kinds of objects by a second model: coloured squares, found by one model and named by another, counted by `verge judge`
-and by `verge eval count`."""
+"""Kinds of objects by a second model: coloured squares, found by one model and named by another, and counted."""
 
 import io
 import json
