@@ -214,7 +214,7 @@ def test_no_pair_is_torn_while_values_change(scene: Scene, plcs: list[Plc]) -> N
     finally:
         done.set()
         changing.join()
-    assert len(seen) > 32, "the value changed between polls"
+    assert len(seen) > 8, "the value changed between polls"
 
 
 def raised(receiver: Receiver) -> int:
@@ -276,6 +276,7 @@ def test_a_plc_moves_a_limit_within_its_bounds(scene: Scene, plcs: list[Plc]) ->
     device.publish(PRESSURE, "8.25")
     device.flush()
     wait_for(lambda: plc.point()[:2] == [GOOD, NORMAL], "8.25 is below it")
+    wait_for(lambda: not plc.registers(1, 1)[0] & 0b1000, "commands can come by the uplink")
     back = gateway.run("set", "-c", str(gateway.configuration), "high", "above", "null", "--by", "anna")
     assert back.returncode == 0 and "above is 7.5, as configured" in back.stdout, back.stdout + back.stderr
     assert limits()[:2] == words(7.5)
