@@ -8,6 +8,7 @@ mod acknowledged;
 mod lane;
 #[cfg(test)]
 mod model;
+mod refused;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -354,28 +355,6 @@ impl RouteWindow {
         let mark = state.acknowledge(flight.from, flight.to)?;
         self.delivered_total += mark.0 - before.0;
         Some((flight.lane, mark))
-    }
-
-    /// Upstream refused a message. What it held is to be offered again row by row; of one that held a single row, returns what
-    /// was offered: another link may carry it.
-    pub(super) fn refused(&mut self, token: Token) -> Option<Offer> {
-        let Flight { link, lane, from, to, replay, single } = self.flights.remove(&token)?;
-        if let Some(link) = self.links.get_mut(link) {
-            link.in_flight -= 1;
-        }
-        let state = &mut self.lanes[lane.index()];
-        if replay {
-            state.replay.insert(from, to);
-        }
-        let mut owed = Ranges::default();
-        owed.insert(from.max(state.mark.next()), to);
-        owed.remove_all(&state.acknowledged);
-        state.again.insert_all(&owed);
-        if !single {
-            state.singly.insert(from, to);
-            return None;
-        }
-        Some(Offer { link, lane, after: Seq(from.0 - 1), upto: Some(to), max_rows: 1, replay })
     }
 
     /// Numbers acknowledged since the start, each once.
