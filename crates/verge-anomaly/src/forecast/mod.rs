@@ -98,9 +98,15 @@ impl ForecastValue {
         measure: ForecastMeasure,
         ahead_ms: u64,
     ) -> TrafficForecast {
-        let (low, high) = self.range.unzip();
-        TrafficForecast { place: place.cloned(), measure, ahead_ms, expected: self.expected, low, high }
+        let (low, high) = self.range.map(|(low, high)| (short(low), short(high))).unzip();
+        let expected = short(self.expected);
+        TrafficForecast { place: place.cloned(), measure, ahead_ms, expected, low, high }
     }
+}
+
+/// To sixty-fourths: no forecast is more exact, and such numbers are short in a verdict.
+fn short(value: f64) -> f64 {
+    (value * 64.0).round() / 64.0
 }
 
 /// Forecasts one series of values that are never negative.
