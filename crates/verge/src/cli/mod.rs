@@ -30,7 +30,6 @@ mod recording;
 mod reload;
 mod run;
 mod runtime;
-#[cfg(feature = "eval")]
 mod send;
 mod set;
 mod snapshot;
