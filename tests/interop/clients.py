@@ -155,15 +155,15 @@ class Receiver:
         """Every status document, oldest first."""
         return [json.loads(arrival.payload) for arrival in self.of("status") if arrival.payload]
 
-    def command(self, gateway: str, seconds: float = 10.0, **command: object) -> dict:
-        """Sends a command to a gateway, again each second while it does not hear it, and says its answer."""
+    def command(self, gateway: str, seconds: float = 10.0, every: float = 1.0, **command: object) -> dict:
+        """Sends a command to a gateway, again after `every` seconds while no answer comes, and returns its answer."""
         command = {"id": f"test-{len(self.arrivals)}-{time.monotonic()}"} | command
         topic, payload = f"{self.prefix}/{gateway}/cmd", json.dumps(command)
         sent = -1.0
 
         def answer() -> dict | None:
             nonlocal sent
-            if time.monotonic() - sent > 1:
+            if time.monotonic() - sent > every:
                 sent = time.monotonic()
                 self._client.publish(topic, payload, qos=1)
             answers = [json.loads(arrival.payload) for arrival in self.of("reply")]

@@ -89,7 +89,8 @@ def test_lines_with_their_counts_are_drawn(scene: Scene, tmp_path: Path) -> None
     Image.new("RGB", (640, 480), (96, 96, 96)).save(grey, "JPEG")
     asked = {"command": "snapshot", "source": "cameras", "device": "north", "max_bytes": 200_000}
     with filming(scene, grey):
-        answer = scene.receiver().command(GATEWAY_ID, **asked)
+        # Asked again while it waits for a frame, it would answer that one is on its way.
+        answer = scene.receiver().command(GATEWAY_ID, seconds=30.0, every=8.0, **asked)
     assert answer["ok"], answer
     picture = Image.open(io.BytesIO(base64.b64decode(answer["jpeg"]))).convert("RGB")
     row = [picture.getpixel((x, picture.height // 2)) for x in range(picture.width)]
