@@ -89,7 +89,9 @@ def still(task: Task, frames: list[bytes], bench: Bench, seconds: int) -> GateCo
         wait_for(lambda: source()["judged"] >= load.count, "all frames", 2 * seconds + 120)
         cost = (usage(under_test.pid).cpu_s - before) / load.count * 1000
         generator.join(seconds)
-        return GateCost(cost, source().get("skipped", 0) / load.count)
+        # Of the looks of all judges.
+        skipped, passed = source().get("skipped", 0), source().get("passed", 0)
+        return GateCost(cost, skipped / max(skipped + passed, 1))
 
 
 def gate(arguments: argparse.Namespace, bench: Bench) -> dict[str, object]:
@@ -105,7 +107,7 @@ def gate(arguments: argparse.Namespace, bench: Bench) -> dict[str, object]:
     if not arguments.json:
         print(f"\nstill scene, {TASKS[1].name}, {STILL_RATE:.0f} frames/s of {CAMERAS} cameras:")
         print(f"CPU a frame without a gate {without.cpu_ms:.2f} ms, with one {gated.cpu_ms:.2f} ms: {gain:.1f} times less;")
-        print(f"the model skips {gated.skipped:.0%} of the frames", flush=True)
+        print(f"the gates skip {gated.skipped:.0%} of the looks", flush=True)
     return {"without_ms": without.cpu_ms, "with_ms": gated.cpu_ms, "skipped": gated.skipped}
 
 

@@ -57,13 +57,13 @@ class Site:
 
 def verge_settings(site: Site, folder: Path, task: Task, card: Path) -> Settings:
     """The configuration of one phase."""
-    judges = {"bench": looking(["bench"], task.detector, "bench", lane="alarm")}
-    if task.gate:
-        judges["bench"]["gate"] = task.gate
+    # Every judge that looks by the model: one without it would have each frame looked at.
+    gate = {"gate": task.gate} if task.gate else {}
+    judges = {"bench": looking(["bench"], task.detector, "bench", lane="alarm") | gate}
     if task.watched:
         judges["camera-health"] = HEALTH
         if task.detector == "detect":
-            judges["crossing"] = TRACK
+            judges["crossing"] = TRACK | gate
     password_file = folder / "password"
     password_file.write_text(site.login.password)
     identity = site.certificates.gateway
