@@ -121,6 +121,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rumqttd", &["verge-broker"]),
     ("rusqlite", &["verge-outbox"]),
     ("rustls", &["verge-tls"]),
+    ("saphyr-parser", &["verge-models"]),
     ("tiny-skia", &["verge-demo"]),
     ("tokio-rustls", &["verge-tls"]),
     ("x509-parser", &["verge-tls"]),

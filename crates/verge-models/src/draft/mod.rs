@@ -2,12 +2,12 @@
 //! is guessed is marked.
 
 mod anomalies;
-mod blocks;
 mod families;
 mod paddle;
 mod preparation;
 mod python;
 mod sides;
+mod yaml;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -87,7 +87,7 @@ fn three(value: &Value) -> Option<[f64; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draft::blocks;
+    use crate::draft::yaml;
 
     /// Written by hand in the layout of that exporter.
     const PPYOLOE: &str = "\
@@ -122,7 +122,7 @@ label_list:
 ";
 
     fn read(text: &str) -> Option<PaddleConfig> {
-        PaddleConfig::of(&blocks::read(text)?)
+        PaddleConfig::of(&yaml::read(text)?)
     }
 
     #[test]

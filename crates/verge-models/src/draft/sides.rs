@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::paddle::{self, PaddleConfig};
 use super::preparation::{Preparation, ResizeDraft};
-use super::{LineSource, blocks};
+use super::{LineSource, yaml};
 use crate::error::ModelError;
 
 /// Longest file that is read, in bytes.
@@ -57,7 +57,7 @@ impl SideFiles {
             preprocessor: json("preprocessor_config.json"),
             pipeline: json("pipeline.json"),
             detail: json("detail.json"),
-            paddle: read(&folder.join(paddle::FILE)).and_then(|text| PaddleConfig::of(&blocks::read(&text)?)),
+            paddle: read(&folder.join(paddle::FILE)).and_then(|text| PaddleConfig::of(&yaml::read(&text)?)),
         }
     }
 
