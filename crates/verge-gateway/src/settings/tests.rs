@@ -36,6 +36,23 @@ detector = "threshold"
 above = 7.1
 "#;
 
+/// What every configuration has that is not about itself.
+const SITE: &str = r#"
+[gateway]
+id = "g"
+state_dir = "state"
+[local]
+url = "mqtt://localhost:1883"
+[uplink.centre]
+url = "mqtts://centre.example:8883"
+ca = "ca.pem"
+"#;
+
+/// Sections of a configuration whose site is of no interest.
+fn at_site(sections: &str) -> Result<Settings, Vec<String>> {
+    settings(&format!("{SITE}{sections}"))
+}
+
 fn settings(text: &str) -> Result<Settings, Vec<String>> {
     let loaded = config::parse(text, Path::new("/etc/verge/gateway.toml"), []);
     Settings::of(loaded).map_err(|faults| faults.iter().map(ToString::to_string).collect())

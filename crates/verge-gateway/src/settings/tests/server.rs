@@ -7,14 +7,6 @@ use verge_domain::image::{PointContent, PointSelector};
 use super::*;
 
 const CAMERAS: &str = r#"
-[gateway]
-id = "g"
-state_dir = "state"
-[local]
-url = "mqtt://localhost:1883"
-[uplink.centre]
-url = "mqtts://centre.example:8883"
-ca = "ca.pem"
 [model.vehicles]
 file = "vehicles.onnx"
 [model.usual]
@@ -53,7 +45,7 @@ device = "north"
 "#;
 
 fn point(lines: &str) -> Result<PointSelector, String> {
-    let settings = settings(&format!("{CAMERAS}{lines}")).map_err(|faults| faults.join("\n"))?;
+    let settings = at_site(&format!("{CAMERAS}{lines}")).map_err(|faults| faults.join("\n"))?;
     Ok(settings.servers[0].modbus.points[0].selector.clone())
 }
 
@@ -102,7 +94,7 @@ fn a_point_of_a_camera_waits_for_views_or_for_the_events_of_its_score() {
 #[test]
 fn points_that_differ_by_case_only_are_named() {
     let lines = "judge = \"seen\"\n[server.plc.point.P]\nblock = 1\ndevice = \"north\"\njudge = \"seen\"\n";
-    let settings = settings(&format!("{CAMERAS}{lines}")).unwrap();
+    let settings = at_site(&format!("{CAMERAS}{lines}")).unwrap();
     let warnings: Vec<_> = settings.warnings.iter().map(ToString::to_string).collect();
     assert!(
         warnings.iter().any(|one| one.contains("server.plc.point") && one.contains("by case only")),
@@ -111,14 +103,6 @@ fn points_that_differ_by_case_only_are_named() {
 }
 
 const LIMITS: &str = r#"
-[gateway]
-id = "g"
-state_dir = "state"
-[local]
-url = "mqtt://localhost:1883"
-[uplink.centre]
-url = "mqtts://centre.example:8883"
-ca = "ca.pem"
 [source.pump]
 topic = "pump/+"
 codec = "number"
@@ -134,7 +118,7 @@ clear_below = 6.5
 #[test]
 fn what_cannot_be_set_is_refused_and_what_can_is_named() {
     let refused = |lines: &str, expected: &str| {
-        let faults = settings(&format!("{LIMITS}{lines}\n")).unwrap_err().join("\n");
+        let faults = at_site(&format!("{LIMITS}{lines}\n")).unwrap_err().join("\n");
         assert!(faults.contains(expected), "{faults}");
     };
     refused(
@@ -149,7 +133,7 @@ fn what_cannot_be_set_is_refused_and_what_can_is_named() {
     refused("settable = { above = [10.0, 6.0] }", "judge.hot.settable.above");
     refused("below = 1.0\nsettable = { above = [2.0, 9.0], below = [0.0, 5.0] }", "judge.hot.settable");
     let good =
-        settings(&format!("{LIMITS}below = 1.0\nsettable = {{ above = [6.0, 9.0], below = [0.0, 5.0] }}\n"))
+        at_site(&format!("{LIMITS}below = 1.0\nsettable = {{ above = [6.0, 9.0], below = [0.0, 5.0] }}\n"))
             .unwrap();
     assert_eq!(good.judges[0].readings().unwrap().settable.len(), 2);
 }

@@ -3,14 +3,6 @@
 use super::*;
 
 const JUNCTION: &str = r#"
-[gateway]
-id = "g"
-state_dir = "state"
-[local]
-url = "mqtt://localhost:1883"
-[uplink.centre]
-url = "mqtts://centre.example:8883"
-ca = "ca.pem"
 [model.vehicles]
 file = "vehicles.onnx"
 [source.cameras]
@@ -28,7 +20,7 @@ const LINE: &str = "[judge.junction.line.north]\nfrom = [0.1, 0.5]\nto = [0.9, 0
 /// The one fault of a file, without its place.
 #[track_caller]
 fn check(text: &str, expected: &str) {
-    let faults = settings(&format!("{JUNCTION}{text}")).unwrap_err();
+    let faults = at_site(&format!("{JUNCTION}{text}")).unwrap_err();
     assert_eq!(faults.len(), 1, "{faults:#?}");
     let fault = faults[0].split_once(": ").map_or("", |(_, fault)| fault);
     assert!(faults[0].contains("gateway.toml line ") || expected.contains("missing"), "{}", faults[0]);
@@ -60,7 +52,7 @@ fn what_cannot_be_counted_is_refused_with_its_key_and_value() {
     );
     let ground = "[judge.junction.ground]\npicture = [[0.1, 0.1], [0.2, 0.2], [0.3, 0.3], [0.1, 0.9]]\n\
                   metres = [[0, 0], [1, 0], [1, 1], [0, 1]]\n";
-    let faults = settings(&format!("{JUNCTION}{LINE}{ground}")).unwrap_err();
+    let faults = at_site(&format!("{JUNCTION}{LINE}{ground}")).unwrap_err();
     assert!(faults[0].contains("judge.junction.ground.picture: [[0.1, 0.1]"), "{faults:?}");
     assert!(faults[0].contains("lie on one line"), "{faults:?}");
     let queue = "polygon = [[0.1, 0.1], [0.2, 0.1], [0.2, 0.2]]\nstop_line = \"nort\"\n";
@@ -74,7 +66,7 @@ fn what_cannot_be_counted_is_refused_with_its_key_and_value() {
 #[test]
 fn a_camera_is_never_learnt_for_the_record() {
     let blind = "[judge.blind]\ninputs = [\"cameras\"]\ndetector = \"health\"\n";
-    assert!(settings(&format!("{JUNCTION}{LINE}{blind}while_learning = \"info\"\n")).is_ok());
+    assert!(at_site(&format!("{JUNCTION}{LINE}{blind}while_learning = \"info\"\n")).is_ok());
     check(
         &format!("{LINE}{blind}while_learning = \"quiet\"\n"),
         "judge.blind.while_learning: \"quiet\", expected nothing: what is wrong with a camera is never for the record alone; \
@@ -101,11 +93,11 @@ fn classes_are_named_with_the_nearest() {
 #[test]
 fn a_line_at_the_border_is_warned_of() {
     let near = LINE.replace("0.5]", "0.98]");
-    let warnings = settings(&format!("{JUNCTION}{near}")).unwrap().warnings;
+    let warnings = at_site(&format!("{JUNCTION}{near}")).unwrap().warnings;
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert_eq!(warnings[0].key, "judge.junction.line.north");
     assert!(warnings[0].remark.contains("nearer than 5 % to the border"), "{}", warnings[0].remark);
-    assert_eq!(settings(&format!("{JUNCTION}{LINE}")).unwrap().warnings, []);
+    assert_eq!(at_site(&format!("{JUNCTION}{LINE}")).unwrap().warnings, []);
 }
 
 #[test]
@@ -113,7 +105,7 @@ fn too_little_ground_beside_a_line_is_warned_of() {
     let ground = "[judge.junction.ground]\npicture = [[0, 0], [1, 0], [1, 1], [0, 1]]\n\
                   metres = [[0, 40], [10, 40], [10, 0], [0, 0]]\n";
     let warnings =
-        |y: &str| settings(&format!("{JUNCTION}{}{ground}", LINE.replace("0.5]", y))).unwrap().warnings;
+        |y: &str| at_site(&format!("{JUNCTION}{}{ground}", LINE.replace("0.5]", y))).unwrap().warnings;
     assert_eq!(warnings("0.5]"), []);
     let found = warnings("0.87]");
     assert_eq!(found.len(), 1, "{found:?}");
@@ -129,7 +121,7 @@ fn too_little_ground_beside_a_line_is_warned_of() {
 #[test]
 fn forecasts_are_multiples_of_the_interval() {
     let forecast = |list: &str| format!("forecast = {list}\n{LINE}");
-    let good = settings(&format!("{JUNCTION}{}", forecast("[\"5m\", \"15m\"]"))).unwrap();
+    let good = at_site(&format!("{JUNCTION}{}", forecast("[\"5m\", \"15m\"]"))).unwrap();
     let JudgeRules::Frames(rules) = &good.judges[0].rules else { panic!("a judge over frames") };
     let JudgeSettings::Track(track) = &rules.rule else { panic!("a judge that counts") };
     let signals: Vec<&str> = track.signals().map(|signal| signal.as_str()).collect();
@@ -144,9 +136,9 @@ fn forecasts_are_multiples_of_the_interval() {
         "judge.junction.forecast: \"soon\", expected durations such as \"5m\" and \"15m\"; write forecast = [\"5m\", \"15m\"]",
     );
     let jam = "[judge.jam]\ninputs = [\"cameras:junction.north.flow_in_5m\"]\ndetector = \"threshold\"\nabove = 900\n";
-    assert!(settings(&format!("{JUNCTION}{}{jam}", forecast("[\"5m\"]"))).is_ok());
+    assert!(at_site(&format!("{JUNCTION}{}{jam}", forecast("[\"5m\"]"))).is_ok());
     assert!(
-        settings(&format!("{JUNCTION}{LINE}{jam}")).is_err(),
+        at_site(&format!("{JUNCTION}{LINE}{jam}")).is_err(),
         "without a forecast there is no such measure"
     );
 }
@@ -158,15 +150,15 @@ fn measures_are_inputs_of_other_judges() {
             "{JUNCTION}{LINE}[judge.busy]\ninputs = [\"{input}\"]\ndetector = \"{detector}\"\nabove = 300\n"
         )
     };
-    let good = settings(&watch("cameras:junction.north.flow", "threshold")).unwrap();
+    let good = at_site(&watch("cameras:junction.north.flow", "threshold")).unwrap();
     assert_eq!(good.judges.len(), 2);
-    assert!(settings(&watch("cameras:junction.*", "threshold")).is_ok());
-    let wrong = settings(&watch("cameras:junction.north.flwo", "threshold")).unwrap_err();
+    assert!(at_site(&watch("cameras:junction.*", "threshold")).is_ok());
+    let wrong = at_site(&watch("cameras:junction.north.flwo", "threshold")).unwrap_err();
     assert!(
         wrong[0].contains("a measure of a judge that counts there; write \":junction.north.flow\""),
         "{wrong:?}"
     );
-    let whole = settings(&watch("cameras", "threshold")).unwrap_err();
+    let whole = at_site(&watch("cameras", "threshold")).unwrap_err();
     assert!(whole[0].contains("a measure of a judge that counts there, such as"), "{whole:?}");
 }
 
@@ -180,7 +172,7 @@ fn a_file_of_its_own_has_the_same_keys_and_the_same_messages() {
     };
     let of_judge = format!("{JUNCTION}{LINE}");
     let FrameRules { rule: JudgeSettings::Track(judge), .. } =
-        frames_of(&settings(&of_judge).unwrap().judges[0]).clone()
+        frames_of(&at_site(&of_judge).unwrap().judges[0]).clone()
     else {
         panic!("it counts")
     };
@@ -223,7 +215,7 @@ fn a_second_model_is_refused_with_its_key_and_value() {
         "judge.junction.then.labels: \"cars\", expected classes of this judge, here \"car\", \"other\"; write \"car\"",
     );
     let wide = with(cars, &format!("model = \"colours\"\nmargin = 1.5\n{kinds}"));
-    let faults = settings(&format!("{JUNCTION}{wide}")).unwrap_err();
+    let faults = at_site(&format!("{JUNCTION}{wide}")).unwrap_err();
     let expected = "judge.junction.then.margin: 1.5, expected a number from 0 to 1";
     assert!(faults.len() == 1 && faults[0].contains(expected), "{faults:?}");
     check(
@@ -238,7 +230,7 @@ fn a_second_model_is_refused_with_its_key_and_value() {
          together; list fewer kinds, or the classes that have some in judge.junction.then.labels",
     );
     let good =
-        settings(&format!("{JUNCTION}{}", with(cars, &format!("model = \"colours\"\n{kinds}")))).unwrap();
+        at_site(&format!("{JUNCTION}{}", with(cars, &format!("model = \"colours\"\n{kinds}")))).unwrap();
     let JudgeRules::Frames(rules) = &good.judges[0].rules else { panic!("a judge over frames") };
     let then = rules.look.then.as_ref().unwrap();
     assert_eq!((good.models[then.model].name.as_str(), then.at_most, then.keeps), ("colours", 4, false));
