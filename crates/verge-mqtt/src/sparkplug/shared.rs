@@ -103,7 +103,7 @@ impl SharedNode {
             match news {
                 EdgeNews::Born => state.events.push_back(SinkEvent::Connected),
                 EdgeNews::Delivered(token) => state.events.push_back(SinkEvent::Delivered(token)),
-                EdgeNews::Room => state.events.push_back(SinkEvent::Changed),
+                EdgeNews::Room => state.note_change(),
                 EdgeNews::Left(why) => state.left = Some(why),
             }
         }
@@ -123,7 +123,7 @@ impl SharedNode {
         let EdgeNodeReport { state: stage, births, refused, .. } = state.node.report();
         let now = (stage, births, refused);
         if std::mem::replace(&mut state.reported, now) != now {
-            state.events.push_back(SinkEvent::Changed);
+            state.note_change();
         }
     }
 
@@ -282,6 +282,13 @@ impl NodeState {
     /// That it is connected has not been read: until then the caller would offer twice.
     fn is_about_to_connect(&self) -> bool {
         self.events.iter().any(|event| matches!(event, SinkEvent::Connected))
+    }
+
+    /// There is something to look at; once is enough.
+    fn note_change(&mut self) {
+        if !self.events.contains(&SinkEvent::Changed) {
+            self.events.push_back(SinkEvent::Changed);
+        }
     }
 
     /// False where the connection takes no more.
