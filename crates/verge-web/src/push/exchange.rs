@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::hmac;
 use bytes::Bytes;
@@ -22,6 +22,8 @@ use super::answer::Answer;
 
 /// Of the body of an answer this much is read, so that the connection can be used again; a longer one ends it.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// For this long at most.
+const ANSWER_BODY: Duration = Duration::from_secs(1);
 /// Headers of an answer are read up to this size.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
@@ -61,6 +63,8 @@ pub(super) struct Exchange {
     authorization: Option<HeaderValue>,
     signing_key: Option<hmac::Key>,
     pub(super) used: bool,
+    /// The end of an answer did not come.
+    is_given_up: bool,
 }
 
 impl Exchange {
@@ -75,7 +79,15 @@ impl Exchange {
         let dialled = timeout(settings.timeout, Self::dial(settings, tls)).await;
         let (send, connection) = dialled
             .map_err(|_| format!("{} did not answer within {:?}", settings.target, settings.timeout))??;
-        Ok(Self { send, connection, settings: Arc::clone(settings), authorization, signing_key, used: false })
+        Ok(Self {
+            send,
+            connection,
+            settings: Arc::clone(settings),
+            authorization,
+            signing_key,
+            used: false,
+            is_given_up: false,
+        })
     }
 
     async fn dial(
@@ -105,9 +117,9 @@ impl Exchange {
         }
     }
 
-    /// Whether the other end has closed it.
+    /// Whether one of the ends has closed it.
     pub(super) fn is_closed(&self) -> bool {
-        self.send.is_closed()
+        self.is_given_up || self.send.is_closed()
     }
 
     /// Sends one body and reads what is answered.
@@ -118,26 +130,28 @@ impl Exchange {
         self.used = true;
         let wait = self.settings.timeout;
         let target = self.settings.target.clone();
-        match timeout(wait, self.exchange(body)).await {
-            Ok(answer) => answer.map_err(|error| format!("{target}: {}", explain(&error))),
-            Err(_) => Err(format!("{target} did not answer within {wait:?}")),
-        }
-    }
-
-    async fn exchange(&mut self, body: Bytes) -> Result<Answer, hyper::Error> {
-        self.send.ready().await?;
-        let response = self.send.send_request(self.request(body)).await?;
+        let response = match timeout(wait, self.exchange(body)).await {
+            Ok(response) => response.map_err(|error| format!("{target}: {}", explain(&error)))?,
+            Err(_) => return Err(format!("{target} did not answer within {wait:?}")),
+        };
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let answer = Answer::of(response.status(), retry_after, SystemTime::now());
         self.drain(response).await;
         Ok(answer)
     }
 
-    /// Reads the body of an answer away. One that is long or never ends must not hold up what is sent: the connection ends.
+    async fn exchange(&mut self, body: Bytes) -> Result<Response<Incoming>, hyper::Error> {
+        self.send.ready().await?;
+        self.send.send_request(self.request(body)).await
+    }
+
+    /// Reads the body of an answer away. The answer counts without it: one that is long, or slow, or never ends, must not
+    /// hold up what is sent, and ends the connection.
     async fn drain(&mut self, response: Response<Incoming>) {
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES);
-        if body.collect().await.is_err() {
+        if !matches!(timeout(ANSWER_BODY, body.collect()).await, Ok(Ok(_))) {
             self.connection.abort();
+            self.is_given_up = true;
         }
     }
 

@@ -24,6 +24,8 @@ enum Step {
     Silence,
     /// Answers with a body that never ends.
     Endless,
+    /// Answers with a body of which little comes.
+    Trickle,
 }
 
 struct ScriptedService {
@@ -54,6 +56,11 @@ impl ScriptedService {
                             }
                             Step::Close => return,
                             Step::Silence => std::future::pending().await,
+                            Step::Trickle => {
+                                answer(&mut stream, "200 OK", "content-length: 10").await;
+                                stream.write_all(b"x").await.ok();
+                                std::future::pending().await
+                            }
                             Step::Endless => {
                                 answer(&mut stream, "200 OK", "content-length: 1000000000").await;
                                 while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
@@ -202,19 +209,20 @@ async fn a_body_is_refused_after_three_tries_and_what_follows_goes_on() {
 
 #[tokio::test]
 async fn a_connection_that_the_service_closes_between_two_requests_is_opened_again_unnoticed() {
-    let service =
-        ScriptedService::open(&[Step::AnswerAndClose("200 OK"), Step::Answer("200 OK"), Step::Endless]).await;
+    let steps = [Step::AnswerAndClose("200 OK"), Step::Answer("200 OK"), Step::Endless, Step::Trickle];
+    let service = ScriptedService::open(&steps).await;
     let mut sink = HttpSink::spawn(service.settings());
     assert_eq!(event(&mut sink).await, SinkEvent::Connected);
     for token in 1..=2 {
         offer(&mut sink, "alarm", token).await;
         assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(token)));
     }
-    // The answer is there; that its body has no end must hold up nothing.
-    for token in 3..=4 {
+    // The answer is there; that its body has no end must hold up nothing, and send nothing twice.
+    for token in 3..=5 {
         offer(&mut sink, "alarm", token).await;
         assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(token)));
     }
+    assert_eq!(service.bodies().len(), 5);
 }
 
 #[tokio::test]
