@@ -66,9 +66,11 @@ eval-nab *ARGS:
 eval-skab *ARGS:
     cargo run --quiet --release -p verge -- eval skab --data "$VERGE_DATA"/skab {{ ARGS }}
 
-# Counts of simulated traffic against the truth, at 30 to 1 frames a second: `just eval-vision --case road --share 0.2`
+# Counts of simulated traffic against the truth, at 30 to 1 frames a second: `just eval-vision --case road --share 0.2`; without
+# arguments also how fast faults of cameras are found
 eval-vision *ARGS:
     cargo run --quiet --release -p verge -- eval vision {{ ARGS }}
+    {{ if ARGS == "" { "cargo run --quiet --release -p verge -- eval health" } else { "true" } }}
 
 # Short-term forecasts beside simple ones, on the traffic of the Numenta Anomaly Benchmark and on simulated days
 eval-forecast *ARGS:
