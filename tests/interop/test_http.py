@@ -139,11 +139,12 @@ def test_check_tries_the_service_and_sends_nothing(scene: Scene, service: WebSer
     assert service.heads == 1 and not service.bodies
     service.stop()
     away = gateway.check("--listen", "0")
-    assert away.returncode != 0 and "refused" in away.stdout, away.stdout
+    assert away.returncode != 0 and "nothing listens there (connection refused)" in away.stdout, away.stdout
 
     gateway.settings["uplink"] = {"hooks": uplink(scene, service, url="http://hooks.example/verge")}
     plain = gateway.check("--offline")
     assert 'uplink.hooks.url: "http://hooks.example/verge", expected https://' in plain.stdout, plain.stdout
+    assert 'write url = "https://hooks.example/verge" with ca beside it' in plain.stdout
     mixed = {"hooks": uplink(scene, service, route="r"), "centre": scene.uplink(route="r")}
     gateway.settings["uplink"] = mixed
     assert "the same as uplink" in gateway.check("--offline").stdout

@@ -106,12 +106,7 @@ fn state_words(error: &StateError) -> String {
 }
 
 pub(crate) fn io_words(error: &std::io::Error) -> String {
-    match error.kind() {
-        ErrorKind::ConnectionRefused => "nothing listens there (connection refused): is the broker started, and are host and port its own?".to_owned(),
-        _ if is_end(error) => RESET.to_owned(),
-        ErrorKind::TimedOut => "the connection timed out".to_owned(),
-        _ => verge_tls::explain(error),
-    }
+    if is_end(error) { RESET.to_owned() } else { verge_tls::explain(error) }
 }
 
 pub(crate) const fn refusal(code: ConnectReturnCode) -> &'static str {

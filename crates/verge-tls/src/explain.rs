@@ -38,6 +38,11 @@ fn io_words(error: &std::io::Error) -> String {
             .to_owned();
     }
     match error.kind() {
+        ErrorKind::ConnectionRefused => {
+            "nothing listens there (connection refused): is the other end started, and are host and port its own?"
+                .to_owned()
+        }
+        ErrorKind::TimedOut => "the connection timed out".to_owned(),
         ErrorKind::InvalidInput => "this is neither a host name nor an address".to_owned(),
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
             "there is no route to it: is the network up, and the address right?".to_owned()

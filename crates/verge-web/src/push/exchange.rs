@@ -77,8 +77,7 @@ impl Exchange {
         let authorization = token.as_ref().map(bearer).transpose()?;
         let signing_key = signing_key.map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.reveal().as_bytes()));
         let dialled = timeout(settings.timeout, Self::dial(settings, tls)).await;
-        let (send, connection) = dialled
-            .map_err(|_| format!("{} did not answer within {:?}", settings.target, settings.timeout))??;
+        let (send, connection) = dialled.map_err(|_| no_answer(settings.timeout))??;
         Ok(Self {
             send,
             connection,
@@ -96,22 +95,23 @@ impl Exchange {
     ) -> Result<(SendRequest<Full<Bytes>>, JoinHandle<()>), String> {
         let target = &settings.target;
         let address = (target.bare_host(), target.port());
-        let stream = TcpStream::connect(address).await.map_err(|error| format!("{target}: {error}"))?;
+        let stream = TcpStream::connect(address).await.map_err(|error| verge_tls::explain(&error))?;
         // Each request is written at once and waits for its answer.
-        stream.set_nodelay(true).map_err(|error| format!("{target}: {error}"))?;
+        stream.set_nodelay(true).map_err(|error| verge_tls::explain(&error))?;
         let mut http = http1::Builder::new();
         http.max_buf_size(MAX_HEAD_BYTES);
-        let failed = |error: hyper::Error| format!("{target}: {}", explain(&error));
         match tls {
             None => {
-                let (send, connection) = http.handshake(TokioIo::new(stream)).await.map_err(failed)?;
+                let (send, connection) =
+                    http.handshake(TokioIo::new(stream)).await.map_err(|error| explain(&error))?;
                 Ok((send, tokio::spawn(async { drop(connection.await) })))
             }
             Some(config) => {
                 let stream = verge_tls::connect(config, target.bare_host(), stream)
                     .await
-                    .map_err(|error| format!("{target}: {}", verge_tls::explain(&error)))?;
-                let (send, connection) = http.handshake(TokioIo::new(stream)).await.map_err(failed)?;
+                    .map_err(|error| verge_tls::explain(&error))?;
+                let (send, connection) =
+                    http.handshake(TokioIo::new(stream)).await.map_err(|error| explain(&error))?;
                 Ok((send, tokio::spawn(async { drop(connection.await) })))
             }
         }
@@ -129,11 +129,8 @@ impl Exchange {
     pub(super) async fn post(&mut self, body: Bytes) -> Result<Answer, String> {
         self.used = true;
         let wait = self.settings.timeout;
-        let target = self.settings.target.clone();
-        let response = match timeout(wait, self.exchange(body)).await {
-            Ok(response) => response.map_err(|error| format!("{target}: {}", explain(&error)))?,
-            Err(_) => return Err(format!("{target} did not answer within {wait:?}")),
-        };
+        let answered = timeout(wait, self.exchange(body)).await.map_err(|_| no_answer(wait))?;
+        let response = answered.map_err(|error| explain(&error))?;
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let answer = Answer::of(response.status(), retry_after, SystemTime::now());
         self.drain(response).await;
@@ -197,16 +194,19 @@ fn signature(key: &hmac::Key, body: &[u8]) -> String {
     format!("sha256={digits}")
 }
 
+fn no_answer(wait: Duration) -> String {
+    format!("it did not answer within {} s (timeout)", wait.as_secs_f32())
+}
+
 /// The innermost cause: hyper's own words say only at what it failed.
 fn explain(error: &hyper::Error) -> String {
     if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         return "the connection was closed before the answer".to_owned();
     }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
+    if error.is_parse() {
+        return "what answers there does not speak HTTP/1.1: is it another service's port?".to_owned();
     }
-    cause.to_string()
+    verge_tls::explain(error)
 }
 
 /// What a trial of the address gave, for `verge check`.
@@ -234,7 +234,7 @@ impl PushTrial {
         };
         match timeout(settings.timeout, asked).await {
             Ok(Ok(response)) => Self::Answered(response.status().as_u16()),
-            Ok(Err(error)) => Self::Unreachable(format!("{}: {}", settings.target, explain(&error))),
+            Ok(Err(error)) => Self::Unreachable(explain(&error)),
             Err(_) => {
                 Self::Unreachable(format!("{} did not answer within {:?}", settings.target, settings.timeout))
             }
