@@ -42,8 +42,11 @@ impl HttpUplink {
         let url = raw.url.as_deref();
         let target = url.and_then(|url| check_url(check, section, url));
         if let Some((target, url)) = target.as_ref().zip(url).filter(|(target, _)| !target.is_tls()) {
-            let is_allowed = raw.insecure_plaintext;
-            PlainAddress { section, url, host: target.host(), scheme: "https://", is_allowed }.check(check);
+            let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
+            let path = path.map_or_else(String::new, |(_, path)| format!("/{path}"));
+            let (host, is_allowed) = (target.host(), raw.insecure_plaintext);
+            let instead = format!("https://{host}{path}");
+            PlainAddress { section, url, host, scheme: "https://", instead, is_allowed }.check(check);
         }
         let is_tls = target.as_ref().map(PushTarget::is_tls);
         let tls = connection::check_tls(check, section, &raw.certificates, is_tls, "https://");

@@ -184,6 +184,7 @@ fn check_broker(
             url: broker.url.as_deref().unwrap_or_default(),
             host: connection.address.host(),
             scheme: "mqtts://",
+            instead: format!("mqtts://{}", connection.address.host()),
             is_allowed: insecure_plaintext,
         };
         address.check(check);
@@ -198,20 +199,20 @@ struct PlainAddress<'a> {
     host: &'a str,
     /// That asks for TLS.
     scheme: &'a str,
+    /// The address with it.
+    instead: String,
     is_allowed: bool,
 }
 
 impl PlainAddress<'_> {
     fn check(&self, check: &mut Check<'_>) {
-        let Self { section, url, scheme, .. } = self;
+        let Self { section, url, scheme, instead, .. } = self;
         if !self.is_allowed {
             let expected = format!(
                 "{scheme}, or insecure_plaintext = true beside it: without TLS anyone on the way can read and change \
                  verdicts"
             );
-            let host = url.split_once("://").map_or(*url, |(_, host)| host);
-            let host = host.split([':', '/']).next().unwrap_or(host);
-            let remedy = format!("write url = \"{scheme}{host}\" with ca beside it");
+            let remedy = format!("write url = {instead:?} with ca beside it");
             check.faults.push(Fault::at_text(format!("{section}.url"), url, expected).remedy(remedy));
         } else if !is_loopback(self.host) {
             check.warnings.push(Warning {
