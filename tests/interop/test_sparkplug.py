@@ -1,5 +1,6 @@
 """The gateway as an edge node of Sparkplug B, before mosquitto and a host that knows the rules."""
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -56,6 +57,12 @@ def delivered(gateway: Gateway) -> int:
     """Alarms that the store calls delivered."""
     lines = gateway.run("outbox", "ls", "-c", str(gateway.configuration)).stdout.splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("scada ")))
+
+
+def stored(gateway: Gateway) -> int:
+    """Alarms that were committed."""
+    listed = gateway.run("--json", "outbox", "ls", "-c", str(gateway.configuration))
+    return next(lane["last"] for lane in json.loads(listed.stdout)["lanes"] if lane["lane"] == "alarm")
 
 
 def test_births_data_and_a_stop_in_good_order(
@@ -171,6 +178,7 @@ def test_an_outage_is_replayed_as_history_with_its_own_times_and_an_alarm_goes_b
     began = int(time.time() * 1000)
     gateway = started(scene, broker.url, history_rate=200)
     publish(scene, 1, 100)
+    wait_for(lambda: stored(gateway) == 100, "all are judged")
     ended = int(time.time() * 1000)
     broker.start()
     host.wait_for("NBIRTH", seconds=40)
