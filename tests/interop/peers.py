@@ -72,6 +72,9 @@ class Mosquitto:
     rules: tuple[str, ...] = ()
     _process: Process | None = field(default=None, init=False)
 
+    # After so many seconds a signal to stop is repeated.
+    SIGNAL_AGAIN: ClassVar[float] = 2.0
+
     @property
     def url(self) -> str:
         """Address of the first listener."""
@@ -198,5 +201,5 @@ class Mosquitto:
     def stop(self) -> None:
         """Ends it, if it runs."""
         if self._process is not None:
-            self._process.stop()
+            self._process.stop(every=self.SIGNAL_AGAIN)
             self._process = None

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 
@@ -37,15 +38,23 @@ class Process:
         """Waits until it ends by itself; says the exit code."""
         return self._popen.wait(seconds)
 
-    def stop(self, seconds: float = 20.0) -> int:
-        """SIGTERM; says the exit code. One that does not end in time is killed, and that is an error."""
-        if self._popen.poll() is None:
+    def stop(self, seconds: float = 20.0, every: float | None = None) -> int:
+        """SIGTERM; says the exit code. One that does not end in time is killed, and that is an error.
+
+        `every` repeats the signal: mosquitto forgets one that comes after it listens and before its loop begins.
+        """
+        end = time.monotonic() + seconds
+        while self._popen.poll() is None:
             self._popen.terminate()
-        try:
-            return self._popen.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise TimeoutError(f"{self.name} did not end {seconds:g} s after SIGTERM:\n{self.tail()}") from None
+            left = end - time.monotonic()
+            try:
+                return self._popen.wait(left if every is None else min(every, left))
+            except subprocess.TimeoutExpired:
+                if time.monotonic() < end:
+                    continue
+                self.kill()
+                raise TimeoutError(f"{self.name} did not end {seconds:g} s after SIGTERM:\n{self.tail()}") from None
+        return self._popen.returncode
 
     def tail(self, lines: int = 30) -> str:
         """The end of what it wrote."""

@@ -71,7 +71,7 @@ def test_mosquitto_takes_the_configuration(tmp_path: Path, certificates: Certifi
         wait_for(lambda: broker.ended is not None or accepts(port), "the broker listening")
         assert broker.ended is None, broker.tail()
     finally:
-        broker.stop()
+        broker.stop(every=Mosquitto.SIGNAL_AGAIN)
     # A fault of the configuration. An error of OpenSSL is only the probe above, which goes without a handshake.
     assert not re.search(r"^(\d+: )?Error: ", broker.tail(), re.MULTILINE), broker.tail()
 
