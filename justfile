@@ -52,6 +52,11 @@ frames *ARGS: venv
     cargo build --release -p verge
     VERGE_FULL=1 {{ python }} -m pytest -s {{ frame_tests }} {{ ARGS }}
 
+# A simulated junction driven by what the gateway says over Modbus, beside its own loops: half an hour; `just bench-junction --seeds 1`
+bench-junction *ARGS: venv
+    cargo build --release -p verge
+    {{ python }} tests/interop/bench/bench_junction.py {{ ARGS }}
+
 # What must not lose a verdict, at full length: some two hours. `just faults -k f1` for one, `VERGE_FULL=0 just faults` as CI does
 faults *ARGS: venv
     cargo build --release -p verge
