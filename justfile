@@ -52,6 +52,11 @@ frames *ARGS: venv
     cargo build --release -p verge
     VERGE_FULL=1 {{ python }} -m pytest -s {{ frame_tests }} {{ ARGS }}
 
+# How soon verdicts are at a web service and at a Sparkplug host, also beside one that is dead: half a minute
+bench-outputs *ARGS: venv
+    cargo build --release -p verge
+    {{ python }} tests/interop/bench/bench_outputs.py {{ ARGS }}
+
 # A simulated junction driven by what the gateway says over Modbus, beside its own loops: half an hour; `just bench-junction --seeds 1`
 bench-junction *ARGS: venv
     cargo build --release -p verge

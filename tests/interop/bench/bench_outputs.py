@@ -1,0 +1,184 @@
+"""Measures how soon a verdict is at a web service and at a Sparkplug host, and whether one that is dead delays the other.
+
+    python tests/interop/bench/bench_outputs.py            half a minute
+    python tests/interop/bench/bench_outputs.py --rate 500
+
+Every reading causes a verdict. A gateway pushes by HTTP, one is a Sparkplug edge node, one has both, and one has the edge
+node beside a web service that takes connections and never answers. All without TLS; the load, mosquitto and the receivers
+share the machine with the gateway. Then an edge node whose broker was away replays what waited, beside new alarms.
+"""
+
+import argparse
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import bench
+from gateway import Gateway, Settings
+from load import Generator, Load
+from raw_mqtt import Connection, Watcher
+from report import machine, percentiles
+from sparkplug import Payload
+from waiting import wait_for, wait_until_quiet
+from wire import decode
+
+SECONDS = 5.0
+GROUP, NODE = "bench", "bench"
+
+
+class Service:
+    """A web service without TLS that notes when each body came, or one that never answers."""
+
+    def __init__(self, answers: bool):
+        self.bodies: list[tuple[float, bytes]] = []
+        self._silent = None if answers else socket.create_server(("127.0.0.1", 0))
+        if self._silent is not None:
+            self.port = self._silent.getsockname()[1]
+            return
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                service.bodies.append((time.monotonic(), body))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        self.port = server.server_address[1]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def section(self) -> Settings:
+        """The uplink to it."""
+        return {"kind": "http", "url": f"http://127.0.0.1:{self.port}/", "insecure_plaintext": True, "route": "hooks"}
+
+    def arrivals(self) -> list[tuple[float, float]]:
+        """When each value came."""
+        return [
+            (verdict.fields["anomaly"]["observed"], at) for at, body in list(self.bodies) for verdict in decode(body).verdicts
+        ]
+
+
+def edge_node(site: bench.Site) -> Settings:
+    """The uplink of kind "sparkplug" to the broker upstream."""
+    url = site.upstream.url
+    return {"kind": "sparkplug", "url": url, "insecure_plaintext": True, "group": GROUP, "node": NODE, "route": "scada"}
+
+
+def metrics(messages: list[tuple[float, bytes]], historical: bool = False) -> list[tuple[float, float]]:
+    """When each observed value came by DDATA: the only metric of these points whose value is a fraction or a number of thousands."""
+    of_alias: dict[int, str] = {}
+    found = []
+    for at, body in list(messages):
+        for metric in Payload.FromString(body).metrics:
+            if metric.name:
+                of_alias[metric.alias] = metric.name
+            if of_alias.get(metric.alias, "").endswith("/observed") and not metric.is_null and metric.is_historical == historical:
+                found.append((metric.double_value, at))
+    return found
+
+
+def start(folder: Path, site: bench.Site, uplinks: dict[str, Settings]) -> Gateway:
+    """A gateway whose readings are verdicts, with these uplinks alone."""
+    folder.mkdir()
+    settings = bench.verge_settings(site, folder, bench.Phase("outputs", True, "verdict", Load(1, 1)))
+    gateway = Gateway(folder, settings | {"uplink": uplinks}).start()
+    site.local.wait_for_subscriber("verge-bench")
+    return gateway
+
+
+def latencies(site: bench.Site, rate: int, arrivals: dict[str, Callable[[], list[tuple[float, float]]]]) -> dict[str, str]:
+    """From publishing a reading to the arrival of its verdict, of each output."""
+    load = Load(1, int(rate * SECONDS), rate)
+    generator = Generator(load, site.local.port, site.login.username, site.login.password).start()
+    generator.join(60)
+    words = {}
+    for name, of in arrivals.items():
+        wait_for(lambda of=of: len({value for value, _ in of()}) >= load.readings, f"all verdicts by {name}", 60)
+        # The first arrival counts: what is sent again after a lost answer is known already.
+        first: dict[float, float] = {}
+        for value, at in of():
+            first.setdefault(value, at)
+        p50, p99 = percentiles([first[float(number)] - generator.sent[number] for number in range(load.readings)])
+        words[name] = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+    return words
+
+
+def replay(folder: Path, site: bench.Site, backlog: int) -> str:
+    """The broker of the edge node was away: how fast what waited goes as history, and how soon a new value is there."""
+    node = edge_node(site) | {"history_rate": 1_000_000}
+    gateway = start(folder, site, {"scada": node})
+    Generator(Load(1, 10, 100), site.local.port, site.login.username, site.login.password).start().join(10)
+    wait_for(lambda: metrics(site.watcher.verdicts), "data of the edge node")
+    site.watcher.connection.close()
+    site.upstream.stop()
+    load = Load(1, backlog, 4_000)
+    Generator(load, site.local.port, site.login.username, site.login.password).start().join(60)
+    site.upstream.start()
+    site.watcher = Watcher(Connection(site.upstream.listeners[1].port, "stopwatch")).start()
+    wait_for(lambda: len(metrics(site.watcher.verdicts, True)) > 100, "the history begins", 90)
+    live = Load(1, 20, 10)
+    generator = Generator(live, site.local.port, site.login.username, site.login.password).start()
+    generator.join(30)
+    wait_until_quiet(lambda: len(site.watcher.verdicts), 3.0, 120.0)
+    history = [at for _, at in metrics(site.watcher.verdicts, True)]
+    fresh: dict[float, float] = {}
+    for value, at in metrics(site.watcher.verdicts):
+        if value < live.readings and at > generator.sent[int(value)]:
+            fresh.setdefault(value, at)
+    slowest = max(at - generator.sent[int(value)] for value, at in fresh.items())
+    gateway.stop()
+    rate = len(history) / (max(history) - min(history))
+    return f"history of {len(history):,} values at {rate:,.0f}/s, new values beside it after {1e3 * slowest:.0f} ms at most"
+
+
+def main() -> None:
+    """Measures, and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", type=int, default=2_000)
+    parser.add_argument("--backlog", type=int, default=40_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="verge-bench-") as name:
+        folder = Path(name)
+        for number, case in enumerate(("HTTP", "Sparkplug", "both", "Sparkplug beside a dead web service")):
+            site = bench.Site(folder / f"site-{number}", None)
+            service = Service(answers="dead" not in case)
+            uplinks: dict[str, Settings] = {}
+            arrivals: dict[str, Callable[[], list[tuple[float, float]]]] = {}
+            if case != "Sparkplug":
+                uplinks["hooks"] = service.section()
+                if "dead" not in case:
+                    arrivals["HTTP"] = service.arrivals
+            if case != "HTTP":
+                uplinks["scada"] = edge_node(site)
+                arrivals["Sparkplug"] = lambda site=site: metrics(site.watcher.verdicts)
+            try:
+                gateway = start(folder / f"gateway-{number}", site, uplinks)
+                time.sleep(bench.IDLE_S)
+                for output, words in latencies(site, arguments.rate, arrivals).items():
+                    print(f"{case}, {arguments.rate} verdicts/s: {output} {words}", flush=True)
+                gateway.stop()
+            finally:
+                site.close()
+        site = bench.Site(folder / "replay", None)
+        try:
+            print(replay(folder / "history", site, arguments.backlog), flush=True)
+        finally:
+            site.close()
+    print(machine(), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
