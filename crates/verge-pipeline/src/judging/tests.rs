@@ -121,7 +121,7 @@ fn condition(member: Member, standing: Standing, observed: f64) -> Finding {
     Finding::Condition(Condition::of_rule(member, standing, observed, expected))
 }
 
-fn at(second: u64) -> Moment {
+pub(super) fn at(second: u64) -> Moment {
     Moment::from_wall(UtcMillis(second as i64 * 1000))
 }
 
