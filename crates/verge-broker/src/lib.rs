@@ -39,7 +39,7 @@ pub use child_broker::{
 pub use embedded::{Embedded, EmbeddedError, EmbeddedSettings};
 pub use endpoint::StartMessageError;
 pub use policy::Policy;
-pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, FrontView};
+pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, FrontView, RefusedDevice};
 
 /// Client identifiers that begin with this are the gateway's own; a front refuses them, so that no client takes over
 /// one of its sessions.

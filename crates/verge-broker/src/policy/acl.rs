@@ -5,8 +5,6 @@
 
 use verge_domain::filter;
 
-/// Most bytes of a list.
-pub const MAX_BYTES: usize = 1 << 20;
 /// Most lines that grant or deny something.
 const MAX_RULES: usize = 10_000;
 
