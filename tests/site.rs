@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use verge_broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings};
+use verge_broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings, Policy};
 use verge_tls::{TlsIdentity, TrustedRoots, server_config};
 
 use crate::program::{command, verge};
@@ -41,6 +41,7 @@ impl Site {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             tls: Some(server_config(&identity, Some(&roots))),
             login: None,
+            policy: Policy::open(),
             broker: upstream.address(),
             limits: FrontLimits::default(),
         };

@@ -1,11 +1,14 @@
-//! Lets clients in: accepts connections, does TLS, reads each client's CONNECT, and passes its bytes on to a broker on
-//! loopback.
+//! Lets clients in: accepts connections, does TLS, reads each client's CONNECT, and passes on to a broker on loopback what
+//! the client may send.
 //!
 //! Everything a stranger can hold is bounded: connections whose CONNECT is not there yet, in all and per address, the
 //! time for it, and connections in all. Beyond a bound the newest is closed.
 
+mod answers;
 mod backend;
 mod connect;
+mod devices;
+mod packets;
 mod pass;
 mod slots;
 
@@ -21,7 +24,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use verge_tls::{Acceptor, Credentials, ServerConfig};
 
+use crate::policy::{Policy, Refusal};
 use backend::Backend;
+pub use devices::RefusedDevice;
+use devices::{Device, Devices};
 use slots::{Admission, Slots};
 
 /// Pause after the system refused to accept (out of file descriptors): without it the loop would spin.
@@ -67,6 +73,8 @@ pub struct FrontSettings {
     /// What the broker is given for each client in place of the client's own user name and password. `None` passes
     /// on what the client gives.
     pub login: Option<Credentials>,
+    /// What clients may do, and how much.
+    pub policy: Policy,
     /// Bounds.
     pub limits: FrontLimits,
 }
@@ -105,6 +113,10 @@ pub struct FrontTotals {
     pub failed_handshakes: u64,
     /// Clients not let in: what they sent was no good CONNECT, or not in time, or the broker did not accept it.
     pub refused_clients: u64,
+    /// Clients that were let in and cut off for what they did.
+    pub cut_off: u64,
+    /// How often a client was left unread for a while because it sent faster than it may.
+    pub throttled: u64,
 }
 
 /// A front. It ends, with all its connections, when it is dropped.
@@ -116,12 +128,14 @@ pub struct Front {
     running: watch::Sender<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct FrontShared {
     accepted: AtomicU64,
     refused: AtomicU64,
     failed_handshakes: AtomicU64,
     refused_clients: AtomicU64,
+    cut_off: AtomicU64,
+    devices: Arc<Devices>,
     last_refusal: Mutex<Option<String>>,
     warned: Mutex<Option<Instant>>,
     slots: Arc<Slots>,
@@ -142,8 +156,8 @@ impl Front {
         let fault = |source| FrontError::Listen { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
-        let acceptor = Mutex::new(settings.tls.clone().map(Acceptor::new));
-        let shared = Arc::new(FrontShared { acceptor, ..FrontShared::default() });
+        let acceptor = settings.tls.clone().map(Acceptor::new);
+        let shared = Arc::new(FrontShared::new(acceptor, Devices::new(settings.policy.limits)));
         let (running, held) = watch::channel(());
         let accept = accept(listener, settings, Arc::clone(&shared));
         let accepting = tokio::spawn(async move {
@@ -196,14 +210,29 @@ impl FrontView {
     #[must_use]
     pub fn totals(&self) -> FrontTotals {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let FrontShared { accepted, refused, failed_handshakes, refused_clients, slots, .. } = &*self.shared;
+        let FrontShared { accepted, refused, failed_handshakes, refused_clients, cut_off, slots, devices, .. } =
+            &*self.shared;
         FrontTotals {
             connections: slots.connections() as u64,
             accepted: count(accepted),
             refused: count(refused),
             failed_handshakes: count(failed_handshakes),
             refused_clients: count(refused_clients),
+            cut_off: count(cut_off),
+            throttled: devices.throttled(),
         }
+    }
+
+    /// What was refused, by reason: clients, packets and filters.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<(Refusal, u64)> {
+        self.shared.devices.refusals()
+    }
+
+    /// The devices of which most was refused.
+    #[must_use]
+    pub fn refused_devices(&self) -> Vec<RefusedDevice> {
+        self.shared.devices.refused_devices()
     }
 
     /// The last client that was not let in, its address, and why.
@@ -220,8 +249,8 @@ impl Drop for Front {
 }
 
 async fn accept(listener: TcpListener, settings: FrontSettings, shared: Arc<FrontShared>) {
-    let FrontSettings { broker, login, limits, .. } = settings;
-    let backend = Arc::new(Backend { broker, login });
+    let FrontSettings { broker, login, policy, limits, .. } = settings;
+    let backend = Arc::new(Backend { broker, login, policy: Arc::new(policy) });
     // The connections live in this set and end with it.
     let mut connections = JoinSet::new();
     loop {
@@ -268,13 +297,18 @@ impl Accepted {
         let deadline = Instant::now() + handshake;
         let handshaken = match (stream.set_nodelay(true), acceptor) {
             (Err(error), _) => Err(error.to_string()),
-            (Ok(()), None) => return backend.receive(stream, peer, admission, &shared, deadline).await,
+            (Ok(()), None) => {
+                return backend.receive(stream, (peer, None), admission, &shared, deadline).await;
+            }
             (Ok(()), Some(acceptor)) => {
                 acceptor.accept(stream, handshake).await.map_err(|error| error.to_string())
             }
         };
         match handshaken {
-            Ok(stream) => backend.receive(stream, peer, admission, &shared, deadline).await,
+            Ok(stream) => {
+                let identities = verge_tls::peer_identities(&stream);
+                backend.receive(stream, (peer, Some(&identities)), admission, &shared, deadline).await;
+            }
             Err(error) => {
                 shared.failed_handshakes.fetch_add(1, Ordering::Relaxed);
                 shared.note_refusal(peer, &error);
@@ -284,9 +318,33 @@ impl Accepted {
 }
 
 impl FrontShared {
-    fn refuse(&self, peer: SocketAddr, why: &str) {
+    fn new(acceptor: Option<Acceptor>, devices: Devices) -> Self {
+        Self {
+            accepted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            failed_handshakes: AtomicU64::new(0),
+            refused_clients: AtomicU64::new(0),
+            cut_off: AtomicU64::new(0),
+            devices: Arc::new(devices),
+            last_refusal: Mutex::default(),
+            warned: Mutex::default(),
+            slots: Arc::default(),
+            acceptor: Mutex::new(acceptor),
+        }
+    }
+
+    /// A client is not let in.
+    fn refuse(&self, peer: SocketAddr, device: Option<&Device>, why: Refusal, words: &str) {
         self.refused_clients.fetch_add(1, Ordering::Relaxed);
-        self.note_refusal(peer, why);
+        self.devices.refuse(device, why);
+        self.note_refusal(peer, words);
+    }
+
+    /// A client that was let in is closed for what it did.
+    fn cut_off(&self, peer: SocketAddr, device: &Device, why: Refusal, words: &str) {
+        self.cut_off.fetch_add(1, Ordering::Relaxed);
+        self.devices.refuse(Some(device), why);
+        self.note_refusal(peer, words);
     }
 
     /// Into the status; into the log once a minute at most, as anybody can cause it.
@@ -296,7 +354,7 @@ impl FrontShared {
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
             *warned = Some(Instant::now());
-            tracing::warn!(peer = %peer.ip(), why, "a client was not let in; further ones within a minute are counted in the status only");
+            tracing::warn!(peer = %peer.ip(), why, "a client was refused; further ones within a minute are counted in the status only");
         }
     }
 }

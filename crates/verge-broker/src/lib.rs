@@ -29,6 +29,7 @@ pub mod child_broker;
 mod client;
 pub mod embedded;
 mod endpoint;
+pub mod policy;
 pub mod front;
 
 pub use child::ChildError;
@@ -37,7 +38,8 @@ pub use child_broker::{
 };
 pub use embedded::{Embedded, EmbeddedError, EmbeddedSettings};
 pub use endpoint::StartMessageError;
-pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, FrontView};
+pub use policy::Policy;
+pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, FrontView, RefusedDevice};
 
 /// Client identifiers that begin with this are the gateway's own; a front refuses them, so that no client takes over
 /// one of its sessions.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tempfile::TempDir;
-use verge_broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings};
+use verge_broker::{Embedded, EmbeddedSettings, Front, FrontLimits, FrontSettings, Policy};
 use verge_domain::backoff::Backoff;
 use verge_gateway::settings::{Local, Settings};
 use verge_mqtt::{BrokerAddress, ConnectionSettings};
@@ -170,6 +170,7 @@ async fn front(folder: &Path, embedded: &Embedded, listen: SocketAddr) -> anyhow
         tls: Some(verge_tls::server_config(&identity, Some(&roots))),
         broker: embedded.address(),
         login: None,
+        policy: Policy::open(),
         limits: FrontLimits::default(),
     };
     Ok(Front::start(settings).await?)

@@ -97,6 +97,25 @@ pub fn matches(filter: &str, topic: &str) -> bool {
     levels.next().is_none()
 }
 
+/// Whether a valid filter matches every topic name that another matches.
+#[must_use]
+pub fn covers(wide: &str, narrow: &str) -> bool {
+    // A wildcard at the begin matches no reserved topic.
+    if wide.starts_with(['+', '#']) && narrow.starts_with('$') {
+        return false;
+    }
+    let mut narrows = narrow.split('/');
+    for wanted in wide.split('/') {
+        match (wanted, narrows.next()) {
+            ("#", _) => return true,
+            ("+", Some(level)) if level != "#" => {}
+            (wanted, Some(level)) if wanted == level => {}
+            _ => return false,
+        }
+    }
+    narrows.next().is_none()
+}
+
 /// Whether some topic name matches both of two valid filters.
 #[must_use]
 pub fn overlaps(one: &str, other: &str) -> bool {
@@ -188,6 +207,25 @@ mod tests {
     }
 
     #[test]
+    fn a_wide_filter_covers_a_narrow_one() {
+        let check = |wide: &str, narrow: &str, expected: bool| {
+            assert_eq!(covers(wide, narrow), expected, "{wide} over {narrow}");
+        };
+        check("a/#", "a", true);
+        check("a/#", "a/+/c/#", true);
+        check("a/#", "#", false);
+        check("a/#", "+/b", false);
+        check("+/b/#", "+/b/c", true);
+        check("+/b/#", "$SYS/b/c", false);
+        check("#", "$SYS/#", false);
+        check("+", "#", false);
+        check("a/+", "a/#", false);
+        check("a/b", "a/+", false);
+        check("a/+/c", "a/b/c", true);
+        check("a/+", "a", false);
+    }
+
+    #[test]
     fn overlaps_are_found() {
         let check = |one: &str, other: &str, expected: bool| {
             assert_eq!(overlaps(one, other), expected, "{one} and {other}");
@@ -243,6 +281,18 @@ mod tests {
             if validate_topic(&topic).is_ok() && validate(&topic).is_ok() {
                 prop_assert!(matches(&topic, &topic));
             }
+        }
+
+        #[test]
+        fn what_is_covered_is_matched(wide in filter_text(), narrow in filter_text()) {
+            let mut narrowed = universe().into_iter().filter(|topic| matches(&narrow, topic));
+            let holds = narrowed.all(|topic| matches(&wide, &topic));
+            // "+/#" matches all that "#" does, and is not found to cover it: a refusal on the safe side.
+            prop_assert!(!covers(&wide, &narrow) || holds, "{wide} over {narrow}");
+            if !narrow.contains(['+', '#']) {
+                prop_assert_eq!(covers(&wide, &narrow), matches(&wide, &narrow));
+            }
+            prop_assert!(covers(&narrow, &narrow));
         }
 
         #[test]

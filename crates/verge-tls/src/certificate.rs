@@ -15,6 +15,8 @@ use crate::pem::certificates;
 
 /// Longer texts of a certificate are cut: whoever made it chose them.
 const MAX_TEXT: usize = 200;
+/// Names of one certificate that are looked at.
+const MAX_IDENTITIES: usize = 16;
 /// Shorter RSA keys are not accepted by the provider.
 const MIN_RSA_BITS: usize = 2048;
 
@@ -124,6 +126,25 @@ pub(crate) fn summarise(der: &CertificateDer<'_>) -> Option<CertificateSummary> 
         weakness: weakness(&certificate),
         fingerprint: hex(digest.as_ref()),
     })
+}
+
+/// DNS names, then the common name, each once and as it stands there.
+pub(crate) fn identities_of(der: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, certificate)) = parse_x509_certificate(der) else { return Vec::new() };
+    let mut identities: Vec<String> = Vec::new();
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    let names = alternative.iter().flat_map(|names| &names.value.general_names);
+    let dns = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(*name),
+        _ => None,
+    });
+    let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+    for name in dns.chain(common).take(MAX_IDENTITIES) {
+        if !identities.iter().any(|known| known == name) {
+            identities.push(name.to_owned());
+        }
+    }
+    identities
 }
 
 /// Subject public key info, DER.

@@ -11,10 +11,19 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::TlsError;
+use crate::certificate::identities_of;
 use crate::verifier::REFUSED;
 
 /// A connection after its handshake, of either end.
 pub type TlsStream = tokio_rustls::TlsStream<TcpStream>;
+
+/// What the peer's certificate, which the handshake has verified, calls its owner: the DNS names and the common name. Empty
+/// without a certificate.
+#[must_use]
+pub fn peer_identities(stream: &TlsStream) -> Vec<String> {
+    let (_, connection) = stream.get_ref();
+    connection.peer_certificates().and_then(|chain| chain.first()).map_or_else(Vec::new, identities_of)
+}
 
 /// Does the handshake on a connection to `host`, whose certificate must carry that name or address.
 ///

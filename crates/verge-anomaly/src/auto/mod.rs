@@ -193,8 +193,9 @@ impl AutoDetector {
         self.pool.begin(at, &self.pace, self.remembered());
         let (p_members, seen_beside) = (self.compared(&judged), self.look_beside(at, &views));
         let (p_beside, at_least) = seen_beside.map_or((1.0, 1.0), |seen| (seen.p, seen.p.min(seen.by_jump)));
-        // The usual never alarms, and needs no level, unless it ends an alarm: with a budget it costs logarithms.
-        let needs_level = judged.without_labels < 1.0 || at_least < 1.0 || self.alarms.is_open();
+        let (still_off, was_open) = (self.cause.still_off(&views), self.alarms.is_open());
+        // The usual needs no level, unless it ends an alarm or what was held back goes on: it costs logarithms.
+        let needs_level = judged.without_labels < 1.0 || at_least < 1.0 || was_open || still_off;
         let judging = if needs_level { self.pool.level(|| self.rate()) } else { Level::OF_THE_USUAL };
         let odds = Odds { members: p_members, beside: p_beside };
         let judging = judging.times(self.excursions.part());
@@ -203,7 +204,6 @@ impl AutoDetector {
         let jump = seen_beside.filter(|seen| seen.jump.is_some());
         let p_value = jump.map_or(p_value, |seen| p_value.min(seen.by_jump));
         let by_beside = jump.or(seen_beside.filter(|_| judging.is_beside(odds)));
-        let (still_off, was_open) = (self.cause.still_off(&views), self.alarms.is_open());
         let seen = SeenReading::of(self.last, jump.map(|seen| seen.by_jump));
         let (settings, how) = (&self.settings.alarms, (&self.pace, seen));
         let outcome = self.pool.judge(&mut self.alarms, settings, (odds, judging), how, still_off);

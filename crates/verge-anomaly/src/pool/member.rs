@@ -266,8 +266,14 @@ impl PoolMember {
     pub(crate) fn rate(&self, mut own: AlarmRate, pace: &Pace, remembered: f64) -> AlarmRate {
         own.alarms = own.alarms.saturating_sub(self.saved.learnt);
         let Some(pool) = &self.pool else { return own };
+        // The budget is divided among those that may alarm; before there are any, among all.
         let part = self.holds.map_or(1.0, |holds| {
-            ((1.0 / pace.seconds()) / holds.pace_of_all.max(1.0 / pace.seconds())).min(1.0)
+            let own = 1.0 / pace.seconds();
+            match (holds.pace > 0.0, self.mature) {
+                (true, true) => own / holds.pace.max(own),
+                (true, false) => 0.0,
+                (false, _) => own / holds.pace_of_all.max(own),
+            }
         });
         let missing = missing_of(pool, pace, remembered).max(0.0)
             + self.holds.map_or(SUPPORT / pool.budget.per_second(), |holds| holds.missing);

@@ -95,7 +95,8 @@ struct PeriodLevel {
     /// Peaks of an ordinary signal where the law begins, per reading, and its scale.
     rate: f64,
     scale: f64,
-    /// Readings per second of all instances.
+    /// Readings per second of the instances that may alarm, and of all.
+    pace: f64,
     pace_of_all: f64,
     members: f64,
     /// Seconds until the record supports the budget; zero where it does.
@@ -208,11 +209,15 @@ impl Book {
             return;
         }
         self.periods = self.periods.saturating_add(1);
-        self.law.learn(kept, &self.now.peaks, self.now.readings);
         let rate = PACE_RATE.max(1.0 / f64::from(self.periods));
-        follow(&mut self.pace, self.now.pace as f64 / PACE_PARTS, rate);
         follow(&mut self.pace_of_all, self.now.pace_of_all as f64 / PACE_PARTS, rate);
-        follow(&mut self.members, f64::from(self.now.members), rate);
+        // While those that may alarm rest, what is known of them waits for them: signals that are not known long enough,
+        // and may never be, neither fade the record nor make it one of a slower judge.
+        if self.now.members > 0 {
+            self.law.learn(kept, &self.now.peaks, self.now.readings);
+            follow(&mut self.pace, self.now.pace as f64 / PACE_PARTS, rate);
+            follow(&mut self.members, f64::from(self.now.members), rate);
+        }
         self.now.peaks.fill(0);
         (self.now.readings, self.now.pace, self.now.pace_of_all, self.now.members) = (0, 0, 0, 0);
     }
@@ -227,6 +232,7 @@ impl Book {
             surprise: self.law.level(each_reading),
             rate: fitted.rate,
             scale: fitted.scale,
+            pace: self.pace,
             pace_of_all: self.pace_of_all,
             members: self.members,
             missing: (SUPPORT / budget.per_second() - known).max(0.0),

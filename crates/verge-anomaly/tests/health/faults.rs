@@ -150,6 +150,41 @@ fn what_falls_silent_is_found_by_time_alone() {
     check(Arrival::Batched, 40.5);
 }
 
+/// Readings that come every 20 ms to every ten minutes: a silence is one within a few times what is usual of that signal,
+/// and never sooner than after the second in which time is checked twice.
+#[test]
+fn how_long_is_silent_follows_the_usual_gap_down_to_a_second() {
+    for (gap_ms, silent_after_s) in
+        [(20, 1.0), (100, 1.0), (250, 1.0), (500, 2.0), (2_000, 8.0), (15_000, 60.0), (600_000, 2_400.0)]
+    {
+        let mut trial = Trial::new();
+        let mut random = Random(7);
+        let mut at_ms = 0;
+        for _ in 0..600 {
+            trial.observe(SentReading { value: random.normal(), at_ms, captured_ms: None });
+            (1..gap_ms / 500).for_each(|half| drop(trial.tick(at_ms + half * 500)));
+            assert_ne!(
+                trial.standing(Member::Silent),
+                Some(Standing::Abnormal),
+                "every {gap_ms} ms, none is missing"
+            );
+            at_ms += gap_ms;
+        }
+        let last_ms = at_ms - gap_ms;
+        let found = (1..).find(|half| {
+            trial.tick(last_ms + half * 500);
+            trial.standing(Member::Silent) == Some(Standing::Abnormal)
+        });
+        let reported = &trial.last[&Member::Silent];
+        assert_eq!(reported.expected.high, Some(silent_after_s), "every {gap_ms} ms: {reported:?}");
+        let found_s = found.unwrap() as f64 / 2.0;
+        assert!(
+            (silent_after_s..silent_after_s + 1.0).contains(&found_s),
+            "every {gap_ms} ms: after {found_s} s"
+        );
+    }
+}
+
 #[test]
 fn a_silence_between_two_ticks_is_reported_all_the_same() {
     let mut trial = Trial::new();

@@ -28,6 +28,47 @@ fn signals_that_appear_and_vanish_spend_nothing_and_leave_nothing_behind() {
 }
 
 #[test]
+fn signals_of_a_few_hundred_readings_change_nothing_for_those_that_last() {
+    const DAYS: usize = 14;
+    const LASTING: usize = 12;
+    // The plant rests for three days, in which nothing but visitors is there.
+    let rests = |day: usize| (8..11).contains(&day);
+    // What is said of those that last, and how many alarms a week are expected of them.
+    let run = |visitors: usize| {
+        let mut site = Site::new(LASTING, 2.0, 1);
+        for quarter in 0..4 * DAYS {
+            let begin = quarter * DAY / 4;
+            let mut away = Vec::new();
+            if rests(quarter / 4) {
+                std::mem::swap(&mut away, &mut site.watched);
+            }
+            let own = site.watched.len();
+            (0..visitors).for_each(|_| site.add(begin));
+            // Each visitor sends three hundred readings, some of them wild, and never comes again.
+            site.run(begin..begin + 300, |minute, number, value| match number >= own && minute % 50 < 2 {
+                true => 40.0 * value,
+                false => value,
+            });
+            site.watched.truncate(own);
+            site.watched.append(&mut away);
+            if !rests(quarter / 4) {
+                site.quiet_run(begin + 300..begin + DAY / 4);
+            }
+        }
+        let (lasting, of_visitors): (Vec<Raised>, Vec<Raised>) =
+            site.events.iter().copied().partition(|event| event.1 < LASTING && !rests(event.0 / DAY));
+        assert!(of_visitors.iter().all(|event| event.2), "an alarm of a visitor: {of_visitors:?}");
+        assert_eq!(of_visitors.is_empty(), visitors == 0);
+        (lasting, site.expected_per_week())
+    };
+    let (alone, expected) = run(0);
+    assert!((1.9..2.1).contains(&expected), "{expected} alarms a week are said to be expected");
+    let (among_visitors, expected) = run(12);
+    assert_eq!(among_visitors, alone);
+    assert!((1.9..2.1).contains(&expected), "among visitors, {expected}");
+}
+
+#[test]
 fn a_pause_of_days_is_neither_strange_nor_forgets_the_budget() {
     let mut site = Site::new(40, 1.0, 2);
     site.quiet_run(0..10 * DAY);

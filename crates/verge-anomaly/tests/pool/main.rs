@@ -33,6 +33,9 @@ struct Watched {
     open: Option<bool>,
 }
 
+/// Minute and signal of an event that began, and whether that was while learning.
+type Raised = (usize, usize, bool);
+
 /// A judge over many signals.
 struct Site {
     settings: JudgeSettings,
@@ -42,8 +45,7 @@ struct Site {
     /// Signals so far: numbers are not given twice.
     added: usize,
     seed: u64,
-    /// Minute and signal of each event that began, and whether that was while learning.
-    events: Vec<(usize, usize, bool)>,
+    events: Vec<Raised>,
 }
 
 fn alarms(per_week: f64, while_learning: WhileLearning) -> AlarmSettings {

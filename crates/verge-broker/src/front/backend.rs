@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,9 +14,11 @@ use tokio::time::Instant;
 use verge_tls::Credentials;
 
 use super::FrontShared;
-use super::connect::{self, ConnectRefusal};
-use super::pass::pass;
+use super::connect::{self, ConnectRefusal, Introduced};
+use super::packets::{Guard, Refused};
+use super::pass::{Pacing, PassEnd, pass};
 use super::slots::Admission;
+use crate::policy::{Policy, Refusal};
 
 /// Time for the broker to accept a connection and to answer CONNECT. One that hangs is started again before long.
 const BROKER_ANSWER: Duration = Duration::from_secs(10);
@@ -29,6 +32,7 @@ const CONNACK: [u8; 2] = [0x20, 2];
 pub(super) struct Backend {
     pub(super) broker: SocketAddr,
     pub(super) login: Option<Credentials>,
+    pub(super) policy: Arc<Policy>,
 }
 
 impl Backend {
@@ -36,7 +40,7 @@ impl Backend {
     pub(super) async fn receive<S>(
         &self,
         mut outside: S,
-        peer: SocketAddr,
+        (peer, identities): (SocketAddr, Option<&[String]>),
         admission: Admission,
         shared: &FrontShared,
         deadline: Instant,
@@ -46,13 +50,19 @@ impl Backend {
         let Admission { waiting, connection: _connection } = admission;
         let read = tokio::time::timeout_at(deadline, connect::read(&mut outside)).await;
         drop(waiting);
+        let mut nameless = None;
         let admitted = read.unwrap_or(Err(ConnectRefusal::Late)).and_then(|(connect, rest)| {
-            connect::admit(connect, self.login.as_ref()).map(|connect| (connect, rest))
+            let connect = connect::admit(connect, self.login.as_ref())?;
+            let new_name = || nameless.insert(shared.devices.nameless()).client_id();
+            let introduced = connect::identify(connect, identities, &self.policy, new_name)?;
+            let (name, client_id) = (introduced.client.name(), &introduced.connect.client_id);
+            let device = shared.devices.connect(name, client_id);
+            Ok((introduced, device.map_err(|_| ConnectRefusal::TooManyClientIds)?, rest))
         });
-        let (connect, rest) = match admitted {
+        let (Introduced { connect, client }, device, rest) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                shared.refuse(peer, &refusal.to_string());
+                shared.refuse(peer, None, refusal.reason(), &refusal.to_string());
                 return turn_away(outside, refusal.code()).await;
             }
         };
@@ -62,15 +72,28 @@ impl Backend {
         let (answer, inside) = match answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(introduced) => introduced,
             Err(error) => {
-                shared.refuse(peer, &format!("the broker did not accept {:?}: {error}", connect.client_id));
+                let why = format!("the broker did not accept {:?}: {error}", connect.client_id);
+                shared.refuse(peer, Some(&device), Refusal::NotAccepted, &why);
                 return turn_away(outside, Some(self.unaccepted(&error))).await;
             }
         };
         shared.accepted.fetch_add(1, Ordering::Relaxed);
         let silence = Duration::from_secs(connect.keep_alive.into()) * 3 / 2;
-        if let Err(error) = pass_on(outside, inside, &answer, &rest, silence).await {
-            tracing::debug!(%peer, client_id = connect.client_id, %error, "connection ended");
+        let devices = Arc::clone(&shared.devices);
+        let guard = Guard::new(Arc::clone(&self.policy), client, Arc::clone(&device), devices);
+        let pacing = Pacing { device: &device, devices: &shared.devices, silence };
+        match pass_on(outside, inside, &answer, rest, guard, pacing).await {
+            Ok(()) => {}
+            Err(PassEnd::Io(error)) => {
+                tracing::debug!(%peer, client_id = connect.client_id, %error, "connection ended");
+            }
+            Err(PassEnd::Refused(Refused { why, topic })) => {
+                let topic = if topic.is_empty() { topic } else { format!(" {topic:?}") };
+                let words = format!("{:?}: {}{topic}", connect.client_id, why.words());
+                shared.cut_off(peer, &device, why, &words);
+            }
         }
+        drop(nameless);
     }
 
     /// Gives CONNECT to the broker and takes its answer.
@@ -97,18 +120,18 @@ impl Backend {
 
 async fn pass_on<S>(
     mut outside: S,
-    mut inside: TcpStream,
+    inside: TcpStream,
     answer: &[u8],
-    rest: &[u8],
-    silence: Duration,
-) -> io::Result<()>
+    rest: BytesMut,
+    guard: Guard,
+    pacing: Pacing<'_>,
+) -> Result<(), PassEnd>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     outside.write_all(answer).await?;
     outside.flush().await?;
-    inside.write_all(rest).await?;
-    pass(outside, inside, silence).await
+    pass(outside, inside, &rest, guard, pacing).await
 }
 
 /// Closes a connection so that the answer arrives: what the client still sends is read, since unread bytes would reset

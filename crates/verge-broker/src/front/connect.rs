@@ -2,7 +2,7 @@
 //!
 //! The guard of rumqttd begins here. What it must not see: client identifiers that it refuses after it has begun to
 //! serve them (the second attempt would stop its listener for good), a keep-alive of 0, other protocol versions, last
-//! wills on topics that stop its router.
+//! wills on topics that stop its router. And whoever shows a certificate is who it says, and nobody else.
 
 use bytes::BytesMut;
 use rumqttc::mqttbytes::{self, Error};
@@ -12,6 +12,7 @@ use verge_domain::filter::{self, FilterError};
 use verge_tls::Credentials;
 
 use crate::OWN_CLIENT_IDS;
+use crate::policy::{Access, Action, Policy, PolicyClient, Refusal};
 
 /// What follows the fixed header of CONNECT, at most: it holds a last will, which is a short message.
 const MAX_CONNECT_BYTES: usize = 16 * 1024;
@@ -21,6 +22,10 @@ const READ_BYTES: usize = 512;
 pub(super) const MAX_CLIENT_ID_BYTES: usize = 128;
 /// For clients that would never be tested. Their connection ends after one and a half times this in silence.
 pub(super) const KEEP_ALIVE_FOR_NONE: u16 = 60;
+/// The longest: a client that is silent for longer is closed, and connects again if it is there.
+const MAX_KEEP_ALIVE: u16 = 3600;
+/// Behind the name of a certificate: then a device may have several connections, each under an identifier of its own.
+const NAME_END: char = ':';
 /// The first byte of CONNECT (MQTT 3.1.1, section 3.1.1).
 const CONNECT: u8 = 0x10;
 /// MQTT 3.1.1 on the wire.
@@ -43,8 +48,19 @@ pub(super) enum ConnectRefusal {
     Version(u8),
     #[error("its client identifier {client_id:?} {fault}")]
     ClientId { client_id: String, fault: &'static str },
+    #[error(
+        "its client identifier {client_id:?} is not the name in its certificate, expected {expected:?}, alone or with \":\" and \
+         more behind it"
+    )]
+    ForeignClientId { client_id: String, expected: String },
+    #[error("its certificate has no name that a client identifier can be")]
+    NoName,
+    #[error("{}", Refusal::TooManyClientIds.words())]
+    TooManyClientIds,
     #[error("the topic of its last will: {0}")]
     Will(#[from] WillError),
+    #[error("its last will is not allowed: {} {topic:?}", .why.words())]
+    WillNotAllowed { why: Refusal, topic: String },
 }
 
 /// What is wrong with the topic of a last will.
@@ -61,7 +77,11 @@ impl ConnectRefusal {
     pub(super) const fn code(&self) -> Option<ConnectReturnCode> {
         match self {
             Self::Version(_) => Some(ConnectReturnCode::RefusedProtocolVersion),
-            Self::ClientId { .. } => Some(ConnectReturnCode::BadClientId),
+            Self::ClientId { .. } | Self::ForeignClientId { .. } | Self::NoName => {
+                Some(ConnectReturnCode::BadClientId)
+            }
+            Self::WillNotAllowed { .. } => Some(ConnectReturnCode::NotAuthorized),
+            Self::TooManyClientIds => Some(ConnectReturnCode::ServiceUnavailable),
             Self::NotConnect
             | Self::Late
             | Self::Left
@@ -70,6 +90,74 @@ impl ConnectRefusal {
             | Self::Will(_) => None,
         }
     }
+}
+
+impl ConnectRefusal {
+    /// Under which reason it is counted.
+    pub(super) const fn reason(&self) -> Refusal {
+        match self {
+            Self::NotConnect => Refusal::NotConnect,
+            Self::Late | Self::Left => Refusal::LateConnect,
+            Self::TooLarge { .. } => Refusal::TooLarge,
+            Self::Malformed(_) => Refusal::Malformed,
+            Self::Version(_) => Refusal::ProtocolVersion,
+            Self::ClientId { .. } => Refusal::ClientId,
+            Self::ForeignClientId { .. } | Self::NoName => Refusal::ForeignClientId,
+            Self::TooManyClientIds => Refusal::TooManyClientIds,
+            Self::Will(_) | Self::WillNotAllowed { .. } => Refusal::Will,
+        }
+    }
+}
+
+/// Who a client is, by its CONNECT and its certificate.
+#[derive(Debug)]
+pub(super) struct Introduced {
+    pub(super) connect: Connect,
+    pub(super) client: PolicyClient,
+}
+
+/// Finds out who a client is. `identities`: the names in its certificate, where it has shown one. A client without an
+/// identifier of its own gets the name in its certificate, or `nameless`.
+///
+/// # Errors
+/// It says that it is somebody else, or leaves a last will that it may not.
+pub(super) fn identify(
+    mut connect: Connect,
+    identities: Option<&[String]>,
+    policy: &Policy,
+    nameless: impl FnOnce() -> String,
+) -> Result<Introduced, ConnectRefusal> {
+    let proved = match identities {
+        // A broker for everybody does not ask who somebody is.
+        Some(names) if policy.access != Access::Open => {
+            let mut usable = names.iter().filter(|name| check_client_id(name, false).is_ok());
+            let first = usable.clone().next().ok_or(ConnectRefusal::NoName)?;
+            if connect.client_id.is_empty() {
+                connect.client_id.clone_from(first);
+            }
+            let is_of = |name: &&String| {
+                let rest = connect.client_id.strip_prefix(name.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(NAME_END))
+            };
+            let name = usable.find(is_of).ok_or_else(|| ConnectRefusal::ForeignClientId {
+                client_id: shortened(&connect.client_id),
+                expected: shortened(first),
+            })?;
+            Some(name.clone())
+        }
+        _ => None,
+    };
+    if connect.client_id.is_empty() {
+        connect.client_id = nameless();
+    }
+    let name = proved.as_ref().unwrap_or(&connect.client_id);
+    let client = policy.client(name, &connect.client_id, proved.is_some());
+    if let Some(will) = &connect.last_will {
+        let action = Action::Publish { retained: will.retain };
+        let refused = |why| ConnectRefusal::WillNotAllowed { why, topic: shortened(&will.topic) };
+        policy.may(&client, action, &will.topic).map_err(refused)?;
+    }
+    Ok(Introduced { connect, client })
 }
 
 /// Reads CONNECT, and returns with it what came behind it.
@@ -142,9 +230,10 @@ pub(super) fn admit(mut connect: Connect, login: Option<&Credentials>) -> Result
             return Err(WillError::Beginning.into());
         }
     }
-    if connect.keep_alive == 0 {
-        connect.keep_alive = KEEP_ALIVE_FOR_NONE;
-    }
+    connect.keep_alive = match connect.keep_alive {
+        0 => KEEP_ALIVE_FOR_NONE,
+        seconds => seconds.min(MAX_KEEP_ALIVE),
+    };
     if let Some(Credentials { username, password }) = login {
         connect.login = Some(Login::new(username, password.reveal()));
     }
@@ -276,6 +365,59 @@ mod tests {
     }
 
     #[test]
+    fn a_client_is_whom_its_certificate_names() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let own = Policy { access: Access::Own(Vec::new()), retained: false, ..Policy::open() };
+        let check = |policy: &Policy, client_id: &str, identities: Option<&[&str]>, expected: Result<&str, &str>| {
+            let identities = identities.map(names);
+            let introduced =
+                identify(Connect::new(client_id), identities.as_deref(), policy, || "nameless-1".to_owned());
+            match (introduced, expected) {
+                (Ok(introduced), Ok(name)) => assert_eq!(introduced.client.name(), name, "{client_id}"),
+                (Err(refusal), Err(words)) => {
+                    assert!(refusal.to_string().contains(words), "{refusal}");
+                    assert_eq!(refusal.code(), Some(ConnectReturnCode::BadClientId));
+                    assert_eq!(refusal.reason(), Refusal::ForeignClientId);
+                }
+                (introduced, _) => panic!("{client_id}: {introduced:?}"),
+            }
+        };
+        check(&own, "pump-1", Some(&["pump-1"]), Ok("pump-1"));
+        check(&own, "pump-1", Some(&["pump-1.plant", "pump-1"]), Ok("pump-1"));
+        check(&own, "pump-1:frames", Some(&["pump-1"]), Ok("pump-1"));
+        check(&own, "", Some(&["pump-1", "other"]), Ok("pump-1"));
+        for foreign in ["pump-10", "pump-1x", "pump", "Pump-1", "pump-2", ":pump-1"] {
+            check(&own, foreign, Some(&["pump-1"]), Err("expected \"pump-1\""));
+        }
+        for unusable in [&["+"][..], &["a/b", ""], &["@verge-gateway"], &[]] {
+            check(&own, "pump-1", Some(unusable), Err("no name"));
+        }
+        // Without a certificate a name is a claim.
+        check(&own, "pump-1", None, Ok("pump-1"));
+        check(&own, "", None, Ok("nameless-1"));
+        check(&Policy::open(), "anything", Some(&["pump-1"]), Ok("anything"));
+    }
+
+    #[test]
+    fn a_will_is_allowed_where_a_message_is() {
+        let own = Policy { access: Access::Own(Vec::new()), retained: false, ..Policy::open() };
+        let check = |policy: &Policy, topic: &str, retain: bool, expected: Option<Refusal>| {
+            let mut connect = Connect::new("pump-1");
+            connect.last_will = Some(LastWill::new(topic, "gone", QoS::AtMostOnce, retain));
+            match (identify(connect, None, policy, String::new), expected) {
+                (Ok(_), None) => {}
+                (Err(ConnectRefusal::WillNotAllowed { why, .. }), Some(expected)) => assert_eq!(why, expected),
+                (introduced, _) => panic!("{topic}: {introduced:?}"),
+            }
+        };
+        check(&own, "plant/pump-1/state", false, None);
+        check(&own, "plant/pump-2/state", false, Some(Refusal::PublishNotAllowed));
+        check(&own, "plant/pump-1/state", true, Some(Refusal::Retained));
+        check(&own, "@verge-canary", false, Some(Refusal::ReservedTopic));
+        check(&Policy::open(), "plant/pump-2/state", true, None);
+    }
+
+    #[test]
     fn the_login_is_replaced_and_the_rest_is_kept() {
         let login = Credentials { username: "verge".to_owned(), password: Secret::new("right".to_owned()) };
         let expected = Connect { login: Some(Login::new("verge", "right")), ..full() };
@@ -283,7 +425,9 @@ mod tests {
         assert_eq!(admit(full(), None).unwrap(), full());
         let silent = Connect { keep_alive: 0, login: None, ..full() };
         let admitted = admit(silent, Some(&login)).unwrap();
-        assert_eq!(admitted, Connect { keep_alive: KEEP_ALIVE_FOR_NONE, ..expected });
+        assert_eq!(admitted, Connect { keep_alive: KEEP_ALIVE_FOR_NONE, ..expected.clone() });
+        let patient = Connect { keep_alive: u16::MAX, ..full() };
+        assert_eq!(admit(patient, Some(&login)).unwrap(), Connect { keep_alive: MAX_KEEP_ALIVE, ..expected });
     }
 
     proptest! {

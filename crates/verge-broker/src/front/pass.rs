@@ -1,46 +1,79 @@
-//! Passes the bytes of an admitted client on, both ways, until one side ends.
-//!
-//! The rest of the guard belongs here: packets of the client, of which only their bytes are counted now, are to be
-//! taken apart, so that shared subscriptions are refused and each client keeps to its topics and its share.
+//! Passes on what an admitted client sends and may send, and what the broker sends to it, until one side ends.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-/// Bytes in flight in one direction.
+use super::answers::{Answers, Down, MOST_WAITING};
+use super::devices::{Device, Devices};
+use super::packets::{Guard, Next, Refused, ToClient};
+use crate::policy::Refusal;
+
+/// Bytes in flight in one direction. A packet of filters has room in it.
 const BUFFER_BYTES: usize = 8 * 1024;
 /// Time for what is in flight when one side has ended: the client's DISCONNECT must reach the broker, or its last
 /// will is published.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Time for a packet to get complete, from its first byte, beside that for its payload at the slowest pace.
+const PACKET: Duration = Duration::from_secs(10);
+const SLOWEST_BYTES_PER_SECOND: usize = 8 * 1024;
+/// Time for a client to take some of what is sent to it.
+const STALLED: Duration = Duration::from_secs(60);
 
-/// Passes bytes on. A client from which nothing comes for `silence` is closed without farewell: rumqttd does not
-/// notice that one is silent while it has something to send to it.
+/// How fast a client may be, and how slow.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pacing<'a> {
+    pub(super) device: &'a Device,
+    pub(super) devices: &'a Devices,
+    /// A client from which nothing comes for so long is closed without farewell: rumqttd does not notice that one is silent
+    /// while it has something to send to it.
+    pub(super) silence: Duration,
+}
+
+/// Why a connection ended otherwise than in good order.
+#[derive(Debug)]
+pub(super) enum PassEnd {
+    /// It broke off.
+    Io(io::Error),
+    /// The client is closed for this.
+    Refused(Refused),
+}
+
+impl From<io::Error> for PassEnd {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Refusal> for PassEnd {
+    fn from(why: Refusal) -> Self {
+        Self::Refused(why.into())
+    }
+}
+
+/// Passes on what the client may send, first what came with its CONNECT.
 ///
 /// # Errors
-/// The client broke off or fell silent.
-pub(super) async fn pass<S>(outside: S, inside: TcpStream, silence: Duration) -> io::Result<()>
+/// The client broke off, or did what it may not.
+pub(super) async fn pass<S>(
+    outside: S,
+    inside: TcpStream,
+    rest: &[u8],
+    guard: Guard,
+    pacing: Pacing<'_>,
+) -> Result<(), PassEnd>
 where
     S: AsyncRead + AsyncWrite,
 {
-    let (mut from_client, mut to_client) = tokio::io::split(outside);
-    let (mut from_broker, mut to_broker) = inside.into_split();
-    let upward = async {
-        let mut buffer = vec![0; BUFFER_BYTES];
-        loop {
-            let read = tokio::time::timeout(silence, from_client.read(&mut buffer)).await;
-            let read = read.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "silent for too long"))??;
-            if read == 0 {
-                return to_broker.shutdown().await;
-            }
-            to_broker.write_all(&buffer[..read]).await?;
-        }
-    };
-    let downward = async {
-        tokio::io::copy(&mut from_broker, &mut to_client).await?;
-        to_client.shutdown().await
-    };
+    let (from_client, to_client) = tokio::io::split(outside);
+    let (from_broker, to_broker) = inside.into_split();
+    let (answering, answers) = mpsc::channel(MOST_WAITING);
+    let upward = upward(from_client, to_broker, rest, guard, pacing, answering);
+    let downward = downward(from_broker, to_client, answers);
     tokio::pin!(upward, downward);
     tokio::select! {
         ended = &mut upward => {
@@ -50,11 +83,131 @@ where
             Ok(())
         }
         ended = &mut downward => {
-            if ended.is_err() {
+            if matches!(ended, Err(PassEnd::Io(_))) {
                 // A client that has closed takes nothing more, but may have said goodbye before.
                 drop(tokio::time::timeout(FAREWELL, upward).await);
             }
             ended
         }
     }
+}
+
+async fn upward(
+    mut from_client: impl AsyncRead + Unpin,
+    mut to_broker: impl AsyncWrite + Unpin,
+    rest: &[u8],
+    mut guard: Guard,
+    pacing: Pacing<'_>,
+    answering: mpsc::Sender<ToClient>,
+) -> Result<(), PassEnd> {
+    let mut buffer = vec![0; BUFFER_BYTES.max(rest.len() + 1)];
+    buffer[..rest.len()].copy_from_slice(rest);
+    let (mut from, mut to) = (0, rest.len());
+    // The packet that is not complete, by its number, and when it must be.
+    let mut slow: Option<(u64, Instant)> = None;
+    let mut new_bytes = rest.len();
+    loop {
+        let packets = guard.packets();
+        loop {
+            match guard.next(&buffer[from..to]).map_err(PassEnd::Refused)? {
+                Next::Pass(bytes) => {
+                    to_broker.write_all(&buffer[from..from + bytes]).await?;
+                    from += bytes;
+                }
+                Next::Replace { taken, instead, answer } => {
+                    // Ahead of what the broker answers.
+                    if answer != ToClient::None && answering.send(answer).await.is_err() {
+                        return Ok(());
+                    }
+                    to_broker.write_all(&instead).await?;
+                    from += taken;
+                }
+                Next::Leave(bytes) => {
+                    to_broker.write_all(&buffer[from..from + bytes]).await?;
+                    return Ok(to_broker.shutdown().await?);
+                }
+                Next::More => break,
+            }
+        }
+        if let Some(wait) =
+            pacing.devices.spend(pacing.device, guard.packets() - packets, new_bytes, Instant::now())
+        {
+            tokio::time::sleep(wait).await;
+        }
+        buffer.copy_within(from..to, 0);
+        (from, to) = (0, to - from);
+        let is_complete = to == 0 && guard.left() == 0;
+        slow = match slow {
+            _ if is_complete => None,
+            Some((number, until)) if number == guard.packets() => Some((number, until)),
+            _ => {
+                let seconds = guard.left() / SLOWEST_BYTES_PER_SECOND;
+                Some((guard.packets(), Instant::now() + PACKET + Duration::from_secs(seconds as u64)))
+            }
+        };
+        let silent = Instant::now() + pacing.silence;
+        let (until, why) = match slow {
+            Some((_, until)) if until < silent => (until, Refusal::SlowPacket),
+            _ => (silent, Refusal::Silent),
+        };
+        let read = tokio::time::timeout_at(until, from_client.read(&mut buffer[to..])).await;
+        new_bytes = read.map_err(|_| why)??;
+        if new_bytes == 0 {
+            return Ok(to_broker.shutdown().await?);
+        }
+        to += new_bytes;
+    }
+}
+
+async fn downward(
+    mut from_broker: impl AsyncRead + Unpin,
+    mut to_client: impl AsyncWrite + Unpin,
+    mut answering: mpsc::Receiver<ToClient>,
+) -> Result<(), PassEnd> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut held = 0;
+    let mut answers = Answers::default();
+    let mut is_open = true;
+    loop {
+        tokio::select! {
+            // What was said of a subscription before the broker had it is known before its answer.
+            biased;
+            answer = answering.recv(), if is_open => match answer {
+                Some(answer) => answers.add(answer),
+                None => is_open = false,
+            },
+            read = from_broker.read(&mut buffer[held..]) => match read? {
+                0 => return Ok(to_client.shutdown().await?),
+                read => {
+                    held += read;
+                    while let Ok(answer) = answering.try_recv() {
+                        answers.add(answer);
+                    }
+                }
+            },
+        }
+        let mut from = 0;
+        loop {
+            match answers.next(&buffer[from..held])? {
+                Down::Pass(bytes) => {
+                    send(&mut to_client, &buffer[from..from + bytes]).await?;
+                    from += bytes;
+                }
+                Down::Send(packet, taken) => {
+                    send(&mut to_client, &packet).await?;
+                    from += taken;
+                }
+                Down::More => break,
+            }
+        }
+        buffer.copy_within(from..held, 0);
+        held -= from;
+        // TLS holds back what is not flushed.
+        tokio::time::timeout(STALLED, to_client.flush()).await.map_err(|_| Refusal::Stalled)??;
+    }
+}
+
+async fn send(to_client: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), PassEnd> {
+    let sending = to_client.write_all(bytes);
+    Ok(tokio::time::timeout(STALLED, sending).await.map_err(|_| Refusal::Stalled)??)
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use verge_broker::{
     BrokerState, ChildBroker, ChildBrokerError, ChildBrokerSettings, ChildFault, Front, FrontLimits,
-    FrontSettings, own_client_id,
+    FrontSettings, Policy, own_client_id,
 };
 use verge_domain::backoff::Backoff;
 use verge_mqtt::{ConnectionSettings, Publisher, QoS, Subscriber, SubscriberEvent};
@@ -99,6 +99,7 @@ async fn front(broker: &ChildBroker) -> Front {
         tls: None,
         broker: broker.address(),
         login: Some(broker.credentials().clone()),
+        policy: Policy::open(),
         limits: FrontLimits::default(),
     })
     .await

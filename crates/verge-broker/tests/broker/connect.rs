@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use rumqttc::{ConnAck, Connect, ConnectReturnCode, LastWill, Login, Packet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use verge_broker::{Front, FrontError, FrontLimits, FrontSettings};
+use verge_broker::{Front, FrontError, FrontLimits, FrontSettings, Policy};
 use verge_mqtt::{ConnectionSettings, PublishError, Publisher, QoS, Subscriber, SubscriberEvent};
 use verge_tls::{Credentials, Secret};
 
@@ -22,7 +22,7 @@ fn credentials(password: &str) -> Credentials {
 
 /// A front in plain text before any broker.
 async fn front_before(broker: SocketAddr, login: Option<Credentials>, limits: FrontLimits) -> Front {
-    Front::start(FrontSettings { listen: LOOPBACK, tls: None, broker, login, limits }).await.unwrap()
+    Front::start(FrontSettings { listen: LOOPBACK, tls: None, broker, login, policy: Policy::open(), limits }).await.unwrap()
 }
 
 /// A front that logs in at the real broker.
@@ -269,6 +269,7 @@ async fn plain_text_is_for_this_machine_alone() {
         tls: None,
         broker,
         login: None,
+        policy: Policy::open(),
         limits: FrontLimits::default(),
     };
     for outside in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use verge_broker::{Front, FrontLimits, FrontSettings};
+use verge_broker::{Front, FrontLimits, FrontSettings, Policy};
 use verge_mqtt::{BrokerAddress, ConnectionSettings};
 use verge_tls::authority::{Authority, CertificateRequest};
 use verge_tls::{ClientConfig, ServerConfig, TlsIdentity, TrustedRoots, Usage};
@@ -56,7 +56,7 @@ impl Certificates {
         let tls = self.server();
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let broker = embedded().await.address();
-        Front::start(FrontSettings { listen, tls: Some(tls), broker, login: None, limits }).await.unwrap()
+        Front::start(FrontSettings { listen, tls: Some(tls), broker, login: None, policy: Policy::open(), limits }).await.unwrap()
     }
 }
 

@@ -2,9 +2,11 @@
 //! after such a signal changed, its machine's state is what they report, and `while` or `by` is what the judge lacks.
 //!
 //! Signals with a few whole numbers are known by the way (one comparison per reading), their changes are remembered, and
-//! each new event takes note of those shortly before it. All of it is bounded, and lasts as long as the process.
+//! each new event takes note of those shortly before it. All of it is bounded. What was noted of events outlives a restart.
 
-use std::collections::{HashMap, VecDeque};
+mod saved;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{EventState, Verdict};
 
 use super::StateRules;
+pub(super) use saved::CONTACTS;
 
 /// A signal with more values than this is no contact.
 const MOST_VALUES: usize = 4;
@@ -165,6 +168,8 @@ impl StateSuggestion {
 pub(super) struct Contacts {
     known: HashMap<u64, Contact>,
     by_judge: HashMap<JudgeId, VecDeque<Vec<NotedChange>>>,
+    /// Judges with events that are not saved yet.
+    unsaved: BTreeSet<JudgeId>,
     hasher: RandomState,
 }
 
@@ -209,6 +214,7 @@ impl Contacts {
                 events.pop_front();
             }
             events.push_back(noted);
+            self.unsaved.insert(verdict.judge.clone());
         }
     }
 

@@ -45,6 +45,8 @@ pub struct GroupSettings {
 pub(super) struct AlarmGroups {
     settings: Option<GroupSettings>,
     key: String,
+    /// Name of this set of judges, which tells it from another with the same store.
+    name: String,
     groups: Vec<OpenGroup>,
     /// The latest alarms, for floods. Not saved: after a restart they are counted anew.
     recent: VecDeque<(UtcMillis, GroupMember)>,
@@ -71,6 +73,12 @@ impl AlarmGroups {
     pub(super) fn set(&mut self, settings: GroupSettings, name: &str) {
         self.settings = Some(settings);
         self.key = format!("{GROUPS}{}{name}", super::saved::SEPARATOR);
+        name.clone_into(&mut self.name);
+    }
+
+    /// The name of this set of judges.
+    pub(super) fn set_name(&self) -> &str {
+        &self.name
     }
 
     /// Takes up what was saved, if it is of this set of judges.

@@ -14,7 +14,7 @@ use super::{JudgeSet, StateSuggestion};
 pub struct JudgeRate {
     /// Its name in the configuration.
     pub judge: JudgeId,
-    /// Instances with a known rate.
+    /// Instances with a known rate that are at work.
     pub instances: u64,
     /// Alarms of all of them so far.
     pub alarms: u64,
@@ -22,7 +22,7 @@ pub struct JudgeRate {
     pub seconds: f64,
     /// Expected false alarms of all of them together, per second.
     pub expected_per_second: f64,
-    /// Instances whose history does not support the budget yet.
+    /// Instances at work whose history does not support the budget yet.
     pub unsupported: u64,
     /// When the last of them is expected to, at the present rate.
     pub supported_at: Option<UtcMillis>,
@@ -36,6 +36,8 @@ pub struct JudgeRate {
 /// A shorter time of observation gives no estimate for a week.
 const LEAST_SECONDS: f64 = 3600.0;
 const WEEK: f64 = 7.0 * 24.0 * 3600.0;
+/// What was silent for a shorter time may well be at work.
+const LEAST_REST: f64 = 3600.0;
 
 impl JudgeRate {
     fn none_yet(judge: JudgeId) -> Self {
@@ -99,9 +101,15 @@ impl<D, J: Judge> JudgeSet<D, J> {
             let Some(rate) = rate else { continue };
             let found = rates.binary_search_by_key(&instance.judge_index, |(judge, _)| *judge);
             let Ok(sum) = found.map(|place| &mut rates[place].1) else { continue };
-            sum.instances += 1;
             sum.alarms += rate.alarms;
             sum.seconds += rate.seconds;
+            // A signal that has been silent for longer than it ever sent has vanished: nothing is expected of it, and
+            // nobody waits for what it learns.
+            let silent_for = now.mono.since(instance.last_received).as_secs_f64();
+            if silent_for > rate.seconds.max(LEAST_REST) {
+                continue;
+            }
+            sum.instances += 1;
             sum.expected_per_second += rate.expected_per_second;
             match (rate.rarest, rate.supported_in) {
                 (Some(rarest), _) => {

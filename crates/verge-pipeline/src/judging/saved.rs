@@ -13,6 +13,7 @@ use verge_domain::stage::{Checkpoint, Decoder, Judge, RestoreError, Scope, is_le
 use verge_domain::time::Moment;
 use verge_domain::verdict::Subject;
 
+use super::contacts::CONTACTS;
 use super::containment::contained;
 use super::groups::GROUPS;
 pub(super) use super::keys::{EVENTS, MAINTENANCE, SEPARATOR, SHELVING, STATE, key, key_in_state};
@@ -142,6 +143,9 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             } else if key.starts_with(GROUPS) {
                 self.groups.restore(key, state);
                 true
+            } else if key.starts_with(CONTACTS) {
+                let (set, specs, sources) = (self.groups.set_name(), &self.specs, &self.sources);
+                self.contacts.restore((key, state), set, specs, sources)
             } else if key.starts_with(MAINTENANCE) || key.starts_with(SHELVING) {
                 self.restore_window(key, state, now)
             } else if let Some(judge) = pooled_judge(key) {

@@ -88,6 +88,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         if pass.next == 0 {
             self.save_machines(now, out);
             self.save_pools(out);
+            self.contacts.save(self.groups.set_name(), &self.sources, out);
             self.save_settings(out);
         }
         for index in pass.next..self.instances.capacity() {

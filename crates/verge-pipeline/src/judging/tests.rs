@@ -121,7 +121,7 @@ fn condition(member: Member, standing: Standing, observed: f64) -> Finding {
     Finding::Condition(Condition::of_rule(member, standing, observed, expected))
 }
 
-fn at(second: u64) -> Moment {
+pub(super) fn at(second: u64) -> Moment {
     Moment::from_wall(UtcMillis(second as i64 * 1000))
 }
 
@@ -391,4 +391,9 @@ fn the_rates_of_all_instances_of_a_judge_are_reported_together() {
     assert_eq!(rate.supported_at, Some(UtcMillis(3_610_000)));
     assert!((rate.per_week().unwrap() - 2.25).abs() < 1e-9, "3 alarms in 4 weeks, 3 instances");
     assert!((rate.expected_per_week() - 1.5).abs() < 1e-9);
+    // Those that were silent for longer than they sent count no more; their alarms were raised.
+    let later = trial.set.alarm_rates(at(3 + 7 * 24 * 3600)).remove(0);
+    assert_eq!((later.instances, later.alarms, later.unsupported), (1, 3, 1));
+    assert!((later.expected_per_week() - 0.5).abs() < 1e-9);
+    assert!((later.per_week().unwrap() - 0.75).abs() < 1e-9, "3 alarms in 4 weeks, 1 instance");
 }

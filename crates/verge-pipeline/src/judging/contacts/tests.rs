@@ -1,10 +1,10 @@
 //! With a judge that is abnormal above ten.
 
-use verge_domain::stage::Scope;
+use verge_domain::stage::{Checkpoint, Scope};
 
 use super::*;
-use crate::judging::tests::{AboveTen, Trial, spec};
-use crate::judging::{JudgeSpec, StateSignal, StateTest, WhileRule};
+use crate::judging::tests::{AboveTen, Trial, at, spec};
+use crate::judging::{Decision, JudgeSpec, SavePass, StateSignal, StateTest, WhileRule};
 
 fn suggestion(trial: &Trial<AboveTen>) -> Option<String> {
     let found = trial.set.contacts.suggestion(&JudgeId::new("hot").unwrap(), &trial.set.sources);
@@ -57,6 +57,41 @@ fn the_contact_after_which_most_events_come_is_suggested() {
         trial.send(100_001 + 1000 * time, "a temp 1");
     }
     assert_eq!(suggestion(&trial), None);
+}
+
+#[test]
+fn what_is_suggested_outlives_a_restart_and_goes_on() {
+    let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    events(&mut trial, 0..4, ("a run 0", 12));
+    let saved = saved_contacts(&mut trial, 4_600);
+    assert_eq!(saved.len(), 1, "one judge has events");
+    assert_eq!(saved_contacts(&mut trial, 4_700), [], "nothing new");
+    let mut after = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    after.set.restore(&saved, at(4_800), &mut after.out);
+    assert_eq!(suggestion(&after), None, "four events prove nothing");
+    events(&mut after, 4..6, ("a run 0", 12));
+    let words = suggestion(&after).unwrap();
+    assert!(words.starts_with("6 of the last 6 events came within 30 s after plant:run became 0"), "{words}");
+    // A judge or a source that is not configured any more takes nothing up.
+    let saved = saved_contacts(&mut after, 7_000);
+    let mut renamed = Trial::new(vec![spec("cold", Scope::Signal, &[])]);
+    renamed.set.restore(&saved, at(7_100), &mut renamed.out);
+    let removed: Vec<_> = renamed.out.checkpoints.iter().filter(|one| one.state.is_none()).collect();
+    assert_eq!(removed.len(), 1, "it is removed from the store");
+    // What is damaged costs a warning.
+    for damaged in [&b"{"[..], br#"{"v":9,"events":[]}"#] {
+        let damaged = [Checkpoint { key: saved[0].key.clone(), state: Some(damaged.to_vec()) }];
+        let mut anew = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+        anew.set.restore(&damaged, at(7_100), &mut anew.out);
+        assert_eq!(suggestion(&anew), None);
+    }
+}
+
+/// What a pass saves of contacts.
+fn saved_contacts(trial: &mut Trial<AboveTen>, second: u64) -> Vec<Checkpoint> {
+    let mut out = Decision::default();
+    trial.set.save(&mut SavePass::of_small(), at(second), &mut out);
+    out.checkpoints.into_iter().filter(|one| one.key.starts_with(CONTACTS)).collect()
 }
 
 #[test]

@@ -84,6 +84,11 @@ enum What {
     Vision(vision::VisionArgs),
 }
 
+/// Whether a mark is met.
+const fn yes_or_no(meets: bool) -> &'static str {
+    if meets { "yes" } else { "no" }
+}
+
 /// Names of the benchmarks' profiles, for people, in the order of `ScoreProfile::ALL`.
 const PROFILES: [&str; 3] = ["standard", "low FP", "low FN"];
 

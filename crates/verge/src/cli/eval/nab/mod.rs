@@ -16,10 +16,13 @@ use verge_eval::measure::nab::{Best, Series, WindowOutcome, at, best};
 use verge_eval::nested::Nested;
 use verge_gateway::exit::{Exit, ExitWith};
 
-use super::{PROFILES, number};
+use super::{PROFILES, number, yes_or_no};
 use crate::cli::output::{Progress, json_line};
 use crate::cli::say;
 use corpus::NabSeries;
+
+/// What nested cross-validation is to score at least, standard profile.
+const LEAST_NESTED: f64 = 76.0;
 
 #[derive(Debug, Args)]
 #[command(after_help = "The folder is laid out as the Numenta Anomaly Benchmark is:
@@ -57,22 +60,31 @@ pub(super) fn nab(args: &NabArgs, as_json: bool, out: &mut impl Write) -> anyhow
     if as_json {
         let mut value = as_value(&optimised, &fixed, level, cost);
         if let Some(nested) = nested {
-            value["nested"] = json!({ "standard": nested.mean, "spread": nested.spread });
+            value["nested"] = json!({
+                "standard": nested.mean, "spread": nested.spread, "mark": LEAST_NESTED,
+                "meets_mark": nested.mean >= LEAST_NESTED,
+            });
         }
         json_line(out, &value)?;
     } else {
         let heading = format!("{} series, {readings} readings", corpus.len());
         print(out, &heading, &optimised, &fixed, level, cost).context("standard output")?;
-        if let Some(Nested { mean, spread, candidates }) = nested {
-            writeln!(
-                out,
-                "nested cross-validation, standard: {mean:.2} ± {spread:.2}, chosen among {candidates} (members, level, \
-                 hold-off) on four fifths of the series and scored on the rest"
-            )
-            .context("standard output")?;
+        if let Some(nested) = nested {
+            print_nested(out, &nested).context("standard output")?;
         }
     }
     Ok(Exit::Fine)
+}
+
+fn print_nested(out: &mut impl Write, nested: &Nested) -> std::io::Result<()> {
+    let Nested { mean, spread, candidates } = nested;
+    writeln!(
+        out,
+        "nested cross-validation, standard: {mean:.2} ± {spread:.2}, chosen among {candidates} (members, level, hold-off) \
+         on four fifths of the series and scored on the rest"
+    )?;
+    let meets = yes_or_no(*mean >= LEAST_NESTED);
+    writeln!(out, "mark: nested cross-validation >= {LEAST_NESTED:.0}; meets it: {meets}")
 }
 
 /// The detector over each series, and how long it took in all.
@@ -188,6 +200,12 @@ mod tests {
         assert!(text.contains("optimised  low FN      1.0000   100.00       1/1  0.00 per 1000"), "{text}");
         assert!(text.contains("shipped    standard    0.2500   100.00       1/1  0.00 per 1000"), "{text}");
         assert!(text.ends_with("0.50 µs per reading, 100 bytes per signal\n"), "{text}");
+        for (mean, meets) in [(75.99, "no"), (76.0, "yes")] {
+            let mut out = Vec::new();
+            print_nested(&mut out, &Nested { mean, spread: 1.0, candidates: 8 }).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.ends_with(&format!(">= 76; meets it: {meets}\n")), "{text}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use verge_eval::plant::score::{
 use verge_eval::plant::tags::TAGS;
 
 use super::Judged;
+use crate::cli::eval::yes_or_no;
 use crate::describe;
 
 /// Prints the plants of each run in a table of its own.
@@ -47,7 +48,7 @@ fn by_seed(out: &mut impl Write, plants: &[Judged]) -> std::io::Result<()> {
     for Judged { run, seed, score } in plants {
         let cells = cells(*run, &score.false_alarms, score.found());
         let delay = median_delay(score.faults.iter());
-        let meets = if score.meets_marks() { "yes" } else { "no" };
+        let meets = yes_or_no(score.meets_marks());
         writeln!(out, "{seed:>6}  {cells}  {delay:>12}  {meets:>13}")?;
     }
     let sum = plants.iter().fold(FalseAlarms::default(), |sum, one| add(sum, one.score.false_alarms));

@@ -14,10 +14,14 @@ use verge_eval::measure::ScoreProfile;
 use verge_eval::measure::skab::{ChangePoints, RowCounts, ScoredRun, WARM_UP};
 use verge_gateway::exit::{Exit, ExitWith};
 
-use super::{PROFILES, number};
+use super::{PROFILES, number, yes_or_no};
 use crate::cli::output::{Progress, json_line};
 use crate::cli::say;
 use runs::SkabRun;
+
+// What is to be reached: F1 of rows, and the share of normal rows with a false alarm.
+const LEAST_F1: f64 = 0.80;
+const MOST_FAR: f64 = 0.20;
 
 #[derive(Debug, Args)]
 #[command(after_help = "The folder is laid out as the Skoltech Anomaly Benchmark is:
@@ -96,6 +100,10 @@ impl Measured {
     fn cost(&self) -> Cost {
         Cost::new(self.spent, self.readings, self.bytes)
     }
+
+    fn meets_marks(&self) -> bool {
+        self.rows.f1() >= LEAST_F1 && self.rows.far() <= MOST_FAR
+    }
 }
 
 fn as_value(measured: &Measured, level: f64) -> Value {
@@ -106,6 +114,7 @@ fn as_value(measured: &Measured, level: f64) -> Value {
         "f1": rows.f1(), "far": rows.far() * 100.0, "mar": rows.mar() * 100.0,
         "changepoint": { "standard": standard, "low_fp": low_fp, "low_fn": low_fn },
         "level": level, "us_per_reading": cost.us_per_reading, "bytes_per_signal": cost.bytes_per_signal,
+        "marks": { "f1": LEAST_F1, "far": MOST_FAR * 100.0 }, "meets_marks": measured.meets_marks(),
     })
 }
 
@@ -134,7 +143,10 @@ fn print(out: &mut impl Write, heading: &str, measured: &Measured, level: f64) -
         changes.found,
         changes.windows
     )?;
-    writeln!(out, "{:.2} µs per reading, {} bytes per signal", cost.us_per_reading, cost.bytes_per_signal)
+    writeln!(out, "{:.2} µs per reading, {} bytes per signal", cost.us_per_reading, cost.bytes_per_signal)?;
+    let meets = yes_or_no(measured.meets_marks());
+    let most = MOST_FAR * 100.0;
+    writeln!(out, "marks: rows F1 >= {LEAST_F1:.2} with false alarms <= {most:.0} %; meets them: {meets}")
 }
 
 #[cfg(test)]
@@ -160,7 +172,7 @@ mod tests {
         skab(&args, true, &mut out).unwrap();
         let value: Value = serde_json::from_slice(&out).unwrap();
         let keys: Vec<&String> = value.as_object().unwrap().keys().collect();
-        assert_eq!(keys.len(), 7, "{keys:?}");
+        assert_eq!(keys.len(), 9, "{keys:?}");
         assert!(value["f1"].as_f64().unwrap() > 0.0 && value["far"].as_f64().unwrap() < 10.0, "{value}");
         assert!(value["changepoint"]["low_fn"].is_number(), "{value}");
         let lines = std::fs::read_to_string(folder.path().join("scores/other/1.csv")).unwrap();
@@ -179,5 +191,11 @@ mod tests {
         let value = as_value(&measured, 0.3);
         assert_eq!((&value["far"], &value["mar"]), (&json!(50.0), &json!(25.0)));
         assert_eq!(value["changepoint"]["standard"], Value::Null);
+        assert_eq!(value["meets_marks"], json!(false), "half of the normal rows are called abnormal");
+        let rows = RowCounts { true_positives: 8, false_positives: 1, true_negatives: 9, false_negatives: 2 };
+        let mut out = Vec::new();
+        print(&mut out, "1 runs", &Measured { rows, ..measured }, 0.3).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.ends_with("F1 >= 0.80 with false alarms <= 20 %; meets them: yes\n"), "{text}");
     }
 }

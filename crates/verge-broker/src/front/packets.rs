@@ -1,0 +1,360 @@
+//! The packets of an admitted client, judged as they stream by: without a socket, and without a copy of what they carry.
+//!
+//! Of a packet only its head is looked at (of PUBLISH up to the payload, of SUBSCRIBE and UNSUBSCRIBE all), and nothing of it
+//! is passed on before that is judged. What the broker is given is as MQTT 3.1.1 says, whatever came.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::policy::{Action, Policy, PolicyClient, Refusal};
+
+use super::devices::{Device, Devices};
+
+/// Longest packet of filters. The buffer of a connection has room for one.
+pub(super) const MAX_CONTROL_BYTES: usize = 8 * 1024 - 8;
+/// A filter that is refused (MQTT 3.1.1, section 3.9.3).
+const FAILURE: u8 = 0x80;
+
+/// What to do with the first bytes of what came.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Pass them on.
+    Pass(usize),
+    /// Pass on others in their place, or give the client an answer.
+    Replace { taken: usize, instead: Vec<u8>, answer: ToClient },
+    /// The client leaves with the last of them.
+    Leave(usize),
+    /// More is needed to judge them.
+    More,
+}
+
+/// What a client is to receive that the broker does not send.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ToClient {
+    /// A packet.
+    Packet(Vec<u8>),
+    /// The broker's answer to the subscription of this identifier speaks of those filters alone that are `true` here.
+    Filters { id: u16, passed: Vec<bool> },
+    /// Nothing.
+    None,
+}
+
+/// Why a client's connection ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) why: Refusal,
+    /// The topic, where it is about one.
+    pub(super) topic: String,
+}
+
+impl From<Refusal> for Refused {
+    fn from(why: Refusal) -> Self {
+        Self { why, topic: String::new() }
+    }
+}
+
+/// The fixed header of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) kind: u8,
+    flags: u8,
+    /// Of the header itself.
+    pub(super) bytes: usize,
+    /// Of what follows.
+    pub(super) length: usize,
+}
+
+impl Header {
+    /// Reads a fixed header; `None` where more is needed.
+    pub(super) fn read(input: &[u8]) -> Result<Option<Self>, Refusal> {
+        let Some((&first, rest)) = input.split_first() else { return Ok(None) };
+        let mut length = 0_usize;
+        for (place, &byte) in rest.iter().take(4).enumerate() {
+            length |= usize::from(byte & 0x7f) << (7 * place);
+            if byte & 0x80 == 0 {
+                // One form for each length: what two readers might read differently is not passed on.
+                let is_least = place == 0 || byte != 0;
+                let header = Self { kind: first >> 4, flags: first & 0x0f, bytes: place + 2, length };
+                return if is_least { Ok(Some(header)) } else { Err(Refusal::Malformed) };
+            }
+        }
+        if rest.len() >= 4 { Err(Refusal::Malformed) } else { Ok(None) }
+    }
+
+    fn packet(&self) -> usize {
+        self.bytes + self.length
+    }
+}
+
+/// Judges the packets of one connection.
+#[derive(Debug)]
+pub(super) struct Guard {
+    policy: Arc<Policy>,
+    client: PolicyClient,
+    device: Arc<Device>,
+    devices: Arc<Devices>,
+    /// Payload of a PUBLISH that is still to come.
+    left: usize,
+    packets: u64,
+    /// The topic that was allowed last, and whether retained: most devices publish to few.
+    last: (Vec<u8>, bool, usize),
+}
+
+impl Guard {
+    pub(super) fn new(
+        policy: Arc<Policy>,
+        client: PolicyClient,
+        device: Arc<Device>,
+        devices: Arc<Devices>,
+    ) -> Self {
+        Self { policy, client, device, devices, left: 0, packets: 0, last: (Vec::new(), false, 0) }
+    }
+
+    /// Packets that have begun.
+    pub(super) const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// Bytes of the present packet that are still to come.
+    pub(super) const fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Judges what came and is not passed on yet.
+    ///
+    /// # Errors
+    /// The connection must end.
+    pub(super) fn next(&mut self, input: &[u8]) -> Result<Next, Refused> {
+        let mut passed = 0;
+        loop {
+            let rest = &input[passed..];
+            if self.left > 0 {
+                let now = self.left.min(rest.len());
+                self.left -= now;
+                passed += now;
+                if self.left > 0 {
+                    break;
+                }
+                continue;
+            }
+            let Some(header) = Header::read(rest)? else { break };
+            let packet = header.packet();
+            match header.kind {
+                3 => match self.publish(header, rest)? {
+                    Some(head) => {
+                        self.packets += 1;
+                        self.left = packet - head;
+                        passed += head;
+                    }
+                    None => break,
+                },
+                8 | 10 => {
+                    let Some(judged) = self.filters(header, rest)? else { break };
+                    if judged.refused.is_empty() {
+                        self.packets += 1;
+                        passed += packet;
+                    } else if passed > 0 {
+                        break;
+                    } else {
+                        self.packets += 1;
+                        if header.kind == 8 {
+                            judged.refused.iter().for_each(|why| self.devices.refuse(Some(&self.device), *why));
+                        }
+                        return Ok(judged.replacing(header.kind, packet));
+                    }
+                }
+                _ => {
+                    let Some(()) = check_fixed(header, rest)? else { break };
+                    self.packets += 1;
+                    passed += packet;
+                    if header.kind == 14 {
+                        return Ok(Next::Leave(passed));
+                    }
+                }
+            }
+        }
+        Ok(if passed > 0 { Next::Pass(passed) } else { Next::More })
+    }
+
+    /// Bytes before the payload; `None` where more is needed.
+    fn publish(&mut self, header: Header, input: &[u8]) -> Result<Option<usize>, Refused> {
+        let (quality, again) = ((header.flags >> 1) & 3, header.flags & 8 != 0);
+        if quality == 3 || (quality == 0 && again) {
+            return Err(Refusal::Malformed.into());
+        }
+        if header.length > self.policy.most_bytes_of_all() {
+            return Err(Refusal::TooLarge.into());
+        }
+        let id_bytes = if quality > 0 { 2 } else { 0 };
+        let Some(topic_bytes) = two_bytes(input, header.bytes) else {
+            return if header.length < 2 { Err(Refusal::Malformed.into()) } else { Ok(None) };
+        };
+        let topic = header.bytes + 2..header.bytes + 2 + usize::from(topic_bytes);
+        let head = topic.end + id_bytes;
+        if head > header.packet() {
+            return Err(Refusal::Malformed.into());
+        }
+        if usize::from(topic_bytes) > self.policy.limits.topic_bytes {
+            return Err(Refusal::BadTopic.into());
+        }
+        if input.len() < head {
+            return Ok(None);
+        }
+        if quality > 0 && two_bytes(input, topic.end) == Some(0) {
+            return Err(Refusal::Malformed.into());
+        }
+        self.judge(&input[topic], header.flags & 1 != 0, header.length)?;
+        Ok(Some(head))
+    }
+
+    fn judge(&mut self, topic: &[u8], retained: bool, length: usize) -> Result<(), Refused> {
+        let (last, last_retained, most) = &self.last;
+        if last == topic && *last_retained == retained && length <= *most {
+            return Ok(());
+        }
+        let Ok(text) = str::from_utf8(topic) else { return Err(Refusal::BadTopic.into()) };
+        let refused = |why| Refused { why, topic: shortened(text) };
+        self.policy.may(&self.client, Action::Publish { retained }, text).map_err(refused)?;
+        let most = self.policy.most_bytes(text);
+        if length > most {
+            return Err(refused(Refusal::TooLarge));
+        }
+        self.devices.note_topic(&self.device, text).map_err(refused)?;
+        self.last.0.clear();
+        self.last.0.extend_from_slice(topic);
+        (self.last.1, self.last.2) = (retained, most);
+        Ok(())
+    }
+
+    /// `None` where more is needed.
+    fn filters(&self, header: Header, input: &[u8]) -> Result<Option<JudgedFilters>, Refused> {
+        let subscribes = header.kind == 8;
+        if header.flags != 2 || header.length < 2 + if subscribes { 4 } else { 3 } {
+            return Err(Refusal::Malformed.into());
+        }
+        if header.length > MAX_CONTROL_BYTES {
+            return Err(Refusal::TooLarge.into());
+        }
+        let Some(packet) = input.get(header.bytes..header.packet()) else { return Ok(None) };
+        let Some(id) = two_bytes(packet, 0).filter(|id| *id != 0) else {
+            return Err(Refusal::Malformed.into());
+        };
+        let mut judged = JudgedFilters { id, passed: Vec::new(), kept: Vec::new(), refused: Vec::new() };
+        let mut at = 2;
+        while at < packet.len() {
+            let filter = text_at(packet, at).ok_or(Refusal::Malformed)?;
+            let end = filter.end + usize::from(subscribes);
+            let asked = packet.get(at..end).ok_or(Refusal::Malformed)?;
+            if subscribes && packet[filter.end] > 2 {
+                return Err(Refusal::Malformed.into());
+            }
+            let text = str::from_utf8(&packet[filter]).map_err(|_| Refusal::BadTopic)?;
+            let allowed = self.policy.may(&self.client, Action::Subscribe, text);
+            let allowed = match (allowed, subscribes) {
+                (Ok(()), true) => self.devices.note_filter(&self.device, text),
+                (allowed, _) => allowed,
+            };
+            match allowed {
+                Ok(()) => judged.kept.extend_from_slice(asked),
+                Err(why) => judged.refused.push(why),
+            }
+            judged.passed.push(allowed.is_ok());
+            at = end;
+        }
+        Ok(Some(judged))
+    }
+}
+
+/// What became of the filters of one packet.
+#[derive(Debug)]
+struct JudgedFilters {
+    id: u16,
+    passed: Vec<bool>,
+    /// Those that are passed on, as they came.
+    kept: Vec<u8>,
+    refused: Vec<Refusal>,
+}
+
+impl JudgedFilters {
+    fn replacing(self, kind: u8, taken: usize) -> Next {
+        let id = self.id.to_be_bytes();
+        if self.kept.is_empty() {
+            let answer = if kind == 8 {
+                let codes = vec![FAILURE; self.passed.len()];
+                packet(0x90, &[&id, &codes])
+            } else {
+                packet(0xb0, &[&id])
+            };
+            return Next::Replace { taken, instead: Vec::new(), answer: ToClient::Packet(answer) };
+        }
+        let instead = packet(kind << 4 | 2, &[&id, &self.kept]);
+        let answer = match kind {
+            8 => ToClient::Filters { id: self.id, passed: self.passed },
+            _ => ToClient::None,
+        };
+        Next::Replace { taken, instead, answer }
+    }
+}
+
+/// A packet of these parts.
+fn packet(first: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut length: usize = parts.iter().map(|part| part.len()).sum();
+    let mut packet = vec![first];
+    loop {
+        let low = (length & 0x7f) as u8;
+        length >>= 7;
+        packet.push(if length > 0 { low | 0x80 } else { low });
+        if length == 0 {
+            break;
+        }
+    }
+    parts.iter().for_each(|part| packet.extend_from_slice(part));
+    packet
+}
+
+/// The broker's answer to a subscription of which some filters were not passed on, as the client is to receive it. `None`
+/// where it is not what was asked for.
+pub(super) fn merged(id: u16, passed: &[bool], codes: &[u8]) -> Option<Vec<u8>> {
+    if codes.len() != passed.iter().filter(|passed| **passed).count() {
+        return None;
+    }
+    let mut codes = codes.iter().copied();
+    let all: Vec<u8> =
+        passed.iter().map(|passed| if *passed { codes.next().unwrap_or(FAILURE) } else { FAILURE }).collect();
+    Some(packet(0x90, &[&id.to_be_bytes(), &all]))
+}
+
+/// A packet whose size is fixed; `None` where more is needed.
+fn check_fixed(header: Header, input: &[u8]) -> Result<Option<()>, Refusal> {
+    let (length, flags) = match header.kind {
+        4 | 5 | 7 => (2, 0),
+        6 => (2, 2),
+        12 | 14 => (0, 0),
+        _ => return Err(Refusal::PacketOrder),
+    };
+    if header.length != length || header.flags != flags {
+        return Err(Refusal::Malformed);
+    }
+    if input.len() < header.packet() {
+        return Ok(None);
+    }
+    if length == 2 && two_bytes(input, header.bytes) == Some(0) { Err(Refusal::Malformed) } else { Ok(Some(())) }
+}
+
+pub(super) fn two_bytes(input: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes([*input.get(at)?, *input.get(at + 1)?]))
+}
+
+/// Where the text of a string with its length in front stands.
+fn text_at(packet: &[u8], at: usize) -> Option<Range<usize>> {
+    let text = at + 2..at + 2 + usize::from(two_bytes(packet, at)?);
+    (text.end <= packet.len()).then_some(text)
+}
+
+/// For messages: a stranger chooses how long it is.
+fn shortened(topic: &str) -> String {
+    topic.chars().take(80).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests;

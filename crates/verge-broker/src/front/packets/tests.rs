@@ -1,0 +1,250 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::{Access, ClientLimits};
+
+fn policy() -> Policy {
+    let limits = ClientLimits { frame_bytes: 20_000, packet_bytes: 2_000, topics: 3, filters: 3, ..ClientLimits::DEFAULT };
+    Policy { access: Access::Own(Vec::new()), retained: false, limits, frames: vec!["cam/+/frame".to_owned()] }
+}
+
+fn guard_of(policy: Policy) -> Guard {
+    let devices = Arc::new(Devices::new(policy.limits));
+    let device = devices.connect("a", "a").unwrap();
+    let client = policy.client("a", "a", true);
+    Guard::new(Arc::new(policy), client, device, devices)
+}
+
+fn guard() -> Guard {
+    guard_of(policy())
+}
+
+fn publish(topic: &str, quality: u8, retained: bool, payload: usize) -> Vec<u8> {
+    let (length, id) = ((topic.len() as u16).to_be_bytes(), [0, 7]);
+    let id = if quality > 0 { &id[..] } else { &[] };
+    packet(0x30 | quality << 1 | u8::from(retained), &[&length, topic.as_bytes(), id, &vec![9; payload]])
+}
+
+fn filters(kind: u8, filters: &[&str]) -> Vec<u8> {
+    let mut body = vec![0, 5];
+    for filter in filters {
+        body.extend_from_slice(&(filter.len() as u16).to_be_bytes());
+        body.extend_from_slice(filter.as_bytes());
+        body.extend((kind == 8).then_some(1));
+    }
+    packet(kind << 4 | 2, &[&body])
+}
+
+/// What the broker is given of this, and what the client is answered, where it comes in pieces of this size.
+fn passed(guard: &mut Guard, input: &[u8], piece: usize) -> Result<(Vec<u8>, Vec<ToClient>, bool), Refused> {
+    let (mut held, mut given, mut answers) = (Vec::new(), Vec::new(), Vec::new());
+    for piece in input.chunks(piece) {
+        held.extend_from_slice(piece);
+        loop {
+            match guard.next(&held)? {
+                Next::Pass(bytes) => given.extend(held.drain(..bytes)),
+                Next::Replace { taken, instead, answer } => {
+                    held.drain(..taken);
+                    given.extend_from_slice(&instead);
+                    answers.push(answer);
+                }
+                Next::Leave(bytes) => {
+                    given.extend(held.drain(..bytes));
+                    return Ok((given, answers, true));
+                }
+                Next::More => break,
+            }
+        }
+        assert!(held.len() <= MAX_CONTROL_BYTES + 5, "more is held than the buffer takes");
+    }
+    Ok((given, answers, false))
+}
+
+#[test]
+fn good_packets_pass_as_they_are_however_they_arrive() {
+    let packets = [
+        publish("a/x", 0, false, 0),
+        publish("a/x", 1, false, 1_500),
+        publish("a/x", 1, false, 3),
+        publish("p/a/y", 2, false, 200),
+        publish("cam/a/frame", 0, false, 15_000),
+        filters(8, &["a/cmd/#", "p/a/cmd/#"]),
+        b"\x40\x02\0\x01\x50\x02\0\x01\x62\x02\0\x01\x70\x02\0\x01".to_vec(),
+        filters(10, &["a/cmd/#"]),
+        b"\xc0\x00".to_vec(),
+    ]
+    .concat();
+    for piece in [1, 2, 3, 7, 100, 8_000, 100_000] {
+        let mut guard = guard();
+        let (given, answers, left) = passed(&mut guard, &packets, piece).unwrap();
+        assert!(given == packets && answers.is_empty() && !left, "in pieces of {piece}");
+        assert_eq!((guard.packets(), guard.left()), (12, 0));
+    }
+    let mut guard = guard();
+    let (given, _, left) = passed(&mut guard, b"\xc0\x00\xe0\x00\x30\x00", 100).unwrap();
+    assert!(given == b"\xc0\x00\xe0\x00" && left, "nothing behind DISCONNECT is passed on");
+}
+
+#[test]
+fn what_is_not_allowed_ends_the_connection_before_the_broker_sees_it() {
+    let check = |bytes: &[u8], why: Refusal| {
+        for piece in [1, 1_000_000] {
+            let mut guard = guard();
+            let mut given = Vec::new();
+            let mut held = Vec::new();
+            let refused = bytes.chunks(piece).find_map(|piece| {
+                held.extend_from_slice(piece);
+                loop {
+                    match guard.next(&held) {
+                        Ok(Next::Pass(bytes)) => given.extend(held.drain(..bytes)),
+                        Ok(Next::More) => return None,
+                        Ok(other) => panic!("{other:?}"),
+                        Err(refused) => return Some(refused.why),
+                    }
+                }
+            });
+            assert_eq!(refused, Some(why), "{bytes:?} in pieces of {piece}");
+            assert_eq!(given, b"", "{bytes:?}");
+        }
+    };
+    check(&publish("b/x", 0, false, 10), Refusal::PublishNotAllowed);
+    check(&publish("a/x", 0, true, 10), Refusal::Retained);
+    check(&publish("a/x", 0, false, 2_000), Refusal::TooLarge);
+    check(&publish("cam/a/frame", 0, false, 20_000), Refusal::TooLarge);
+    // Judged by the header alone.
+    check(b"\x30\xff\xff\xff\x7f", Refusal::TooLarge);
+    check(&publish("$SYS/a", 0, false, 1), Refusal::ReservedTopic);
+    check(&publish("Öl/a", 0, false, 1), Refusal::BadTopic);
+    check(&publish("a/+", 0, false, 1), Refusal::BadTopic);
+    check(&publish("", 0, false, 1), Refusal::BadTopic);
+    check(&publish(&"a/x".repeat(600), 0, false, 1), Refusal::BadTopic);
+    check(b"\x30\x05\0\x03\xff\xfe/", Refusal::BadTopic);
+    check(b"\x36\x05\0\x01a\0\x01", Refusal::Malformed);
+    check(b"\x38\x03\0\x01a", Refusal::Malformed);
+    check(b"\x30\x01\0", Refusal::Malformed);
+    check(b"\x30\x02\0\x03", Refusal::Malformed);
+    check(b"\x32\x03\0\x01a", Refusal::Malformed);
+    check(b"\x32\x05\0\x01a\0\0", Refusal::Malformed);
+    check(b"\x10\x02\0\x04", Refusal::PacketOrder);
+    for other in [0x00, 0x20, 0x90, 0xb0, 0xd0, 0xf0] {
+        check(&[other, 0], Refusal::PacketOrder);
+    }
+    check(b"\xc0\x80\x00", Refusal::Malformed);
+    check(b"\xc0\xff\xff\xff\xff\x01", Refusal::Malformed);
+    check(b"\xc0\x01\0", Refusal::Malformed);
+    check(b"\xc1\x00", Refusal::Malformed);
+    check(b"\x40\x02\0\0", Refusal::Malformed);
+    check(b"\x60\x02\0\x01", Refusal::Malformed);
+    check(b"\x80\x06\0\x01\0\x01a\x01", Refusal::Malformed);
+    check(b"\x82\x06\0\x01\0\x01a\x03", Refusal::Malformed);
+    check(b"\x82\x06\0\0\0\x01a\x01", Refusal::Malformed);
+    check(b"\x82\x06\0\x01\0\x09a\x01", Refusal::Malformed);
+    check(b"\x82\x02\0\x01", Refusal::Malformed);
+    check(b"\x82\xff\xff\x7f", Refusal::TooLarge);
+}
+
+#[test]
+fn filters_that_are_refused_are_answered_and_the_others_pass() {
+    let mut guard = guard();
+    let asked = filters(8, &["#", "a/cmd/#", "$share/g/a/cmd", "$SYS/#", "b/cmd"]);
+    let (given, answers, _) = passed(&mut guard, &asked, 3).unwrap();
+    assert_eq!(given, filters(8, &["a/cmd/#"]));
+    assert_eq!(answers, [ToClient::Filters { id: 5, passed: vec![false, true, false, false, false] }]);
+    let (given, answers, _) = passed(&mut guard, &filters(8, &["#", "b/#"]), 1_000).unwrap();
+    assert_eq!((given, answers), (Vec::new(), vec![ToClient::Packet(b"\x90\x04\0\x05\x80\x80".to_vec())]));
+    let (given, answers, _) = passed(&mut guard, &filters(10, &["#"]), 1_000).unwrap();
+    assert_eq!((given, answers), (Vec::new(), vec![ToClient::Packet(b"\xb0\x02\0\x05".to_vec())]));
+    let (given, answers, _) = passed(&mut guard, &filters(10, &["#", "a/cmd/#"]), 1_000).unwrap();
+    assert_eq!((given, answers), (filters(10, &["a/cmd/#"]), vec![ToClient::None]));
+    // Behind a packet that passes, each is counted once.
+    let both = [b"\xc0\x00".to_vec(), filters(8, &["#"])].concat();
+    passed(&mut guard, &both, 1_000).unwrap();
+    let expected = [
+        (Refusal::SubscribeNotAllowed, 5),
+        (Refusal::SharedSubscription, 1),
+        (Refusal::ReservedTopic, 1),
+    ];
+    assert_eq!(guard.devices.refusals(), expected);
+    assert_eq!(merged(5, &[true, false], &[1, 1]), None, "not what was asked for");
+}
+
+#[test]
+fn topics_and_filters_of_a_device_are_bounded() {
+    let mut guard = guard();
+    for topic in ["a/1", "a/2", "a/3", "a/1"] {
+        passed(&mut guard, &publish(topic, 0, false, 1), 100).unwrap();
+    }
+    let refused = passed(&mut guard, &publish("a/4", 0, false, 1), 100).unwrap_err();
+    assert_eq!(refused, Refused { why: Refusal::TooManyTopics, topic: "a/4".to_owned() });
+    let (given, ..) = passed(&mut guard, &filters(8, &["a/cmd/1", "a/cmd/2", "a/cmd/3", "a/cmd/4"]), 100).unwrap();
+    assert_eq!(given, filters(8, &["a/cmd/1", "a/cmd/2", "a/cmd/3"]));
+}
+
+/// What is passed on, read by another reader: packets that a broker takes, all on allowed topics.
+fn check_given(given: &[u8]) {
+    let mut bytes = bytes::BytesMut::from(given);
+    loop {
+        match rumqttc::Packet::read(&mut bytes, 1 << 20) {
+            Ok(rumqttc::Packet::Publish(publish)) => {
+                assert!(publish.topic.split('/').take(2).any(|level| level == "a"), "{publish:?}");
+            }
+            Ok(rumqttc::Packet::Subscribe(subscribe)) => {
+                assert!(subscribe.filters.iter().all(|filter| filter.path.contains("a/cmd")), "{subscribe:?}");
+            }
+            Ok(rumqttc::Packet::Connect(_) | rumqttc::Packet::ConnAck(_) | rumqttc::Packet::SubAck(_)) => {
+                panic!("what no client sends is passed on")
+            }
+            Ok(_) => {}
+            Err(rumqttc::mqttbytes::Error::InsufficientBytes(_)) => return,
+            Err(error) => panic!("the broker is given what is no packet: {error}"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn whatever_comes_the_broker_is_given_good_packets_alone(
+        order in proptest::collection::vec(0_usize..9, 1..8),
+        flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6),
+        piece in 1_usize..300,
+        tail in proptest::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let kinds = [
+            publish("a/x", 1, false, 30),
+            publish("a/y", 0, false, 0),
+            publish("z/a/y", 2, false, 300),
+            publish("b/y", 0, false, 5),
+            filters(8, &["a/cmd/#", "#", "q/a/cmd"]),
+            filters(10, &["a/cmd/#"]),
+            b"\x40\x02\0\x01".to_vec(),
+            b"\xc0\x00".to_vec(),
+            filters(8, &["a/cmd"]),
+        ];
+        let mut input: Vec<u8> = order.iter().flat_map(|kind| kinds[*kind].clone()).collect();
+        for (index, byte) in flips {
+            let at = index.index(input.len());
+            input[at] = byte;
+        }
+        input.extend_from_slice(&tail);
+        let mut guard = guard();
+        let mut given = Vec::new();
+        let mut held = Vec::new();
+        'all: for piece in input.chunks(piece) {
+            held.extend_from_slice(piece);
+            loop {
+                match guard.next(&held) {
+                    Ok(Next::Pass(bytes)) => given.extend(held.drain(..bytes)),
+                    Ok(Next::Replace { taken, instead, .. }) => {
+                        held.drain(..taken);
+                        given.extend_from_slice(&instead);
+                    }
+                    Ok(Next::More) => break,
+                    Ok(Next::Leave(_)) | Err(_) => break 'all,
+                }
+            }
+        }
+        check_given(&given);
+    }
+}
