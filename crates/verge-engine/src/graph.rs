@@ -140,7 +140,8 @@ impl Graph {
         let ports = |outlets: &[ort::value::Outlet]| {
             outlets.iter().map(|outlet| Port::new(outlet.name(), outlet.dtype())).collect()
         };
-        let (inputs, outputs) = (ports(session.inputs()), labelled(ports(session.outputs()), &stamp.labelled));
+        let (inputs, outputs) =
+            (ports(session.inputs()), labelled(ports(session.outputs()), &stamp.labelled));
         let (path, runtime) = (path.to_owned(), runtime.clone());
         let Stamp { producer, metadata, labelled, softmaxes, .. } = stamp;
         let threads = limits.threads;

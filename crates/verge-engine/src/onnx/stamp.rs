@@ -2,8 +2,8 @@
 
 use prost::Message;
 
-use super::labelled::LabelledOutput;
 use super::KNOWN_DOMAINS;
+use super::labelled::LabelledOutput;
 use super::proto::{GraphProto, ModelProto, NodeProto, OperatorSetId, TensorType, TypeProto, ValueInfo};
 
 /// What a model says of itself.
