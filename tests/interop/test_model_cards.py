@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
 from models import IR_VERSION, OPSET, Models
 from programs import data, verge
@@ -247,3 +248,115 @@ def test_what_is_no_model_over_frames_is_refused(made: Models, tmp_path: Path) -
         done = subprocess.run([verge(), "model", "card", *command], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == BAD_INPUT
         assert words in done.stderr
+
+
+def custom_vision(folder: Path, labels: list[str]) -> Path:
+    """A classifier as Custom Vision exports it (ONNX 1.2): the best label, and a list with a map of labels and numbers. The
+    mean of each channel decides, blue first."""
+    count = len(labels)
+    numbers = helper.make_tensor("numbers", TensorProto.INT64, [1], [count])
+    nodes = [
+        helper.make_node("ReduceMean", ["data"], ["means"], axes=[2, 3], keepdims=0),
+        helper.make_node("Softmax", ["means"], ["softmax"], axis=1),
+        helper.make_node("ArgMax", ["softmax"], ["best"], axis=1, keepdims=0),
+        helper.make_node("Constant", [], ["names"], value=helper.make_tensor("n", TensorProto.STRING, [count], labels)),
+        helper.make_node("ArrayFeatureExtractor", ["names", "best"], ["classLabel"], domain="ai.onnx.ml"),
+        helper.make_node("ZipMap", ["softmax"], ["loss"], domain="ai.onnx.ml", classlabels_strings=labels),
+    ]
+    loss = helper.make_sequence_type_proto(
+        helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    )
+    graph = helper.make_graph(
+        nodes,
+        "customvision",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, [1, 3, 32, 32])],
+        [helper.make_tensor_value_info("classLabel", TensorProto.STRING, [1, 1]), helper.make_value_info("loss", loss)],
+        [numbers],
+    )
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="OnnxMLTools")
+    helper.set_model_props(
+        model, {"Image.BitmapPixelFormat": "Bgr8", "Image.NominalPixelRange": "NominalRange_0_255"}
+    )
+    path = folder / "parts.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def teachable_machine(folder: Path) -> Path:
+    """A classifier as tf2onnx converts the Keras file of Teachable Machine: the mean of red decides between the two."""
+    nodes = [
+        helper.make_node("ReduceMean", ["sequential_1_input"], ["means"], axes=[1, 2], keepdims=0),
+        helper.make_node("MatMul", ["means", "weights"], ["dense"]),
+        helper.make_node("Softmax", ["dense"], ["sequential_3"], axis=1),
+    ]
+    weights = helper.make_tensor("weights", TensorProto.FLOAT, [3, 2], [4.0, -4.0, 0.0, 0.0, 0.0, 0.0])
+    graph = helper.make_graph(
+        nodes,
+        "tf2onnx",
+        [helper.make_tensor_value_info("sequential_1_input", TensorProto.FLOAT, ["batch", 32, 32, 3])],
+        [helper.make_tensor_value_info("sequential_3", TensorProto.FLOAT, ["batch", 2])],
+        [weights],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="tf2onnx"
+    )
+    path = folder / "parts.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def judged(model: Path, colour: tuple[int, int, int]) -> dict[str, float]:
+    """What `verge judge` reports of a picture of one colour: labels and probabilities."""
+    picture = model.parent / "picture.jpg"
+    Image.new("RGB", (64, 48), colour).save(picture, quality=100)
+    config = model.parent / "gateway.toml"
+    command = [verge(), "--json", "judge", "-c", str(config), "parts", str(picture)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    (verdict,) = [json.loads(line) for line in done.stdout.splitlines() if "classification" in line]
+    return {one["label"]: one["score"] for one in verdict["classification"]["labels"]}
+
+
+def test_classifiers_of_custom_vision_are_read_as_they_are(made: Models, tmp_path: Path) -> None:
+    """The draft names the list of maps, whose numbers are read; labels in another order are refused."""
+    model = custom_vision(tmp_path, ["sea", "meadow", "brick"])
+    (tmp_path / "labels.txt").write_text("brick\nmeadow\nsea\n")
+    card, guessed, text = drafted(model)
+    assert card["labels"] == ["sea", "meadow", "brick"], text
+    assert card["output"] == {"decoder": "probabilities", "names": ["loss"]}
+    assert (card["input"]["colour"], card["input"]["resize"]) == ("bgr", "shorter-side-crop")
+    assert "scale" not in card["input"]
+    assert "decoder" not in guessed
+    (tmp_path / "parts.toml").write_text(text)
+    done = checked(model, "classify")
+    assert "one grey picture" in done.stdout, done.stdout + done.stderr
+    for colour, label in (((0, 0, 255), "sea"), ((0, 255, 0), "meadow"), ((255, 0, 0), "brick")):
+        assert judged(model, colour)[label] > 0.9
+    (tmp_path / "parts.toml").write_text(text.replace('["sea", "meadow", "brick"]', '["brick", "meadow", "sea"]'))
+    done = checked(model, "classify")
+    assert "order of labels" in done.stdout + done.stderr
+    assert "list them in the order of the file" in done.stdout + done.stderr
+    # Other names for the same classes are the user's right.
+    (tmp_path / "parts.toml").write_text(text.replace('["sea", "meadow", "brick"]', '["Meer", "Wiese", "Ziegel"]'))
+    assert "one grey picture" in checked(model, "classify").stdout
+
+
+def test_classifiers_of_teachable_machine_are_recognised(made: Models, tmp_path: Path) -> None:
+    """By their numbered labels; pixels go in from -1 to 1."""
+    model = teachable_machine(tmp_path)
+    (tmp_path / "labels.txt").write_text("0 ripe\n1 raw\n")
+    card, guessed, text = drafted(model)
+    assert card["labels"] == ["ripe", "raw"]
+    assert card["output"]["decoder"] == "probabilities"
+    assert "decoder" not in guessed, text
+    assert card["input"]["layout"] == "nhwc"
+    assert card["input"]["mean"] == [127.5] * 3
+    assert card["input"]["scale"] == pytest.approx([1 / 127.5] * 3)
+    (tmp_path / "parts.toml").write_text(text)
+    assert "one grey picture" in checked(model, "classify").stdout
+    # e^8 to one, and as much the other way.
+    assert judged(model, (255, 0, 0))["ripe"] == pytest.approx(1.0, abs=0.002)
+    assert judged(model, (0, 0, 0))["raw"] == pytest.approx(1.0, abs=0.002)
+    grey = judged(model, (128, 128, 128))
+    assert grey["ripe"] == pytest.approx(0.5, abs=0.02)

@@ -46,7 +46,7 @@ MEMBERS |= {27: "appearance", 28: "frozen", 29: "dark", 30: "bright", 31: "blurr
 MEMBERS |= {34: "moved", 35: "flicker", 36: "size", 38: "unexplained_motion"}
 GROUPS = ("machine", "flood")
 ACTIONS = ("acknowledged", "shelved", "unshelved", "set")
-PARTIAL = ("start", "gap", "rate", "clock", "health")
+PARTIAL = ("start", "gap", "rate", "clock", "health", "overload")
 TIMES = ("captured", "received")
 FORECASTS = ("flow", "queue")
 # Members of a direction and of a zone, by their keys behind the first ones.

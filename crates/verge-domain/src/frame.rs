@@ -1,6 +1,7 @@
 //! Camera frames as they arrive, and what judges see in them. No pixels: those live in `verge-vision` alone.
 
 mod look;
+mod shortfall;
 mod sketch;
 mod snapshot;
 
@@ -12,6 +13,7 @@ use crate::id::DeviceId;
 use crate::observation::Captured;
 use crate::time::{DeviceClock, UtcMillis};
 pub use look::{CameraLook, EdgeLook, PictureShift};
+pub use shortfall::{GivenUp, Shortfall};
 pub use sketch::{SceneSketch, SketchedLine, SketchedTrack, SketchedZone};
 pub use snapshot::{FrameSnapshot, SnapshotError, SnapshotOrder};
 

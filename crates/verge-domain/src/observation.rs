@@ -1,6 +1,6 @@
 //! What judges observe: readings, the arrivals of frames, and what models see in a frame.
 
-use crate::frame::{CameraLook, View};
+use crate::frame::{CameraLook, Shortfall, View};
 use crate::id::{DeviceId, JudgeIndex, Unit};
 use crate::reading::{Reading, SourceIndex};
 use crate::time::{DeviceClock, Moment, UtcMillis};
@@ -87,6 +87,8 @@ pub struct Observation {
     pub received: Moment,
     /// What the frame says of the camera itself, where a judge wants to know.
     pub look: Option<Box<CameraLook>>,
+    /// What was given up in looking at it.
+    pub shortfall: Shortfall,
     /// What the model of each judge saw. A judge whose model failed has no view.
     pub views: Vec<(JudgeIndex, View)>,
 }

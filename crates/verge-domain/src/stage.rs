@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::countable::SeenLines;
 use crate::finding::Finding;
 use crate::frame::{
-    CameraLook, EncodedFrame, FrameSnapshot, SceneSketch, SnapshotError, SnapshotOrder, View,
+    CameraLook, EncodedFrame, FrameSnapshot, SceneSketch, Shortfall, SnapshotError, SnapshotOrder, View,
 };
 use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane, SignalId};
 use crate::observation::{Camera, Observable};
@@ -226,6 +226,8 @@ pub struct ViewRequest<'a> {
     pub judges: &'a [JudgeIndex],
     /// When a viewer gives up.
     pub until: Option<std::time::Instant>,
+    /// What it is to give up for want of time.
+    pub shortfall: Shortfall,
 }
 
 /// What a viewer saw in a frame.

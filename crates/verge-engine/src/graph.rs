@@ -11,7 +11,7 @@ use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 
 use crate::digest::ContentDigest;
-use crate::onnx::{self, OnnxError};
+use crate::onnx::{self, LabelledOutput, OnnxError, Stamp};
 use crate::port::{Contract, Port};
 use crate::quote::quoted;
 use crate::refusal::refused;
@@ -114,6 +114,8 @@ pub struct Graph {
     outputs: Vec<Port>,
     producer: String,
     metadata: Vec<(String, String)>,
+    labelled: Vec<LabelledOutput>,
+    softmaxes: Vec<String>,
 }
 
 impl Graph {
@@ -132,16 +134,30 @@ impl Graph {
         check_hash(sha256, path, digest)?;
         let stamp =
             onnx::inspect(&bytes).map_err(|source| GraphError::Refused { path: path.to_owned(), source })?;
+        let bytes = onnx::exposed(bytes, &stamp.labelled);
         let session = commit(runtime, &bytes, limits.threads)
             .map_err(|reason| refused(runtime, path, &stamp, &reason))?;
         let ports = |outlets: &[ort::value::Outlet]| {
             outlets.iter().map(|outlet| Port::new(outlet.name(), outlet.dtype())).collect()
         };
-        let (inputs, outputs) = (ports(session.inputs()), ports(session.outputs()));
+        let (inputs, outputs) =
+            (ports(session.inputs()), labelled(ports(session.outputs()), &stamp.labelled));
         let (path, runtime) = (path.to_owned(), runtime.clone());
-        let (producer, metadata) = (stamp.producer, stamp.metadata);
+        let Stamp { producer, metadata, labelled, softmaxes, .. } = stamp;
         let threads = limits.threads;
-        Ok(Self { path, bytes, digest, runtime, threads, inputs, outputs, producer, metadata })
+        Ok(Self {
+            path,
+            bytes,
+            digest,
+            runtime,
+            threads,
+            inputs,
+            outputs,
+            producer,
+            metadata,
+            labelled,
+            softmaxes,
+        })
     }
 
     /// The file.
@@ -168,6 +184,19 @@ impl Graph {
         &self.outputs
     }
 
+    /// The labels that the file itself gives the numbers of an output, in their order; none where it gives none.
+    #[must_use]
+    pub fn labels(&self, output: &str) -> Option<&[String]> {
+        let of = self.labelled.iter().find(|one| one.name == output)?;
+        (!of.labels.is_empty()).then_some(&of.labels[..])
+    }
+
+    /// Whether the numbers of an output come straight out of a softmax.
+    #[must_use]
+    pub fn is_softmax(&self, output: &str) -> bool {
+        self.softmaxes.iter().any(|tensor| tensor == tensor_of(output, &self.labelled))
+    }
+
     /// The program that wrote it; empty where it does not say.
     #[must_use]
     pub fn producer(&self) -> &str {
@@ -192,6 +221,12 @@ impl Graph {
                 library: self.runtime.described(),
                 reason: quoted(&reason),
             })?;
+        let contract = if self.labelled.is_empty() {
+            contract
+        } else {
+            let tensors = contract.outputs.iter().map(|name| tensor_of(name, &self.labelled).to_owned());
+            Arc::new(Contract { outputs: tensors.collect(), ..Contract::clone(&contract) })
+        };
         Ok(Runner::new(session, contract))
     }
 }
@@ -200,6 +235,21 @@ impl fmt::Debug for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Graph").field("path", &self.path).finish_non_exhaustive()
     }
+}
+
+/// Outputs as they are read: a map of labels and numbers is the tensor of its numbers.
+fn labelled(ports: Vec<Port>, labelled: &[LabelledOutput]) -> Vec<Port> {
+    let is_added = |port: &Port| labelled.iter().any(|one| one.is_added() && one.numbers == port.name);
+    let read = |port: &Port| {
+        let numbers = ports.iter().find(|other| other.name == tensor_of(&port.name, labelled));
+        Port { name: port.name.clone(), ..numbers.unwrap_or(port).clone() }
+    };
+    ports.iter().filter(|port| !is_added(port)).map(read).collect()
+}
+
+/// The tensor that is read of an output.
+fn tensor_of<'a>(output: &'a str, labelled: &'a [LabelledOutput]) -> &'a str {
+    labelled.iter().find(|one| one.name == output).map_or(output, |one| &one.numbers)
 }
 
 pub(crate) fn commit(runtime: &Runtime, bytes: &Bytes, threads: usize) -> Result<Session, String> {

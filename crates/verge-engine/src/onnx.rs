@@ -1,11 +1,13 @@
 //! What is looked at in an ONNX file before the library sees it. A model is code-like: it may name files beside
 //! it, operators of foreign libraries, or constants of any size.
 
+mod labelled;
 mod lookalike;
 mod proto;
 mod stamp;
 
 use bytes::Bytes;
+pub(crate) use labelled::{LabelledOutput, exposed};
 use prost::Message;
 use proto::{FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto};
 pub(crate) use stamp::{Stamp, probe};

@@ -61,3 +61,13 @@ fn occupancy_speed_and_queue_are_those_of_the_road() {
     assert!(queue[0].queue.expect("a stop line") <= 0.2, "{queue:?}");
     assert!(queue[0].occupancy.expect("a zone") <= 0.02, "{queue:?}");
 }
+
+#[test]
+fn headways_and_gaps_of_lanes_are_those_of_the_road() {
+    for score in scores(TrafficCase::Lanes, 0.5, BoxNoise::Ideal, &[30, 10, 5]) {
+        assert!(score.crossings > 200, "{score:?}");
+        assert!(score.headway.expect("lanes") <= 0.01, "{score:?}");
+        assert!(score.short_headways.expect("lanes") <= 0.02, "{score:?}");
+        assert!(score.gap.expect("lanes") <= 0.02, "{score:?}");
+    }
+}

@@ -41,7 +41,7 @@ impl FrameModel {
             None => (Vec::new(), None),
         };
         let agreement = Agreement { card: frames, card_path: &files.card, graph: &graph };
-        let Agreed { contract, width, height, outputs } = agreement.reach(labels.len())?;
+        let Agreed { contract, width, height, outputs } = agreement.reach(&labels)?;
         let content = content(digest, listed, graph.digest());
         Ok(Self {
             labels,

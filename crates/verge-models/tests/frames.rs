@@ -332,11 +332,21 @@ fn runners_of_one_model_run_side_by_side() {
 }
 
 #[test]
+fn of_a_map_of_labels_the_numbers_are_read() {
+    let named = format!("{PROBABILITIES}\nnames = [\"probabilities\"]");
+    let mut runner = runner(&card("zipmap", F32, &named), &RGB);
+    for value in [0.25, 1.0] {
+        fill(&mut runner, value);
+        assert_eq!(run(&mut runner, &mut RecurrentState::default(), None).unwrap(), [value; 3]);
+    }
+}
+
+#[test]
 fn outputs_that_other_decoders_read_are_reported_so() {
     let logits = "decoder = \"logits\"";
     refused(
         load(&card("zipmap", F32, logits), &RGB),
-        &["\"probabilities\"", "a sequence of maps", "\"zipmap\": False", "output.names"],
+        &["number of outputs", "2: \"label\" i64 [1], \"probabilities\" f32 [1, 3]"],
     );
     refused(load(&card("argmax", F32, logits), &RGB), &["1 classes in output \"y\"", "without ArgMax"]);
     for input in [F32.to_owned(), format!("{F32}\nname = \"x\"")] {

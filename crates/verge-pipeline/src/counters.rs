@@ -13,6 +13,7 @@ use verge_domain::settable::SetLimit;
 use verge_domain::stage::StoreUsage;
 use verge_domain::time::UtcMillis;
 
+use crate::frames::FrameOverload;
 use crate::judging::{CountedLines, JudgeRate};
 pub use latency::{Latency, Percentiles};
 pub use source::SourceCounters;
@@ -77,6 +78,7 @@ pub struct Counters {
     alarm_rates: Mutex<Vec<JudgeRate>>,
     counted_lines: Mutex<Vec<CountedLines>>,
     judging: Mutex<JudgingAccount>,
+    overload: Mutex<(FrameOverload, Option<UtcMillis>)>,
     store_fault: AtomicBool,
     store_full: AtomicBool,
     store: Mutex<StoreAccount>,
@@ -280,6 +282,21 @@ impl Counters {
     #[must_use]
     pub fn judging(&self) -> JudgingAccount {
         *self.judging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records what cameras give up under overload.
+    pub fn note_overload(&self, overload: FrameOverload, now: UtcMillis) {
+        let mut known = self.overload.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0.given_up != overload.given_up {
+            known.1 = Some(now);
+        }
+        known.0 = overload;
+    }
+
+    /// What cameras give up under overload, and since when.
+    #[must_use]
+    pub fn overload(&self) -> (FrameOverload, Option<UtcMillis>) {
+        *self.overload.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records whether the store works and has room.

@@ -19,20 +19,30 @@ pub struct Partial {
     pub clock: bool,
     /// For a while the camera was blind.
     pub health: bool,
+    /// For a while less was looked at than was asked for. Not saved: after a restart the interval has a gap.
+    #[serde(skip)]
+    pub overload: bool,
 }
 
 impl Partial {
     /// The reasons as stable texts.
     pub fn reasons(self) -> impl Iterator<Item = &'static str> {
-        let Self { start, gap, rate, clock, health } = self;
-        let all = [(start, "start"), (gap, "gap"), (rate, "rate"), (clock, "clock"), (health, "health")];
+        let Self { start, gap, rate, clock, health, overload } = self;
+        let all = [
+            (start, "start"),
+            (gap, "gap"),
+            (rate, "rate"),
+            (clock, "clock"),
+            (health, "health"),
+            (overload, "overload"),
+        ];
         all.into_iter().filter_map(|(holds, text)| holds.then_some(text))
     }
 
     /// Whether there is any.
     #[must_use]
     pub const fn holds(self) -> bool {
-        self.start || self.gap || self.rate || self.clock || self.health
+        self.start || self.gap || self.rate || self.clock || self.health || self.overload
     }
 
     /// The reasons of both.
@@ -44,6 +54,7 @@ impl Partial {
             rate: self.rate || other.rate,
             clock: self.clock || other.clock,
             health: self.health || other.health,
+            overload: self.overload || other.overload,
         }
     }
 }

@@ -25,7 +25,7 @@ mod zone;
 
 pub use countable::{SightingTally, countability};
 pub use ground::{Footprint, Ground, GroundError};
-pub use interval::{Partial, SceneInterval};
+pub use interval::{DirectionTally, Partial, SceneInterval};
 pub use record::Crossing;
 pub use scene::{Scene, SceneMisfit, SceneReport, SceneState, ZoneEvent};
 pub use settings::{Anchor, BlobUse, SceneError, SceneLine, SceneSettings, SceneZone};

@@ -143,6 +143,18 @@ impl CrossingRecord {
         self.at(settings, &mut at).skipped += 1;
     }
 
+    /// Frames that came before this time were not judged for want of time. `reduced`: less was looked at than was asked for.
+    pub(crate) fn note_overload(
+        &mut self,
+        settings: &SceneSettings,
+        mut at: f64,
+        (passed_over, reduced): (u32, bool),
+    ) {
+        let interval = self.at(settings, &mut at);
+        interval.skipped = interval.skipped.saturating_add(passed_over);
+        interval.partial.overload |= reduced;
+    }
+
     /// Opens the intervals between two times at which the camera was blind: their counts are unknown.
     pub(crate) fn pass_blind(&mut self, settings: &SceneSettings, (last, now): (f64, f64)) {
         let mut from = settings.interval.start_of(millis(last));

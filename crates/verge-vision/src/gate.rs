@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use verge_domain::frame::View;
+use verge_domain::frame::{GivenUp, View};
 use verge_domain::motion::Motion;
 use verge_domain::time::Monotonic;
 
@@ -10,6 +10,9 @@ use crate::preprocess::Region;
 
 /// How long what was seen may be hidden and still be followed: as long as a moving track lasts unseen.
 const FOLLOWED: Duration = Duration::from_millis(2_500);
+
+/// Under overload a blob must be larger by this factor to be motion.
+const COARSER: f32 = 3.0;
 
 /// When a judge's model looks at a frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,6 +34,8 @@ pub(crate) struct JudgedFrame<'a> {
     pub(crate) at: Monotonic,
     /// When a viewer gives up.
     pub(crate) until: Option<Instant>,
+    /// What is given up for want of time.
+    pub(crate) given_up: GivenUp,
 }
 
 /// The gate before the model of one judge and camera.
@@ -45,12 +50,13 @@ pub(crate) struct MotionGate {
 impl MotionGate {
     /// Whether the model looks at a frame, of which it sees this part.
     pub(crate) fn is_open(&mut self, settings: &GateSettings, of: JudgedFrame<'_>, region: Region) -> bool {
-        let JudgedFrame { motion: Some(motion), at, .. } = of else { return true };
+        let JudgedFrame { motion: Some(motion), at, given_up, .. } = of else { return true };
+        let least = if given_up >= GivenUp::Gates { settings.least * COARSER } else { settings.least };
         if self.looked.is_some_and(|looked| at < looked) {
             // Time ran back: nothing is known.
             *self = Self::default();
         }
-        if motion.moves(settings.least, region.sides()) {
+        if motion.moves(least, region.sides()) {
             self.moved = Some(at);
         }
         let within =
@@ -111,7 +117,12 @@ mod tests {
         let mut looked = Vec::new();
         for frame in 0..frames {
             let motion = moves(frame);
-            let of = JudgedFrame { motion: Some(&motion), at: Monotonic(frame * 100_000), until: None };
+            let of = JudgedFrame {
+                motion: Some(&motion),
+                at: Monotonic(frame * 100_000),
+                until: None,
+                given_up: GivenUp::Rate,
+            };
             if gate.is_open(&SETTINGS, of, region) {
                 gate.looked(&sees(frame), of);
                 looked.push(frame);
@@ -144,6 +155,19 @@ mod tests {
     }
 
     #[test]
+    fn under_overload_only_large_motion_opens_it() {
+        let opens = |area: f32, given_up: GivenUp| {
+            let mut gate = MotionGate::default();
+            let moving = motion(&[blob(0.2, area)]);
+            let of = JudgedFrame { motion: Some(&moving), at: Monotonic(9), until: None, given_up };
+            gate.looked = Some(Monotonic(8));
+            gate.is_open(&SETTINGS, of, Region::WHOLE)
+        };
+        assert!(opens(0.01, GivenUp::Rate) && opens(0.013, GivenUp::Gates));
+        assert!(!opens(0.01, GivenUp::Gates) && !opens(0.01, GivenUp::Coverage));
+    }
+
+    #[test]
     fn what_was_seen_is_followed_as_long_as_a_track_lasts() {
         let sees = |frame| detections(usize::from(frame == 20));
         let expected: Vec<u64> = [0].into_iter().chain(20..45).chain([64]).collect();
@@ -160,7 +184,8 @@ mod tests {
         let mut gate = MotionGate::default();
         let still = motion(&[]);
         let mut open = |motion: Option<&Motion>, at: u64| {
-            let of = JudgedFrame { motion, at: Monotonic(at * 1000), until: None };
+            let of =
+                JudgedFrame { motion, at: Monotonic(at * 1000), until: None, given_up: GivenUp::Nothing };
             let open = gate.is_open(&SETTINGS, of, Region::WHOLE);
             if open {
                 gate.looked(&detections(0), of);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use verge_domain::frame::View;
+use verge_domain::frame::{GivenUp, View};
 use verge_domain::id::{JudgeIndex, Label};
 use verge_domain::scheme::{ClassScheme, UnknownLabel, unknown_label};
 use verge_domain::stage::CropCount;
@@ -35,6 +35,8 @@ pub(crate) struct JudgeRun {
     pub(crate) gate: Option<GateSettings>,
     /// The second model that looks at what it finds.
     then: Option<Cascade>,
+    /// The same with the smaller model, which looks under overload.
+    smaller: Option<Box<Self>>,
     /// Where others look with the same model at the same part of frames: the lowest score of them all.
     shared: Option<f32>,
 }
@@ -69,6 +71,7 @@ impl JudgeRun {
         let objects = ObjectChoice::new(scores, judge.classes.as_ref(), model);
         let labels = judge.labels.iter().map(label).collect::<Result<_, _>>()?;
         let then = judge.then.as_ref().map(|then| Cascade::new(then, names, models)).transpose()?;
+        let smaller = judge.smaller.map(|at| Self::smaller(judge, at, models)).transpose()?;
         let VisionJudge { model, region, tiles, top, gate, .. } = *judge;
         let tiles = Tile::of(region, tiles);
         Ok(Self {
@@ -82,22 +85,48 @@ impl JudgeRun {
             map_above: stated,
             gate,
             then,
+            smaller,
             shared: None,
         })
     }
 
-    /// Lets judges share what a detector finds in a frame, where they look with it at the same part.
+    /// The judge with the model that looks in the place of its own under overload.
+    fn smaller(judge: &VisionJudge, at: usize, models: &[Arc<FrameModel>]) -> Result<Box<Self>, ViewerError> {
+        let (own, smaller) = (models[judge.model].frames(), &models[at]);
+        let model = || smaller.card().identity.name.to_string();
+        if smaller.frames().task != own.task {
+            let (task, expected) = (smaller.frames().task.as_str(), own.task.as_str());
+            return Err(ViewerError::OtherTask { model: model(), task, expected });
+        }
+        if !smaller.frames().state.is_empty() {
+            return Err(ViewerError::SmallerKeeps { model: model() });
+        }
+        Ok(Box::new(Self::new(&VisionJudge { model: at, smaller: None, ..judge.clone() }, models)?))
+    }
+
+    /// As it looks when this is given up.
+    fn under(&self, given_up: GivenUp) -> &Self {
+        self.smaller.as_deref().filter(|_| given_up >= GivenUp::Models).unwrap_or(self)
+    }
+
+    /// Lets judges share what a detector finds in a frame, where they look with it at the same part; under overload, too.
     pub(crate) fn share(judges: &mut [Option<Self>]) {
-        for at in 0..judges.len() {
-            let Some(own) = &judges[at] else { continue };
-            let alike = judges
-                .iter()
-                .flatten()
-                .filter(|other| own.model == other.model && own.part() == other.part());
-            let (count, least) =
-                alike.fold((0, 1.0_f32), |(count, least), one| (count + 1, least.min(one.objects.least())));
-            let shared = (count > 1).then_some(least);
-            judges[at].iter_mut().for_each(|own| own.shared = shared);
+        for given_up in [GivenUp::Nothing, GivenUp::Models] {
+            for at in 0..judges.len() {
+                let Some(own) = judges[at].as_ref().map(|own| own.under(given_up)) else { continue };
+                let all = judges.iter().flatten().map(|other| other.under(given_up));
+                let alike = all.filter(|other| own.model == other.model && own.part() == other.part());
+                let (count, least) = alike
+                    .fold((0, 1.0_f32), |(count, least), one| (count + 1, least.min(one.objects.least())));
+                let shared = (count > 1).then_some(least);
+                let Some(own) = &mut judges[at] else { continue };
+                match (given_up, &mut own.smaller) {
+                    (GivenUp::Models, Some(smaller)) => smaller.shared = shared,
+                    // It looks with the same model as ever, and may share it with others then.
+                    (GivenUp::Models, None) => own.shared = least_of(own.shared, shared),
+                    _ => own.shared = shared,
+                }
+            }
         }
     }
 
@@ -114,27 +143,30 @@ impl JudgeRun {
         of: JudgedFrame<'_>,
         (memory, crops): (&mut Memory, &mut CropCount),
     ) -> Result<View, InferenceError> {
-        let (shared, model) = &mut models[self.model];
-        let model = model.as_mut().expect("a whole viewer");
-        let remembered = memory.of(judge, shared, self.region);
+        let remembered = memory.of(judge, &models[self.model].0, self.region);
         if let Some(settings) = &self.gate
             && !remembered.gate.is_open(settings, of, self.region)
         {
             return Ok(View::Still);
         }
-        let part = self.part();
+        let run = self.under(of.given_up);
+        let model = models[run.model].1.as_mut().expect("a whole viewer");
+        let part = run.part();
         let mut view = match &mut model.reader {
             OutputReader::Detector(detector) if model.found == Some(part) => {
                 detector.recall();
-                View::Detections(detector.report(&self.objects, (picture.width(), picture.height())))
+                View::Detections(detector.report(&run.objects, (picture.width(), picture.height())))
             }
             _ => {
                 // What a model remembers from frame to frame is each judge's own.
-                let is_shared = self.shared.is_some() && model.runner.contract().states.is_empty();
+                let is_shared = run.shared.is_some() && model.runner.contract().states.is_empty();
                 if is_shared {
                     model.found = None;
                 }
-                let view = self.ask(model, picture, &mut remembered.state, of.until)?;
+                let mut none = RecurrentState::default();
+                let is_own = run.model == self.model;
+                let state = if is_own { &mut remembered.state } else { &mut none };
+                let view = run.ask(model, picture, state, of.until)?;
                 if is_shared {
                     model.found = Some(part);
                 }
@@ -195,4 +227,9 @@ impl JudgeRun {
             }
         })
     }
+}
+
+/// The lesser of two scores, where both are there.
+fn least_of(one: Option<f32>, other: Option<f32>) -> Option<f32> {
+    [one, other].into_iter().flatten().reduce(f32::min)
 }

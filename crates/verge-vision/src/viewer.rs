@@ -1,24 +1,26 @@
 //! All judges over frames at work in one thread: the frame is decoded once, each judge's model sees its part of it,
 //! and what comes out is read by the model's card.
 
+mod error;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use verge_domain::frame::{
-    Appearance, EncodedFrame, FrameSnapshot, SceneSketch, SnapshotError, SnapshotOrder, View,
+    Appearance, CameraLook, EncodedFrame, FrameSnapshot, SceneSketch, SnapshotError, SnapshotOrder, View,
 };
-use verge_domain::id::{JudgeId, JudgeIndex, NameError};
+use verge_domain::id::{JudgeId, JudgeIndex};
 use verge_domain::observation::Camera;
 use verge_domain::rejection::Reason;
 use verge_domain::scheme::ClassScheme;
 use verge_domain::stage::{Seen, ViewRequest, Viewer};
-use verge_engine::{GraphError, RecurrentState, RunError};
+use verge_engine::RecurrentState;
 use verge_models::FrameModel;
 
 use crate::annotate::AnnotatedShape;
 use crate::cascade::CascadeSettings;
-use crate::classify::{BadOutput, ScoredClass};
-use crate::detect::{Candidate, DetectError};
+use crate::classify::ScoredClass;
+use crate::detect::Candidate;
 use crate::gate::{GateSettings, JudgedFrame};
 use crate::judge_run::JudgeRun;
 use crate::mask::SourceMasks;
@@ -28,12 +30,15 @@ use crate::picture::Picture;
 use crate::preprocess::Region;
 use crate::snapshot::JudgeSight;
 use crate::trial::ModelTrial;
+pub use error::{InferenceError, ViewerError};
 
 /// One judge over frames.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VisionJudge {
     /// Position of its model among the viewer's.
     pub model: usize,
+    /// The one that looks in its place under overload, see [`verge_domain::frame::GivenUp::Models`].
+    pub smaller: Option<usize>,
     /// The part of the frame it looks at.
     pub region: Region,
     /// Into how many parts a detector cuts it on each side, which it looks at besides the whole: 2, or 1 for none.
@@ -68,6 +73,7 @@ impl VisionJudge {
     pub const fn of(model: usize) -> Self {
         Self {
             model,
+            smaller: None,
             region: Region::WHOLE,
             tiles: 1,
             top: 0,
@@ -98,48 +104,6 @@ pub struct ViewerSettings {
     pub max_picture_bytes: usize,
 }
 
-/// Why there is no viewer.
-#[derive(Debug, thiserror::Error)]
-pub enum ViewerError {
-    /// No runner of a model.
-    #[error(transparent)]
-    Model(#[from] GraphError),
-    /// The model that is to look at what another one finds does not classify.
-    #[error("then.model needs a model with task = \"classify\"; the card of {model} says task = \"{task}\"")]
-    NoClassifier {
-        /// Its name.
-        model: String,
-        /// What it does.
-        task: &'static str,
-    },
-    /// Kinds are made of labels that the second model does not have.
-    #[error("then.classes: {model} has no label {label:?}{}", nearest_words(nearest))]
-    UnknownKind {
-        /// The second model.
-        model: String,
-        /// The label.
-        label: String,
-        /// Labels of the second model that may be meant.
-        nearest: Vec<String>,
-    },
-    /// A class and a kind of it have no name together.
-    #[error("a class and its kind are named CLASS/KIND: {0}")]
-    LongKind(#[from] NameError),
-    /// A judge asks for a label that its model does not have.
-    #[error("its model has no label {label:?}{}", nearest_words(nearest))]
-    UnknownLabel {
-        /// The label.
-        label: String,
-        /// Labels of the model that may be meant.
-        nearest: Vec<String>,
-    },
-}
-
-/// What may be meant, in words.
-fn nearest_words(nearest: &[String]) -> String {
-    if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
-}
-
 /// The judges over frames of one worker.
 pub struct FrameViewer {
     judges: Vec<Option<JudgeRun>>,
@@ -161,38 +125,6 @@ pub enum Inference {
     Reconstruction(f64),
     /// How unusual it is, and where.
     Appearance(Appearance),
-}
-
-/// Why one judge saw nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum InferenceError {
-    /// The model did not run.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// Its outputs mean nothing.
-    #[error(transparent)]
-    Bad(#[from] BadOutput),
-}
-
-impl InferenceError {
-    /// The reason it is counted under.
-    #[must_use]
-    pub const fn reason(&self) -> Reason {
-        match self {
-            Self::Run(RunError::Deadline) => Reason::Overrun,
-            Self::Run(RunError::Failed(_)) => Reason::ModelFailed,
-            Self::Run(RunError::Output { .. }) | Self::Bad(_) => Reason::BadOutput,
-        }
-    }
-}
-
-impl From<DetectError> for InferenceError {
-    fn from(error: DetectError) -> Self {
-        match error {
-            DetectError::Output(error) => Self::Run(error),
-            DetectError::Bad(error) => Self::Bad(error),
-        }
-    }
 }
 
 impl FrameViewer {
@@ -329,7 +261,7 @@ impl Viewer for FrameViewer {
     type Memory = Memory;
 
     fn view(&mut self, request: ViewRequest<'_>, memory: &mut Memory, seen: &mut Seen) -> Result<(), Reason> {
-        let ViewRequest { camera, frame, received, judges, until } = request;
+        let ViewRequest { camera, frame, received, judges, until, shortfall } = request;
         self.decode(frame).map_err(|error| {
             tracing::debug!(device = %frame.device, %error, "frame refused");
             error.reason()
@@ -345,8 +277,14 @@ impl Viewer for FrameViewer {
             memory.watch = None;
             None
         };
+        let look = look.map(|look| CameraLook { shortfall, ..look });
         seen.look = look.filter(|_| judges.iter().any(|judge| self.looks_at_camera(*judge)));
-        let of = JudgedFrame { motion: look.as_ref().map(|look| &look.motion), at, until };
+        let of = JudgedFrame {
+            motion: look.as_ref().map(|look| &look.motion),
+            at,
+            until,
+            given_up: shortfall.given_up,
+        };
         let mut fault = None;
         for &judge in judges {
             let Some(Some(run)) = self.judges.get(judge.position()) else { continue };

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use jpeg_encoder::{ColorType, Encoder};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region as Memory, StatsAlloc};
-use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation};
+use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation, Shortfall};
 use verge_domain::id::{DeviceId, JudgeIndex, Label};
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
@@ -192,7 +192,14 @@ fn masking(model: &Arc<FrameModel>) {
         let (mut memory, mut seen) = (CameraMemory::default(), Seen::default());
         let received = Moment { wall: UtcMillis(0), mono: Monotonic(0) };
         steadily(|| {
-            let request = ViewRequest { camera: &camera, frame: &frame, received, judges: &[], until: None };
+            let request = ViewRequest {
+                camera: &camera,
+                frame: &frame,
+                received,
+                judges: &[],
+                until: None,
+                shortfall: Shortfall::default(),
+            };
             viewer.view(request, &mut memory, &mut seen).unwrap();
         })
     };
@@ -253,7 +260,14 @@ fn viewing() {
             seen.clear();
             let received = Moment::from_wall(UtcMillis(at));
             let judges = &[JudgeIndex(0)];
-            let request = ViewRequest { camera: &camera, frame: &frame, received, judges, until: None };
+            let request = ViewRequest {
+                camera: &camera,
+                frame: &frame,
+                received,
+                judges,
+                until: None,
+                shortfall: Shortfall::default(),
+            };
             viewer.view(request, &mut memory, &mut seen).unwrap();
             assert_eq!(seen.views.len(), 1);
         };

@@ -66,7 +66,7 @@ codes!(EventChange { 0 Renewed, 1 Turned, 2 Grown, 3 Adapted });
 codes!(GroupKind { 0 Machine, 1 Flood });
 codes!(ActionKind { 0 Acknowledged, 1 Shelved, 2 Unshelved, 3 Set });
 codes!(ClockJudgement { 1 Trusted, 2 Skewed });
-codes!(PartialReason { 0 Start, 1 Gap, 2 Rate, 3 Clock, 4 Health });
+codes!(PartialReason { 0 Start, 1 Gap, 2 Rate, 3 Clock, 4 Health, 5 Overload });
 codes!(TimeBasis { 0 Captured, 1 Received });
 codes!(ForecastMeasure { 0 Flow, 1 Queue });
 codes!(Withdrawal { 0 Full, 1 Expired, 2 Damaged, 3 EarlierEpoch, 4 TooLarge, 5 Defect, 6 Refused });

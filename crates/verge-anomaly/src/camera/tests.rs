@@ -1,5 +1,5 @@
 use verge_domain::finding::{Condition, Finding, Member, Standing};
-use verge_domain::frame::{CameraLook, EdgeLook, PictureShift};
+use verge_domain::frame::{CameraLook, EdgeLook, GivenUp, PictureShift, Shortfall};
 use verge_domain::motion::Motion;
 use verge_domain::observation::{Captured, Observable};
 use verge_domain::stage::Judge;
@@ -25,6 +25,7 @@ pub(crate) const WELL: CameraLook = CameraLook {
     shift: None,
     motion: Motion { blobs: verge_domain::motion::Blobs::NONE, changed: 0.0, light: false, settled: true },
     hidden: 0.0,
+    shortfall: Shortfall { given_up: GivenUp::Nothing, passed_over: 0 },
 };
 
 fn judge(settings: &JudgeSettings) -> ReadingJudge {

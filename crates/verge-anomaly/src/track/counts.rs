@@ -95,13 +95,14 @@ fn zone_measures(
 }
 
 fn reasons(partial: Partial) -> Vec<PartialReason> {
-    let Partial { start, gap, rate, clock, health } = partial;
+    let Partial { start, gap, rate, clock, health, overload } = partial;
     let all = [
         (start, PartialReason::Start),
         (gap, PartialReason::Gap),
         (rate, PartialReason::Rate),
         (clock, PartialReason::Clock),
         (health, PartialReason::Health),
+        (overload, PartialReason::Overload),
     ];
     all.into_iter().filter_map(|(holds, reason)| holds.then_some(reason)).collect()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use verge_domain::countable::SeenLines;
 use verge_domain::finding::{Condition, Expected, Finding, Standing};
-use verge_domain::frame::{CameraLook, Detections, SceneSketch, View};
+use verge_domain::frame::{CameraLook, Detections, SceneSketch, Shortfall, View};
 use verge_domain::id::SignalId;
 use verge_domain::motion::Blobs;
 use verge_domain::observation::Captured;
@@ -44,6 +44,8 @@ pub struct TrackJudge {
     was_blind: bool,
     /// When the frame was received whose view comes next, its size, and what moves in it.
     looked: Option<(Monotonic, FrameSize, Blobs)>,
+    /// What was given up for want of time since the last view.
+    shortfall: Shortfall,
     boxes: Vec<SeenBox>,
     report: SceneReport,
     /// What pictures show of it.
@@ -115,6 +117,7 @@ impl TrackJudge {
             step: 0.0,
             was_blind: false,
             looked: None,
+            shortfall: Shortfall::default(),
             boxes: Vec::new(),
             report: SceneReport::default(),
             trace: SceneTrace::new(settings.scene()),
@@ -126,6 +129,10 @@ impl TrackJudge {
         self.causes.look(look, received, 1.0);
         let size = FrameSize { width: look.width, height: look.height };
         self.looked = Some((received.mono, size, look.motion.blobs));
+        self.shortfall = Shortfall {
+            given_up: self.shortfall.given_up.max(look.shortfall.given_up),
+            passed_over: self.shortfall.passed_over.saturating_add(look.shortfall.passed_over),
+        };
     }
 
     /// Looks at what its model saw in a frame.
@@ -156,6 +163,7 @@ impl TrackJudge {
             (View::Still, Some((_, size, blobs))) => {
                 let at = self.time(captured, received);
                 self.scene.observe_still(at, size, (&mut self.boxes, &blobs[..]), &mut self.report);
+                self.note_shortfall(at);
             }
             _ => return,
         }
@@ -177,6 +185,12 @@ impl TrackJudge {
         let size = FrameSize { width: view.width, height: view.height };
         self.scene.observe_moving(at, size, (&mut self.boxes, &blobs[..]), &mut self.report);
         self.trace.follow(&self.scene, at);
+        self.note_shortfall(at);
+    }
+
+    fn note_shortfall(&mut self, at: f64) {
+        let shortfall = std::mem::take(&mut self.shortfall);
+        self.scene.note_overload(at, shortfall.passed_over, shortfall.is_reduced());
     }
 
     /// The camera is blind in this frame, and has been since before that was known: what happens then is not observed.
@@ -194,6 +208,7 @@ impl TrackJudge {
             self.scene.doubt_since(since - lag);
         }
         self.scene.observe_blind(at, &mut self.report);
+        self.note_shortfall(at);
         self.say(findings);
     }
 

@@ -49,6 +49,8 @@ crate::words! {
         Clock = "clock",
         /// For a while the camera was blind.
         Health = "health",
+        /// For a while less was looked at than was asked for, since frames came faster than that allows.
+        Overload = "overload",
     }
 }
 

@@ -1,5 +1,6 @@
 //! What one frame says of its camera, in numbers: whether it sees, and where something moves. No model is asked.
 
+use super::Shortfall;
 use crate::motion::Motion;
 
 /// How a picture is shifted against what the camera used to see.
@@ -60,6 +61,8 @@ pub struct CameraLook {
     pub motion: Motion,
     /// Share of the picture that privacy masks hide: it is left out of everything else.
     pub hidden: f32,
+    /// How far the judging of the camera falls short.
+    pub shortfall: Shortfall,
 }
 
 impl CameraLook {

@@ -77,6 +77,8 @@ pub(super) struct AttributeProto {
     pub(super) g: Option<Box<GraphProto>>,
     #[prost(int64, repeated, tag = "8")]
     pub(super) ints: Vec<i64>,
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub(super) strings: Vec<Bytes>,
     #[prost(message, repeated, tag = "10")]
     pub(super) tensors: Vec<TensorProto>,
     #[prost(message, repeated, tag = "11")]

@@ -3,6 +3,7 @@
 use prost::Message;
 
 use super::KNOWN_DOMAINS;
+use super::labelled::LabelledOutput;
 use super::proto::{GraphProto, ModelProto, NodeProto, OperatorSetId, TensorType, TypeProto, ValueInfo};
 
 /// What a model says of itself.
@@ -16,16 +17,24 @@ pub(crate) struct Stamp {
     pub(crate) producer: String,
     /// Keys and values that its exporter wrote into it.
     pub(crate) metadata: Vec<(String, String)>,
+    /// Outputs that map labels to numbers.
+    pub(crate) labelled: Vec<LabelledOutput>,
+    /// Tensors that come out of a softmax.
+    pub(crate) softmaxes: Vec<String>,
 }
 
 impl Stamp {
     pub(super) fn of(model: &ModelProto) -> Self {
         let known = model.opset_import.iter().filter(|set| KNOWN_DOMAINS.contains(&set.domain.as_str()));
+        let nodes = model.graph.iter().flat_map(|graph| &graph.node);
+        let softmaxes = nodes.filter(|node| node.op_type == "Softmax").flat_map(|node| node.output.clone());
         Self {
             ir_version: model.ir_version,
             opsets: known.map(|set| (set.domain.clone(), set.version)).collect(),
             producer: model.producer.clone(),
             metadata: model.metadata.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(),
+            labelled: model.graph.as_ref().map(LabelledOutput::of).unwrap_or_default(),
+            softmaxes: softmaxes.collect(),
         }
     }
 }

@@ -2,10 +2,12 @@
 //! stand to that.
 //!
 //! Reading order: [`road`] (what drives and walks), [`camera`] (how it is seen), [`detector`] (what a model makes of it),
-//! [`scenario`] (the scenes), [`truth`] (what happened), [`score`] (counts against the truth).
+//! [`scenario`] (the scenes), [`truth`] (what happened), [`score`] (counts against the truth), [`headway`] (of
+//! single lanes).
 
 pub mod camera;
 pub mod detector;
+pub mod headway;
 pub mod road;
 pub mod scenario;
 pub mod score;

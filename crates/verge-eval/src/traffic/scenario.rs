@@ -18,11 +18,14 @@ pub enum TrafficCase {
     Pacing,
     /// Traffic over lines at 36 angles.
     Angles,
+    /// A line for each lane of the road, for headways and gaps.
+    Lanes,
 }
 
 impl TrafficCase {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Road, Self::Queue, Self::Turning, Self::Pacing, Self::Angles];
+    pub const ALL: [Self; 6] =
+        [Self::Road, Self::Queue, Self::Turning, Self::Pacing, Self::Angles, Self::Lanes];
 
     /// The stable text.
     #[must_use]
@@ -33,6 +36,7 @@ impl TrafficCase {
             Self::Turning => "turning",
             Self::Pacing => "pacing",
             Self::Angles => "angles",
+            Self::Lanes => "lanes",
         }
     }
 }
@@ -69,6 +73,8 @@ pub struct Scenario {
     pub ground: [Spot; 4],
     /// Origin and destination of each lane, where it has them.
     pub trips: Vec<Option<(&'static str, &'static str)>>,
+    /// Each line is one lane: headways and gaps mean something.
+    pub has_line_per_lane: bool,
     /// Seconds that are rendered.
     pub seconds: f64,
 }
@@ -95,6 +101,7 @@ impl Scenario {
             TrafficCase::Turning => vec![turning(seed)],
             TrafficCase::Pacing => vec![pacing(seed)],
             TrafficCase::Angles => (0..36).map(|number| angle(seed, number)).collect(),
+            TrafficCase::Lanes => vec![lanes(seed)],
         };
         for one in &mut made {
             one.seconds *= share;
@@ -119,7 +126,30 @@ fn road(seed: u64) -> Scenario {
         ground: [(-7.0, 18.0), (7.0, 18.0), (7.0, 60.0), (-7.0, 60.0)],
         trips: vec![None; lanes.len()],
         road: SimulatedRoad::new(lanes, seed),
+        has_line_per_lane: false,
         seconds: 1200.0,
+    }
+}
+
+/// The same road with lines end to end, one for each lane.
+fn lanes(seed: u64) -> Scenario {
+    let Scenario { camera, road, ground, trips, seconds, .. } = road(seed);
+    let lane = |name: &str, left: f64, right: f64| line(&camera, name, (left, 28.0), (right, 28.0));
+    Scenario {
+        name: "lanes".to_owned(),
+        camera,
+        lines: vec![
+            lane("left outer", -8.5, -3.5),
+            lane("left inner", -3.5, 0.0),
+            lane("right inner", 0.0, 3.5),
+            lane("right outer", 3.5, 8.5),
+        ],
+        zones: Vec::new(),
+        ground,
+        trips,
+        road,
+        has_line_per_lane: true,
+        seconds,
     }
 }
 
@@ -143,6 +173,7 @@ fn queue(seed: u64) -> Scenario {
         ground: [(-7.0, 18.0), (7.0, 18.0), (7.0, 60.0), (-7.0, 60.0)],
         trips: vec![None; lanes.len()],
         road: SimulatedRoad::new(lanes, seed),
+        has_line_per_lane: false,
         seconds: 2000.0,
     }
 }
@@ -206,6 +237,7 @@ fn turning(seed: u64) -> Scenario {
         ground: [(-10.0, 24.0), (10.0, 24.0), (16.0, 64.0), (-16.0, 64.0)],
         trips,
         road: SimulatedRoad::new(lanes, seed),
+        has_line_per_lane: false,
         seconds: 2600.0,
     }
 }
@@ -225,6 +257,7 @@ fn pacing(seed: u64) -> Scenario {
         ground: [(-5.0, 9.0), (5.0, 9.0), (6.0, 24.0), (-6.0, 24.0)],
         trips: Vec::new(),
         road,
+        has_line_per_lane: false,
         seconds: 1500.0,
     }
 }
@@ -255,6 +288,7 @@ fn angle(seed: u64, number: u32) -> Scenario {
         ground: [(-6.0, 8.0), (6.0, 8.0), (6.0, 18.0), (-6.0, 18.0)],
         trips: vec![None; lanes.len()],
         road: SimulatedRoad::new(lanes, seed.wrapping_mul(97).wrapping_add(u64::from(number))),
+        has_line_per_lane: false,
         seconds: 260.0,
     }
 }

@@ -6,6 +6,7 @@ use verge_scene::{SceneInterval, SceneReport};
 
 use super::BEGIN;
 use super::detector::BoxNoise;
+use super::headway::Headways;
 use super::scenario::Scenario;
 use super::truth::Truth;
 
@@ -35,6 +36,8 @@ pub struct SceneScore {
     pub queue: Vec<(f64, f64)>,
     /// Of each line and direction: true and measured mean speed.
     pub speeds: Vec<(f64, f64)>,
+    /// Of each line and direction, where a line is one lane: true and measured headways and gaps.
+    pub headways: Vec<(Headways, Headways)>,
     /// Crossings that may be missing.
     pub unresolved: u32,
     /// Intervals, and those that say that frames came too seldom.
@@ -112,6 +115,11 @@ impl SceneScore {
                 queue.push((waited / scenario.seconds, total.mean(measured.waiting).unwrap_or(0.0)));
             }
         }
+        let ways = (0..scenario.lines.len()).flat_map(|line| [(line, true), (line, false)]);
+        let headways = ways.filter(|_| scenario.has_line_per_lane).filter_map(|way| {
+            Some((Headways::truly(truth, way, until)?, Headways::measured(report, way, until)?))
+        });
+        let headways = headways.collect();
         let unresolved = total.iter().flat_map(|total| &total.lines).map(|line| line.unresolved).sum();
         let seldom = report.intervals.iter().filter(|interval| interval.partial.rate).count();
         Self {
@@ -125,6 +133,7 @@ impl SceneScore {
             occupancy,
             queue,
             speeds,
+            headways,
             unresolved,
             intervals: (report.intervals.len(), seldom),
         }
@@ -156,6 +165,12 @@ pub struct CaseScore {
     pub speed: Option<f64>,
     /// The largest relative difference of mean queues.
     pub queue: Option<f64>,
+    /// The largest relative difference of median headways, where a line is one lane.
+    pub headway: Option<f64>,
+    /// The largest difference of the share of headways below 2 s.
+    pub short_headways: Option<f64>,
+    /// The largest relative difference of mean gaps.
+    pub gap: Option<f64>,
     /// Share of intervals that say that frames came too seldom.
     pub seldom: f64,
 }
@@ -183,6 +198,10 @@ impl CaseScore {
         let all = |of: fn(&SceneScore) -> &Vec<(f64, f64)>| {
             scenes.iter().flat_map(|scene| of(scene).clone()).collect::<Vec<_>>()
         };
+        let headways = |of: fn(&Headways) -> f64| {
+            let pairs = scenes.iter().flat_map(|scene| &scene.headways);
+            pairs.map(|(truly, measured)| (of(truly), of(measured))).collect::<Vec<_>>()
+        };
         let intervals: usize = scenes.iter().map(|scene| scene.intervals.0).sum();
         let seldom: usize = scenes.iter().map(|scene| scene.intervals.1).sum();
         let all_trips: u32 = trips().map(|(truly, _)| truly).sum();
@@ -198,6 +217,11 @@ impl CaseScore {
             ),
             speed: relative(all(|scene| &scene.speeds)),
             queue: relative(all(|scene| &scene.queue)),
+            headway: relative(headways(|one| one.median)),
+            short_headways: largest(
+                headways(|one| one.short).iter().map(|(truly, found)| (truly - found).abs()).collect(),
+            ),
+            gap: relative(headways(|one| one.gap)),
             seldom: share(
                 u32::try_from(seldom).unwrap_or(u32::MAX),
                 u32::try_from(intervals.max(1)).unwrap_or(u32::MAX),

@@ -32,6 +32,8 @@ pub struct Truth {
     pub zones: Vec<(f64, f64)>,
     /// Trips from arm to arm.
     pub trips: BTreeMap<(&'static str, &'static str), u32>,
+    /// Of each vehicle and line: seconds in which it drove its own length behind the line.
+    pub passing: BTreeMap<(u32, usize), f64>,
     sides: BTreeMap<(u32, usize), LineSide>,
     present: BTreeMap<u32, usize>,
 }
@@ -42,6 +44,8 @@ struct LineSide {
     last: f64,
     at: f64,
     flipped: Option<(f64, f64)>,
+    /// Since when it drives its own length behind the line, and how far it is.
+    passing: Option<(f64, f64)>,
 }
 
 impl Truth {
@@ -99,11 +103,21 @@ impl Truth {
             last: off,
             at: time,
             flipped: None,
+            passing: None,
         });
+        if let Some((since, run)) = &mut side.passing {
+            *run += body.speed * (time - side.at);
+            if *run >= body.shape.size[0] {
+                let over = (*run - body.shape.size[0]) / body.speed.max(0.1);
+                self.passing.insert((body.id, line), time - over - *since);
+                side.passing = None;
+            }
+        }
         if (side.last > 0.0) != (off > 0.0) && time > side.at {
             let share = side.last / (side.last - off);
-            side.flipped =
-                (0.0..1.0).contains(&along).then_some((side.at + share * (time - side.at), body.speed));
+            let at = side.at + share * (time - side.at);
+            side.flipped = (0.0..1.0).contains(&along).then_some((at, body.speed));
+            side.passing = side.flipped.map(|_| (at, body.speed * (time - at)));
         }
         (side.last, side.at) = (off, time);
         let is_beyond = off.abs() > 0.2 * smaller;

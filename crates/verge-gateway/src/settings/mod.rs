@@ -217,7 +217,7 @@ impl Settings {
         };
         let engine = model::check_engine(&check, &sections.engine);
         let known = Known::of(sections);
-        let (autoencoders, models) = model::check_all(&check, &sections.model)
+        let (autoencoders, models) = model::check_all(&mut check, &sections.model)
             .into_iter()
             .partition(|model| known.autoencoders.contains(&model.name.as_str()));
         let sources = source::check_all(&mut check, &sections.source, limits);

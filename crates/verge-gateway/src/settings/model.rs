@@ -7,7 +7,7 @@ use verge_engine::ModelLimits;
 use verge_models::ModelFiles;
 
 use super::Check;
-use crate::config::{Map, RawEngine, RawModel};
+use crate::config::{Fault, Map, RawEngine, RawModel, nearest};
 
 /// `[engine]`.
 #[derive(Debug, Clone)]
@@ -28,7 +28,10 @@ pub(super) fn check_engine(check: &Check<'_>, raw: &RawEngine) -> Engine {
     }
 }
 
-pub(super) fn check_all(check: &Check<'_>, raw: &Map<RawModel>) -> Vec<ModelFiles> {
+pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<RawModel>) -> Vec<ModelFiles> {
+    for (name, model) in raw.iter() {
+        check_smaller(check, name, model.smaller.as_deref(), raw);
+    }
     let model = |(name, model): (&String, &RawModel)| {
         let path = check.path(model.file.as_ref()?);
         Some(if is_card(&path) {
@@ -38,6 +41,21 @@ pub(super) fn check_all(check: &Check<'_>, raw: &Map<RawModel>) -> Vec<ModelFile
         })
     };
     raw.iter().filter_map(model).collect()
+}
+
+/// The model that looks in the place of another under overload.
+fn check_smaller(check: &mut Check<'_>, name: &str, smaller: Option<&str>, models: &Map<RawModel>) {
+    let Some(smaller) = smaller.filter(|smaller| *smaller == name || models.get(*smaller).is_none()) else {
+        return;
+    };
+    let others: Vec<&str> = models.keys().map(String::as_str).filter(|other| *other != name).collect();
+    let remedy = match nearest(smaller, others.iter().copied()) {
+        Some(near) => format!("write smaller = {near:?}"),
+        None => format!("add [model.{smaller}] with file = \"FILE.onnx\", or take it out"),
+    };
+    let expected = "the name of another [model.NAME] of the same task, which takes less time";
+    let fault = Fault::at_text(format!("model.{name}.smaller"), smaller, expected);
+    check.faults.push(fault.remedy(remedy));
 }
 
 fn is_card(path: &Path) -> bool {

@@ -24,12 +24,20 @@ pub struct Autoencoders {
     by_judge: Vec<Option<Behind>>,
 }
 
+/// What verdicts call the models of a judge.
+#[derive(Debug, Clone)]
+pub(super) struct NamedModels {
+    pub(super) model: verdict::Model,
+    /// The one that looks in its place under overload.
+    pub(super) smaller: Option<verdict::Model>,
+}
+
 /// What stands behind a judge.
 enum Behind {
     /// A model over windows of readings.
     Windows(Shared),
     /// A model over frames, which the workers ask.
-    Frames(verdict::Model),
+    Frames(NamedModels),
 }
 
 /// One model, shared by all instances of a judge: few threads judge, and a window takes microseconds.
@@ -88,8 +96,16 @@ impl Autoencoders {
     pub(super) fn identity_of(&self, judge: JudgeIndex) -> Option<verdict::Model> {
         Some(match self.by_judge.get(judge.position())?.as_ref()? {
             Behind::Windows(shared) => shared.identity.clone(),
-            Behind::Frames(identity) => identity.clone(),
+            Behind::Frames(named) => named.model.clone(),
         })
+    }
+
+    /// The same of the one that looks in its place under overload.
+    pub(super) fn smaller_of(&self, judge: JudgeIndex) -> Option<verdict::Model> {
+        match self.by_judge.get(judge.position())?.as_ref()? {
+            Behind::Windows(_) => None,
+            Behind::Frames(named) => named.smaller.clone(),
+        }
     }
 
     /// The model that a judge over readings asks.

@@ -12,7 +12,6 @@ use verge_codec::FrameDecoders;
 use verge_domain::id::JudgeIndex;
 use verge_domain::reading::{Session, SourceIndex};
 use verge_domain::stage::Cause;
-use verge_domain::verdict;
 use verge_engine::runtime::{FoundBy, LibraryOrigin, Search, install};
 use verge_engine::{Runtime, RuntimeError};
 use verge_models::{Catalogue, FrameModel};
@@ -25,6 +24,7 @@ use verge_pipeline::judging::Inputs;
 use verge_vision::trial::ModelTrial;
 use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings};
 
+use super::autoencoders::NamedModels;
 use super::broker::repetition;
 use super::judges::inputs_of;
 use crate::exit::{Exit, ExitWith};
@@ -94,7 +94,7 @@ pub fn try_model(model: &Arc<FrameModel>) -> anyhow::Result<ModelTrial> {
 pub struct Vision {
     viewer: ViewerSettings,
     /// What verdicts call the model of each judge that looks at frames.
-    identities: Vec<Option<verdict::Model>>,
+    identities: Vec<Option<NamedModels>>,
     judges: CameraJudges,
 }
 
@@ -165,6 +165,8 @@ impl Vision {
         });
         let inputs = settings.judges.iter().map(|judge| inputs_of(settings, judge, None)).collect();
         let judges = places.arranged(settings, inputs, || Inputs::readings(Vec::new()));
+        let lines = settings.judges.iter().map(JudgeSection::has_lines);
+        let lines = places.arranged(settings, lines.collect(), || false);
         let name = |judge: &JudgeSection| judge.frames().map(|_| judge.name.clone());
         let names = places.arranged(settings, settings.judges.iter().map(name).collect(), || None);
         let viewer = ViewerSettings {
@@ -175,7 +177,7 @@ impl Vision {
             names,
             max_picture_bytes,
         };
-        Ok(Self { viewer, identities, judges: CameraJudges::new(judges) })
+        Ok(Self { viewer, identities, judges: CameraJudges::new(judges).counting(lines) })
     }
 
     /// Viewers for workers that look as this one says, each of which comes in the place of one that looks as `former` says.
@@ -214,7 +216,7 @@ impl Vision {
     }
 
     /// What verdicts call the model of a judge that looks at frames, meant by its position in the settings.
-    pub(super) fn identity_of(&self, judge: JudgeIndex) -> Option<&verdict::Model> {
+    pub(super) fn identity_of(&self, judge: JudgeIndex) -> Option<&NamedModels> {
         self.identities.get(judge.position())?.as_ref()
     }
 
@@ -225,7 +227,7 @@ impl Vision {
 }
 
 /// What verdicts call a judge's model, if that does what the judge asks of it.
-fn check_model(rules: &FrameRules, models: &[Arc<FrameModel>]) -> anyhow::Result<verdict::Model> {
+fn check_model(rules: &FrameRules, models: &[Arc<FrameModel>]) -> anyhow::Result<NamedModels> {
     let model = &models[rules.look.model];
     let (name, task) = (&model.card().identity.name, model.frames().task);
     ensure!(
@@ -236,7 +238,8 @@ fn check_model(rules: &FrameRules, models: &[Arc<FrameModel>]) -> anyhow::Result
         task.as_str()
     );
     rules.look.check(models)?;
-    Ok(model.card().identity.clone())
+    let named = |at: usize| models[at].card().identity.clone();
+    Ok(NamedModels { model: named(rules.look.model), smaller: rules.look.smaller.map(named) })
 }
 
 /// The codecs of the sources of frames.

@@ -168,6 +168,7 @@ fn judge_spec(
         machine: None,
         states: judge.states.clone(),
         model: models.identity_of(index),
+        smaller: models.smaller_of(index),
         tags: Arc::clone(&settings.tags),
         pool: pool.map(|pool| Arc::clone(pool) as Arc<dyn SharedState>),
         fingerprint: fingerprint_of(settings, judge),

@@ -7,6 +7,7 @@ mod outputs;
 use std::path::Path;
 
 use fitting::decoder_for;
+use verge_domain::id::Label;
 use verge_engine::{Contract, Graph, Port};
 
 use crate::card::{FrameCard, OutputForm, RowColumn};
@@ -59,22 +60,40 @@ impl<'a> Agreement<'a> {
         }
     }
 
-    /// What goes in and comes out, for a model with this number of labels.
-    pub(crate) fn reach(&self, labels: usize) -> Result<Agreed, ModelError> {
+    /// What goes in and comes out, for a model with these labels.
+    pub(crate) fn reach(&self, labels: &[Label]) -> Result<Agreed, ModelError> {
         let states = self.states()?;
         let (picture, others) = self.input()?;
         let size = self.size(picture)?;
         let fixed = self.fixed(picture, &others, &size)?;
         let (batch, width, height) = (size.batch, size.width, size.height);
-        let classes = self.card.output.classes(labels);
+        let classes = self.card.output.classes(labels.len());
         let outputs = self.outputs(classes)?;
-        self.classes(&outputs, labels)
+        self.classes(&outputs, labels.len())
             .and_then(|()| self.decodable(&outputs, width, height))
             .map_err(|error| self.hinted(error, decoder_for(&outputs, classes)))?;
+        self.order(&outputs, labels)?;
         let names = outputs.iter().map(|(name, _)| name.clone()).collect();
         let divided = !matches!(&self.card.output.form, OutputForm::Rows(rows) if rows.position(RowColumn::Batch).is_some());
         let contract = Contract { input: size.feed, fixed, batch, divided, outputs: names, states };
         Ok(Agreed { contract, width, height, outputs })
+    }
+
+    /// Labels in the order of the file, where it has the same ones: other names for its classes are the card's right.
+    fn order(&self, outputs: &[OutputShape], labels: &[Label]) -> Result<(), ModelError> {
+        let [(output, _)] = outputs else { return Ok(()) };
+        let Some(known) = self.graph.labels(output) else { return Ok(()) };
+        let offset = self.card.output.label_offset;
+        let in_file = |at: usize| known.get(at + offset).map(String::as_str);
+        let other = (0..).zip(labels).find(|(at, label)| in_file(*at) != Some(label.as_str()));
+        match other {
+            Some((at, label)) if known.iter().any(|name| name == label.as_str()) => {
+                let card = format!("{:?} at place {}", label.as_str(), at + 1);
+                let error = self.differ("order of labels", card, format!("{known:?} at output {output:?}"));
+                Err(self.hinted(error, Some("list them in the order of the file".to_owned())))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use verge_engine::{ElementType, Port};
 
 use super::anomalies;
+use super::classifiers;
 use super::paddle;
 use super::preparation::{Preparation, ResizeDraft};
 use super::python::PythonValue;
@@ -48,7 +49,7 @@ impl Family {
         Self { remark, ..self }
     }
 
-    fn classifier(self) -> Self {
+    pub(super) fn classifier(self) -> Self {
         Self { task: "classify", ..self }
     }
 }
@@ -60,6 +61,9 @@ const METADATA: LineSource = LineSource::File("its metadata and outputs");
 /// Readings that fit, the likeliest first.
 pub(super) fn of(facts: &Facts<'_>, sides: &SideFiles) -> Vec<Family> {
     if let Some(family) = ultralytics(facts) {
+        return vec![family];
+    }
+    if let Some(family) = classifiers::labelled(facts) {
         return vec![family];
     }
     let of_anomalies = anomalies::of(facts);
@@ -195,21 +199,7 @@ fn by_shapes(facts: &Facts<'_>, sides: &SideFiles) -> Vec<Family> {
             vec![Family::new("fastestdet", UNSAID, Preparation::fastestdet).with("nms", nms)]
         }
         [_, cells, numbers] => of_cells(facts, side(cells), side(numbers), classes),
-        [_, _] | [_, _, 1, 1] => {
-            // Seven eighths are cut out of the middle: 224 of 256.
-            let shorter =
-                pixels(facts).map_or(256, |[height, width]| (height.max(width) * 8).div_ceil(7) as u32);
-            let imagenet =
-                |source| Preparation::imagenet(ResizeDraft::ShorterSideCrop(Some(shorter)), source);
-            vec![
-                Family::new("logits", UNSAID, imagenet)
-                    .classifier()
-                    .remark("torchvision, timm, ViT: before softmax"),
-                Family::new("probabilities", UNSAID, imagenet)
-                    .classifier()
-                    .remark("after softmax: `verge check` shows numbers from 0 to 1 on a grey picture"),
-            ]
-        }
+        [_, _] | [_, _, 1, 1] => classifiers::plain(facts, sides, only),
         _ => Vec::new(),
     }
 }
@@ -351,7 +341,7 @@ fn side(side: i64) -> Option<usize> {
 }
 
 /// Height and width of the input.
-fn pixels(facts: &Facts<'_>) -> Option<[usize; 2]> {
+pub(super) fn pixels(facts: &Facts<'_>) -> Option<[usize; 2]> {
     let stated = facts.size.map(|sides| sides.map(|side| side as usize));
     let shape = facts.picture.sides();
     let of_shape = match facts.channels {

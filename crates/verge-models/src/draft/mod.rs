@@ -2,6 +2,7 @@
 //! is guessed is marked.
 
 mod anomalies;
+mod classifiers;
 mod families;
 mod paddle;
 mod preparation;
@@ -123,7 +124,11 @@ pub fn draft(graph: &Graph, labels: Option<&Path>) -> Result<CardDraft, ModelErr
         let names = graph.metadata("names").and_then(PythonValue::read)?.names()?;
         Some((names, LineSource::File("metadata names")))
     };
-    let names = names.or_else(of_file).or_else(|| sides.names());
+    let of_outputs = || {
+        let names = graph.outputs().iter().find_map(|port| graph.labels(&port.name))?;
+        Some((names.to_vec(), LineSource::File("the labels of its output")))
+    };
+    let names = names.or_else(of_file).or_else(of_outputs).or_else(|| sides.names());
     let size = graph.metadata("imgsz").and_then(PythonValue::read).and_then(|value| match value {
         PythonValue::List(sizes) => Some([sizes.first()?.whole()?, sizes.get(1)?.whole()?]),
         one => Some([one.whole()?; 2]),

@@ -1,5 +1,7 @@
 //! How pictures go into the models of a family.
 
+use verge_engine::Graph;
+
 use super::LineSource;
 
 /// How a picture becomes an input.
@@ -68,6 +70,23 @@ impl Preparation {
         let turned = |[a, b, c]: [f64; 3]| [c, b, a];
         let rgb = Self::imagenet(ResizeDraft::Stretch, source);
         Self { colour: "bgr", mean: turned(rgb.mean), scale: turned(rgb.scale), ..rgb }
+    }
+
+    /// From -1 to 1, the middle of the picture: Teachable Machine.
+    pub(super) fn teachable(source: LineSource) -> Self {
+        let cropped = Self::of("rgb", ResizeDraft::ShorterSideCrop(None), [1.0 / 127.5; 3], source);
+        Self { mean: [127.5; 3], ..cropped }
+    }
+
+    /// The middle of the picture, in the colours and numbers that Custom Vision has written into the file: pixels as they are,
+    /// blue first, where it says nothing.
+    pub(super) fn custom_vision(graph: &Graph, shorter: u32, source: LineSource) -> Self {
+        let says = |key: &str, value: &str| graph.metadata(key).map(|found| found == value);
+        let is_rgb = says("Image.BitmapPixelFormat", "Rgb8") == Some(true);
+        let are_shares = says("Image.NominalPixelRange", "NominalRange_0_255") == Some(false);
+        let colour = if is_rgb { "rgb" } else { "bgr" };
+        let scale = if are_shares { BYTES } else { [1.0; 3] };
+        Self::of(colour, ResizeDraft::ShorterSideCrop(Some(shorter)), scale, source)
     }
 
     /// Shares, the shorter side resized and the middle cut: ultralytics' classifiers.

@@ -21,13 +21,21 @@ const LABELS: [&str; 4] = ["labels.txt", "classes.txt", "coco.names", "obj.names
 /// What lies beside a model.
 #[derive(Debug, Default)]
 pub(super) struct SideFiles {
-    labels: Option<(String, Vec<String>)>,
+    labels: Option<(String, LabelList)>,
     config: Option<TransformersConfig>,
     preprocessor: Option<Value>,
     pipeline: Option<Value>,
     /// It says what mmdeploy exported.
     detail: Option<Value>,
     paddle: Option<PaddleConfig>,
+}
+
+/// A file of labels.
+#[derive(Debug, PartialEq)]
+struct LabelList {
+    names: Vec<String>,
+    /// Each had its number in front.
+    is_numbered: bool,
 }
 
 /// `config.json` of transformers, as far as it matters.
@@ -70,10 +78,15 @@ impl SideFiles {
         };
         let of_paddle = |paddle: &PaddleConfig| Some((paddle.labels.clone()?, paddle::source()));
         let of_list =
-            |(file, names): &(String, Vec<String>)| (names.clone(), LineSource::Beside(file.clone()));
+            |(file, list): &(String, LabelList)| (list.names.clone(), LineSource::Beside(file.clone()));
         let config = self.config.as_ref().and_then(of_config);
         let paddle = || self.paddle.as_ref().and_then(of_paddle);
         config.or_else(paddle).or_else(|| self.labels.as_ref().map(of_list))
+    }
+
+    /// Whether the labels beside it are numbered, as Teachable Machine writes them.
+    pub(super) fn is_numbered(&self) -> bool {
+        self.labels.as_ref().is_some_and(|(_, list)| list.is_numbered)
     }
 
     /// Height and width of the pictures that the model takes.
@@ -177,18 +190,19 @@ pub(super) fn labels(path: &Path) -> Result<Vec<String>, ModelError> {
         _ => std::fs::read_to_string(path)
             .map_err(|source| ModelError::Read { path: PathBuf::from(path), source })?,
     };
-    list(&text).ok_or_else(|| refused(path))
+    list(&text).map(|list| list.names).ok_or_else(|| refused(path))
 }
 
 /// One name a line; `0 name` of Teachable Machine loses its number.
-fn list(text: &str) -> Option<Vec<String>> {
+fn list(text: &str) -> Option<LabelList> {
     let lines: Vec<&str> = text.trim_end().lines().map(str::trim).collect();
     let unnumbered =
         |(at, line): (usize, &&str)| line.strip_prefix(&format!("{at} ")).map(|name| name.trim().to_owned());
     let names: Option<Vec<String>> = lines.iter().enumerate().map(unnumbered).collect();
+    let is_numbered = names.is_some();
     let names = names.unwrap_or_else(|| lines.iter().map(|line| (*line).to_owned()).collect());
     let is_name = |name: &String| verge_domain::id::check_name(name).is_ok();
-    (!names.is_empty() && names.iter().all(is_name)).then_some(names)
+    (!names.is_empty() && names.iter().all(is_name)).then_some(LabelList { names, is_numbered })
 }
 
 fn read(path: &Path) -> Option<String> {
@@ -206,7 +220,7 @@ mod tests {
     fn lists_of_labels_lose_their_numbers() {
         let check = |text: &str, expected: Option<&[&str]>| {
             let found = list(text);
-            let found = found.as_ref().map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
+            let found = found.as_ref().map(|list| list.names.iter().map(String::as_str).collect::<Vec<_>>());
             assert_eq!(found.as_deref(), expected, "{text:?}");
         };
         check("cat\r\ndog\n", Some(&["cat", "dog"]));

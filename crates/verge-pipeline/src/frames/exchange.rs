@@ -110,7 +110,7 @@ impl<V: Viewer> FrameWorkers<V> {
         {
             let mut line = self.shared.lock();
             line.generation = present.generation;
-            line.schedule.judges_changed(|camera| judges.of(camera));
+            line.schedule.judges_changed(|camera| judges.viewers_of(camera));
             line.judges = judges.clone();
         }
         present.judges = judges;

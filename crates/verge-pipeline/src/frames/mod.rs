@@ -5,11 +5,12 @@
 //! replaces an older one, which is counted. Sources that judge every frame have a bounded queue instead, and
 //! their connection stops when it is full.
 //!
-//! Reading order: `intake` (the network threads), `unwrap`, `schedule` (which frame is next), `worker`, `snapshots` (pictures that are requested), `exchange` (other
+//! Reading order: `intake` (the network threads), `unwrap`, `schedule` (which frame is next), `ladder` (what is given up under overload), `worker`, `snapshots` (pictures that are requested), `exchange` (other
 //! viewers in the place of those at work).
 
 mod exchange;
 mod intake;
+mod ladder;
 mod schedule;
 mod snapshots;
 mod unwrap;
@@ -35,8 +36,11 @@ pub use exchange::FrameExchange;
 use exchange::{Generation, Viewing};
 pub use intake::FrameIntake;
 use intake::Wrapped;
+pub use ladder::FrameOverload;
 use schedule::Schedule;
-pub use schedule::{EVERY_CAPACITY, FrameSourceSpec, Keep, MAX_CAMERAS, MAX_WAITING_BYTES};
+pub use schedule::{
+    CameraViewers, EVERY_CAPACITY, FrameSourceSpec, Keep, LEAST_AT_LINES, MAX_CAMERAS, MAX_WAITING_BYTES,
+};
 pub use snapshots::SnapshotDesk;
 pub(crate) use snapshots::{SNAPSHOT_LIMIT, SnapshotRefusal, TakenSnapshot};
 use unwrap::Unwrapper;
@@ -44,13 +48,32 @@ use worker::FrameWorker;
 
 /// Which judges look at which cameras.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct CameraJudges(Vec<Inputs>);
+pub struct CameraJudges {
+    inputs: Vec<Inputs>,
+    /// Of each judge: it counts what crosses lines.
+    lines: Vec<bool>,
+}
 
 impl CameraJudges {
     /// What each judge looks at, in the order of their indices.
     #[must_use]
     pub const fn new(inputs: Vec<Inputs>) -> Self {
-        Self(inputs)
+        Self { inputs, lines: Vec::new() }
+    }
+
+    /// The same where these judges count what crosses lines, in the order of their indices.
+    #[must_use]
+    pub fn counting(self, lines: Vec<bool>) -> Self {
+        Self { lines, ..self }
+    }
+
+    /// Who looks at a camera.
+    #[must_use]
+    pub fn viewers_of(&self, camera: &Camera) -> CameraViewers {
+        let judges = self.of(camera);
+        let has_lines =
+            judges.iter().any(|judge| self.lines.get(judge.position()).copied().unwrap_or_default());
+        CameraViewers { judges, has_lines }
     }
 
     /// The judges that a camera's frames are decoded for: their models look at them, or they judge the camera by them.
@@ -61,7 +84,7 @@ impl CameraJudges {
         };
         (0..)
             .map(JudgeIndex)
-            .zip(&self.0)
+            .zip(&self.inputs)
             .filter(|(_, inputs)| looks(inputs))
             .map(|(judge, _)| judge)
             .collect()
@@ -69,7 +92,7 @@ impl CameraJudges {
 
     /// Whether some judge watches that frames of a source arrive.
     fn watch_arrivals(&self, source: SourceIndex) -> bool {
-        self.0.iter().any(|inputs| inputs.observes == Observes::Arrivals && inputs.has(source))
+        self.inputs.iter().any(|inputs| inputs.observes == Observes::Arrivals && inputs.has(source))
     }
 }
 

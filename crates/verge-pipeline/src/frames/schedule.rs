@@ -4,19 +4,21 @@
 //! the one that falls due first is taken (earliest deadline first). Each judged frame postpones its camera's next
 //! due time by the urgency of its source, on a clock that advances with the judged frames: stride scheduling
 //! (Waldspurger and Weihl 1995). Under overload every camera thus gets a share in proportion to its urgency, whatever
-//! its rate, and a camera that sends seldom does not wait behind those that send always.
+//! its rate, and a camera that sends seldom does not wait behind those that send always. A camera that must have some frames a
+//! second and has fewer goes ahead of those that have enough.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_domain::frame::EncodedFrame;
+use verge_domain::frame::{EncodedFrame, Shortfall};
 use verge_domain::id::JudgeIndex;
 use verge_domain::observation::Camera;
 use verge_domain::reading::{Receipt, SourceIndex};
 use verge_domain::rejection::Reason;
 use verge_domain::time::{Moment, Monotonic};
 
+use super::ladder::{CameraTally, FrameOverload, Ladder};
 use crate::intake::Origin;
 
 /// Maximum number of known cameras, over all sources.
@@ -48,12 +50,38 @@ pub enum Keep {
 }
 
 /// A source of frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FrameSourceSpec {
     /// Which frames are judged.
     pub keep: Keep,
     /// How soon a camera falls due again after it was judged: the smaller, the larger its share under overload.
     pub urgency: Duration,
+    /// Frames a second that each camera must have under overload; `None`: [`LEAST_AT_LINES`] where objects are counted that
+    /// cross lines, else none.
+    pub least: Option<f64>,
+}
+
+/// Frames a second below which lines cannot be counted.
+pub const LEAST_AT_LINES: f64 = 3.0;
+
+/// Where some cameras must have their frames, each of the others comes once in this time before they have more.
+const OTHERS: Duration = Duration::from_secs(2);
+
+impl FrameSourceSpec {
+    /// What a camera must have; of a source that judges every frame none falls short, but its connection waits.
+    fn least_of(&self, has_lines: bool) -> Option<f64> {
+        let least = self.least.or(has_lines.then_some(LEAST_AT_LINES));
+        least.filter(|least| *least > 0.0 && matches!(self.keep, Keep::Newest { .. }))
+    }
+}
+
+/// Who looks at a camera.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CameraViewers {
+    /// The judges, in the order of their indices.
+    pub judges: Arc<[JudgeIndex]>,
+    /// One of them counts what crosses lines.
+    pub has_lines: bool,
 }
 
 /// A frame that a worker holds, with the memory of its camera's models.
@@ -65,6 +93,7 @@ pub(super) struct Job<M> {
     pub(super) received: Moment,
     pub(super) origin: Origin,
     pub(super) deadline: Option<Duration>,
+    pub(super) shortfall: Shortfall,
     pub(super) memory: M,
 }
 
@@ -85,6 +114,38 @@ struct Slot<M> {
     /// On the clock of the schedule.
     due: Duration,
     last_received: Monotonic,
+    /// When its next frame is due by what it must have.
+    must_by: Monotonic,
+    /// Frames a second that it must have.
+    least: Option<f64>,
+    tally: CameraTally,
+    /// Frames that were superseded or given up since one was taken.
+    passed_over: u32,
+}
+
+impl<M> Slot<M> {
+    /// Whether its next frame comes ahead of those of cameras that have what they must have.
+    fn is_overdue(&self, now: Monotonic) -> bool {
+        // Workers are not always free in time: a frame that is half a period early keeps the rate.
+        now.0 + self.period() / 2 >= self.must_by.0
+    }
+
+    /// Microseconds from one frame that it must have to the next.
+    fn period(&self) -> u64 {
+        let period = self.least.map_or(OTHERS, |least| Duration::from_secs_f64(least.recip()));
+        u64::try_from(period.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// One is taken. What it lacked before is not made up for.
+    fn note_taken(&mut self, now: Monotonic) {
+        let period = self.period();
+        self.must_by = Monotonic(self.must_by.0.max(now.0.saturating_sub(period)).saturating_add(period));
+        self.tally.taken = self.tally.taken.saturating_add(1);
+    }
+
+    fn pass_over(&mut self) {
+        self.passed_over = self.passed_over.saturating_add(1);
+    }
 }
 
 /// All cameras.
@@ -96,6 +157,9 @@ pub(super) struct Schedule<M> {
     bytes: usize,
     every_waiting: usize,
     every_bytes: usize,
+    /// Some camera must have its frames.
+    has_least: bool,
+    ladder: Ladder,
     /// Receipts that wait only for their turn.
     settled: VecDeque<(Receipt, Moment)>,
 }
@@ -109,6 +173,8 @@ impl<M: Default> Schedule<M> {
             bytes: 0,
             every_waiting: 0,
             every_bytes: 0,
+            has_least: false,
+            ladder: Ladder::new(),
             settled: VecDeque::new(),
         }
     }
@@ -124,9 +190,10 @@ impl<M: Default> Schedule<M> {
         frame: EncodedFrame,
         received: Moment,
         origin: Origin,
-        judges: impl FnOnce() -> Arc<[JudgeIndex]>,
+        judges: impl FnOnce() -> CameraViewers,
     ) -> Result<Vec<SourceIndex>, Reason> {
         let spec = self.spec(of.source).ok_or(Reason::UnknownTopic)?;
+        self.look_at_rates(received.mono);
         if !self.cameras.contains_key(of) && self.cameras.len() >= MAX_CAMERAS {
             self.cameras.retain(|_, camera| {
                 camera.memory.is_none()
@@ -138,18 +205,28 @@ impl<M: Default> Schedule<M> {
             }
         }
         let mut gone = Vec::new();
-        let camera = self.cameras.entry(of.clone()).or_insert_with(|| Slot {
-            judges: judges(),
-            waiting: VecDeque::new(),
-            memory: Some(M::default()),
-            due: Duration::ZERO,
-            last_received: received.mono,
+        let camera = self.cameras.entry(of.clone()).or_insert_with(|| {
+            let CameraViewers { judges, has_lines } = judges();
+            Slot {
+                judges,
+                waiting: VecDeque::new(),
+                memory: Some(M::default()),
+                due: Duration::ZERO,
+                last_received: received.mono,
+                must_by: received.mono,
+                least: spec.least_of(has_lines),
+                tally: CameraTally::default(),
+                passed_over: 0,
+            }
         });
+        self.has_least |= camera.least.is_some();
         camera.last_received = received.mono;
+        camera.tally.came = camera.tally.came.saturating_add(1);
         match spec.keep {
             Keep::Newest { .. } => {
                 if let Some(older) = camera.waiting.pop_front() {
                     self.bytes -= older.frame.bytes.len();
+                    camera.pass_over();
                     gone.push(of.source);
                 }
             }
@@ -180,6 +257,7 @@ impl<M: Default> Schedule<M> {
             .filter(|(of, camera)| may_go(of.source) && !camera.waiting.is_empty())
             .min_by_key(|(_, camera)| camera.waiting.front().map(|first| first.received.mono))?;
         let oldest = camera.waiting.pop_front()?;
+        camera.pass_over();
         self.bytes -= oldest.frame.bytes.len();
         Some(of.source)
     }
@@ -217,13 +295,16 @@ impl<M: Default> Schedule<M> {
 
     /// The frame to judge next. Frames that are too old to be judged are given up here.
     pub(super) fn take(&mut self, now: Monotonic, late: &mut Late) -> Option<Job<M>> {
+        self.look_at_rates(now);
+        let has_least = self.has_least;
         loop {
             let (of, camera) = self
                 .cameras
                 .iter_mut()
                 .filter(|(_, camera)| camera.memory.is_some() && !camera.waiting.is_empty())
                 .min_by_key(|(_, camera)| {
-                    (camera.due, camera.waiting.front().map(|first| first.received.mono))
+                    let has_enough = has_least && !camera.is_overdue(now);
+                    (has_enough, camera.due, camera.waiting.front().map(|first| first.received.mono))
                 })?;
             let source = of.source;
             let spec = self.sources.get(usize::from(source.0)).copied().flatten()?;
@@ -238,6 +319,7 @@ impl<M: Default> Schedule<M> {
                 }
             };
             if deadline.is_some_and(|deadline| now.since(received.mono) > deadline) {
+                camera.pass_over();
                 late.push((source, origin.receipt, received));
                 continue;
             }
@@ -245,10 +327,13 @@ impl<M: Default> Schedule<M> {
             let due = camera.due.max(self.clock);
             self.clock = due;
             camera.due = due + spec.urgency;
+            camera.note_taken(now);
+            let given_up = self.ladder.overload().given_up;
+            let shortfall = Shortfall { given_up, passed_over: std::mem::take(&mut camera.passed_over) };
             let memory = camera.memory.take()?;
             let judges = Arc::clone(&camera.judges);
             let camera = of.clone();
-            return Some(Job { camera, judges, frame, received, origin, deadline, memory });
+            return Some(Job { camera, judges, frame, received, origin, deadline, shortfall, memory });
         }
     }
 
@@ -260,10 +345,31 @@ impl<M: Default> Schedule<M> {
     }
 
     /// Other judges look at the cameras.
-    pub(super) fn judges_changed(&mut self, judges: impl Fn(&Camera) -> Arc<[JudgeIndex]>) {
+    pub(super) fn judges_changed(&mut self, judges: impl Fn(&Camera) -> CameraViewers) {
+        let sources = &self.sources;
         for (of, camera) in &mut self.cameras {
-            camera.judges = judges(of);
+            let viewers = judges(of);
+            camera.judges = viewers.judges;
+            let spec = sources.get(usize::from(of.source.0)).copied().flatten();
+            camera.least = spec.and_then(|spec| spec.least_of(viewers.has_lines));
         }
+        self.has_least = self.cameras.values().any(|camera| camera.least.is_some());
+    }
+
+    /// What all cameras give up now.
+    pub(super) const fn overload(&self) -> FrameOverload {
+        self.ladder.overload()
+    }
+
+    /// Now and then: whether cameras have the frames that they must have.
+    fn look_at_rates(&mut self, now: Monotonic) {
+        let Some(seconds) = self.ladder.due(now) else { return };
+        let passed_over = self.cameras.values().any(|camera| camera.tally.came > camera.tally.taken + 1);
+        let tallies = self.cameras.values_mut().filter_map(|camera| {
+            let tally = std::mem::take(&mut camera.tally);
+            Some((camera.least?, tally))
+        });
+        self.ladder.look(seconds, (tallies, passed_over));
     }
 
     /// A receipt that is to be settled in its turn.

@@ -66,7 +66,7 @@ impl<D: Decoder<Item = EncodedFrame>, M: Default> Unwrapper<D, M> {
                 let captured = frame.captured();
                 let (received, origin) = (message.received, Origin { cause, receipt: message.receipt });
                 let QueuedFrames { schedule, judges, .. } = &mut *line;
-                match schedule.offer(&camera, frame, received, origin, || judges.of(&camera)) {
+                match schedule.offer(&camera, frame, received, origin, || judges.viewers_of(&camera)) {
                     Ok(superseded) => {
                         // Before a worker can have the frame: its consequences are judged after its arrival.
                         if judges.watch_arrivals(camera.source) {

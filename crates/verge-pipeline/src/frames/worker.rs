@@ -105,6 +105,7 @@ impl<V: Viewer> FrameWorker<V> {
             let now = self.clock.now();
             let mut late = Late::default();
             let job = line.schedule.take(now.mono, &mut late);
+            shared.counters.note_overload(line.schedule.overload(), now.wall);
             for (index, receipt, received) in late {
                 if let Some(source) = shared.counters.source(index) {
                     source.reject(Reason::Late);
@@ -212,6 +213,7 @@ impl<V: Viewer> FrameWorker<V> {
                 captured: job.frame.captured(),
                 received: job.received,
                 look: look.take().map(Box::new),
+                shortfall: job.shortfall,
                 views: std::mem::take(views),
             };
             self.observations.hand_in(observation, job.origin);
@@ -230,8 +232,9 @@ impl<V: Viewer> FrameWorker<V> {
             self.viewer = self.made();
             return Err(Reason::ModelFailed);
         };
-        let Job { camera, frame, received, judges, memory, .. } = job;
-        let request = ViewRequest { camera, frame, received: *received, judges, until };
+        let Job { camera, frame, received, judges, memory, shortfall, .. } = job;
+        let request =
+            ViewRequest { camera, frame, received: *received, judges, until, shortfall: *shortfall };
         let seen = &mut self.seen;
         let viewed = catch_unwind(AssertUnwindSafe(|| viewer.view(request, memory, seen)));
         let viewed = viewed.unwrap_or_else(|_| {

@@ -162,7 +162,14 @@ mod tests {
         let camera = Camera { source: SourceIndex(0), device: DeviceId::new("cam").unwrap() };
         let captured = Captured { at: None, clock: DeviceClock::Absent };
         let received = Moment { wall: UtcMillis(0), mono: Monotonic(0) };
-        let observation = Observation { camera, captured, received, look: None, views: Vec::new() };
+        let observation = Observation {
+            camera,
+            captured,
+            received,
+            look: None,
+            shortfall: verge_domain::frame::Shortfall::default(),
+            views: Vec::new(),
+        };
         observations.gather(
             observation,
             Origin { cause, receipt: None },

@@ -25,8 +25,18 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         let (findings, naming) = (&mut self.findings, &mut self.naming);
         let (counters, room) = (&*self.counters, &*self.room);
         let measured = &mut self.measured;
-        let turn =
-            Turn { counters, room, findings, measured, naming, received, now, sound: true, grown: false };
+        let turn = Turn {
+            counters,
+            room,
+            findings,
+            measured,
+            naming,
+            received,
+            now,
+            by_smaller: false,
+            sound: true,
+            grown: false,
+        };
         (self.streams.of_camera(camera), &mut self.instances, &self.specs, &mut self.machines, turn)
     }
 
@@ -80,7 +90,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     /// Judges what was seen in one frame; the consequences are added to `out`. What the frame says of its camera comes first,
     /// then reports, in the order of the judges, then the events that errors cause.
     pub fn observation(&mut self, observation: Observation, now: Moment, out: &mut Decision) {
-        let Observation { camera, captured, received, look, mut views } = observation;
+        let Observation { camera, captured, received, look, shortfall, mut views } = observation;
         if views.is_empty() && look.is_none() {
             return;
         }
@@ -99,6 +109,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         };
         self.renew_camera(&camera, now, out);
         let (indices, instances, specs, machines, mut turn) = self.turn(&camera, received, now);
+        turn.by_smaller = shortfall.is_by_smaller();
         let at = captured.time(received.wall);
         for (look, &index) in look.iter().flat_map(|look| indices.iter().map(move |index| (look, index))) {
             let instance = &mut instances[index];

@@ -289,7 +289,18 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
         let (findings, naming) = (&mut self.findings, &mut self.naming);
         let (counters, room) = (&*self.counters, &*self.room);
         let measured = &mut self.measured;
-        let mut turn = Turn { counters, room, findings, measured, naming, received, now, sound: true, grown };
+        let mut turn = Turn {
+            counters,
+            room,
+            findings,
+            measured,
+            naming,
+            received,
+            now,
+            by_smaller: false,
+            sound: true,
+            grown,
+        };
         for &index in indices.unwrap_or_default() {
             let instance = &mut self.instances[index];
             if self.machines.admits(instance, at, received) {

@@ -219,6 +219,7 @@ mod tests {
             machine: None,
             states: StateRules::NONE,
             model: None,
+            smaller: None,
             tags: Arc::default(),
             pool: None,
             fingerprint: Fingerprint::default(),

@@ -111,6 +111,8 @@ pub struct JudgeSpec<J> {
     pub states: StateRules,
     /// The model that decides, if there is one.
     pub model: Option<Model>,
+    /// The smaller one that decides in its place under overload, if there is one.
+    pub smaller: Option<Model>,
     /// What the lists of tags say of signals.
     pub tags: Arc<TagBook>,
     /// What its instances share, if they do. The same where judges of both classes have this name.

@@ -155,6 +155,7 @@ fn spec_of<J>(
         machine: None,
         states: StateRules::NONE,
         model: None,
+        smaller: None,
         tags: Arc::default(),
         pool: None,
         fingerprint: Fingerprint::default(),

@@ -23,6 +23,8 @@ pub(super) struct Turn<'a> {
     pub(super) naming: &'a mut EventNaming,
     pub(super) received: Moment,
     pub(super) now: Moment,
+    /// Smaller models looked, where there are any.
+    pub(super) by_smaller: bool,
     /// No judge has panicked.
     pub(super) sound: bool,
     /// At least one judge takes more memory than before.
@@ -76,10 +78,10 @@ impl Turn<'_> {
         let before = std::mem::replace(&mut self.sound, true);
         self.observe(instance, spec, Observable::View(&view, captured), out);
         if self.sound && self.findings.contains(&Finding::View) {
-            let (received, now) = (self.received, self.now);
+            let (received, now, by_smaller) = (self.received, self.now, self.by_smaller);
             let reported =
                 contained(instance, spec, self.counters, "reporting", now, out, |instance, out| {
-                    instance.report(spec, view, captured, received, now, out);
+                    instance.report(spec, (view, by_smaller), captured, received, now, out);
                 });
             self.sound = reported.is_some();
         }

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use verge_domain::alarms::AlarmFigures;
 use verge_domain::board::{Board, OpenEvents};
+use verge_domain::frame::GivenUp;
 use verge_domain::id::{GatewayId, RouteId};
 use verge_domain::life::Life;
 use verge_domain::reading::SourceIndex;
@@ -135,6 +136,30 @@ pub struct FramesStatus {
     pub age_ms: Percentiles,
     /// How long a worker takes for a frame, in the last minutes.
     pub judging_ms: Percentiles,
+    /// What is given up, where frames come faster than they can be looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<&'static str>,
+    /// Since when, in UTC ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_up_since: Option<i64>,
+    /// Cameras that had less than their least in the last seconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub below_least: u64,
+}
+
+impl FramesStatus {
+    fn of(counters: &Counters) -> Option<Self> {
+        let (age_ms, judging_ms) = (counters.frame_age.percentiles()?, counters.frame_judging.percentiles()?);
+        let (overload, since) = counters.overload();
+        let is_overload = overload.given_up > GivenUp::Nothing;
+        Some(Self {
+            age_ms,
+            judging_ms,
+            given_up: is_overload.then_some(overload.given_up.as_str()),
+            given_up_since: since.filter(|_| is_overload).map(|since| since.0),
+            below_least: overload.below,
+        })
+    }
 }
 
 /// The judges' memory and faults.
@@ -209,9 +234,7 @@ impl Status {
             broker: local.broker.take(),
             certificates: std::mem::take(&mut local.certificates),
             local,
-            frames: (self.counters.frame_age.percentiles())
-                .zip(self.counters.frame_judging.percentiles())
-                .map(|(age_ms, judging_ms)| FramesStatus { age_ms, judging_ms }),
+            frames: FramesStatus::of(&self.counters),
             judges: self.counters.alarm_rates().iter().map(JudgeStatus::of).collect(),
             counting: self.counters.counted_lines(),
             judging: JudgingStatus {

@@ -17,6 +17,7 @@ use super::*;
 use crate::board::LastWords;
 use crate::counters::StoreAccount;
 use crate::delivery::LinkCounters;
+use crate::frames::FrameOverload;
 use crate::judging::{CountedLines, JudgeRate};
 
 const AT: i64 = 1_790_000_000_000;
@@ -135,4 +136,19 @@ fn the_document_is_written_as_ever() {
     let before = include_str!("document.json").trim_end().strip_suffix('}').unwrap();
     let added = r#","events":{"open":0,"critical":0,"warning":0,"info":0,"restored":0},"alarms":{"standing":0,"unacknowledged":0,"shelved":0,"stale":0,"last_ten_minutes":0,"peak_of_day":0,"floods":0}}"#;
     assert_eq!(document, format!("{before}{added}"));
+}
+
+#[test]
+fn what_frames_give_up_stands_beside_how_long_they_take() {
+    let counters = counters();
+    let said = |counters: &Counters| serde_json::to_value(FramesStatus::of(counters)).unwrap();
+    assert_eq!(said(&counters).get("given_up"), None);
+    let overload = FrameOverload { given_up: GivenUp::Models, below: 2 };
+    counters.note_overload(overload, UtcMillis(AT));
+    counters.note_overload(FrameOverload { below: 3, ..overload }, UtcMillis(AT + 5_000));
+    let said = said(&counters);
+    assert_eq!(
+        (&said["given_up"], &said["given_up_since"], &said["below_least"]),
+        (&"models".into(), &AT.into(), &3.into())
+    );
 }

@@ -109,6 +109,7 @@ fn open() -> Site {
             machine: None,
             states: verge_pipeline::judging::StateRules::NONE,
             model: None,
+            smaller: None,
             tags: Arc::default(),
             pool: None,
             fingerprint: Fingerprint::default(),

@@ -119,6 +119,7 @@ impl Site {
             machine: None,
             states: verge_pipeline::judging::StateRules::NONE,
             model: None,
+            smaller: None,
             tags: Arc::default(),
             pool: None,
             fingerprint: Fingerprint::default(),

@@ -93,6 +93,7 @@ fn spec(lane: Lane) -> JudgeSpec<FromZero> {
         machine: None,
         states: verge_pipeline::judging::StateRules::NONE,
         model: None,
+        smaller: None,
         tags: Arc::default(),
         pool: None,
         fingerprint: Fingerprint::default(),

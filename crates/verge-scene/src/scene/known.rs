@@ -41,6 +41,13 @@ impl Scene {
         self.state.tracker.confirmed
     }
 
+    /// For want of time frames that came before this time were not judged. `reduced`: less was looked at than was asked for.
+    pub fn note_overload(&mut self, at: f64, passed_over: u32, reduced: bool) {
+        if at.is_finite() && (passed_over > 0 || reduced) {
+            self.state.record.note_overload(&self.settings, at, (passed_over, reduced));
+        }
+    }
+
     /// Whether what crosses each line is seen often enough; of lines over which too little has gone nothing.
     pub fn line_sightings(&self) -> impl Iterator<Item = LineSightings> {
         let lines = self.settings.lines.iter().zip(self.state.record.sightings());

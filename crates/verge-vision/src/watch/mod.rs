@@ -26,7 +26,7 @@ use levels::GreyLevels;
 use motion::PixelBackground;
 use noise::PictureNoise;
 use usual::UsualPicture;
-use verge_domain::frame::CameraLook;
+use verge_domain::frame::{CameraLook, Shortfall};
 use verge_domain::time::Monotonic;
 
 use crate::Picture;
@@ -95,6 +95,7 @@ impl CameraWatch {
             known,
             shift,
             motion,
+            shortfall: Shortfall::default(),
             hidden: self.hidden.share(),
         }
     }

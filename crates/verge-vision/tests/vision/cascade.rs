@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use verge_domain::frame::{EncodedFrame, View};
+use verge_domain::frame::{EncodedFrame, Shortfall, View};
 use verge_domain::id::JudgeIndex;
 use verge_domain::scheme::ClassScheme;
 use verge_domain::stage::{CropCount, Seen, ViewRequest, Viewer};
@@ -72,7 +72,14 @@ fn see(viewer: &mut FrameViewer, memory: &mut Memory, frame: &EncodedFrame, ms: 
     let received = Moment::from_wall(UtcMillis(ms));
     let until = Some(Instant::now() + Duration::from_secs(60));
     let camera = camera();
-    let request = ViewRequest { camera: &camera, frame, received, judges: &[JudgeIndex(0)], until };
+    let request = ViewRequest {
+        camera: &camera,
+        frame,
+        received,
+        judges: &[JudgeIndex(0)],
+        until,
+        shortfall: Shortfall::default(),
+    };
     let mut seen = Seen::default();
     viewer.view(request, memory, &mut seen).unwrap();
     let View::Detections(view) = &mut seen.views[0].1 else { panic!("{seen:?}") };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jpeg_encoder::{ColorType, Encoder};
-use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation, View};
+use verge_domain::frame::{EncodedFrame, ImageFormat, Orientation, Shortfall, View};
 use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
@@ -82,7 +82,8 @@ pub(crate) fn view_of(
 ) -> Result<Vec<String>, Reason> {
     let mut seen = Seen::default();
     let judges = &[JudgeIndex(0)];
-    let request = ViewRequest { camera, frame, received: NOW, judges, until: None };
+    let request =
+        ViewRequest { camera, frame, received: NOW, judges, until: None, shortfall: Shortfall::default() };
     viewer.view(request, memory, &mut seen)?;
     let views = seen.views;
     let [(JudgeIndex(0), view)] = &views[..] else { panic!("one view: {views:?}") };

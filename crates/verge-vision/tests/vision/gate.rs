@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_domain::frame::{EncodedFrame, View};
+use verge_domain::frame::{EncodedFrame, Shortfall, View};
 use verge_domain::id::JudgeIndex;
 use verge_domain::stage::{GateCount, Seen, ViewRequest, Viewer};
 use verge_domain::time::{Moment, Monotonic};
@@ -47,7 +47,11 @@ fn watch(viewer: &mut FrameViewer, frames: &[EncodedFrame]) -> (Vec<Option<usize
         let received = Moment { mono: Monotonic(number * 100_000), ..NOW };
         let (camera, judges) = (&camera(), &[JudgeIndex(0)]);
         viewer
-            .view(ViewRequest { camera, frame, received, judges, until: None }, &mut memory, &mut seen)
+            .view(
+                ViewRequest { camera, frame, received, judges, until: None, shortfall: Shortfall::default() },
+                &mut memory,
+                &mut seen,
+            )
             .unwrap();
         gates.passed += seen.gates.passed;
         gates.skipped += seen.gates.skipped;

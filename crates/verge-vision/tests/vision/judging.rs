@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use verge_domain::frame::{EncodedFrame, View};
+use verge_domain::frame::{EncodedFrame, Shortfall, View};
 use verge_domain::id::JudgeIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::scheme::ClassScheme;
@@ -345,7 +345,14 @@ fn what_is_no_number_is_no_finding() {
 fn errors(card: &str, region: Region, picture: &EncodedFrame) -> Result<(f64, f64), Reason> {
     let mut viewer = viewer(load(card, &[]).unwrap(), VisionJudge { region, ..judge() });
     let (mut seen, judges) = (Seen::default(), &[JudgeIndex(0)]);
-    let request = ViewRequest { camera: &camera(), frame: picture, received: NOW, judges, until: None };
+    let request = ViewRequest {
+        camera: &camera(),
+        frame: picture,
+        received: NOW,
+        judges,
+        until: None,
+        shortfall: Shortfall::default(),
+    };
     viewer.view(request, &mut Memory::default(), &mut seen)?;
     let views = seen.views;
     let [(JudgeIndex(0), View::Reconstruction(found))] = &views[..] else { panic!("one error: {views:?}") };

@@ -2,16 +2,27 @@
 
 use std::sync::Arc;
 
-use verge_domain::frame::View;
+use verge_domain::frame::{EncodedFrame, GivenUp, Shortfall, View};
 use verge_domain::id::JudgeIndex;
+use verge_domain::observation::Camera;
 use verge_domain::stage::{Seen, ViewRequest, Viewer};
 use verge_vision::picture::MAX_BYTES;
 use verge_vision::preprocess::Region;
-use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings, VisionJudge};
+use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerError, ViewerSettings, VisionJudge};
 
 use crate::frames::{NOW, camera, frame, judge};
 use crate::judging::{patch, yolox};
 use crate::support::load;
+
+fn request<'a>(
+    camera: &'a Camera,
+    frame: &'a EncodedFrame,
+    judges: &'a [JudgeIndex],
+    given_up: GivenUp,
+) -> ViewRequest<'a> {
+    let shortfall = Shortfall { given_up, passed_over: 0 };
+    ViewRequest { camera, frame, received: NOW, judges, until: None, shortfall }
+}
 
 /// One run of a model serves all judges that look with it at the same part of a frame; each reports what it would alone.
 #[test]
@@ -45,9 +56,7 @@ fn judges_share_the_run_of_a_detector_where_they_look_at_the_same_part() {
             let mut seen = Seen::default();
             let frame = frame(patch(8, (1, 1), colour), 32, 32);
             let camera = camera();
-            let request =
-                ViewRequest { camera: &camera, frame: &frame, received: NOW, judges: indices, until: None };
-            viewer.view(request, memory, &mut seen).unwrap();
+            viewer.view(request(&camera, &frame, indices, GivenUp::Nothing), memory, &mut seen).unwrap();
             seen.views.into_iter().map(|(_, view)| view).collect::<Vec<View>>()
         };
         let indices: Vec<JudgeIndex> = (0..4).map(JudgeIndex).collect();
@@ -63,4 +72,52 @@ fn judges_share_the_run_of_a_detector_where_they_look_at_the_same_part() {
             .count();
     }
     assert!((1..16).contains(&found), "the judges differ: {found}");
+}
+
+/// Two judges with a smaller model each look with it, in one run, while models are given up; one without goes on as before.
+#[test]
+fn under_overload_smaller_models_look() {
+    // The same network, whose classes are called otherwise.
+    let models = [["a", "b"], ["b", "a"]].map(|labels| Arc::new(load(&yolox(""), &labels).unwrap()));
+    let small = VisionJudge { smaller: Some(1), ..judge() };
+    let settings = |judges: Vec<VisionJudge>| ViewerSettings {
+        models: models.to_vec(),
+        looks: vec![false; judges.len()],
+        names: vec![None; judges.len()],
+        judges: judges.into_iter().map(Some).collect(),
+        masks: SourceMasks::default(),
+        max_picture_bytes: MAX_BYTES,
+    };
+    let mut viewer =
+        FrameViewer::new(&settings(vec![small.clone(), judge(), VisionJudge { score: Some(0.3), ..small }]))
+            .unwrap();
+    let (camera, frame) = (camera(), frame(patch(8, (1, 1), [255, 255, 0]), 32, 32));
+    let indices: Vec<JudgeIndex> = (0..3).map(JudgeIndex).collect();
+    let mut memory = Memory::default();
+    for (given_up, expected, runs) in [
+        (GivenUp::Gates, ["a", "a", "a"], 1),
+        (GivenUp::Models, ["b", "a", "b"], 2),
+        (GivenUp::Coverage, ["b", "a", "b"], 2),
+        (GivenUp::Nothing, ["a", "a", "a"], 1),
+    ] {
+        let (mut seen, before) = (Seen::default(), viewer.runs());
+        viewer.view(request(&camera, &frame, &indices, given_up), &mut memory, &mut seen).unwrap();
+        let label = |view: &View| match view {
+            View::Detections(view) => view.objects[0].label.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let found: Vec<String> = seen.views.iter().map(|(_, view)| label(view)).collect();
+        assert_eq!(
+            (found, viewer.runs() - before),
+            (expected.map(str::to_owned).to_vec(), runs),
+            "{given_up}"
+        );
+    }
+    // What the judge asks for, the smaller one must know too.
+    let wanting = VisionJudge { labels: vec!["a".to_owned()], smaller: Some(1), ..judge() };
+    let other = Arc::new(load(&yolox(""), &["c", "d"]).unwrap());
+    let settings = ViewerSettings { models: vec![Arc::clone(&models[0]), other], ..settings(vec![wanting]) };
+    assert!(
+        matches!(FrameViewer::new(&settings), Err(ViewerError::UnknownLabel { label, .. }) if label == "a")
+    );
 }

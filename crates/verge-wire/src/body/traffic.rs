@@ -132,6 +132,7 @@ const fn reason_words(reason: PartialReason) -> &'static str {
         PartialReason::Rate => "too few frames per second for its lines",
         PartialReason::Clock => "the frames' clock was set back or stood still",
         PartialReason::Health => "the camera was blind",
+        PartialReason::Overload => "overload: less was looked at",
     }
 }
 

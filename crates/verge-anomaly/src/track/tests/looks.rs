@@ -1,6 +1,6 @@
 //! What frames say of their camera: whether it is blind, and what moves before it.
 
-use verge_domain::frame::CameraLook;
+use verge_domain::frame::{CameraLook, GivenUp, Shortfall};
 use verge_domain::motion::Blob;
 use verge_scene::BlobUse;
 
@@ -141,4 +141,22 @@ fn a_picture_that_stands_still_with_its_time_is_not_observed() {
     assert_eq!((part.observed_ms, crossed(part)), (20_000, Some((2, 0))));
     assert!(part.partial.contains(&PartialReason::Health), "{:?}", part.partial);
     assert_eq!((blind.observed_ms, crossed(blind)), (0, None));
+}
+
+/// What was superseded came and was not judged; what was given up beyond that makes counts lower bounds.
+#[test]
+fn what_is_given_up_under_overload_stands_in_the_interval() {
+    let counted = |given_up: GivenUp| {
+        let (mut judge, mut findings) = (judge(), Vec::new());
+        for ms in (0..66_000).step_by(250) {
+            let given_up = if ms == 30_000 { given_up } else { GivenUp::Rate };
+            judge.look(&CameraLook { shortfall: Shortfall { given_up, passed_over: 2 }, ..WELL }, at(ms));
+            judge.observe(&driving(ms), Captured::UNKNOWN, at(ms), &mut findings);
+        }
+        let found = intervals(&findings);
+        let [only] = found.as_slice() else { panic!("{found:?}") };
+        (only.judged, only.skipped, only.partial.clone())
+    };
+    assert_eq!(counted(GivenUp::Rate), (240, 480, Vec::new()));
+    assert_eq!(counted(GivenUp::Models), (240, 480, vec![PartialReason::Overload]));
 }

@@ -172,6 +172,7 @@ declare! {
             r#"the path of a model with its card beside it, such as "models/vehicles.onnx", or of the card"#,
         )
         .required(),
+        smaller: Option<String> = text("the name of another [model.NAME] of the same task"),
     }
 }
 

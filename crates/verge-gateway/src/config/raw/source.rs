@@ -114,6 +114,7 @@ declare! {
         frames: RawFrames = word::<RawFrames>().or("newest"),
         max_age: Span = span(Duration::from_millis(10), HOUR).or("2s"),
         urgency: Span = span(Duration::from_millis(1), HOUR).or("1s"),
+        least: Option<f64> = numbers_from(0.0, 100.0),
         mask: Option<Map<RawMask>> = named_tables::<RawMask>(),
     }
 

@@ -133,7 +133,9 @@ pub(super) fn check_rules(
     let inputs = without_signals(check, section, inputs);
     let model = check_model(check, section, raw, &known.models);
     let region = check_region(check, section, &raw.region);
-    let look = VisionJudge { region: region?, ..VisionJudge::of(model?) };
+    let model = model?;
+    let smaller = known.smaller.get(model).copied().flatten();
+    let look = VisionJudge { region: region?, smaller, ..VisionJudge::of(model) };
     Some(FrameRules { inputs: inputs?, task, look, rule: rule?, policy })
 }
 

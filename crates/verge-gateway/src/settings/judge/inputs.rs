@@ -17,6 +17,8 @@ pub(in crate::settings) struct Known<'a> {
     sources: Vec<KnownSource<'a>>,
     /// Models that look at frames.
     pub(super) models: Vec<&'a str>,
+    /// Of each of these: the one that looks in its place under overload.
+    pub(super) smaller: Vec<Option<usize>>,
     /// Models that judges over readings ask: none of those that look at frames.
     pub(in crate::settings) autoencoders: Vec<&'a str>,
 }
@@ -39,7 +41,7 @@ struct KnownSource<'a> {
 impl<'a> Known<'a> {
     pub(in crate::settings) fn of(sections: &'a Sections) -> Self {
         let sources = sections.source.iter().map(|(name, source)| Self::source(name, source)).collect();
-        let mut known = Self { sources, models: Vec::new(), autoencoders: Vec::new() };
+        let mut known = Self { sources, models: Vec::new(), smaller: Vec::new(), autoencoders: Vec::new() };
         let asked = |judge: &'a RawJudge| match &judge.detector {
             Some(RawDetector::Autoencoder(raw))
                 if InputKind::of(judge, &known) == InputKind::ReadingsAsTheFirst =>
@@ -51,6 +53,11 @@ impl<'a> Known<'a> {
         let asked: Vec<&str> = sections.judge.values().filter_map(asked).collect();
         let names = sections.model.keys().map(String::as_str);
         (known.autoencoders, known.models) = names.partition(|name| asked.contains(name));
+        let smaller = |model: &&str| {
+            let name = sections.model.get(*model)?.smaller.as_deref()?;
+            known.models.iter().position(|known| *known == name)
+        };
+        known.smaller = known.models.iter().map(smaller).collect();
         known
     }
 

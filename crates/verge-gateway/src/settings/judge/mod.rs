@@ -188,6 +188,16 @@ impl JudgeSection {
         }
     }
 
+    /// Whether it counts what crosses lines.
+    #[must_use]
+    pub fn has_lines(&self) -> bool {
+        let rules = self.frames();
+        rules.is_some_and(|rules| match &rules.rule {
+            JudgeSettings::Track(track) => !track.scene().lines().is_empty(),
+            _ => false,
+        })
+    }
+
     /// What of the health of cameras it watches beside their silence, if it does.
     #[must_use]
     pub fn of_cameras(&self) -> Option<&CameraHealthSettings> {

@@ -57,7 +57,12 @@ pub(super) fn check_frames(
         RawFrames::Every => Keep::Every,
     };
     let masks = check_masks(check, section, pictures.mask.as_ref())?;
-    let schedule = FrameSourceSpec { keep, urgency: pictures.urgency.0 };
+    if let (RawFrames::Every, Some(least)) = (pictures.frames, pictures.least) {
+        let expected = "nothing beside frames = \"every\": no frame is given up, the connection waits";
+        let fault = Fault::new(format!("{section}.least"), least.to_string(), expected);
+        check.faults.push(fault.remedy("take it out, or write frames = \"newest\""));
+    }
+    let schedule = FrameSourceSpec { keep, urgency: pictures.urgency.0, least: pictures.least };
     Some(FrameSource { codec: settings, schedule, masks })
 }
 

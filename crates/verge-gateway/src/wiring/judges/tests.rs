@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use verge_domain::frame::{Detection, Detections, PixelBox, Score, View};
+use verge_domain::frame::{Detection, Detections, PixelBox, Score, Shortfall, View};
 use verge_domain::id::{DeviceId, Label};
 use verge_domain::observation::{Camera, Captured, Observation};
 use verge_domain::reading::SourceIndex;
@@ -94,7 +94,7 @@ impl RestoredRun {
         let (captured, received) = (Captured::UNKNOWN, at(second));
         let mut out = Decision::default();
         self.set.observation(
-            Observation { camera, captured, received, look: None, views },
+            Observation { camera, captured, received, look: None, shortfall: Shortfall::default(), views },
             received,
             &mut out,
         );

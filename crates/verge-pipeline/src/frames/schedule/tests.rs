@@ -1,7 +1,7 @@
 //! Which camera's frame is judged next, and which frames are superseded.
 
 use bytes::Bytes;
-use verge_domain::frame::{ImageFormat, Orientation};
+use verge_domain::frame::{GivenUp, ImageFormat, Orientation};
 use verge_domain::id::DeviceId;
 use verge_domain::time::{DeviceClock, UtcMillis};
 
@@ -9,8 +9,8 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const NEWEST: FrameSourceSpec =
-    FrameSourceSpec { keep: Keep::Newest { deadline: Duration::from_secs(2) }, urgency: SECOND };
-const EVERY: FrameSourceSpec = FrameSourceSpec { keep: Keep::Every, urgency: SECOND };
+    FrameSourceSpec { keep: Keep::Newest { deadline: Duration::from_secs(2) }, urgency: SECOND, least: None };
+const EVERY: FrameSourceSpec = FrameSourceSpec { keep: Keep::Every, urgency: SECOND, least: None };
 
 fn frame(device: &str, bytes: usize) -> EncodedFrame {
     EncodedFrame {
@@ -37,7 +37,8 @@ fn offer(
 ) -> Result<Vec<SourceIndex>, Reason> {
     let camera = Camera { source: SourceIndex(source), device: frame.device.clone() };
     let origin = Origin { cause: 0, receipt: None };
-    schedule.offer(&camera, frame, at(millis), origin, || Arc::from([JudgeIndex(0)]))
+    let viewers = || CameraViewers { judges: Arc::from([JudgeIndex(0)]), has_lines: false };
+    schedule.offer(&camera, frame, at(millis), origin, viewers)
 }
 
 /// A schedule and its clock in milliseconds.
@@ -185,4 +186,57 @@ fn frames_and_cameras_are_bounded() {
     assert_eq!(new(&mut bench, day), Err(Reason::TooManyCameras));
     assert!(bench.take(day).0.is_none());
     assert_eq!(new(&mut bench, day), Ok(Vec::new()));
+}
+
+#[test]
+fn a_camera_that_must_have_its_frames_goes_ahead_of_those_that_have_enough() {
+    let counting = FrameSourceSpec { least: Some(4.0), ..NEWEST };
+    let mut bench = TimedSchedule::new(&[counting, NEWEST]);
+    let mut taken = [0; 2];
+    let mut passed_over = 0;
+    // One worker that looks at five frames a second, and two cameras that send twenty.
+    for step in 0..200_i64 {
+        let now = step * 50;
+        bench.offer(0, "line", 1, now);
+        bench.offer(1, "yard", 1, now);
+        if step % 4 == 0 {
+            let job = bench.take(now).0.unwrap();
+            taken[usize::from(job.camera.source.0)] += 1;
+            if job.camera.source.0 == 0 {
+                passed_over += job.shortfall.passed_over;
+                assert!(job.shortfall.given_up <= GivenUp::Rate, "{now}: {:?}", job.shortfall);
+            }
+            bench.0.give_back(job);
+        }
+    }
+    // By shares alone each had 25.
+    assert!(taken[0] >= 39 && taken[1] >= 10, "{taken:?}");
+    assert!((150..=165).contains(&passed_over), "{passed_over}");
+}
+
+#[test]
+fn what_falls_short_of_its_frames_says_so_with_each() {
+    let counting = FrameSourceSpec { least: Some(3.0), ..NEWEST };
+    let mut bench = TimedSchedule::new(&[counting]);
+    let mut said = Vec::new();
+    // Two frames a second of twenty.
+    for step in 0..500_i64 {
+        bench.offer(0, "line", 1, step * 50);
+        if step % 10 == 0 {
+            let job = bench.take(step * 50).0.unwrap();
+            if said.last() != Some(&job.shortfall.given_up) {
+                said.push(job.shortfall.given_up);
+            }
+            bench.0.give_back(job);
+        }
+    }
+    assert_eq!(said, [GivenUp::Nothing, GivenUp::Gates, GivenUp::Models, GivenUp::Coverage]);
+    assert_eq!(bench.0.overload().below, 1);
+}
+
+#[test]
+fn where_lines_are_counted_three_frames_a_second_are_the_least() {
+    assert_eq!(NEWEST.least_of(true), Some(LEAST_AT_LINES));
+    assert_eq!((NEWEST.least_of(false), EVERY.least_of(true)), (None, None));
+    assert_eq!(FrameSourceSpec { least: Some(0.0), ..NEWEST }.least_of(true), None);
 }

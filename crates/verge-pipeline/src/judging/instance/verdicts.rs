@@ -31,7 +31,7 @@ impl<J: Judge> Instance<J> {
     pub(in crate::judging) fn report(
         &mut self,
         spec: &JudgeSpec<J>,
-        view: View,
+        (view, by_smaller): (View, bool),
         captured: Captured,
         received: Moment,
         now: Moment,
@@ -45,7 +45,11 @@ impl<J: Judge> Instance<J> {
         };
         let times = times(captured, received, now);
         let subject = self.subject.clone();
-        out.verdicts.push(self.verdict(spec, subject, times, spec.policy.severity, None, body));
+        let mut verdict = self.verdict(spec, subject, times, spec.policy.severity, None, body);
+        if let Some(smaller) = spec.smaller.as_ref().filter(|_| by_smaller) {
+            verdict.model = Some(smaller.clone());
+        }
+        out.verdicts.push(verdict);
         // What was reported must not be reported again after a restart.
         out.checkpoints.extend(self.changed_state(&spec.name));
     }

@@ -1,5 +1,9 @@
 //! Observations of cameras.
 
+use verge_domain::frame::{GivenUp, Shortfall};
+use verge_domain::id::ModelName;
+use verge_domain::verdict::Model;
+
 use super::*;
 
 /// Judges over the cameras of two sources.
@@ -7,8 +11,14 @@ fn over_cameras(name: &str, observes: Observes) -> JudgeSpec<AboveTen> {
     let patterns = [0, 1].map(|source| InputPattern { source: SourceIndex(source), signals: None }).to_vec();
     JudgeSpec {
         inputs: Inputs { observes, looks: false, patterns, devices: Vec::new() },
+        model: Some(model("large")),
+        smaller: Some(model("small")),
         ..spec(name, Scope::Camera, &[])
     }
+}
+
+fn model(name: &str) -> Model {
+    Model { name: ModelName::new(name).unwrap(), version: ModelName::new("1").unwrap() }
 }
 
 struct Yard {
@@ -47,11 +57,18 @@ impl Yard {
 
     /// What each frame shows: the error of the judge `odd`, and objects that the judge `seen` reports.
     fn frame(&mut self, second: u64, error: f64) -> Vec<String> {
+        self.frame_under(second, error, GivenUp::Nothing)
+    }
+
+    /// The same where this is given up.
+    fn frame_under(&mut self, second: u64, error: f64, given_up: GivenUp) -> Vec<String> {
         let before = self.out.verdicts.len();
         let objects = View::Detections(Detections { width: 1, height: 1, objects: Vec::new() });
         let views = vec![(JudgeIndex(1), View::Reconstruction(error)), (JudgeIndex(2), objects)];
         let (captured, received) = (Captured::UNKNOWN, at(second));
-        let observation = Observation { camera: Self::camera(1), captured, received, look: None, views };
+        let shortfall = Shortfall { given_up, passed_over: 0 };
+        let observation =
+            Observation { camera: Self::camera(1), captured, received, look: None, shortfall, views };
         self.set.observation(observation, received, &mut self.out);
         let words = |verdict: &Verdict| match verdict.event {
             Some(_) => described(verdict),
@@ -119,4 +136,14 @@ fn views_and_errors_have_the_life_that_readings_have() {
     assert_eq!(yard.frame(5, 20.0), ["seen detections"]);
     yard.set.tick(at(14), &mut yard.out);
     assert_eq!(yard.frame(15, 20.0), ["seen detections", "odd north odd anomaly raised 1"]);
+}
+
+#[test]
+fn a_view_names_the_model_that_looked() {
+    let mut yard = Yard::new();
+    for (second, given_up) in (1..).zip([GivenUp::Gates, GivenUp::Models, GivenUp::Coverage]) {
+        assert_eq!(yard.frame_under(second, 1.0, given_up), ["seen detections"]);
+    }
+    let named = |verdict: &Verdict| verdict.model.as_ref().unwrap().name.to_string();
+    assert_eq!(yard.out.verdicts.iter().map(named).collect::<Vec<_>>(), ["large", "small", "small"]);
 }

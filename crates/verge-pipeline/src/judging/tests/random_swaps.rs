@@ -229,7 +229,18 @@ impl BoardedSet {
         let views = self.trial.set.specs.iter().filter_map(sees).collect();
         let (captured, received) = (Captured::UNKNOWN, at(second));
         let Trial { set, out, .. } = &mut self.trial;
-        set.observation(Observation { camera, captured, received, look: None, views }, received, out);
+        set.observation(
+            Observation {
+                camera,
+                captured,
+                received,
+                look: None,
+                shortfall: verge_domain::frame::Shortfall::default(),
+                views,
+            },
+            received,
+            out,
+        );
     }
 
     /// What is on the board: the state of each point.

@@ -222,6 +222,7 @@ fn spec(name: &str, observes: Observes, sources: &[SourceIndex], report: Report)
         machine: None,
         states: verge_pipeline::judging::StateRules::NONE,
         model: None,
+        smaller: None,
         tags: Arc::default(),
         pool: None,
         fingerprint: Fingerprint::default(),
@@ -261,7 +262,8 @@ pub(super) fn open(
     ];
     let judges = CameraJudges::new(specs.iter().map(|spec| spec.inputs.clone()).collect());
     let urgency = Duration::from_millis(500);
-    let sources = [keep, Keep::Every, Keep::Every].map(|keep| Some(FrameSourceSpec { keep, urgency }));
+    let sources =
+        [keep, Keep::Every, Keep::Every].map(|keep| Some(FrameSourceSpec { keep, urgency, least: None }));
     let cause = Session::Frames.cause(fingerprint(9, "part", b"x"));
     let causes = [Cause { lane: Lane::Alarm, seq: Seq(1), cause }];
     let queue = FrameQueue::new(judges, sources.to_vec(), Arc::clone(&counters), &causes);

@@ -132,6 +132,8 @@ pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
     let queue = forecast(Some(place("lane-1")), ForecastMeasure::Queue, 900_000);
     let forecasts = vec![north, TrafficForecast { low: None, high: None, ..queue }];
     all.push(("traffic, forecast".to_owned(), bare(Body::Traffic(Traffic { forecasts, ..traffic() }))));
+    let partial = vec![PartialReason::Overload];
+    all.push(("traffic, overload".to_owned(), bare(Body::Traffic(Traffic { partial, ..unobserved() }))));
     all
 }
 
@@ -177,7 +179,8 @@ fn traffic() -> Traffic {
         observed_ms: 45_250,
         judged: 226,
         skipped: 2,
-        partial: PartialReason::ALL.to_vec(),
+        // Those of version 0.1.
+        partial: PartialReason::ALL[..5].to_vec(),
         time: TimeBasis::Received,
         lines: vec![north],
         zones: vec![lane],

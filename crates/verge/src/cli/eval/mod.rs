@@ -20,7 +20,7 @@ use std::sync::mpsc;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
-use verge_domain::frame::EncodedFrame;
+use verge_domain::frame::{EncodedFrame, Shortfall};
 use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
@@ -232,7 +232,14 @@ fn look(
         let camera = Camera { source: SourceIndex(0), device: frame.device.clone() };
         let received = Moment { wall: UtcMillis(0), mono: Monotonic(0) };
         let judges = &[JudgeIndex(0)];
-        let request = ViewRequest { camera: &camera, frame: &frame, received, judges, until: None };
+        let request = ViewRequest {
+            camera: &camera,
+            frame: &frame,
+            received,
+            judges,
+            until: None,
+            shortfall: Shortfall::default(),
+        };
         let viewed = viewer.view(request, &mut Memory::default(), &mut seen);
         viewed.map_err(|reason| anyhow!("{reason}"))?;
         let shapes: Vec<_> = seen.views.iter().flat_map(|(_, view)| shapes_of(view)).collect();

@@ -22,7 +22,8 @@ of boxes as they truly are (ideal), and of boxes as detectors give them (misses,
 ghosts, wrong classes).
 
 wrong: the differences of all lines and directions against the truth; worst: the worst line and direction; in time: crossings \
-found within a second; trips: turning movements; seldom: intervals that say that frames came too seldom.
+found within a second; trips: turning movements; headway, gap: the median headway and the mean gap of the worst lane; seldom: \
+intervals that say that frames came too seldom.
 
 Examples:
   verge eval vision
@@ -30,7 +31,7 @@ Examples:
 )]
 pub(super) struct VisionArgs {
     /// Only these scenes; may be given more than once
-    #[arg(long, value_parser = parse_case, value_name = "road|queue|turning|pacing|angles")]
+    #[arg(long, value_parser = parse_case, value_name = "road|queue|turning|pacing|angles|lanes")]
     case: Vec<TrafficCase>,
     /// This share of each scene's time, for a quick look
     #[arg(long, default_value_t = 1.0, value_name = "SHARE")]
@@ -42,7 +43,7 @@ pub(super) struct VisionArgs {
 
 fn parse_case(text: &str) -> Result<TrafficCase, String> {
     let named = TrafficCase::ALL.into_iter().find(|case| case.as_str() == text);
-    named.ok_or_else(|| "road, queue, turning, pacing or angles".to_owned())
+    named.ok_or_else(|| "road, queue, turning, pacing, angles or lanes".to_owned())
 }
 
 /// A case, a kind of boxes and a rate, with its score.
@@ -116,6 +117,9 @@ fn object((case, boxes, rate, score): &Row) -> serde_json::Value {
         "occupancy_off": score.occupancy,
         "speed_off": score.speed,
         "queue_off": score.queue,
+        "headway_off": score.headway,
+        "short_headways_off": score.short_headways,
+        "gap_off": score.gap,
         "seldom": score.seldom,
     })
 }
@@ -125,7 +129,7 @@ fn write(rows: &[Row], out: &mut impl Write) -> std::io::Result<()> {
     let or_dash = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
     writeln!(
         out,
-        "{:<8} {:<13} {:>4} {:>9} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8}",
+        "{:<8} {:<13} {:>4} {:>9} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}",
         "scene",
         "boxes",
         "1/s",
@@ -137,12 +141,14 @@ fn write(rows: &[Row], out: &mut impl Write) -> std::io::Result<()> {
         "occupancy",
         "speed",
         "queue",
+        "headway",
+        "gap",
         "seldom"
     )?;
     for (case, boxes, rate, score) in rows {
         writeln!(
             out,
-            "{:<8} {:<13} {rate:>4} {:>9} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8}",
+            "{:<8} {:<13} {rate:>4} {:>9} {:>8} {:>8} {:>8} {:>8} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}",
             case.as_str(),
             boxes.as_str(),
             score.crossings,
@@ -153,6 +159,8 @@ fn write(rows: &[Row], out: &mut impl Write) -> std::io::Result<()> {
             score.occupancy.map_or_else(|| "-".to_owned(), |off| format!("{off:.3}")),
             or_dash(score.speed),
             or_dash(score.queue),
+            or_dash(score.headway),
+            or_dash(score.gap),
             percent(score.seldom),
         )?;
     }

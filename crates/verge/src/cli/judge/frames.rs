@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use verge_codec::FrameDecoders;
-use verge_domain::frame::EncodedFrame;
+use verge_domain::frame::{EncodedFrame, Shortfall};
 use verge_domain::id::DeviceId;
 use verge_domain::observation::{Camera, Observation};
 use verge_domain::reading::{Decoded, SourceIndex};
@@ -189,7 +189,14 @@ impl<'a> Frames<'a> {
         }
         let memory = memory_of(&mut replay.memories, &camera);
         let mut seen = Seen::default();
-        let request = ViewRequest { camera: &camera, frame, received, judges: &judges, until: None };
+        let request = ViewRequest {
+            camera: &camera,
+            frame,
+            received,
+            judges: &judges,
+            until: None,
+            shortfall: Shortfall::default(),
+        };
         if let Err(reason) = self.viewer.view(request, memory, &mut seen) {
             let rejection = Rejection::of_picture(reason, &frame.bytes);
             replay.trial.refuse(source, &name.display().to_string(), Some(frame.bytes.len()), &rejection);
@@ -200,7 +207,14 @@ impl<'a> Frames<'a> {
         let of_views =
             self.annotate.as_ref().map(|_| views.iter().flat_map(|(_, view)| shapes_of(view)).collect());
         replay.frames += 1;
-        let observation = Observation { camera: camera.clone(), captured, received, look, views };
+        let observation = Observation {
+            camera: camera.clone(),
+            captured,
+            received,
+            look,
+            shortfall: Shortfall::default(),
+            views,
+        };
         replay.trial.observation(observation, file)?;
         let Some((folder, of_views)) = self.annotate.as_ref().zip::<Vec<_>>(of_views) else { return Ok(()) };
         let masks = masks_of(self.viewer.masks(), &camera).map(PrivacyMask::to_shape);

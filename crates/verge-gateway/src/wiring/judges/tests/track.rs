@@ -93,7 +93,14 @@ impl CountingRun {
             let (received, views) = (moment(ms), vec![(JudgeIndex(0), view)]);
             let captured = Captured::UNKNOWN;
             self.set.observation(
-                Observation { camera, captured, received, look: None, views },
+                Observation {
+                    camera,
+                    captured,
+                    received,
+                    look: None,
+                    shortfall: verge_domain::frame::Shortfall::default(),
+                    views,
+                },
                 received,
                 &mut decision,
             );

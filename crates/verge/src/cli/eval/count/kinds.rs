@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use verge_domain::frame::View;
+use verge_domain::frame::{Shortfall, View};
 use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
@@ -64,7 +64,14 @@ pub(super) fn look_twice(
         #[expect(clippy::cast_possible_truncation, reason = "times of this age, and a cast saturates")]
         let received = Moment::from_wall(UtcMillis((frame.at * 1e3).round() as i64));
         let judges = &[JudgeIndex(0)];
-        let request = ViewRequest { camera: &camera, frame: &picture, received, judges, until: None };
+        let request = ViewRequest {
+            camera: &camera,
+            frame: &picture,
+            received,
+            judges,
+            until: None,
+            shortfall: Shortfall::default(),
+        };
         let mut seen = Seen::default();
         viewer
             .view(request, &mut memory, &mut seen)
