@@ -185,6 +185,26 @@ impl Image {
         self
     }
 
+    /// The same with these numbers of events before, in the order of the points.
+    #[must_use]
+    pub fn with_raised_before(mut self, before: Vec<u32>) -> Self {
+        self.raised_before = before;
+        self.raised_before.resize(self.points.len(), 0);
+        self
+    }
+
+    /// Adds points at the end. What is said of them comes with the next words, or by [`Image::begin_anew`].
+    pub fn add(&mut self, selectors: impl IntoIterator<Item = PointSelector>) {
+        let known = self.selectors.len();
+        let all: Vec<PointSelector> = self.selectors.iter().cloned().chain(selectors).collect();
+        for (index, selector) in all.iter().enumerate().skip(known) {
+            self.devices.entry(selector.device.clone()).or_default().0.push(index);
+        }
+        self.points.resize(all.len(), ImagePoint::default());
+        self.raised_before.resize(all.len(), 0);
+        self.selectors = all.into();
+    }
+
     /// How many events a point has raised in the life of the store.
     #[must_use]
     pub fn raised(&self, index: usize) -> u32 {

@@ -4,7 +4,7 @@
 //! It must never hold logic that another crate could: what it knows is how the pieces fit together.
 //!
 //! Reading order: [`config`] (the file as written), [`settings`] (the same, checked and typed), [`wiring`] (settings
-//! to a running gateway), [`reload`] (a changed configuration on a
+//! to a running gateway), `states` (what state topics say), [`reload`] (a changed configuration on a
 //! running gateway), [`exit`] (how a program that runs it ends).
 
 pub mod config;
@@ -12,4 +12,5 @@ pub mod exit;
 mod io_thread;
 pub mod reload;
 pub mod settings;
+pub(crate) mod states;
 pub mod wiring;

@@ -4,7 +4,7 @@
 //! was built.
 //!
 //! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `judges`, `frames`,
-//! `autoencoders`, `broker`, `uplink`, `routes`, `expiry`; `replacement` with `models` (what a reload exchanges).
+//! `autoencoders`, `broker`, `uplink`, `routes`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges).
 
 mod autoencoders;
 mod broker;
@@ -23,6 +23,7 @@ mod routes;
 mod servers;
 mod site;
 mod sparkplug;
+mod states;
 mod uplink;
 
 use verge_codec::Decoders;
@@ -42,6 +43,7 @@ pub use gateway::{Gateway, begins_anew};
 pub use judges::judge_set;
 pub(crate) use models::ModelContents;
 pub use sparkplug::edge_settings;
+pub use states::states_settings;
 pub use uplink::uplink_settings;
 
 /// The names of the sources, in the order of their indices.

@@ -7,7 +7,7 @@
 //! uplink it also counts as dead where nothing is acknowledged.
 //!
 //! Reading order: [`ConnectionSettings`] and `driver` (one attempt, one fresh event loop, own backoff), then
-//! what stands on it: [`MqttSource`], [`UplinkSink`], [`SparkplugSink`], [`Subscriber`], [`Publisher`], [`probe`];
+//! what stands on it: [`MqttSource`], [`UplinkSink`], [`SparkplugSink`], [`RetainedTopics`], [`Subscriber`], [`Publisher`], [`probe`];
 //! [`TopicTemplate`].
 
 mod connection;
@@ -18,6 +18,7 @@ mod probe;
 mod publisher;
 mod receipts;
 mod renewal;
+mod retained;
 mod sink;
 mod source;
 mod sparkplug;
@@ -32,6 +33,7 @@ pub use connection::{AddressError, BrokerAddress, ConnectionSettings};
 pub use probe::{ProbeRemark, ProbeReport, ProbeStep, probe, probe_sparkplug, probe_uplink, retained};
 pub use publisher::{PublishError, Publisher};
 pub use renewal::{Access, LOOK, Renewal, WatchedFiles};
+pub use retained::{IsOwn, OFFLINE, ONLINE, RetainedReport, RetainedSettings, RetainedTopics};
 pub use rumqttc::QoS;
 pub use sink::{ProofMessage, Services, UplinkSettings, UplinkSink, UplinkTopics, WillMessage};
 pub use source::{Guarantee, MovedFilters, MqttSource, MqttSourceSettings, Repetition, SourceState};

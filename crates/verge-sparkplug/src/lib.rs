@@ -20,7 +20,7 @@ mod values;
 pub use edge::{EdgeAction, EdgeNews, EdgeNode, EdgeSettings, HistoryOrder};
 pub use names::{NodeAddress, element, metric_part};
 pub use node_status::NodeStatus;
-pub use values::metric_names;
+pub use values::{NamedValue, TagValue, metric_names, time_of, values_of};
 
 /// Devices that are born at most; further ones are counted.
 pub const MAX_DEVICES: usize = 1024;

@@ -14,12 +14,18 @@ use crate::payload::{DataType, MetricValue};
 
 /// The value of a metric.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum TagValue {
+pub enum TagValue {
+    /// Yes or no.
     Boolean(bool),
+    /// A small number.
     Int32(i32),
+    /// A count.
     UInt32(u32),
+    /// A measure.
     Double(f64),
+    /// Text.
     Text(String),
+    /// A time (UTC ms).
     Time(u64),
 }
 
@@ -38,12 +44,15 @@ impl TagValue {
 
 /// What a verdict says about one metric.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct NamedValue {
+pub struct NamedValue {
     /// Behind the prefix of its point.
-    pub(crate) name: Cow<'static, str>,
-    pub(crate) datatype: DataType,
-    pub(crate) value: Option<TagValue>,
-    pub(crate) unit: Option<Unit>,
+    pub name: Cow<'static, str>,
+    /// Its type.
+    pub datatype: DataType,
+    /// The value, if there is one.
+    pub value: Option<TagValue>,
+    /// Its unit, where it has one.
+    pub unit: Option<Unit>,
 }
 
 /// What the metrics of a point begin with.
@@ -59,7 +68,8 @@ pub(crate) fn prefix(judge: &JudgeId, signal: Option<&SignalId>, kind: PointKind
 }
 
 /// The time that a verdict is about: of the device where its clock is trusted, else of receipt; of an interval its end.
-pub(crate) fn time_of(verdict: &Verdict) -> u64 {
+#[must_use]
+pub fn time_of(verdict: &Verdict) -> u64 {
     let times = &verdict.times;
     let of_interval = |from: UtcMillis, length: u64| from.0.saturating_add_unsigned(length);
     let at = match &verdict.body {
@@ -75,7 +85,8 @@ pub(crate) fn millis(at: UtcMillis) -> u64 {
 }
 
 /// The metrics of a verdict. `events`: what to say of the events raised so far at its point, if anything.
-pub(crate) fn values_of(verdict: &Verdict, events: Option<Option<u32>>) -> Vec<NamedValue> {
+#[must_use]
+pub fn values_of(verdict: &Verdict, events: Option<Option<u32>>) -> Vec<NamedValue> {
     let mut list = ValueList::default();
     match &verdict.body {
         Body::Anomaly(anomaly) => {

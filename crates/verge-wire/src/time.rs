@@ -9,7 +9,8 @@ pub(crate) fn from_rfc3339(text: &str) -> Option<UtcMillis> {
 }
 
 /// RFC 3339 in UTC with three decimals. Times out of range come out as the nearest in range.
-pub(crate) fn to_rfc3339(at: UtcMillis) -> String {
+#[must_use]
+pub fn to_rfc3339(at: UtcMillis) -> String {
     let nearest = if at.0 < 0 { Timestamp::MIN } else { Timestamp::MAX };
     format!("{:.3}", Timestamp::from_millisecond(at.0).unwrap_or(nearest))
 }

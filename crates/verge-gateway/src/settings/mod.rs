@@ -37,6 +37,8 @@ pub use local::{EmbeddedBroker, ListenerFiles, Local};
 pub use model::Engine;
 pub use route::Route;
 pub use server::ServerSection;
+pub(crate) use server::content_of;
+pub use crate::states::StateTopics;
 pub use source::{Carries, FrameSource, Overload, SourceSection};
 pub use store::{KeyError, StoreSection};
 pub use track_file::{TrackFile, read_track_file};

@@ -198,7 +198,7 @@ fn limits_of(judge: &JudgeSection) -> [Option<PointLimit>; 2] {
 }
 
 /// What a point of a judge is read for.
-fn content_of(judge: &JudgeSection, strand: Option<Member>) -> PointContent {
+pub(crate) fn content_of(judge: &JudgeSection, strand: Option<Member>) -> PointContent {
     match judge.detector() {
         Detector::Classify | Detector::Detect => PointContent::Views,
         Detector::Loop => PointContent::Counts,

@@ -35,6 +35,7 @@ use super::replacement::{JudgesAtWork, Replacement};
 use super::routes::{Outgoing, RouteDelivery, route_counters};
 use super::servers::{ControlServers, Served};
 use super::site::{local_state_of, report_silent_sources};
+use super::states::StateTopicsAtWork;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::reload::{AtWork, ReloadAnswer, ReloadPlan, ReloadReport};
@@ -69,6 +70,7 @@ pub struct Gateway {
     broker: Option<SiteBroker>,
     /// End with the gateway.
     servers: Option<Arc<ControlServers>>,
+    states: Option<Arc<StateTopicsAtWork>>,
     /// Held for as long as the gateway runs: a second one on the same state is refused.
     lock: StateLock,
 }
@@ -141,7 +143,8 @@ impl Gateway {
             watched,
         };
         let servers = ControlServers::start(settings, &served)?;
-        let served = servers.clone();
+        let states = StateTopicsAtWork::start(settings, &uplinks, &served)?;
+        let (served, stated) = (servers.clone(), states.clone());
         let status_settings = StatusSettings {
             gateway: gateway_id,
             site: settings.gateway.site.clone(),
@@ -161,6 +164,7 @@ impl Gateway {
                 broker: broker_state.as_ref().map(|state| state()),
                 certificates: certificates.certificates(),
                 servers: served.as_ref().map_or(Vec::new(), |servers| servers.status()),
+                states: stated.as_ref().map_or(Vec::new(), |states| states.status()),
                 cameras: cameras.as_ref().map_or(Vec::new(), |cameras| cameras.ages(clock.now().mono)),
                 ..local_state_of(&local_state)
             },
@@ -201,6 +205,7 @@ impl Gateway {
             clock,
             broker,
             servers,
+            states,
             lock,
         })
     }
@@ -256,6 +261,7 @@ impl Gateway {
         self.at_work = at_work;
         self.board.retain(|verdict| swapped.watched.include(verdict));
         self.servers.iter().for_each(|servers| servers.take_up(&self.settings));
+        self.states.iter().for_each(|states| states.take_up(&self.settings));
         let report = report.with(swapped);
         ReloadAnswer::Reloaded(ReloadReport { took_ms: began.elapsed().as_secs_f64() * 1e3, ..report })
     }
@@ -326,7 +332,7 @@ impl Gateway {
     /// # Errors
     /// The store has failed for good, or the state folder is not locked any more.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { sources, judging, workers, committer, deliveries, broker, lock, .. } = self;
+        let Self { sources, judging, workers, committer, deliveries, broker, states, lock, .. } = self;
         if let Some(broker) = &broker {
             broker.close();
         }
@@ -349,6 +355,9 @@ impl Gateway {
         deliveries.iter().for_each(RouteDelivery::stopping);
         for delivery in deliveries {
             delivery.stop().await?;
+        }
+        if let Some(states) = states {
+            states.stop().await?;
         }
         let ended =
             tokio::task::spawn_blocking(move || committer.join()).await.context("the store's thread")?;

@@ -21,13 +21,15 @@ use verge_pipeline::status::{ServerPoints, ServerStatus};
 
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
-use crate::settings::{ServerSection, Settings};
+use crate::settings::{ServerSection, Settings, Uplink};
 
 /// The devices that servers show.
 pub(super) fn watched_devices(settings: &Settings) -> Arc<WatchedDevices> {
     let points = settings.servers.iter().flat_map(|server| &server.modbus.points);
     let devices = points.map(|point| point.selector.device.clone());
-    Arc::new(WatchedDevices::of(devices, settings.sources.len()))
+    let watched = WatchedDevices::of(devices, settings.sources.len());
+    let all = settings.uplinks.iter().filter_map(Uplink::mqtt).any(|mqtt| mqtt.states.is_some());
+    Arc::new(if all { watched.and_all_others() } else { watched })
 }
 
 /// What all servers share.
@@ -137,12 +139,7 @@ impl GatewayView for ServedView {
     fn state(&self, points: &[PointSelector]) -> GatewayState {
         let Served { counters, board, routes, .. } = &self.served;
         let (alarms, windows) = (board.standing(), counters.maintenance());
-        let held_back = points.iter().map(|point| {
-            let holds = |window: &&MaintenanceWindow| is_about(window, point);
-            let (shelved, maintenance): (Vec<_>, Vec<_>) =
-                windows.iter().filter(holds).partition(|window| window.by.is_some());
-            HeldBack { maintenance: !maintenance.is_empty(), shelved: !shelved.is_empty() }
-        });
+        let held_back = points.iter().map(|point| held_back(&windows, point));
         GatewayState {
             progress: counters.progress(),
             store_full: counters.store_full(),
@@ -185,6 +182,15 @@ impl GatewayView for ServedView {
             PointCommand::Set { judge, key, value } => Order::Set { judge, key, value, operator },
         };
         self.served.orders.submit(order, move |outcome| done(outcome.is_ok())).is_ok()
+    }
+}
+
+/// What holds back the alarm of a point.
+pub(super) fn held_back(windows: &[MaintenanceWindow], point: &PointSelector) -> HeldBack {
+    let of_point = || windows.iter().filter(|window| is_about(window, point));
+    HeldBack {
+        maintenance: of_point().any(|window| window.by.is_none()),
+        shelved: of_point().any(|window| window.by.is_some()),
     }
 }
 

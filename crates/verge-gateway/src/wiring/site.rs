@@ -33,5 +33,6 @@ pub(super) fn local_state_of(sources: &Sources<MqttSource>) -> LocalState {
         certificates: Vec::new(),
         cameras: Vec::new(),
         servers: Vec::new(),
+        states: Vec::new(),
     }
 }

@@ -11,6 +11,7 @@ mod commands;
 mod moved;
 mod probe;
 mod renewal;
+mod retained;
 mod scripted;
 mod services;
 mod sink;

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use verge_domain::id::{DeviceId, SignalId};
@@ -13,6 +12,7 @@ use verge_domain::rejection::Reason;
 use verge_domain::time::Monotonic;
 
 use super::contacts::FewValues;
+use super::received::{ReceiptNote, WatchedDevices};
 use super::room::Room;
 
 /// Maximum number of known devices, over all sources.
@@ -92,49 +92,9 @@ struct Device {
 impl Device {
     fn note(&mut self, now: Monotonic) {
         self.activity.again(now);
-        if let Some(ReceiptNote { times, source }) = &self.received
-            && let Some(received) = times.get(*source)
-        {
-            received.store(now.0.max(1), Ordering::Relaxed);
+        if let Some(received) = &self.received {
+            received.note(now);
         }
-    }
-}
-
-/// When a device was last received, by source.
-type ReceiptTimes = Arc<[AtomicU64]>;
-
-/// Where the receipts of a device through one source are noted.
-#[derive(Debug)]
-struct ReceiptNote {
-    times: ReceiptTimes,
-    source: usize,
-}
-
-/// Devices whose last receipt is noted for readers on other threads, through whatever source it comes: which of them count
-/// may change while a gateway runs.
-#[derive(Debug, Default)]
-pub struct WatchedDevices(HashMap<DeviceId, ReceiptTimes>);
-
-impl WatchedDevices {
-    /// These devices, of a gateway with `sources` sources.
-    #[must_use]
-    pub fn of(devices: impl IntoIterator<Item = DeviceId>, sources: usize) -> Self {
-        let times = || (0..sources).map(|_| AtomicU64::new(0)).collect();
-        Self(devices.into_iter().map(|device| (device, times())).collect())
-    }
-
-    /// When a device was last received through one of these sources, if it was since the start.
-    #[must_use]
-    pub fn received(&self, sources: &[SourceIndex], device: &DeviceId) -> Option<Monotonic> {
-        let times = self.0.get(device)?;
-        let of_source = |source: &SourceIndex| times.get(usize::from(source.0));
-        let times = sources.iter().filter_map(of_source).map(|time| time.load(Ordering::Relaxed));
-        times.max().filter(|time| *time > 0).map(Monotonic)
-    }
-
-    fn of_device(&self, source: SourceIndex, device: &DeviceId) -> Option<ReceiptNote> {
-        let times = Arc::clone(self.0.get(device)?);
-        Some(ReceiptNote { times, source: usize::from(source.0) })
     }
 }
 

@@ -44,6 +44,33 @@ pub struct LocalState {
     /// Servers for control systems; reported beside this one.
     #[serde(skip)]
     pub servers: Vec<ServerStatus>,
+    /// State topics; reported beside this one.
+    #[serde(skip)]
+    pub states: Vec<StatesStatus>,
+}
+
+/// State topics of an uplink.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct StatesStatus {
+    /// The uplink.
+    pub uplink: String,
+    /// Whether their connection stands.
+    pub connected: bool,
+    /// Whether the broker says that the gateway is there.
+    pub online: bool,
+    /// Points.
+    pub points: u64,
+    /// Topics with a message.
+    pub topics: u64,
+    /// Of these, not yet at the broker.
+    pub waiting: u64,
+    /// Messages that the broker has acknowledged, since the start.
+    pub published: u64,
+    /// Messages larger than a packet, and points for which there was no room or no topic of their own, since the start.
+    pub refused: u64,
+    /// Why the last was refused, or why the connection is lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 /// A server that control systems poll.

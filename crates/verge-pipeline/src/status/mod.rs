@@ -32,7 +32,7 @@ use crate::judging::CountedLines;
 pub use cameras::CameraStatus;
 pub use claim::{LifeStatus, Sighting, sighting};
 pub use judges::JudgeStatus;
-pub use local::{BrokerStatus, CertificateStatus, LocalState, ServerPoints, ServerStatus};
+pub use local::{BrokerStatus, CertificateStatus, LocalState, ServerPoints, ServerStatus, StatesStatus};
 pub use routes::{
     ArrivalStatus, DegradedStatus, EdgeNodeStatus, Ledger, LinkLedger, LinkStatus, RouteStatus,
 };
@@ -111,6 +111,8 @@ pub struct Snapshot {
     pub alarms: AlarmFigures,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<StatesStatus>,
 }
 
 /// Steps of the wall clock.
@@ -212,6 +214,7 @@ impl Status {
             self.counters.sources().iter().map(|source| source.bytes_received_total.get()).sum();
         let mut local = (self.local)();
         let servers = std::mem::take(&mut local.servers);
+        let states = std::mem::take(&mut local.states);
         let uptime = now.mono.since(self.started.mono);
         Snapshot {
             v: 1,
@@ -253,6 +256,7 @@ impl Status {
             events: self.board.open_events(),
             alarms: self.board.alarms(now.wall),
             servers,
+            states,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::super::declare::*;
 use super::super::key::*;
 use super::super::tree::{ConfigNode, Table, Value};
 use super::super::units::{Size, Span};
-use super::{HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawSecret, SECOND, TIB};
+use super::{DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawSecret, SECOND, TIB};
 
 declare! {
     /// How a broker is reached that somebody else runs.
@@ -76,6 +76,9 @@ declare! {
         retain: bool = flag().or("true"),
         will: bool = flag().or("true"),
         echo: bool = flag().or("true"),
+        state_topics: bool = flag().or("false"),
+        homeassistant: bool = flag().or("false"),
+        stale_after: Span = span(SECOND, DAY).or("60s"),
     }
 
     /// An uplink to a web service.

@@ -10,6 +10,7 @@ use super::super::local::Local;
 use super::super::source::SourceSection;
 use super::{Uplink, UplinkKind, check_broker};
 use crate::config::{Fault, RawMqtt};
+use crate::states::StateTopics;
 
 /// An uplink to a broker.
 #[derive(Debug, Clone)]
@@ -26,9 +27,17 @@ pub struct MqttUplink {
     pub format: WireFormat,
     /// What it does beside sending verdicts.
     pub services: Services,
+    /// The state topics, where it has them.
+    pub states: Option<StateTopics>,
 }
 
 impl MqttUplink {
+    /// The connection of the state topics, from that of the verdicts.
+    #[must_use]
+    pub fn states_connection(&self, connection: &ConnectionSettings) -> ConnectionSettings {
+        ConnectionSettings { client_id: states_client_id(&connection.client_id), ..connection.clone() }
+    }
+
     /// The connection, with certificates and password read.
     ///
     /// # Errors
@@ -57,6 +66,7 @@ impl MqttUplink {
                 status: raw.status,
                 echo: raw.echo,
             },
+            states: states(gateway, raw),
             broker,
             template,
             prefix: raw.prefix.clone(),
@@ -93,6 +103,19 @@ fn topics(template: &TopicTemplate, names: TopicNames<'_>) -> UplinkTopics {
     }
 }
 
+/// The connection that keeps the state topics: verdicts never wait behind it.
+pub(in crate::settings) fn states_client_id(client_id: &str) -> String {
+    format!("{client_id}-state")
+}
+
+fn states(gateway: &str, raw: &RawMqtt) -> Option<StateTopics> {
+    (raw.state_topics || raw.homeassistant).then(|| StateTopics {
+        root: format!("{}/{}/state", raw.prefix, verge_sparkplug::element(gateway)),
+        homeassistant: raw.homeassistant,
+        stale_after: raw.stale_after.0,
+    })
+}
+
 fn check_prefix(check: &mut Check<'_>, section: &str, prefix: &str) {
     let bad_letter = |letter: char| matches!(letter, '+' | '#') || letter.is_control();
     if prefix.contains(bad_letter) || prefix.starts_with('$') || prefix.split('/').any(str::is_empty) {
@@ -115,6 +138,14 @@ pub(in crate::settings) fn check_client_ids(check: &mut Check<'_>, local: &Local
     };
     let connections: Vec<&Connection> =
         local.into_iter().chain(uplinks.iter().filter_map(Uplink::broker)).collect();
+    for mqtt in uplinks.iter().filter_map(Uplink::mqtt).filter(|mqtt| mqtt.states.is_some()) {
+        let own = states_client_id(&mqtt.broker.client_id);
+        if let Some(other) = connections.iter().find(|other| other.client_id == own) {
+            let expected = format!("another name than that of the state topics of {}", mqtt.broker.key);
+            let fault = Fault::at_text(format!("{}.client_id", other.key), &other.client_id, expected);
+            check.faults.push(fault.remedy("take the line out, or write another name"));
+        }
+    }
     for (index, connection) in connections.iter().enumerate() {
         if let Some(earlier) =
             connections[..index].iter().find(|earlier| earlier.client_id == connection.client_id)
@@ -157,7 +188,10 @@ fn own_topics(uplink: &Uplink) -> Vec<String> {
     match &uplink.kind {
         UplinkKind::Mqtt(mqtt) => {
             let UplinkTopics { alarm, verdict, telemetry, status, command, reply } = mqtt.topics.clone();
-            [alarm, verdict, telemetry, status, reply].into_iter().chain(command).collect()
+            let own = [alarm, verdict, telemetry, status, reply].into_iter().chain(command);
+            let states = mqtt.states.iter();
+            own.chain(states.flat_map(|states| [states.root.clone(), format!("{}/device/judge", states.root)]))
+                .collect()
         }
         UplinkKind::Sparkplug(sparkplug) => {
             let of_node = ["NBIRTH", "NDATA", "NDEATH"].map(|kind| sparkplug.address.topic(kind));

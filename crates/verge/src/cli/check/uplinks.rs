@@ -8,11 +8,11 @@ use verge_domain::id::{Epoch, Seq};
 use verge_domain::stage::Scope;
 use verge_domain::verdict::Detector;
 use verge_gateway::exit::Exit;
-use verge_gateway::settings::{HttpUplink, JudgeSection, Settings, SparkplugUplink, Uplink, UplinkKind};
+use verge_gateway::settings::{HttpUplink, JudgeSection, Settings, SparkplugUplink, StateTopics, Uplink, UplinkKind};
 use verge_gateway::wiring;
 use verge_mqtt::{ConnectionSettings, ShownBoard};
 use verge_pipeline::board::LastWords;
-use verge_sparkplug::{EdgeSettings, NodeAddress, metric_names, metric_part};
+use verge_sparkplug::{EdgeSettings, NodeAddress, element, metric_names, metric_part};
 use verge_web::PushTrial;
 
 use super::{CheckReport, built, look_at_certificate};
@@ -51,10 +51,32 @@ pub(super) fn look(
         let clock = verge_pipeline::clock::Clock::start();
         // There may be no store yet.
         let epoch = Epoch([0; 16]);
+        let connection = connection.clone();
         let uplink = wiring::uplink_settings(settings, uplink, mqtt, connection, epoch, clock, true);
         verge_mqtt::probe_uplink(uplink, running).await
     });
+    let works = probe.is_ok();
     report.note_probe(&mqtt.broker.key, probe);
+    if let Some(states) = mqtt.states.as_ref().filter(|_| works) {
+        let key = format!("{}.state_topics", mqtt.broker.key);
+        look_at_states(&key, states, &mqtt.states_connection(&connection), running, report)?;
+    }
+    Ok(())
+}
+
+/// State topics have a connection of their own, whose rights may be others.
+fn look_at_states(
+    key: &str,
+    states: &StateTopics,
+    connection: &ConnectionSettings,
+    running: bool,
+    report: &mut CheckReport,
+) -> anyhow::Result<()> {
+    let probe = async_runtime()?.block_on(verge_mqtt::probe(connection, &states.filters(), running));
+    report.note_probe(key, probe);
+    let written = states.written().join(", ");
+    let says = format!("the broker must let {:?} write {written} (retained), and read the same", connection.client_id);
+    report.note(key, "rights", Ok(says), Exit::Fine);
     Ok(())
 }
 
@@ -113,7 +135,14 @@ pub(super) fn trial_of(
 /// Says what each judge shows on each edge node.
 pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
     for uplink in &settings.uplinks {
-        let UplinkKind::Sparkplug(sparkplug) = &uplink.kind else { continue };
+        let sparkplug = match &uplink.kind {
+            UplinkKind::Sparkplug(sparkplug) => sparkplug,
+            UplinkKind::Mqtt(mqtt) => {
+                list_states(settings, uplink, mqtt.states.as_ref(), report);
+                continue;
+            }
+            UplinkKind::Http(_) => continue,
+        };
         for judge in &settings.judges {
             let what = sparkplug.address.device_topic("DDATA", "DEVICE");
             let key = format!("uplink.{}.{}", uplink.name, judge.name);
@@ -122,13 +151,33 @@ pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
     }
 }
 
+/// Says which state topics each judge has.
+fn list_states(settings: &Settings, uplink: &Uplink, states: Option<&StateTopics>, report: &mut CheckReport) {
+    for (judge, states) in settings.judges.iter().flat_map(|judge| states.map(|states| (judge, states))) {
+        let (levels, members) = match judge.detector() {
+            Detector::Loop | Detector::Track => ("", metric_names(PointKind::Counts)),
+            Detector::Classify | Detector::Detect => ("", metric_names(PointKind::View)),
+            _ if of_signals(judge) => ("/SIGNAL/STRAND", metric_names(PointKind::Events(Member::High))),
+            _ => ("/STRAND", metric_names(PointKind::Events(Member::High))),
+        };
+        let what = format!("{}/DEVICE/{}{levels}", states.root, element(judge.name.as_str()));
+        let members = members.iter().map(|(name, _)| *name);
+        let says = ["quality", "fresh", "time"].into_iter().chain(members).collect::<Vec<_>>().join(", ");
+        report.note(&format!("uplink.{}.{}", uplink.name, judge.name), what, Ok(says), Exit::Fine);
+    }
+}
+
+fn of_signals(judge: &JudgeSection) -> bool {
+    judge.readings().is_some_and(|rules| rules.rule.scope() == Scope::Signal)
+}
+
 fn metrics_of(judge: &JudgeSection) -> String {
     let name = metric_part(judge.name.as_str());
     let (kind, path) = match judge.detector() {
         Detector::Loop | Detector::Track => (PointKind::Counts, name),
         Detector::Classify => return format!("{name}/label String, {name}/score Double"),
         Detector::Detect => return format!("{name}/objects UInt32, {name}/count/LABEL UInt32"),
-        _ if judge.readings().is_some_and(|rules| rules.rule.scope() == Scope::Signal) => {
+        _ if of_signals(judge) => {
             (PointKind::Events(Member::High), format!("{name}/SIGNAL/STRAND"))
         }
         _ => (PointKind::Events(Member::High), format!("{name}/STRAND")),
