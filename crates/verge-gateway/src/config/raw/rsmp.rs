@@ -7,9 +7,9 @@ use verge_traffic::rsmp::{Direction, ErrorMode, SpeedUnit};
 
 use super::super::declare::*;
 use super::super::key::*;
-use super::super::tree::{ConfigNode, Map, Table, Value};
+use super::super::tree::{Map, Table, Value};
 use super::super::units::{Size, Span};
-use super::{HOUR, KIB, MINUTE, RawBatch, RawCertificates, SECOND, TIB};
+use super::{HOUR, KIB, RawBatch, RawCertificates, SECOND, TIB};
 
 declare! {
     /// An uplink as a site of RSMP.
