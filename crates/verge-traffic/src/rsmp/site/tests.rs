@@ -108,7 +108,7 @@ impl Play {
         change(&mut settings);
         let view = View {
             at: Mutex::new(NOON),
-            heads: Mutex::default(),
+            heads: Mutex::new([Seq::ZERO; 3]),
             words: Mutex::default(),
             shelved: Mutex::default(),
         };

@@ -97,7 +97,7 @@ fn what_was_observed_in_part_is_not_known() {
     // A detector that says nothing at all is not waited for.
     play.pass(MINUTE + 9_000);
     assert_eq!(updates(&play.heard()), []);
-    play.pass(MINUTE);
+    play.pass(MINUTE + 1_000);
     assert_eq!(updates(&play.heard())[0].1, [value("starttime", &time(NOON + MINUTE), "recent"), unknown]);
 }
 
