@@ -173,10 +173,10 @@ def test_alarms_of_an_outage_with_a_kill_come_afterwards(scene: Scene, superviso
     wait_for(lambda: len(supervisor.alarms(AUX, "A0303", 2)) >= 3, "what was in the outage")
     wait_until_quiet(lambda: len(supervisor.said))
     alarms = [alarm for alarm in supervisor.of("Alarm", 2) if alarm["aCId"] == "A0303"]
-    told, *buffered = [(alarm["aS"], alarm["aTs"]) for alarm in alarms]
-    assert told[0] == "Active", "all alarms first, as they stand"
+    first, *buffered = [(alarm["aS"], alarm["aTs"]) for alarm in alarms]
+    assert first[0] == "Active", "all alarms first, as they stand"
     assert [state for state, _ in buffered[:2]] == ["Active", "inActive"], "then what was, in order"
-    assert buffered[0][1] < buffered[1][1] < told[1] and told not in buffered, "and nothing twice"
+    assert buffered[0][1] < buffered[1][1] < first[1] and first not in buffered, "and nothing twice"
     statuses = supervisor.of("AggregatedStatus", 2)
     assert statuses[0]["se"][3] is True and statuses[-1]["se"][3] is True, "priority 2 of a serious detector"
     assert supervisor.faults == []

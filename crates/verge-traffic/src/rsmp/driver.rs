@@ -1,4 +1,4 @@
-//! The task that connects, and carries what the site says and is told.
+//! The task that connects, and carries what it says and receives.
 
 use std::fmt;
 use std::sync::Arc;

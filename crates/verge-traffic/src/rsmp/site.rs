@@ -117,8 +117,8 @@ pub(super) struct Site {
     unacknowledged: HashMap<String, Sent>,
     /// As of the verdicts that were taken up; `None` before the first connection.
     book: Option<AlarmBook>,
-    /// As the supervisor was told at the beginning of the connection.
-    told: BTreeMap<AlarmPlace, AlarmView>,
+    /// As the supervisor was informed at the beginning of the connection.
+    reported: BTreeMap<AlarmPlace, AlarmView>,
     suspended: HashSet<AlarmPlace>,
     /// What the last aggregated status said.
     states: [bool; 8],
@@ -149,7 +149,7 @@ impl Site {
             queue: VecDeque::new(),
             unacknowledged: HashMap::new(),
             book: None,
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
             suspended: HashSet::new(),
             states: [false; 8],
             subscriptions: Subscriptions::new(&settings),

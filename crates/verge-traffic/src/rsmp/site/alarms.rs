@@ -18,19 +18,19 @@ impl Site {
     pub(super) fn up(&mut self, view: &dyn SiteView) {
         self.state = SiteState::Up;
         self.up_at = view.now();
-        // In this order: what is committed in between is told twice rather than never.
+        // In this order: what is committed in between is sent twice rather than never.
         self.heads = view.heads();
         self.offered = [Seq::ZERO; 3];
         let present = self.present(view);
         self.suspended = self.suspended_now(view);
-        self.told = present.views().map(|alarm| (alarm.place, alarm)).collect();
+        self.reported = present.views().map(|alarm| (alarm.place, alarm)).collect();
         self.states = self.states_of(&present);
         self.book.get_or_insert(present);
         let (id, at) = (self.id(), self.up_at.wall);
         let status = message::aggregated_status(id, &self.settings.main, self.states, at);
         self.queue.push_back((status, About::Control));
         if !self.settings.secondary {
-            let alarms: Vec<AlarmView> = self.told.values().copied().collect();
+            let alarms: Vec<AlarmView> = self.reported.values().copied().collect();
             for alarm in alarms {
                 self.say_alarm(AlarmSays::Issue, alarm, alarm.at, About::Control);
             }

@@ -54,7 +54,7 @@ impl Site {
             };
             // A suspended alarm says nothing of itself; its end says how it stands.
             let is_quiet = says == AlarmSays::Issue && self.suspended.contains(&alarm.place);
-            if is_quiet || self.settings.secondary || self.was_told(says, &alarm) {
+            if is_quiet || self.settings.secondary || self.was_reported(says, &alarm) {
                 continue;
             }
             self.say_alarm(says, alarm, at, About::Row(token));
@@ -65,13 +65,13 @@ impl Site {
         }
     }
 
-    /// Whether the supervisor was told the same with all alarms.
-    fn was_told(&self, says: AlarmSays, alarm: &AlarmView) -> bool {
-        self.told.get(&alarm.place).is_some_and(|told| {
-            let same = (told.active, told.at) == (alarm.active, alarm.at);
+    /// Whether the supervisor has the same from all alarms.
+    fn was_reported(&self, says: AlarmSays, alarm: &AlarmView) -> bool {
+        self.reported.get(&alarm.place).is_some_and(|reported| {
+            let same = (reported.active, reported.at) == (alarm.active, alarm.at);
             match says {
-                AlarmSays::Issue => same && (told.acknowledged || !alarm.acknowledged),
-                _ => same && told.acknowledged,
+                AlarmSays::Issue => same && (reported.acknowledged || !alarm.acknowledged),
+                _ => same && reported.acknowledged,
             }
         })
     }

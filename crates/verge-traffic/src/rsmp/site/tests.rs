@@ -126,11 +126,11 @@ impl Play {
     /// The whole beginning. Returns what the site says of itself then.
     fn connect(&mut self) -> Vec<Value> {
         self.site.connected();
-        assert_eq!(kinds(&self.heard()), ["Version"]);
+        assert_eq!(kinds(&self.listen()), ["Version"]);
         self.say(&version());
-        assert_eq!(kinds(&self.heard()), ["MessageAck", "Watchdog"]);
+        assert_eq!(kinds(&self.listen()), ["MessageAck", "Watchdog"]);
         self.say(&json!({"type": "Watchdog", "wTs": "2026-11-29T12:00:00.000Z"}));
-        let mut said = self.heard();
+        let mut said = self.listen();
         assert_eq!(kinds(&said[..1]), ["MessageAck"]);
         said.remove(0);
         said
@@ -150,7 +150,7 @@ impl Play {
     }
 
     /// What the site says; acknowledges all of it.
-    fn heard(&mut self) -> Vec<Value> {
+    fn listen(&mut self) -> Vec<Value> {
         let mut said = Vec::new();
         loop {
             let more = self.unanswered();

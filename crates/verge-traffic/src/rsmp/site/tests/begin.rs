@@ -68,7 +68,7 @@ fn acknowledgements_that_stop_end_the_connection() {
     play.events.clear();
     play.connect();
     let token = play.offer(fault(1, Member::Silent, EventState::Raised, NOON, NOON));
-    assert_eq!(kinds(&play.heard())[..1], ["Alarm"]);
+    assert_eq!(kinds(&play.listen())[..1], ["Alarm"]);
     assert_eq!(play.delivered(), [token]);
 }
 
@@ -77,12 +77,12 @@ fn a_watchdog_is_said_each_minute_and_answered() {
     let mut play = Play::up();
     for _ in 0..3 {
         play.pass(59_000);
-        assert_eq!(play.heard().len(), 0);
+        assert_eq!(play.listen().len(), 0);
         play.pass(1_000);
-        assert_eq!(kinds(&play.heard()), ["Watchdog"]);
+        assert_eq!(kinds(&play.listen()), ["Watchdog"]);
     }
     let id = play.say(&json!({"type": "Watchdog", "wTs": "2026-11-29T12:00:00.000Z"}));
-    assert_eq!(play.heard(), [json!({"mType": "rSMsg", "type": "MessageAck", "oMId": id})]);
+    assert_eq!(play.listen(), [json!({"mType": "rSMsg", "type": "MessageAck", "oMId": id})]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn at_most_64_messages_wait_and_acknowledgements_go_first() {
     for message in &said {
         play.ack(message["mId"].as_str().unwrap());
     }
-    play.heard();
+    play.listen();
     assert_eq!(play.delivered().len(), 100);
 }
 
@@ -111,10 +111,10 @@ fn noise_changes_nothing_and_what_has_a_name_is_refused_by_it() {
     }
     play.site.received(Packet::TooLong, &play.view);
     play.ack("nothing");
-    assert_eq!((play.heard().len(), play.site.report().unreadable), (0, 6));
+    assert_eq!((play.listen().len(), play.site.report().unreadable), (0, 6));
     let mut refused = |content: Value, expected: &str| {
         play.say(&content);
-        let said = play.heard();
+        let said = play.listen();
         assert_eq!(kinds(&said), ["MessageNotAck"], "{content}");
         assert!(said[0]["rea"].as_str().unwrap().contains(expected), "{said:?}");
     };
@@ -134,6 +134,6 @@ fn a_secondary_supervisor_gets_no_alarms_and_holds_up_none() {
     let mut play = Play::new(|site| site.secondary = true);
     assert_eq!(kinds(&play.connect()), ["AggregatedStatus"]);
     let token = play.offer(fault(1, Member::Silent, EventState::Raised, NOON, NOON));
-    assert_eq!(kinds(&play.heard()), ["AggregatedStatus"]);
+    assert_eq!(kinds(&play.listen()), ["AggregatedStatus"]);
     assert_eq!(play.delivered(), [token]);
 }
