@@ -79,6 +79,8 @@ pub struct LinkReport {
     pub credentials_fault: Option<String>,
     /// What an edge node of Sparkplug reports.
     pub edge_node: Option<EdgeNodeReport>,
+    /// What an RSMP site reports.
+    pub site: Option<SiteReport>,
 }
 
 crate::words! {
@@ -119,5 +121,48 @@ pub struct EdgeNodeReport {
     /// What came from hosts and was not taken: unknown metrics, wrong types, bytes that are no payload.
     pub refused: u64,
     /// Verdicts about devices or metrics for which there is no room.
+    pub left_out: u64,
+}
+
+crate::words! {
+    /// How far a connection of an RSMP site has come.
+    #[derive(Default)]
+    pub enum SiteState {
+        /// There is no connection.
+        #[default]
+        Down = "down",
+        /// The versions are being exchanged.
+        Version = "version",
+        /// The first watchdogs are being exchanged.
+        Watchdog = "watchdog",
+        /// Everything is sent.
+        Up = "up",
+    }
+}
+
+/// What an RSMP site reports of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SiteReport {
+    /// How far its connection has come.
+    pub state: SiteState,
+    /// Components that it has, the main one included.
+    pub components: u64,
+    /// Alarms that are active, as the supervisor has them.
+    pub active_alarms: u64,
+    /// Alarms that are suspended.
+    pub suspended_alarms: u64,
+    /// Series of measurements that the supervisor has subscribed to.
+    pub subscriptions: u64,
+    /// Messages since the start.
+    pub sent: u64,
+    /// Messages that the supervisor has not acknowledged yet.
+    pub unacknowledged: u64,
+    /// Messages that it has refused.
+    pub refused_by_supervisor: u64,
+    /// What came from the supervisor and was refused: an unknown code or component, a command that does not exist.
+    pub refused: u64,
+    /// What came from it and could not be read: broken JSON, a packet without an end.
+    pub unreadable: u64,
+    /// Critical events that are not among the alarms of the signal exchange list.
     pub left_out: u64,
 }

@@ -20,6 +20,7 @@ mod models;
 mod readings;
 mod replacement;
 mod routes;
+mod rsmp;
 mod servers;
 mod site;
 mod sparkplug;

@@ -216,6 +216,12 @@ impl LoopSettings {
         Ok(Self { reports, max_silence_ms, ..self })
     }
 
+    /// The intervals in which it counts.
+    #[must_use]
+    pub const fn interval(&self) -> IntervalGrid {
+        self.grid
+    }
+
     /// The same, and forecasts the flow.
     #[must_use]
     pub fn with_forecast(self, forecast: ForecastSettings) -> Self {

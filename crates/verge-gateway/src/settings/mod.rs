@@ -42,7 +42,7 @@ pub use crate::states::StateTopics;
 pub use source::{Carries, FrameSource, Overload, SourceSection};
 pub use store::{KeyError, StoreSection};
 pub use track_file::{TrackFile, read_track_file};
-pub use uplink::{HttpUplink, MqttUplink, SparkplugUplink, Uplink, UplinkKind};
+pub use uplink::{HttpUplink, MqttUplink, RsmpUplink, SparkplugUplink, Uplink, UplinkKind};
 
 /// All settings of a gateway.
 #[derive(Debug, Clone)]
@@ -227,7 +227,7 @@ impl Settings {
         let names: Vec<&str> = sections.judge.keys().map(String::as_str).collect();
         let servers = server::check_all(&mut check, &sections.server, &judges, &names);
         let site = gateway.as_ref().and_then(|gateway| gateway.site.as_deref());
-        let uplinks = uplink::check_all(&mut check, (id, site), &sections.uplink);
+        let uplinks = uplink::check_all(&mut check, (id, site), &sections.uplink, (&judges, &names));
         uplink::check_collisions(&mut check, &uplinks, &names);
         if let Some(local) = &local {
             uplink::check_client_ids(&mut check, local, &uplinks);

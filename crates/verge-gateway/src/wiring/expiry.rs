@@ -126,6 +126,7 @@ impl WatchedCertificate {
             let files = match &uplink.kind {
                 UplinkKind::Mqtt(mqtt) => mqtt.broker.tls.as_ref(),
                 UplinkKind::Http(http) => http.tls.as_ref(),
+                UplinkKind::Rsmp(rsmp) => rsmp.tls.as_ref(),
                 UplinkKind::Sparkplug(sparkplug) => sparkplug.broker.tls.as_ref(),
             };
             Self::of_files(&uplink.section(), files, &mut all);

@@ -178,6 +178,7 @@ impl Gateway {
             status: Arc::clone(&status),
             clock,
             board: Arc::<LastWords>::clone(&board),
+            counters: Arc::clone(&counters),
             birth_numbers: &birth_numbers,
         };
         let deliveries = settings

@@ -10,6 +10,7 @@ use verge_domain::stage::{
     Control, EncodeError, Envelope, Form, OfferError, Sink, SinkEvent, StoredRow, Token, VerdictRow,
 };
 use verge_mqtt::{ConnectionSettings, SparkplugSink, UplinkSink};
+use verge_traffic::rsmp::{RsmpSettings, RsmpSink};
 use verge_web::{HttpSink, PushSettings};
 use verge_wire::WireEncoder;
 
@@ -22,6 +23,7 @@ pub(super) enum OpenedUplink {
     Mqtt(ConnectionSettings),
     Http(PushSettings),
     Sparkplug(ConnectionSettings),
+    Rsmp(Box<RsmpSettings>),
 }
 
 impl OpenedUplink {
@@ -30,6 +32,7 @@ impl OpenedUplink {
             UplinkKind::Mqtt(mqtt) => Self::Mqtt(mqtt.connection()?),
             UplinkKind::Http(http) => Self::Http(http.build()?),
             UplinkKind::Sparkplug(sparkplug) => Self::Sparkplug(sparkplug.broker.build()?),
+            UplinkKind::Rsmp(rsmp) => Self::Rsmp(Box::new(rsmp.build()?)),
         })
     }
 }
@@ -39,6 +42,7 @@ pub(super) enum LinkSink {
     Mqtt(UplinkSink),
     Http(HttpSink),
     Sparkplug(Box<SparkplugSink>),
+    Rsmp(Box<RsmpSink>),
 }
 
 /// What goes over a link.
@@ -81,8 +85,9 @@ impl Sink for LinkSink {
             (Self::Mqtt(sink), LinkItem::Message(message)) => sink.offer(lane, message, token),
             (Self::Http(sink), LinkItem::Message(message)) => sink.offer(lane, message, token),
             (Self::Sparkplug(sink), LinkItem::Rows(rows)) => sink.offer(lane, rows, token),
+            (Self::Rsmp(sink), LinkItem::Rows(rows)) => sink.offer(lane, rows, token),
             (Self::Mqtt(_) | Self::Http(_), LinkItem::Rows(_))
-            | (Self::Sparkplug(_), LinkItem::Message(_)) => {
+            | (Self::Sparkplug(_) | Self::Rsmp(_), LinkItem::Message(_)) => {
                 unreachable!("the form of a link makes what its sink takes")
             }
         }
@@ -93,6 +98,7 @@ impl Sink for LinkSink {
             Self::Mqtt(sink) => sink.poll_event(context),
             Self::Http(sink) => sink.poll_event(context),
             Self::Sparkplug(sink) => sink.poll_event(context),
+            Self::Rsmp(sink) => sink.poll_event(context),
         }
     }
 
@@ -101,6 +107,7 @@ impl Sink for LinkSink {
             Self::Mqtt(sink) => sink.report(),
             Self::Http(sink) => sink.report(),
             Self::Sparkplug(sink) => sink.report(),
+            Self::Rsmp(sink) => sink.report(),
         }
     }
 
@@ -109,6 +116,7 @@ impl Sink for LinkSink {
             Self::Mqtt(sink) => sink.close(grace).await,
             Self::Http(sink) => sink.close(grace).await,
             Self::Sparkplug(sink) => sink.close(grace).await,
+            Self::Rsmp(sink) => sink.close(grace).await,
         }
     }
 }
@@ -119,6 +127,7 @@ impl Control for LinkSink {
             Self::Mqtt(sink) => sink.takes_status(),
             Self::Http(sink) => sink.takes_status(),
             Self::Sparkplug(sink) => sink.takes_status(),
+            Self::Rsmp(sink) => sink.takes_status(),
         }
     }
 
@@ -127,6 +136,7 @@ impl Control for LinkSink {
             Self::Mqtt(sink) => sink.publish_status(document),
             Self::Http(sink) => sink.publish_status(document),
             Self::Sparkplug(sink) => sink.publish_status(document),
+            Self::Rsmp(sink) => sink.publish_status(document),
         }
     }
 
@@ -135,6 +145,7 @@ impl Control for LinkSink {
             Self::Mqtt(sink) => sink.answer(answer),
             Self::Http(sink) => sink.answer(answer),
             Self::Sparkplug(sink) => sink.answer(answer),
+            Self::Rsmp(sink) => sink.answer(answer),
         }
     }
 
@@ -143,6 +154,7 @@ impl Control for LinkSink {
             Self::Mqtt(sink) => sink.set_last_status(document),
             Self::Http(sink) => sink.set_last_status(document),
             Self::Sparkplug(sink) => sink.set_last_status(document),
+            Self::Rsmp(sink) => sink.set_last_status(document),
         }
     }
 }

@@ -15,13 +15,16 @@ use verge_mqtt::{
 use verge_pipeline::clock::Clock;
 use verge_pipeline::commands::CommandDesks;
 use verge_pipeline::committer::StoreHandle;
+use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
 
 use verge_pipeline::status::{self, Status};
+use verge_traffic::rsmp::RsmpSink;
 use verge_web::HttpSink;
 use verge_wire::WireEncoder;
 
 use super::links::{LinkForm, LinkSink, OpenedUplink};
+use super::rsmp::SiteSight;
 use super::sparkplug::{VerdictForm, birth_number_key, edge_settings};
 use super::uplink_settings;
 use crate::settings::{Route, Settings, SparkplugUplink, Uplink, UplinkKind};
@@ -36,6 +39,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) status: Arc<Status>,
     pub(super) clock: Clock,
     pub(super) board: Arc<dyn Board>,
+    pub(super) counters: Arc<Counters>,
     /// What was saved of the numbers of births, see [`birth_number_key`].
     pub(super) birth_numbers: &'a [Checkpoint],
 }
@@ -117,9 +121,21 @@ impl Outgoing<'_> {
                 let sink = self.edge_node(uplink, sparkplug, connection.clone());
                 (LinkSink::Sparkplug(Box::new(sink)), LinkForm::Verdicts(VerdictForm))
             }
-            (OpenedUplink::Mqtt(_) | OpenedUplink::Http(_) | OpenedUplink::Sparkplug(_), _) => {
-                unreachable!("an uplink is opened as what it is")
+            (OpenedUplink::Rsmp(rsmp), UplinkKind::Rsmp(_)) => {
+                let sight = SiteSight::new(
+                    &uplink.name,
+                    self.clock,
+                    (Arc::clone(&self.board), self.store.heads()),
+                    Arc::clone(&self.counters),
+                    self.desks.orders.clone(),
+                );
+                let sink = RsmpSink::spawn(rsmp.as_ref().clone(), Arc::new(sight));
+                (LinkSink::Rsmp(Box::new(sink)), LinkForm::Verdicts(VerdictForm))
             }
+            (
+                OpenedUplink::Mqtt(_) | OpenedUplink::Http(_) | OpenedUplink::Sparkplug(_) | OpenedUplink::Rsmp(_),
+                _,
+            ) => unreachable!("an uplink is opened as what it is"),
         }
     }
 

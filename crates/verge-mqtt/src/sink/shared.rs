@@ -197,6 +197,7 @@ impl SharedUplink {
             largest_message: state.arrivals.smallest_limit(),
             credentials_fault: None,
             edge_node: None,
+            site: None,
         }
     }
 

@@ -34,7 +34,7 @@ pub use claim::{LifeStatus, Sighting, sighting};
 pub use judges::JudgeStatus;
 pub use local::{BrokerStatus, CertificateStatus, LocalState, ServerPoints, ServerStatus, StatesStatus};
 pub use routes::{
-    ArrivalStatus, DegradedStatus, EdgeNodeStatus, Ledger, LinkLedger, LinkStatus, RouteStatus,
+    ArrivalStatus, DegradedStatus, EdgeNodeStatus, Ledger, LinkLedger, LinkStatus, RouteStatus, SiteStatus,
 };
 pub use sources::SourceStatus;
 use sources::source_status;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use verge_domain::id::{LinkId, RouteId};
-use verge_domain::link::{Arrival, Degraded, EdgeNodeReport, LinkReport, TopicReport};
+use verge_domain::link::{Arrival, Degraded, EdgeNodeReport, LinkReport, SiteReport, TopicReport};
 use verge_domain::time::{Moment, UtcMillis};
 
 use super::is_zero;
@@ -63,6 +63,8 @@ pub struct LinkStatus {
     pub credentials_error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparkplug: Option<EdgeNodeStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rsmp: Option<SiteStatus>,
 }
 
 /// Of an uplink of the kind `sparkplug`.
@@ -96,6 +98,44 @@ impl From<EdgeNodeReport> for EdgeNodeStatus {
         } = report;
         let state = state.as_str();
         Self { state, devices, metrics, births, rebirths, unconfirmed, history_left, refused, left_out }
+    }
+}
+
+/// Of an uplink of the kind `rsmp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SiteStatus {
+    pub state: &'static str,
+    pub components: u64,
+    pub active_alarms: u64,
+    pub suspended_alarms: u64,
+    pub subscriptions: u64,
+    pub sent: u64,
+    pub unacknowledged: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refused_by_supervisor: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refused: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unreadable: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+}
+
+impl From<SiteReport> for SiteStatus {
+    fn from(report: SiteReport) -> Self {
+        Self {
+            state: report.state.as_str(),
+            components: report.components,
+            active_alarms: report.active_alarms,
+            suspended_alarms: report.suspended_alarms,
+            subscriptions: report.subscriptions,
+            sent: report.sent,
+            unacknowledged: report.unacknowledged,
+            refused_by_supervisor: report.refused_by_supervisor,
+            refused: report.refused,
+            unreadable: report.unreadable,
+            left_out: report.left_out,
+        }
     }
 }
 
@@ -154,7 +194,7 @@ impl RouteStatus {
 impl LinkStatus {
     fn of(link: &LinkCounters) -> Self {
         let report = link.report();
-        let (LinkReport { degraded, topics, largest_message, credentials_fault, edge_node }, at) =
+        let (LinkReport { degraded, topics, largest_message, credentials_fault, edge_node, site }, at) =
             report.unwrap_or_else(|| (LinkReport::default(), Moment::from_wall(UtcMillis(0))));
         Self {
             name: link.id.clone(),
@@ -177,6 +217,7 @@ impl LinkStatus {
             largest_message,
             credentials_error: credentials_fault,
             sparkplug: edge_node.map(EdgeNodeStatus::from),
+            rsmp: site.map(SiteStatus::from),
         }
     }
 }

@@ -6,6 +6,7 @@ mod models;
 mod report;
 mod routes;
 mod servers;
+mod sites;
 mod states;
 mod uplinks;
 

@@ -10,7 +10,7 @@ use super::super::declare::*;
 use super::super::key::*;
 use super::super::tree::{ConfigNode, Table, Value};
 use super::super::units::{Size, Span};
-use super::{DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawSecret, SECOND, TIB};
+use super::{DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawRsmp, RawSecret, SECOND, TIB};
 
 declare! {
     /// How a broker is reached that somebody else runs.
@@ -55,7 +55,12 @@ declare! {
     struct RawUplink by kind: RawUplinkKind [.or("mqtt")] {}
 
     /// What an uplink speaks.
-    enum RawUplinkKind { "mqtt" => Mqtt(RawMqtt), "http" => Http(RawHttp), "sparkplug" => Sparkplug(RawSparkplug) }
+    enum RawUplinkKind {
+        "mqtt" => Mqtt(RawMqtt),
+        "http" => Http(RawHttp),
+        "sparkplug" => Sparkplug(RawSparkplug),
+        "rsmp" => Rsmp(RawRsmp),
+    }
 
     /// An uplink to a broker.
     struct RawMqtt with broker: RawBroker, transport: RawTransport {

@@ -7,6 +7,7 @@
 mod find;
 mod judge;
 mod links;
+mod rsmp;
 mod server;
 mod source;
 mod track;
@@ -21,6 +22,7 @@ use super::units::{Size, Span, SpanOrNever};
 pub(crate) use find::{homes_of, kind_of, kind_of_table, other_name};
 pub(crate) use judge::*;
 pub(crate) use links::*;
+pub(crate) use rsmp::*;
 pub(crate) use server::*;
 pub(crate) use source::*;
 pub(crate) use track::*;

@@ -2,6 +2,7 @@
 
 mod http;
 mod mqtt;
+mod rsmp;
 mod sparkplug;
 
 use std::time::Duration;
@@ -10,11 +11,13 @@ use verge_domain::id::{Lane, LinkId, RouteId};
 use verge_pipeline::delivery::BatchPolicy;
 
 use super::Check;
+use super::JudgeSection;
 use super::connection::{self, Connection, is_loopback};
 use crate::config::{Fault, Map, RawBatch, RawBroker, RawTransport, RawUplink, RawUplinkKind, Size, Warning};
 pub use http::HttpUplink;
 pub use mqtt::MqttUplink;
 pub(super) use mqtt::{check_client_ids, check_loops};
+pub use rsmp::RsmpUplink;
 pub use sparkplug::SparkplugUplink;
 pub(super) use sparkplug::check_collisions;
 
@@ -48,6 +51,8 @@ pub enum UplinkKind {
     Http(Box<HttpUplink>),
     /// Sparkplug B over MQTT, as an edge node.
     Sparkplug(Box<SparkplugUplink>),
+    /// RSMP, as a site.
+    Rsmp(Box<RsmpUplink>),
 }
 
 impl UplinkKind {
@@ -58,6 +63,7 @@ impl UplinkKind {
             Self::Mqtt(_) => "mqtt",
             Self::Http(_) => "http",
             Self::Sparkplug(_) => "sparkplug",
+            Self::Rsmp(_) => "rsmp",
         }
     }
 }
@@ -68,7 +74,7 @@ impl Uplink {
     pub fn mqtt(&self) -> Option<&MqttUplink> {
         match &self.kind {
             UplinkKind::Mqtt(mqtt) => Some(mqtt),
-            UplinkKind::Http(_) | UplinkKind::Sparkplug(_) => None,
+            UplinkKind::Http(_) | UplinkKind::Sparkplug(_) | UplinkKind::Rsmp(_) => None,
         }
     }
 
@@ -78,7 +84,7 @@ impl Uplink {
         match &self.kind {
             UplinkKind::Mqtt(mqtt) => Some(&mqtt.broker),
             UplinkKind::Sparkplug(sparkplug) => Some(&sparkplug.broker),
-            UplinkKind::Http(_) => None,
+            UplinkKind::Http(_) | UplinkKind::Rsmp(_) => None,
         }
     }
 
@@ -99,13 +105,14 @@ struct CommonKeys<'a> {
     budget: Option<Size>,
 }
 
-/// `gateway`: its id and its site.
+/// `gateway`: its id and its site. `judges`: those that are without fault, and the names of all.
 pub(super) fn check_all(
     check: &mut Check<'_>,
     gateway: (&str, Option<&str>),
     raw: &Map<RawUplink>,
+    judges: (&[JudgeSection], &[&str]),
 ) -> Vec<Uplink> {
-    raw.iter().filter_map(|(name, uplink)| check_one(check, gateway, name, uplink)).collect()
+    raw.iter().filter_map(|(name, uplink)| check_one(check, gateway, name, uplink, judges)).collect()
 }
 
 fn check_one(
@@ -113,6 +120,7 @@ fn check_one(
     (gateway, site): (&str, Option<&str>),
     name: &str,
     raw: &RawUplink,
+    judges: (&[JudgeSection], &[&str]),
 ) -> Option<Uplink> {
     let section = format!("uplink.{name}");
     let (kind, keys) = match raw.kind.as_ref()? {
@@ -152,6 +160,19 @@ fn check_one(
                 budget: raw.budget,
             };
             (kind.map(|sparkplug| UplinkKind::Sparkplug(Box::new(sparkplug))), keys)
+        }
+        RawUplinkKind::Rsmp(raw) => {
+            let kind = RsmpUplink::check(check, &section, raw, judges);
+            let keys = CommonKeys {
+                route: raw.route.as_deref(),
+                window: rsmp::WINDOW,
+                lanes: &raw.lanes,
+                batch: &raw.batch,
+                // What a supervisor has acknowledged it has.
+                rewind: Duration::ZERO,
+                budget: raw.budget,
+            };
+            (kind.map(|rsmp| UplinkKind::Rsmp(Box::new(rsmp))), keys)
         }
     };
     let route = keys.route.unwrap_or(name);

@@ -198,6 +198,6 @@ fn own_topics(uplink: &Uplink) -> Vec<String> {
             let of_devices = ["DBIRTH", "DDATA"].map(|kind| sparkplug.address.device_topic(kind, "device"));
             of_node.into_iter().chain(of_devices).collect()
         }
-        UplinkKind::Http(_) => Vec::new(),
+        UplinkKind::Http(_) | UplinkKind::Rsmp(_) => Vec::new(),
     }
 }

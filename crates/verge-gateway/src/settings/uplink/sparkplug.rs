@@ -89,7 +89,7 @@ pub(in crate::settings) fn check_collisions(check: &mut Check<'_>, uplinks: &[Up
         .iter()
         .filter_map(|uplink| match &uplink.kind {
             UplinkKind::Sparkplug(sparkplug) => Some((uplink, &sparkplug.address)),
-            UplinkKind::Mqtt(_) | UplinkKind::Http(_) => None,
+            UplinkKind::Mqtt(_) | UplinkKind::Http(_) | UplinkKind::Rsmp(_) => None,
         })
         .collect();
     for (index, (uplink, address)) in nodes.iter().enumerate() {

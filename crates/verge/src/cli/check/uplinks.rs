@@ -15,7 +15,7 @@ use verge_pipeline::board::LastWords;
 use verge_sparkplug::{EdgeSettings, NodeAddress, element, metric_names, metric_part};
 use verge_web::PushTrial;
 
-use super::{CheckReport, built, look_at_certificate};
+use super::{CheckReport, built, look_at_certificate, sites};
 use crate::cli::{async_runtime, words};
 
 /// As the gateway connects: where none runs, under its own name.
@@ -29,6 +29,7 @@ pub(super) fn look(
     let mqtt = match &uplink.kind {
         UplinkKind::Mqtt(mqtt) => mqtt,
         UplinkKind::Http(http) => return look_at_service(http, offline, report),
+        UplinkKind::Rsmp(rsmp) => return sites::look(rsmp, running, offline, report),
         UplinkKind::Sparkplug(sparkplug) => {
             let Some(connection) = built(&sparkplug.broker, report).filter(|_| !offline) else {
                 return Ok(());
@@ -139,6 +140,10 @@ pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
             UplinkKind::Sparkplug(sparkplug) => sparkplug,
             UplinkKind::Mqtt(mqtt) => {
                 list_states(settings, uplink, mqtt.states.as_ref(), report);
+                continue;
+            }
+            UplinkKind::Rsmp(rsmp) => {
+                sites::list(rsmp, report);
                 continue;
             }
             UplinkKind::Http(_) => continue,

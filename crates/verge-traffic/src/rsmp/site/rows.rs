@@ -1,0 +1,89 @@
+//! From stored rows to messages.
+
+use verge_domain::stage::{Token, VerdictRow};
+use verge_domain::verdict::Verdict;
+
+use super::super::alarms::{AlarmBook, AlarmNews, AlarmView, time_of};
+use super::super::message::{self, AlarmSays, Message};
+use super::{About, Site, SiteView};
+
+impl Site {
+    /// The next message out of what the route has offered, and of intervals that are complete.
+    pub(super) fn next_of_rows(&mut self, view: &dyn SiteView) -> Option<(Message, About)> {
+        loop {
+            if let Some(queued) = self.queue.pop_front() {
+                return Some(queued);
+            }
+            if let Some((key, values)) = self.ready() {
+                let component = key.target().and_then(|index| self.settings.components.get(index));
+                let component = component.map_or(&self.settings.main, |component| &component.id).clone();
+                let message = message::status(self.id(), true, &component, &values, view.now().wall);
+                return Some((message, About::Bin(key)));
+            }
+            let (row, token) = self.rows.pop_front()?;
+            self.take_up(&row, token);
+        }
+    }
+
+    fn ready(&mut self) -> Option<(super::BinKey, Vec<message::StatusValue>)> {
+        if self.state != verge_domain::link::SiteState::Up {
+            return None;
+        }
+        self.subscriptions.take_ready(&self.settings, self.up_at.wall)
+    }
+
+    fn take_up(&mut self, row: &VerdictRow, token: Token) {
+        if let Some(verdict) = &row.verdict {
+            self.alarms_of(verdict, token);
+            let waits = self.subscriptions.fold(&self.settings, verdict, token);
+            self.wait_for(token, waits);
+        }
+        self.done_with(token);
+    }
+
+    fn alarms_of(&mut self, verdict: &Verdict, token: Token) {
+        let Some(book) = &mut self.book else { return };
+        let news = book.fold(&self.settings, verdict);
+        if news.is_empty() && verdict.event.is_none() {
+            return;
+        }
+        for one in news {
+            let (says, alarm, at) = match one {
+                AlarmNews::Issue(alarm) => (AlarmSays::Issue, alarm, alarm.at),
+                AlarmNews::Acknowledged(alarm, at) => (AlarmSays::Acknowledge, alarm, at),
+            };
+            // A suspended alarm says nothing of itself; its end says how it stands.
+            let is_quiet = says == AlarmSays::Issue && self.suspended.contains(&alarm.place);
+            if is_quiet || self.settings.secondary || self.was_reported(says, &alarm) {
+                continue;
+            }
+            self.say_alarm(says, alarm, at, About::Row(token));
+            self.wait_for(token, 1);
+        }
+        if self.note_states(time_of(verdict), About::Row(token)) {
+            self.wait_for(token, 1);
+        }
+    }
+
+    /// Whether the supervisor has the same from all alarms.
+    fn was_reported(&self, says: AlarmSays, alarm: &AlarmView) -> bool {
+        self.reported.get(&alarm.place).is_some_and(|reported| {
+            let same = (reported.active, reported.at) == (alarm.active, alarm.at);
+            match says {
+                AlarmSays::Issue => same && (reported.acknowledged || !alarm.acknowledged),
+                _ => same && reported.acknowledged,
+            }
+        })
+    }
+
+    fn wait_for(&mut self, token: Token, more: usize) {
+        if let Some(waits) = self.waits.get_mut(&token) {
+            waits.left += more;
+        }
+    }
+
+    /// The book of the verdicts that were taken up.
+    pub(super) fn book_mut(&mut self) -> Option<&mut AlarmBook> {
+        self.book.as_mut()
+    }
+}

@@ -1,0 +1,139 @@
+//! Beginnings, ends, and what is no message.
+
+use super::*;
+
+#[test]
+fn versions_and_watchdogs_come_first_then_how_everything_stands() {
+    let mut play = Play::new(|_| {});
+    play.site.connected();
+    let said = play.unanswered();
+    assert_eq!(said[0]["RSMP"], json!([{"vers": "3.2.2"}]));
+    assert_eq!((&said[0]["SXL"], &said[0]["siteId"]), (&json!("1.2.1"), &json!([{"sId": "RN+SI0001"}])));
+    // Nothing else is answered before.
+    let id = play.say(&json!({"type": "StatusRequest", "cId": "DL1", "sS": [{"sCI": "S0201", "n": "vehicles"}]}));
+    let refused = play.unanswered();
+    assert_eq!((&refused[0]["type"], &refused[0]["oMId"]), (&json!("MessageNotAck"), &json!(id)));
+    play.site.lost();
+
+    let said = play.connect();
+    let expected = ["AggregatedStatus", "Alarm", "Alarm", "Alarm", "Alarm"];
+    assert_eq!(kinds(&said), expected, "of all components, the inactive ones too");
+    assert_eq!(said[0]["se"], json!([false, false, false, false, false, true, false, false]));
+    let alarms: Vec<_> = said[1..].iter().map(|alarm| (alarm["cId"].as_str(), alarm["aCId"].as_str())).collect();
+    let expected = [("DL1", "A0301"), ("DL1", "A0302"), ("DL2", "A0301"), ("DL2", "A0302")];
+    assert_eq!(alarms, expected.map(|(component, code)| (Some(component), Some(code))));
+    assert!(said[1..].iter().all(|alarm| alarm["aS"] == "inActive" && alarm["aSp"] == "Issue"));
+    assert_eq!(play.events, [SinkEvent::Connected]);
+}
+
+#[test]
+fn a_version_that_does_not_agree_is_refused_with_its_reason_and_ends_the_connection() {
+    let check = |changed: Value, expected: &str| {
+        let mut play = Play::new(|_| {});
+        play.site.connected();
+        play.unanswered();
+        let mut version = version();
+        for (key, value) in changed.as_object().unwrap() {
+            version[key] = value.clone();
+        }
+        play.say(&version);
+        let said = play.unanswered();
+        assert_eq!(kinds(&said), ["MessageNotAck"]);
+        assert!(said[0]["rea"].as_str().unwrap().contains(expected), "{said:?}");
+        assert!(play.site.hang_up().unwrap().contains(expected));
+    };
+    check(json!({"SXL": "1.1"}), "SXL version \"1.1\"");
+    check(json!({"RSMP": [{"vers": "3.1.2"}]}), "RSMP versions 3.1.2");
+    check(json!({"siteId": [{"sId": "RN+SI0002"}]}), "site id RN+SI0002");
+
+    let mut play = Play::new(|_| {});
+    play.site.connected();
+    let id = play.unanswered()[0]["mId"].clone();
+    play.say(&json!({"type": "MessageNotAck", "oMId": id, "rea": "unknown site", "mId": "x"}));
+    assert!(play.site.hang_up().unwrap().contains("unknown site"));
+}
+
+#[test]
+fn acknowledgements_that_stop_end_the_connection() {
+    let mut play = Play::up();
+    play.offer(fault(1, Member::Silent, EventState::Raised, NOON, NOON));
+    assert_eq!(kinds(&play.unanswered()), ["Alarm", "AggregatedStatus"]);
+    play.pass(29_000);
+    assert_eq!(play.site.hang_up(), None);
+    play.pass(1_000);
+    assert!(play.site.hang_up().unwrap().contains("has not acknowledged a message within 30 s"));
+    assert_eq!(play.delivered(), []);
+    // The same row again, under another identifier.
+    play.site.lost();
+    play.events.clear();
+    play.connect();
+    let token = play.offer(fault(1, Member::Silent, EventState::Raised, NOON, NOON));
+    assert_eq!(kinds(&play.listen())[..1], ["Alarm"]);
+    assert_eq!(play.delivered(), [token]);
+}
+
+#[test]
+fn a_watchdog_is_said_each_minute_and_answered() {
+    let mut play = Play::up();
+    for _ in 0..3 {
+        play.pass(59_000);
+        assert_eq!(play.listen().len(), 0);
+        play.pass(1_000);
+        assert_eq!(kinds(&play.listen()), ["Watchdog"]);
+    }
+    let id = play.say(&json!({"type": "Watchdog", "wTs": "2026-11-29T12:00:00.000Z"}));
+    assert_eq!(play.listen(), [json!({"mType": "rSMsg", "type": "MessageAck", "oMId": id})]);
+}
+
+#[test]
+fn at_most_64_messages_wait_and_acknowledgements_go_first() {
+    let mut play = Play::up();
+    for number in 0..100 {
+        let state = if number % 2 == 0 { EventState::Raised } else { EventState::Cleared };
+        play.offer(fault(1, Member::Silent, state, NOON + number, NOON + number));
+    }
+    let said = play.unanswered();
+    assert_eq!(said.len(), MAX_UNACKNOWLEDGED);
+    let id = play.say(&json!({"type": "Watchdog", "wTs": "2026-11-29T12:00:00.000Z"}));
+    assert_eq!(play.unanswered()[0]["oMId"], id, "though nothing else may be said");
+    for message in &said {
+        play.ack(message["mId"].as_str().unwrap());
+    }
+    play.listen();
+    assert_eq!(play.delivered().len(), 100);
+}
+
+#[test]
+fn noise_changes_nothing_and_what_has_a_name_is_refused_by_it() {
+    let mut play = Play::up();
+    for noise in ["", "{", "[1]", "\"x\"", "{\"mType\":\"rSMsg\"}"] {
+        play.site.received(Packet::Whole(noise.as_bytes().to_vec()), &play.view);
+    }
+    play.site.received(Packet::TooLong, &play.view);
+    play.ack("nothing");
+    assert_eq!((play.listen().len(), play.site.report().unreadable), (0, 6));
+    let mut refused = |content: Value, expected: &str| {
+        play.say(&content);
+        let said = play.listen();
+        assert_eq!(kinds(&said), ["MessageNotAck"], "{content}");
+        assert!(said[0]["rea"].as_str().unwrap().contains(expected), "{said:?}");
+    };
+    refused(json!({"type": "CommandRequest", "cId": "DL1", "arg": []}), "takes no commands");
+    refused(json!({"type": "Nonsense"}), "Nonsense");
+    refused(json!({"type": "AggregatedStatusRequest", "cId": "DL1"}), "has no aggregated status");
+    refused(json!({"type": "Alarm", "cId": "DL9", "aCId": "A0301", "aSp": "Request"}), "no component");
+    refused(json!({"type": "Alarm", "cId": "DL1", "aCId": "A0303", "aSp": "Request"}), "no alarm");
+    refused(json!({"type": "StatusRequest", "cId": "DL1", "sS": [{"sCI": "S0999", "n": "x"}]}), "S0999");
+    refused(json!({"type": "StatusRequest", "cId": "DL1", "sS": [{"sCI": "S0201", "n": "x"}]}), "no value");
+    assert_eq!(play.site.report().refused, 7);
+    assert_eq!(play.site.hang_up(), None, "none of it ends the connection");
+}
+
+#[test]
+fn a_secondary_supervisor_gets_no_alarms_and_holds_up_none() {
+    let mut play = Play::new(|site| site.secondary = true);
+    assert_eq!(kinds(&play.connect()), ["AggregatedStatus"]);
+    let token = play.offer(fault(1, Member::Silent, EventState::Raised, NOON, NOON));
+    assert_eq!(kinds(&play.listen()), ["AggregatedStatus"]);
+    assert_eq!(play.delivered(), [token]);
+}
