@@ -6,6 +6,7 @@ import socket
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from certificates import Certificates
 from processes import Process
