@@ -12,7 +12,7 @@ const failure = document.querySelector("[data-failure]");
 const wall = root.classList.contains("wall");
 
 let source = null;
-let heard = Date.now();
+let aliveAt = Date.now();
 let refreshed = Date.now();
 let waiting = null;
 
@@ -97,7 +97,7 @@ function show(status) {
 }
 
 function alive() {
-  heard = Date.now();
+  aliveAt = Date.now();
   if (root.dataset.connection !== "live") {
     connection("live");
     refresh();
@@ -132,7 +132,7 @@ function close() {
 }
 
 setInterval(() => {
-  if (!document.hidden && Date.now() - heard > LOST_AFTER) connection("lost");
+  if (!document.hidden && Date.now() - aliveAt > LOST_AFTER) connection("lost");
 }, 1_000);
 
 // A hidden page needs no stream, and browsers give all tabs six connections together.
@@ -140,7 +140,7 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     close();
   } else {
-    heard = Date.now();
+    aliveAt = Date.now();
     open();
     refresh();
   }

@@ -28,6 +28,7 @@ use verge_wire::WireEncoder;
 
 use super::broker::SiteBroker;
 use super::build::Built;
+use super::dashboard::{LiveView, WebServer};
 use super::expiry::Expiry;
 use super::frames::FramePath;
 use super::models::ModelContents;
@@ -69,6 +70,7 @@ pub struct Gateway {
     broker: Option<SiteBroker>,
     /// End with the gateway.
     servers: Option<Arc<ControlServers>>,
+    _dashboard: Option<WebServer>,
     /// Held for as long as the gateway runs: a second one on the same state is refused.
     lock: StateLock,
 }
@@ -166,6 +168,8 @@ impl Gateway {
             },
             started,
         ));
+        let live = LiveView::of(settings, (&board, &status, &counters), (&store, &desks), clock);
+        let dashboard = WebServer::start(settings, live)?;
         let outgoing = Outgoing {
             settings,
             uplinks: &uplinks,
@@ -201,6 +205,7 @@ impl Gateway {
             clock,
             broker,
             servers,
+            _dashboard: dashboard,
             lock,
         })
     }
