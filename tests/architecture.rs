@@ -107,6 +107,9 @@ const TEST_EDGES: &[(&str, &str)] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     // What decides how the program ends passes on errors of any type.
     ("anyhow", &["verge", "verge-demo", "verge-gateway"]),
+    ("argon2", &["verge-web"]),
+    ("askama", &["verge-web"]),
+    ("axum", &["verge-web"]),
     ("clap", &["verge"]),
     ("hyper", &["verge-web"]),
     ("lz4_flex", &["verge-lz4"]),
@@ -114,6 +117,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ort", &["verge-engine"]),
     ("pathfinding", &["verge-scene"]),
     ("plotters", &["verge-eval"]),
+    ("prometheus-client", &["verge-web"]),
     // Each has messages of its own.
     ("prost", &["verge-engine", "verge-sparkplug"]),
     ("rcgen", &["verge-tls"]),

@@ -74,11 +74,13 @@ class Gateway:
         self._process = Process("the gateway", command, self.folder / "gateway.log", os.environ | self.env)
         return self
 
-    def run(self, *arguments: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, seconds: float = 60.0, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Another command of the program, to its end."""
         command = [verge(), *arguments]
         env = os.environ | self.env
-        return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=env, check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds, env=env, check=False, input=stdin
+        )
 
     def check(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`verge check` on this configuration."""

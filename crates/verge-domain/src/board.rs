@@ -10,9 +10,10 @@ use std::task::{Context, Poll};
 
 use serde::Serialize;
 
+use crate::action::ActionKind;
 use crate::alarms::{AlarmFigures, PointCourse, StandingAlarms};
 use crate::finding::Member;
-use crate::id::{JudgeId, Lane, Seq};
+use crate::id::{JudgeId, Lane, OperatorText, Seq};
 use crate::time::UtcMillis;
 use crate::verdict::{Body, Event, EventState, Subject, Verdict};
 
@@ -50,19 +51,34 @@ pub struct LastWord {
     pub seq: Option<Seq>,
     /// How the events of the point went on, this verdict included.
     pub course: PointCourse,
+    /// Who acknowledged the open event, where that is known: since the start.
+    pub acknowledged_by: Option<OperatorText>,
 }
 
 impl LastWord {
     /// The first word about a point; the board adds what went before.
     #[must_use]
     pub fn new(verdict: Verdict, seq: Option<Seq>) -> Self {
-        Self { verdict, seq, course: PointCourse::default() }
+        Self { verdict, seq, course: PointCourse::default(), acknowledged_by: None }
     }
 
     /// Judge, subject and kind: no two points of a board share them.
     #[must_use]
     pub const fn point(&self) -> (&JudgeId, &Subject, PointKind) {
         (&self.verdict.judge, &self.verdict.subject, PointKind::of(&self.verdict.body))
+    }
+
+    /// Takes over who acknowledged the event, from the word before or from what this one reports.
+    pub fn acknowledged_after(&mut self, before: Option<&Self>) {
+        let event_of = |word: &Self| word.verdict.event.map(|event| event.id);
+        let own = event_of(self);
+        if self.verdict.event.is_none_or(|event| event.handling.acknowledged.is_none()) {
+            return;
+        }
+        self.acknowledged_by = match self.verdict.action.as_deref() {
+            Some(action) if action.kind == ActionKind::Acknowledged => Some(action.by.clone()),
+            _ => before.filter(|before| event_of(before) == own).and_then(|before| before.acknowledged_by.clone()),
+        };
     }
 
     /// Its event, if that is open.

@@ -10,6 +10,7 @@ mod autoencoders;
 mod broker;
 mod build;
 pub(crate) mod classes;
+mod dashboard;
 mod expiry;
 mod fingerprint;
 mod frames;

@@ -234,10 +234,12 @@ impl Points {
 
     /// Notes how the events of the point have gone on.
     fn follow_course(&mut self, word: &mut Keyed) {
-        let known = self.words.get(&*word).map(|before| before.0.course);
-        let course = known.unwrap_or_else(|| PointCourse::after_events(self.raised.of_point(&word.0)));
+        let known = self.words.get(&*word).map(|before| Arc::clone(&before.0));
+        let course = known.as_ref().map(|before| before.course);
+        let course = course.unwrap_or_else(|| PointCourse::after_events(self.raised.of_point(&word.0)));
         let Some(own) = Arc::get_mut(&mut word.0) else { return };
         own.course = course;
+        own.acknowledged_after(known.as_deref());
         if own.seq.is_some() {
             own.course = course.after(&own.verdict);
             self.load.note(&own.verdict);

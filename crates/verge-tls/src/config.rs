@@ -83,6 +83,17 @@ pub fn server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRoots>
     Arc::new(builder.with_cert_resolver(identity.resolver()))
 }
 
+/// For a web server: browsers show no certificate, and say by ALPN that they speak HTTP/1.1.
+///
+/// # Panics
+/// Never: the provider supports both versions.
+#[must_use]
+pub fn web_server_config(identity: &TlsIdentity) -> Arc<ServerConfig> {
+    let mut config = Arc::unwrap_or_clone(server_config(identity, None));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

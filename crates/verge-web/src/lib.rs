@@ -1,8 +1,12 @@
-//! HTTP, client side: verdicts are pushed to a web service, at least once.
+//! HTTP: verdicts are pushed to a web service, at least once, and people see and steer a gateway in a browser.
 //!
-//! The only crate that names hyper. It knows neither how verdicts are stored nor how they are written: what it sends are
-//! bytes that wiring made.
+//! The only crate that names hyper, axum, askama, argon2 and prometheus-client. It knows neither how verdicts are stored nor
+//! how they are written, and it never makes the data path wait: what the dashboard shows it reads through
+//! [`LiveGateway`](verge_domain::live::LiveGateway), what it pushes are bytes that wiring made.
+//!
+//! Reading order: `push`; then `dashboard`.
 
+pub mod dashboard;
 mod push;
 
 pub use push::{HttpSink, PushAccess, PushCredentials, PushSettings, PushTarget, PushTargetError, PushTrial};

@@ -43,6 +43,12 @@ impl SiteZone {
         self.show(at, "%Y-%m-%d %H:%M:%S%.3f")
     }
 
+    /// Date and time of day to the second, with the zone.
+    #[must_use]
+    pub fn to_second(&self, at: UtcMillis) -> String {
+        self.show(at, "%Y-%m-%d %H:%M:%S")
+    }
+
     /// Date and time of day to the minute, with the zone.
     #[must_use]
     pub fn to_minute(&self, at: UtcMillis) -> String {

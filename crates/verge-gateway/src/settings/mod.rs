@@ -6,6 +6,7 @@
 //! Reading order: [`Settings`], `connection`, `local`, `store`, then what each section becomes: `uplink`, `route`, `model`, `source`, `judge`.
 
 mod connection;
+mod dashboard;
 mod judge;
 mod local;
 mod model;
@@ -31,6 +32,7 @@ use verge_wire::SiteZone;
 
 use crate::config::{self, ConfigValues, Fault, LoadError, Loaded, Origins, Raw, Warning};
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
+pub use dashboard::DashboardSection;
 use judge::Known;
 pub use judge::{FrameRules, JudgeRules, JudgeSection, ReadingRules, Rule, TrackRules};
 pub use local::{EmbeddedBroker, ListenerFiles, Local};
@@ -71,6 +73,8 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// Servers that control systems poll.
     pub servers: Vec<ServerSection>,
+    /// What people see and steer it by, if it is served.
+    pub dashboard: Option<DashboardSection>,
     /// What the lists of tags of the sources say.
     pub tags: Arc<TagBook>,
     /// What is allowed and probably not meant.
@@ -226,6 +230,7 @@ impl Settings {
         let judges = judge::check_all(&mut check, &sections.judge, &known);
         let names: Vec<&str> = sections.judge.keys().map(String::as_str).collect();
         let servers = server::check_all(&mut check, &sections.server, &judges, &names);
+        let dashboard = dashboard::check_dashboard(&mut check, &sections.dashboard);
         let site = gateway.as_ref().and_then(|gateway| gateway.site.as_deref());
         let uplinks = uplink::check_all(&mut check, (id, site), &sections.uplink, (&judges, &names));
         uplink::check_collisions(&mut check, &uplinks, &names);
@@ -252,6 +257,7 @@ impl Settings {
                     uplinks,
                     routes,
                     servers,
+                    dashboard,
                     tags: Arc::default(),
                     warnings,
                     origins: Origins::default(),

@@ -122,6 +122,9 @@ impl WatchedCertificate {
                 }
             }
         }
+        if let Some((cert, key)) = settings.dashboard.iter().find_map(|dashboard| dashboard.files.as_ref()) {
+            all.push(Self::own("dashboard", TlsEnd::Accepts, cert, key));
+        }
         for uplink in &settings.uplinks {
             let files = match &uplink.kind {
                 UplinkKind::Mqtt(mqtt) => mqtt.broker.tls.as_ref(),

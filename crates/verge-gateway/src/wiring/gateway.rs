@@ -28,6 +28,7 @@ use verge_wire::WireEncoder;
 
 use super::broker::SiteBroker;
 use super::build::Built;
+use super::dashboard::{LiveView, WebServer};
 use super::expiry::Expiry;
 use super::frames::FramePath;
 use super::models::ModelContents;
@@ -71,6 +72,7 @@ pub struct Gateway {
     /// End with the gateway.
     servers: Option<Arc<ControlServers>>,
     states: Option<Arc<StateTopicsAtWork>>,
+    _dashboard: Option<WebServer>,
     /// Held for as long as the gateway runs: a second one on the same state is refused.
     lock: StateLock,
 }
@@ -170,6 +172,8 @@ impl Gateway {
             },
             started,
         ));
+        let live = LiveView::of(settings, (&board, &status, &counters), (&store, &desks), clock);
+        let dashboard = WebServer::start(settings, live)?;
         let outgoing = Outgoing {
             settings,
             uplinks: &uplinks,
@@ -207,6 +211,7 @@ impl Gateway {
             broker,
             servers,
             states,
+            _dashboard: dashboard,
             lock,
         })
     }

@@ -3,6 +3,7 @@
 //! An entrance reads a `RemoteCommand` in its peer's form (`json` for `…/cmd`), passes it to the `Executor`, and
 //! writes the answer in the same form. Each entrance limits the rate of commands (`CommandRate`).
 
+mod door;
 pub(crate) mod json;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::delivery::{LinkCounters, MAX_REPLAYS, TooManyReplays};
 use crate::frames::{SNAPSHOT_LIMIT, SnapshotDesk, SnapshotRefusal, TakenSnapshot};
 use crate::intake::OrderDesk;
 use crate::judging::{KNOWN_EVENTS, KnownEvent, Operator, Order, OrderError, Outcome};
+pub use door::CommandDoor;
 
 /// Commands taken by one entrance in each second; further ones are counted and not answered.
 const PER_SECOND: u32 = 10;
@@ -108,6 +110,10 @@ pub(crate) enum CommandError {
     Unreadable,
     #[error("the judges are busy; ask again later")]
     Busy,
+    #[error("more than {PER_SECOND} commands in a second came in here; ask again later")]
+    TooOften,
+    #[error("this command is about a route: send it on the topic for commands of an uplink")]
+    NotHere,
     #[error(transparent)]
     Snapshot(#[from] SnapshotRefusal),
     #[error(

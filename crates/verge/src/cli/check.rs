@@ -1,5 +1,6 @@
 //! `verge check`: every fault of a configuration at once, then everything it names tried for real.
 
+mod dashboard;
 mod elsewhere;
 mod listen;
 mod models;
@@ -101,6 +102,7 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut CheckReport) -> anyh
     let elsewhere = !offline && elsewhere::look(settings, report)?;
     let running = elsewhere || is_held(settings);
     servers::look(settings, is_held(settings), report);
+    dashboard::look(settings, is_held(settings), report);
     if args.points {
         servers::list(settings, report);
         uplinks::list(settings, report);

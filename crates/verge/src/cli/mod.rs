@@ -36,6 +36,7 @@ mod snapshot;
 mod state;
 mod table;
 mod uplink;
+mod users;
 mod watch;
 
 use std::ffi::OsString;
@@ -124,6 +125,8 @@ enum Command {
     Reload(reload::ReloadArgs),
     /// Look into the store of verdicts; works beside a running gateway
     Outbox(outbox::OutboxArgs),
+    /// Say who may log in at the dashboard, and make tokens for programs; works beside a running gateway
+    Users(users::UsersArgs),
     /// Make and show certificates
     Certs(certs::CertsArgs),
     /// Draft the card of a model
@@ -207,6 +210,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Set(args) => set::set(args, json, out),
         Command::Snapshot(args) => snapshot::snapshot(args, json, out),
         Command::Send(args) => send::send(args, json, out),
+        Command::Users(args) => users::users(args, json, out),
         Command::Alarms(args) => alarms::alarms(args, json, out),
         Command::Reload(args) => reload::reload(args, json, out),
         Command::Outbox(args) => outbox::outbox(args, json, out),

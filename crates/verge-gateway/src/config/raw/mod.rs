@@ -4,6 +4,7 @@
 //! What is required is an `Option` here all the same: where the walk has found a fault the value is missing, and the checks
 //! go on without it to find the others.
 
+mod dashboard;
 mod find;
 mod judge;
 mod links;
@@ -19,6 +20,7 @@ use super::declare::*;
 use super::key::*;
 use super::tree::{ConfigNode, Map, Table, Value};
 use super::units::{Size, Span, SpanOrNever};
+pub(crate) use dashboard::*;
 pub(crate) use find::{homes_of, kind_of, kind_of_table, other_name};
 pub(crate) use judge::*;
 pub(crate) use links::*;
@@ -128,6 +130,7 @@ sections! {
     source: Map<RawSource>, optional: false;
     judge: Map<RawJudge>, optional: false;
     server: Map<RawServer>, optional: true;
+    dashboard: RawDashboard, optional: false;
 }
 
 declare! {

@@ -1,0 +1,15 @@
+//! Keys of `[dashboard]`.
+
+use super::super::declare::*;
+use super::super::key::*;
+use super::super::tree::{Table, Value};
+
+declare! {
+    /// `[dashboard]`
+    struct RawDashboard {
+        listen: Option<String> = text(r#"an address of this machine with a port, such as "127.0.0.1:8080""#),
+        cert: Option<String> = text("the path of a PEM file"),
+        key: Option<String> = text("the path of a PEM file"),
+        hosts: Option<Vec<String>> = texts(r#"names under which it is reached, such as "cabinet-7.example""#),
+    }
+}

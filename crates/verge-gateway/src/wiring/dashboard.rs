@@ -1,0 +1,157 @@
+//! The dashboard: what it sees of the gateway, and its certificates, which may change.
+
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use bytes::Bytes;
+use verge_domain::board::{Board, LastWord};
+use verge_domain::id::{Epoch, GatewayId, Identity, OperatorText};
+use verge_domain::live::{CommandDone, LiveGateway};
+use verge_domain::time::{Moment, UtcMillis};
+use verge_domain::verdict::Verdict;
+use verge_mqtt::WatchedFiles;
+use verge_pipeline::board::LastWords;
+use verge_pipeline::clock::Clock;
+use verge_pipeline::commands::{CommandDesks, CommandDoor};
+use verge_pipeline::committer::StoreHandle;
+use verge_pipeline::counters::Counters;
+use verge_pipeline::status::Status;
+use verge_tls::ServerConfig;
+use verge_web::dashboard::{Dashboard, DashboardSettings, ServerTls};
+use verge_wire::{SiteZone, verdict_json, verdict_words};
+
+use crate::exit::{Exit, ExitWith};
+use crate::io_thread::IoThread;
+use crate::settings::{DashboardSection, Settings};
+
+/// A dashboard at work, on a thread of its own. It ends with it.
+pub(super) struct WebServer {
+    _dashboard: Dashboard,
+    _thread: IoThread,
+}
+
+/// What the dashboard sees.
+pub(super) struct LiveView {
+    id: GatewayId,
+    epoch: Epoch,
+    clock: Clock,
+    board: Arc<LastWords>,
+    status: Arc<Status>,
+    counters: Arc<Counters>,
+    door: CommandDoor,
+    zone: SiteZone,
+}
+
+impl LiveView {
+    /// Of a gateway with these settings.
+    pub(super) fn of(
+        settings: &Settings,
+        (board, status, counters): (&Arc<LastWords>, &Arc<Status>, &Arc<Counters>),
+        (store, desks): (&StoreHandle, &CommandDesks),
+        clock: Clock,
+    ) -> Self {
+        Self {
+            id: settings.gateway.id.clone(),
+            epoch: store.epoch(),
+            clock,
+            board: Arc::clone(board),
+            status: Arc::clone(status),
+            counters: Arc::clone(counters),
+            door: CommandDoor::new(store.clone(), desks.clone()),
+            zone: settings.gateway.zone.clone(),
+        }
+    }
+}
+
+impl WebServer {
+    /// Serves, where the configuration asks for it.
+    ///
+    /// # Errors
+    /// It cannot listen, or its certificate cannot be used.
+    pub(super) fn start(settings: &Settings, live: LiveView) -> anyhow::Result<Option<Self>> {
+        let Some(section) = &settings.dashboard else { return Ok(None) };
+        let tls = section.tls().exit_with(Exit::BadConfig)?.map(|first| renewed(section.clone(), first));
+        let cannot = || format!("dashboard.listen: cannot listen on {}", section.listen);
+        let listener = TcpListener::bind(section.listen).with_context(cannot).exit_with(Exit::Unavailable)?;
+        let served = DashboardSettings {
+            hosts: section.names(),
+            tls,
+            state_dir: settings.gateway.state_dir.clone(),
+            site: settings.gateway.site.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        let thread = IoThread::start("verge-web")?;
+        let started = thread.within(|| Dashboard::start(served, listener, Arc::new(live)));
+        let dashboard = started.with_context(cannot).exit_with(Exit::Unavailable)?;
+        Ok(Some(Self { _dashboard: dashboard, _thread: thread }))
+    }
+}
+
+/// The certificate as it is now: read again when one of its files is another. What cannot be used leaves the one before.
+fn renewed(section: DashboardSection, first: Arc<ServerConfig>) -> ServerTls {
+    let files = section.files.iter().flat_map(|(cert, key)| [cert.clone(), key.clone()]).collect();
+    let files = WatchedFiles::new(files);
+    let in_use = Mutex::new((files.print(), first));
+    Arc::new(move || {
+        let mut in_use = in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        let print = files.print();
+        if print != in_use.0 {
+            in_use.0 = print;
+            match section.tls() {
+                Ok(Some(next)) => {
+                    in_use.1 = next;
+                    tracing::info!("the dashboard's certificate was read again");
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "the dashboard's certificate cannot be used; the one before stays in use"),
+            }
+        }
+        Arc::clone(&in_use.1)
+    })
+}
+
+impl LiveGateway for LiveView {
+    fn id(&self) -> &GatewayId {
+        &self.id
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    fn board(&self) -> &dyn Board {
+        &*self.board
+    }
+
+    fn status(&self) -> Bytes {
+        self.status.document(self.clock.now(), false)
+    }
+
+    fn progress(&self) -> Vec<u64> {
+        self.counters.progress()
+    }
+
+    fn verdict_json(&self, word: &LastWord) -> Option<Bytes> {
+        let (gateway, epoch, lane) = (self.id.clone(), self.epoch, word.verdict.lane);
+        let identity = Identity { gateway, epoch, lane, seq: word.seq? };
+        Some(Bytes::from(verdict_json(&identity, &word.verdict).to_string()))
+    }
+
+    fn verdict_words(&self, verdict: &Verdict) -> String {
+        verdict_words(verdict, &self.zone)
+    }
+
+    fn time_words(&self, at: UtcMillis) -> String {
+        self.zone.to_second(at)
+    }
+
+    fn carry_out(&self, command: &[u8], by: &OperatorText, done: CommandDone) {
+        let (door, command, by, now) = (self.door.clone(), command.to_vec(), by.clone(), self.clock.now().mono);
+        tokio::spawn(async move { door.carry_out(&command, &by, now, done).await });
+    }
+}

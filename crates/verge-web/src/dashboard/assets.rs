@@ -1,0 +1,92 @@
+//! Styles and scripts: in the binary, served under a name with their hash, so that browsers keep them for ever.
+
+use std::sync::LazyLock;
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+use super::access::short_fingerprint;
+use super::problem::Problem;
+use super::routes::{Allowed, Routes};
+
+/// A file.
+struct Asset {
+    stem: &'static str,
+    ending: &'static str,
+    content_type: &'static str,
+    text: &'static str,
+}
+
+const STYLE: Asset = Asset {
+    stem: "verge",
+    ending: "css",
+    content_type: "text/css; charset=utf-8",
+    text: include_str!("../../assets/verge.css"),
+};
+const SCRIPT: Asset = Asset {
+    stem: "verge",
+    ending: "js",
+    content_type: "text/javascript; charset=utf-8",
+    text: include_str!("../../assets/verge.js"),
+};
+const ICON: Asset = Asset {
+    stem: "verge",
+    ending: "svg",
+    content_type: "image/svg+xml",
+    text: include_str!("../../assets/verge.svg"),
+};
+
+static STYLE_PATH: LazyLock<String> = LazyLock::new(|| STYLE.path());
+static SCRIPT_PATH: LazyLock<String> = LazyLock::new(|| SCRIPT.path());
+static ICON_PATH: LazyLock<String> = LazyLock::new(|| ICON.path());
+
+impl Asset {
+    fn path(&self) -> String {
+        format!("/assets/{}.{}.{}", self.stem, short_fingerprint(self.text.as_bytes()), self.ending)
+    }
+}
+
+/// Where the style is.
+pub(crate) fn style() -> &'static str {
+    &STYLE_PATH
+}
+
+/// Where the script is.
+pub(crate) fn script() -> &'static str {
+    &SCRIPT_PATH
+}
+
+/// Where the icon is.
+pub(crate) fn icon() -> &'static str {
+    &ICON_PATH
+}
+
+pub(super) fn routes(routes: Routes) -> Routes {
+    routes.get("/assets/{name}", Allowed::Anyone, serve)
+}
+
+async fn serve(Path(name): Path<String>) -> Result<Response, Problem> {
+    let all = [(&STYLE, style()), (&SCRIPT, script()), (&ICON, icon())];
+    let is_it = |(_, path): &(&Asset, &'static str)| path.strip_prefix("/assets/") == Some(name.as_str());
+    let (asset, _) = all.into_iter().find(is_it).ok_or(Problem::NoPage)?;
+    let headers = [(CONTENT_TYPE, asset.content_type), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    Ok((headers, asset.text).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_and_styles_stay_small_and_load_nothing() {
+        assert!(SCRIPT.text.len() <= 40_000, "scripts have {} bytes", SCRIPT.text.len());
+        assert!(STYLE.text.len() <= 20_000, "styles have {} bytes", STYLE.text.len());
+        for asset in [&SCRIPT, &STYLE] {
+            assert!(!asset.text.contains("://"), "{}.{} names another place", asset.stem, asset.ending);
+        }
+        for unsafe_call in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
+            assert!(!SCRIPT.text.contains(unsafe_call), "{unsafe_call}");
+        }
+    }
+}

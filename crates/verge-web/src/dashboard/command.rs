@@ -1,0 +1,100 @@
+//! The second entrance for commands: the words of `…/cmd`, under the name of the login.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
+use verge_domain::id::OperatorText;
+use verge_domain::live::CommandOutcome;
+
+use super::access::Who;
+use super::events::EventView;
+use super::problem::Problem;
+use super::site::Site;
+
+/// What is not durable after this time is answered as unconfirmed. Less than what a request may take.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(8);
+
+/// What is done about an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EventCommand {
+    /// Take note of it.
+    Acknowledge { note: Option<String> },
+    /// Take it off the list for some minutes.
+    Shelve { minutes: u64, note: Option<String> },
+    /// Put it back.
+    Unshelve,
+    /// Say what it was.
+    Label { remark: String },
+}
+
+impl EventCommand {
+    /// The command in JSON: about the event by its number, or by its names where it has none.
+    fn about(self, event: &EventView) -> Value {
+        let mut keys = Map::new();
+        keys.insert("id".to_owned(), "dashboard".into());
+        match event.number {
+            Some(number) => drop(keys.insert("event".to_owned(), number.into())),
+            None => {
+                for (key, name) in [("judge", &event.judge), ("source", &event.source), ("device", &event.device)] {
+                    keys.insert(key.to_owned(), name.as_str().into());
+                }
+                if let Some(signal) = &event.signal {
+                    keys.insert("signal".to_owned(), signal.as_str().into());
+                }
+            }
+        }
+        let (command, more) = match self {
+            Self::Acknowledge { note } => ("acknowledge", vec![("note", note.map(Value::from))]),
+            Self::Shelve { minutes, note } => {
+                ("shelve", vec![("minutes", Some(minutes.into())), ("note", note.map(Value::from))])
+            }
+            Self::Unshelve => ("unshelve", Vec::new()),
+            Self::Label { remark } => ("label", vec![("remark", Some(remark.into()))]),
+        };
+        keys.insert("command".to_owned(), command.into());
+        keys.extend(more.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+        Value::Object(keys)
+    }
+}
+
+/// Does it, and answers once it is durable.
+pub(crate) async fn of_event(site: &Site, who: &Who, event: &EventView, what: EventCommand) -> Result<Value, Problem> {
+    carry_out(site, who, &what.about(event)).await
+}
+
+async fn carry_out(site: &Site, who: &Who, command: &Value) -> Result<Value, Problem> {
+    let by = OperatorText::new(&format!("dashboard: {}", who.user)).expect("the name of a login is a short text");
+    let (done, reply) = oneshot::channel();
+    // Nobody waits any more if this fails.
+    let done = Box::new(move |reply| drop(done.send(reply)));
+    site.live.carry_out(command.to_string().as_bytes(), &by, done);
+    let reply = match tokio::time::timeout(CONFIRMED_WITHIN, reply).await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(_)) => return Err(Problem::Unavailable("it stops")),
+        Err(_) => return Err(Problem::Unconfirmed),
+    };
+    let answer: Value = serde_json::from_slice(&reply.answer).unwrap_or_default();
+    let error = || answer["error"].as_str().unwrap_or_default().to_owned();
+    match reply.outcome {
+        CommandOutcome::Done => {
+            tracing::info!(user = %who.user, command = %command["command"], event = %command["event"], "done from the dashboard");
+            Ok(without_id(answer))
+        }
+        CommandOutcome::Invalid => Err(Problem::CommandInvalid(error())),
+        CommandOutcome::Unknown => Err(Problem::CommandUnknown(error())),
+        CommandOutcome::Conflict => Err(Problem::CommandConflict(error())),
+        CommandOutcome::Busy => Err(Problem::CommandBusy(error())),
+    }
+}
+
+/// The answer belongs to a request: it needs no id.
+fn without_id(answer: Value) -> Value {
+    match answer {
+        Value::Object(mut keys) => {
+            keys.remove("id");
+            Value::Object(keys)
+        }
+        _ => json!({}),
+    }
+}

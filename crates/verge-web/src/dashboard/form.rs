@@ -1,0 +1,85 @@
+//! What a browser or a program sends with a request.
+
+use std::collections::BTreeMap;
+
+use axum::extract::FromRequest;
+use axum::extract::Request;
+use axum::body::Bytes;
+use hyper::header::CONTENT_TYPE;
+use serde_json::{Map, Value};
+
+use super::problem::Problem;
+
+/// Fields of a form at most; the rest is left out.
+const MAX_FIELDS: usize = 64;
+
+/// Fields of a form, the first of each name.
+#[derive(Debug, Default)]
+pub(crate) struct Form(BTreeMap<String, String>);
+
+impl Form {
+    /// Reads `a=1&b=2`.
+    pub(crate) fn read(text: &[u8]) -> Self {
+        let mut fields = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(text).take(MAX_FIELDS) {
+            fields.entry(name.into_owned()).or_insert(value.into_owned());
+        }
+        Self(fields)
+    }
+
+    /// A field that says something.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
+
+    /// A field as it was typed.
+    pub(crate) fn raw(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+}
+
+fn media_type(request: &Request) -> &str {
+    let header = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    header.split(';').next().unwrap_or("").trim()
+}
+
+async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let read = Bytes::from_request(request, state).await;
+    read.map_err(|_| Problem::TooLarge { limit: super::front::MAX_BODY_BYTES })
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        const EXPECTED: &str = "application/x-www-form-urlencoded";
+        if media_type(&request) != EXPECTED {
+            return Err(Problem::MediaType { expected: EXPECTED });
+        }
+        Ok(Self::read(&body(request, state).await?))
+    }
+}
+
+/// A JSON object, or nothing at all, which counts as an empty one.
+#[derive(Debug)]
+pub(crate) struct JsonBody(pub(crate) Map<String, Value>);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        const EXPECTED: &str = "application/json";
+        let is_json = media_type(&request) == EXPECTED;
+        let bytes = body(request, state).await?;
+        if bytes.is_empty() {
+            return Ok(Self(Map::new()));
+        }
+        if !is_json {
+            return Err(Problem::MediaType { expected: EXPECTED });
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(keys)) => Ok(Self(keys)),
+            _ => Err(Problem::Invalid { what: "the body".to_owned(), expected: "a JSON object".to_owned() }),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The table of paths: each with its method and who may use it. Nothing is reached that does not stand in it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::handler::Handler;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use hyper::header::{HeaderValue, LOCATION};
+use hyper::{Method, StatusCode};
+
+use super::access::{Role, Who};
+use super::problem::Problem;
+use super::site::Site;
+
+/// Who may use a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    /// Anyone: it tells nothing.
+    Anyone,
+    /// Logins from this role on.
+    From(Role),
+}
+
+/// A line of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) allowed: Allowed,
+}
+
+/// The table while it is made.
+#[derive(Default)]
+pub(crate) struct Routes {
+    router: Router<Arc<Site>>,
+    table: Vec<Route>,
+}
+
+impl Routes {
+    /// Something to see.
+    pub(crate) fn get<T: 'static>(self, path: &'static str, allowed: Allowed, handler: impl Handler<T, Arc<Site>>) -> Self {
+        self.add(Method::GET, MethodFilter::GET, path, allowed, handler)
+    }
+
+    /// Something to do, by a form.
+    pub(crate) fn post<T: 'static>(self, path: &'static str, allowed: Allowed, handler: impl Handler<T, Arc<Site>>) -> Self {
+        self.add(Method::POST, MethodFilter::POST, path, allowed, handler)
+    }
+
+    /// Something to do, by a program.
+    pub(crate) fn put<T: 'static>(self, path: &'static str, allowed: Allowed, handler: impl Handler<T, Arc<Site>>) -> Self {
+        self.add(Method::PUT, MethodFilter::PUT, path, allowed, handler)
+    }
+
+    /// Something to end, by a program.
+    pub(crate) fn delete<T: 'static>(self, path: &'static str, allowed: Allowed, handler: impl Handler<T, Arc<Site>>) -> Self {
+        self.add(Method::DELETE, MethodFilter::DELETE, path, allowed, handler)
+    }
+
+    fn add<T: 'static>(
+        mut self,
+        method: Method,
+        filter: MethodFilter,
+        path: &'static str,
+        allowed: Allowed,
+        handler: impl Handler<T, Arc<Site>>,
+    ) -> Self {
+        let route: MethodRouter<Arc<Site>, Infallible> = on(filter, handler);
+        let route = route.layer(from_fn(move |request, next| gate(allowed, request, next)));
+        self.router = self.router.route(path, route);
+        self.table.push(Route { method, path, allowed });
+        self
+    }
+
+    /// The router, and the table that it follows.
+    pub(crate) fn finish(self, site: Arc<Site>) -> (Router, Vec<Route>) {
+        (self.router.fallback(|| async { Problem::NoPage }).with_state(site), self.table)
+    }
+}
+
+async fn gate(allowed: Allowed, request: Request, next: Next) -> Response {
+    let Allowed::From(needed) = allowed else { return next.run(request).await };
+    match request.extensions().get::<Who>() {
+        Some(who) if who.role >= needed => next.run(request).await,
+        Some(_) => Problem::Forbidden(needed).into_response(),
+        None if is_page(&request) => to_login(request.uri().path()),
+        None => Problem::Unauthenticated.into_response(),
+    }
+}
+
+/// Whether a person would see the answer.
+fn is_page(request: &Request) -> bool {
+    let path = request.uri().path();
+    matches!(*request.method(), Method::GET | Method::HEAD) && !path.starts_with("/api/") && path != "/metrics"
+}
+
+fn to_login(path: &str) -> Response {
+    let next = form_urlencoded::byte_serialize(path.as_bytes()).collect::<String>();
+    let target = if path == "/" { "/login".to_owned() } else { format!("/login?next={next}") };
+    see_other(&target)
+}
+
+/// A redirect after which the browser asks by GET.
+pub(crate) fn see_other(target: &str) -> Response {
+    let target = HeaderValue::from_str(target).unwrap_or(HeaderValue::from_static("/"));
+    (StatusCode::SEE_OTHER, [(LOCATION, target)]).into_response()
+}
+
+/// A path of ours that a form names, or the overview.
+pub(crate) fn own_path(path: &str) -> &str {
+    let is_own = path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.contains(['\\', '\t', '\n', '\r'])
+        && path.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_own { path } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_leads_to_a_path_of_ours_only() {
+        assert_eq!(own_path("/events/ab"), "/events/ab");
+        for foreign in ["", "//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "/a b"] {
+            assert_eq!(own_path(foreign), "/", "{foreign:?}");
+        }
+    }
+}

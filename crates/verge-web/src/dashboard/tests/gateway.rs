@@ -1,0 +1,214 @@
+//! A gateway that stands still: what it shows and answers is set by a test.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use verge_domain::alarms::{AlarmFigures, StandingAlarms};
+use verge_domain::board::{Board, BoardCopy, CommittedWords, LastWord, OpenEvents, RaisedBefore};
+use verge_domain::finding::Expected;
+use verge_domain::finding::Member;
+use verge_domain::id::{DeviceId, Epoch, EventId, EventNumber, GatewayId, JudgeId, Lane, OperatorText, Seq, SignalId, SourceId, Unit};
+use verge_domain::live::{CommandDone, CommandOutcome, CommandReply, LiveGateway};
+use verge_domain::time::{DeviceClock, Moment, UtcMillis};
+use verge_domain::verdict::{
+    AlarmHandling, Anomaly, Body, Detector, Event, EventState, Regions, Severity, Subject, Times, Verdict,
+};
+
+/// What a hostile device may be called.
+pub(super) const HOSTILE: &str = "<script>alert(1)</script>\u{202e}\"'&";
+
+/// A gateway with three events: one is open and hostile, one is over, one has no number.
+pub(super) struct TestGateway {
+    id: GatewayId,
+    words: Vec<Arc<LastWord>>,
+    behind: Mutex<Vec<Arc<LastWord>>>,
+    commands: Mutex<Vec<(String, Value)>>,
+    outcome: Mutex<CommandOutcome>,
+    now: AtomicI64,
+}
+
+pub(super) fn event_id(number: u8) -> String {
+    EventId([number; 16]).to_string()
+}
+
+pub(super) fn word(number: u8, device: &str, state: EventState) -> LastWord {
+    let event = Event {
+        id: EventId([number; 16]),
+        state,
+        since: UtcMillis(1_000),
+        lasted_ms: 5_000,
+        number: (number < 3).then_some(EventNumber(number.into())),
+        learning: false,
+        change: None,
+        suspended: false,
+        group: None,
+        handling: AlarmHandling::default(),
+    };
+    let anomaly = Anomaly {
+        member: Member::High,
+        observed: 8.25,
+        expected: Expected { low: None, high: Some(7.5) },
+        p_value: None,
+        unit: Unit::new("m<i>m/s").ok(),
+        contributions: Vec::new(),
+        feedback: verge_domain::finding::Feedback::default(),
+        distance: None,
+        value: None,
+        usual: Expected::default(),
+        value_unit: None,
+        regions: Regions::default(),
+    };
+    let verdict = Verdict {
+        judge: JudgeId::new("j").unwrap(),
+        subject: Subject {
+            source: SourceId::new("s").unwrap(),
+            device: DeviceId::new(device).unwrap(),
+            signal: SignalId::new("<img src=x>").ok(),
+        },
+        tag: None,
+        times: Times { captured: None, clock: DeviceClock::Absent, received: UtcMillis(1), decided: UtcMillis(6_000), estimated: false },
+        detector: Detector::Threshold,
+        model: None,
+        severity: Severity::Critical,
+        lane: Lane::Alarm,
+        event: Some(event),
+        group: None,
+        action: None,
+        body: Body::Anomaly(anomaly),
+    };
+    LastWord::new(verdict, Some(Seq(number.into())))
+}
+
+impl TestGateway {
+    pub(super) fn new() -> Self {
+        let words = [
+            word(1, HOSTILE, EventState::Raised),
+            word(2, "pump-2", EventState::Cleared),
+            word(3, "pump-3", EventState::Updated),
+        ];
+        Self {
+            id: GatewayId::new("g<b>").unwrap(),
+            words: words.map(Arc::new).to_vec(),
+            behind: Mutex::default(),
+            commands: Mutex::default(),
+            outcome: Mutex::new(CommandOutcome::Done),
+            now: AtomicI64::new(60_000),
+        }
+    }
+
+    pub(super) fn commands(&self) -> Vec<(String, Value)> {
+        self.commands.lock().unwrap().clone()
+    }
+
+    pub(super) fn answer_with(&self, outcome: CommandOutcome) {
+        *self.outcome.lock().unwrap() = outcome;
+    }
+
+    /// Time passes.
+    pub(super) fn pass(&self, millis: i64) {
+        self.now.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// Commits this for whoever follows.
+    pub(super) fn commit(&self, word: LastWord) {
+        self.behind.lock().unwrap().push(Arc::new(word));
+    }
+}
+
+impl Board for TestGateway {
+    fn words(&self, selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>> {
+        self.words.iter().filter(|word| selected(word)).cloned().collect()
+    }
+
+    fn copy(&self, selected: &dyn Fn(&LastWord) -> bool) -> BoardCopy {
+        BoardCopy { place: self.follow(), words: self.words(selected) }
+    }
+
+    fn raised_before(&self) -> &[RaisedBefore] {
+        &[]
+    }
+
+    fn standing(&self) -> StandingAlarms {
+        StandingAlarms::default()
+    }
+
+    fn alarms(&self, _now: UtcMillis) -> AlarmFigures {
+        AlarmFigures::default()
+    }
+
+    fn open_events(&self) -> OpenEvents {
+        OpenEvents { open: 2, critical: 2, ..OpenEvents::default() }
+    }
+
+    fn follow(&self) -> u64 {
+        self.behind.lock().unwrap().len() as u64
+    }
+
+    fn place_behind(&self, _lane: Lane, seq: Seq) -> Option<u64> {
+        let behind = self.behind.lock().unwrap();
+        behind.iter().position(|word| word.seq == Some(seq)).map(|place| place as u64 + 1)
+    }
+
+    fn poll_behind(&self, place: &mut u64, _context: &mut Context<'_>) -> Poll<CommittedWords> {
+        let behind = self.behind.lock().unwrap();
+        let words: Vec<_> = behind.iter().skip(usize::try_from(*place).unwrap()).cloned().collect();
+        *place += words.len() as u64;
+        if words.is_empty() { Poll::Pending } else { Poll::Ready(CommittedWords { missed: 0, words }) }
+    }
+}
+
+impl LiveGateway for TestGateway {
+    fn id(&self) -> &GatewayId {
+        &self.id
+    }
+
+    fn epoch(&self) -> Epoch {
+        Epoch([7; 16])
+    }
+
+    fn now(&self) -> Moment {
+        Moment::from_wall(UtcMillis(self.now.load(Ordering::Relaxed)))
+    }
+
+    fn board(&self) -> &dyn Board {
+        self
+    }
+
+    fn status(&self) -> Bytes {
+        let status = json!({
+            "gateway": "g<b>", "uptime_s": 60, "local": { "connected": true, "connections": 1 },
+            "sources": [{ "name": HOSTILE, "received": 1_234, "judged": 1_234, "age_ms": 5 }],
+            "store": { "state": "ok", "used_bytes": 5, "cap_bytes": 10, "committed": [1, 2, 3] },
+            "routes": [{ "name": "centre", "connected": false, "backlog": 7, "last_error": "</title><script>" }],
+            "events": { "open": 2, "critical": 2 }, "alarms": { "unacknowledged": 2, "last_ten_minutes": 2 },
+        });
+        Bytes::from(status.to_string())
+    }
+
+    fn progress(&self) -> Vec<u64> {
+        vec![1]
+    }
+
+    fn verdict_json(&self, word: &LastWord) -> Option<Bytes> {
+        Some(Bytes::from(json!({ "device": word.verdict.subject.device.as_str() }).to_string()))
+    }
+
+    fn verdict_words(&self, verdict: &Verdict) -> String {
+        format!("{} is high", verdict.subject.device)
+    }
+
+    fn time_words(&self, at: UtcMillis) -> String {
+        at.0.to_string()
+    }
+
+    fn carry_out(&self, command: &[u8], by: &OperatorText, done: CommandDone) {
+        let command = serde_json::from_slice(command).unwrap();
+        self.commands.lock().unwrap().push((by.to_string(), command));
+        let outcome = *self.outcome.lock().unwrap();
+        let answer = json!({ "id": "dashboard", "ok": outcome == CommandOutcome::Done, "error": "<b>because</b>" });
+        done(CommandReply { outcome, answer: Bytes::from(answer.to_string()) });
+    }
+}

@@ -1,0 +1,70 @@
+//! What pages show, and that nothing of what devices say becomes markup.
+
+use hyper::StatusCode;
+
+use super::gateway::{HOSTILE, event_id};
+use super::{Bench, text};
+use crate::dashboard::access::Role;
+
+#[tokio::test]
+async fn nothing_that_a_device_says_becomes_markup() {
+    let bench = Bench::new();
+    let event = format!("/events/{}", event_id(1));
+    let query = "/events?device=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&judge=%27%3E%3Cimg%20src=x%3E";
+    for path in ["/", "/?wall", "/events", query, &event, "/accounts", "/login?next=%22%3E%3Cscript%3E", "/nothing/%3Cscript%3E"] {
+        let page = text(bench.get(path, Some(Role::Operator)).await).await;
+        for markup in ["<script>", "<img", "<b>room", "g<b>", "<i>", "\u{202e}"] {
+            assert!(!page.contains(markup), "{path} has {markup}:\n{page}");
+        }
+        for inline in [" style=", " onclick", " onload", "javascript:", "http://", "https://"] {
+            assert!(!page.contains(inline), "{path} has {inline}");
+        }
+        assert!(page.len() < 300_000 && page.starts_with("<!doctype html>"), "{path}");
+    }
+    let list = text(bench.get("/events", Some(Role::Operator)).await).await;
+    assert!(list.contains("&#60;script&#62;alert(1)") && list.contains("[U+202E]"), "{list}");
+    assert!(HOSTILE.len() < 128);
+}
+
+#[tokio::test]
+async fn an_event_has_the_hooks_that_programs_rely_on() {
+    let bench = Bench::new();
+    let list = text(bench.get("/events", Some(Role::Operator)).await).await;
+    let hook = format!("data-event=\"{}\" data-device=\"pump-2\" data-judge=\"j\" data-state=\"cleared\" data-acknowledged=\"false\"", event_id(2));
+    assert!(list.contains(&hook), "{list}");
+    assert!(list.contains("observed <b>8.25</b>") && list.contains("expected <b>at most 7.5</b>"));
+    assert!(list.contains(">Acknowledge</button>"));
+    let of_viewer = text(bench.get("/events", Some(Role::Viewer)).await).await;
+    assert!(!of_viewer.contains("Acknowledge") && !of_viewer.contains("/shelve"), "{of_viewer}");
+    let open = text(bench.get("/events?state=open", Some(Role::Viewer)).await).await;
+    assert!(!open.contains("pump-2") && open.contains("pump-3"));
+    let none = text(bench.get("/events?device=nobody", Some(Role::Viewer)).await).await;
+    assert!(none.contains("No event that the filter takes"));
+    let missing = bench.get(&format!("/events/{}", event_id(9)), Some(Role::Viewer)).await;
+    assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+    assert!(text(missing).await.contains("is not known here"));
+}
+
+#[tokio::test]
+async fn numbers_stand_with_their_place_in_the_status() {
+    let bench = Bench::new();
+    let accounts = text(bench.get("/accounts", Some(Role::Viewer)).await).await;
+    for hook in ["data-status=\"/sources/0/received\" data-value=\"1234\"", "data-status=\"/store/committed/2\" data-value=\"3\"", "data-status=\"/routes/0/backlog\""] {
+        assert!(accounts.contains(hook), "{hook}");
+    }
+    let wall = text(bench.get("/?wall", Some(Role::Viewer)).await).await;
+    assert!(wall.contains("class=\"wall\"") && !wall.contains("<nav") && !wall.contains("<button"), "{wall}");
+    assert!(wall.contains("not connected, 7 verdicts wait"));
+}
+
+#[test]
+fn templates_trust_nothing() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/templates");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let template = std::fs::read_to_string(&path).unwrap();
+        for forbidden in ["|safe", "| safe", "escape=", "<style", " style=", " onclick=", "<script>"] {
+            assert!(!template.contains(forbidden), "{} has {forbidden}", path.display());
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The stream of verdicts, over a real body.
+
+use axum::response::Response;
+use http_body_util::BodyExt;
+use hyper::StatusCode;
+use verge_domain::verdict::EventState;
+
+use super::gateway::word;
+use super::{Bench, text};
+use crate::dashboard::access::{AccessFile, Role};
+use crate::dashboard::site::MAX_LISTENERS;
+
+/// The next piece of a stream that says something.
+async fn next(stream: &mut Response) -> Option<String> {
+    loop {
+        let frame = stream.body_mut().frame().await?.unwrap();
+        let text = String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap();
+        if text != ":\n\n" {
+            return Some(text);
+        }
+    }
+}
+
+async fn open(bench: &Bench, after: &str) -> Response {
+    let answer = bench.get(&format!("/api/v1/stream?kinds=verdict&after={after}"), Some(Role::Viewer)).await;
+    assert_eq!((answer.status(), &answer.headers()["content-type"]), (StatusCode::OK, &"text/event-stream".parse().unwrap()));
+    answer
+}
+
+#[tokio::test]
+async fn a_listener_that_comes_back_goes_on_where_he_was() {
+    let bench = Bench::new();
+    let mut stream = open(&bench, "").await;
+    assert_eq!(next(&mut stream).await.unwrap(), "retry: 2000\n\n");
+    bench.gateway.commit(word(1, "pump-1", EventState::Raised));
+    bench.gateway.commit(word(2, "pump-2", EventState::Raised));
+    let epoch = "07".repeat(16);
+    let expected = |number: u8| format!("event: verdict\nid: {epoch}/alarm/{number}\ndata: {{\"device\":\"pump-{number}\"}}\n\n");
+    assert_eq!(next(&mut stream).await, Some(expected(1)));
+    drop(stream);
+    let mut again = open(&bench, &format!("{epoch}/alarm/1")).await;
+    next(&mut again).await;
+    assert_eq!(next(&mut again).await, Some(expected(2)), "nothing twice, nothing left out");
+    for lost in [format!("{}/alarm/1", "08".repeat(16)), format!("{epoch}/alarm/77"), "odd".to_owned()] {
+        let mut anew = open(&bench, &lost).await;
+        next(&mut anew).await;
+        assert!(next(&mut anew).await.unwrap().starts_with("event: resync\n"), "{lost}");
+    }
+}
+
+#[tokio::test]
+async fn listeners_are_bounded_and_a_place_becomes_free() {
+    let bench = Bench::new();
+    let mut streams = Vec::new();
+    for _ in 0..MAX_LISTENERS {
+        streams.push(open(&bench, "").await);
+    }
+    let refused = bench.get("/api/v1/stream", Some(Role::Viewer)).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text(refused).await.contains("32 listeners"));
+    streams.pop();
+    open(&bench, "").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_its_login() {
+    let bench = Bench::new();
+    let mut stream = bench.get("/api/v1/stream?kinds=status", Some(Role::Viewer)).await;
+    next(&mut stream).await;
+    assert!(next(&mut stream).await.unwrap().starts_with("event: status\ndata: {"));
+    let mut file = AccessFile::load(bench.folder.path()).unwrap();
+    file.remove("viewer", None).unwrap();
+    file.save(bench.folder.path()).unwrap();
+    bench.gateway.pass(2_000);
+    let mut pieces = 0;
+    while next(&mut stream).await.is_some() {
+        pieces += 1;
+        assert!(pieces < 100, "it goes on");
+    }
+}
