@@ -182,7 +182,7 @@ async fn an_event_is_acknowledged_through_the_one_entrance_under_the_name_of_the
     // An event without a number is meant by its names.
     let other = format!("/api/v1/events/{}/acknowledgement", gateway::event_id(3));
     assert_eq!(bench.ask(put(&other, "")).await.status(), StatusCode::OK);
-    let command = &bench.gateway.commands().last().unwrap().1;
+    let command = bench.gateway.commands().pop().unwrap().1;
     assert_eq!((&command["judge"], &command["source"], &command["event"]), (&"j".into(), &"s".into(), &serde_json::Value::Null));
 }
 
