@@ -313,7 +313,7 @@ def test_a_listener_misses_nothing_and_one_that_reads_nothing_disturbs_nobody(sc
 
 
 def test_it_is_served_by_tls_and_takes_up_another_certificate(scene: Scene) -> None:
-    identity = scene.certificates.gateway
+    identity = scene.certificates.broker
     folder = scene.folder / "web"
     folder.mkdir()
     cert, key = folder / "cert.pem", folder / "cert.key"
@@ -324,7 +324,6 @@ def test_it_is_served_by_tls_and_takes_up_another_certificate(scene: Scene) -> N
     add(gateway, "viewer", "viewer")
     scene.start(gateway)
     browser.context = ssl.create_default_context(cafile=str(scene.certificates.ca))
-    browser.context.check_hostname = False
     browser.context.set_alpn_protocols(["h2", "http/1.1"])
     assert browser.get("/healthz").status == 204
     answer = browser.post("/login", user="viewer", password=PASSWORD)

@@ -77,7 +77,9 @@ impl LastWord {
         }
         self.acknowledged_by = match self.verdict.action.as_deref() {
             Some(action) if action.kind == ActionKind::Acknowledged => Some(action.by.clone()),
-            _ => before.filter(|before| event_of(before) == own).and_then(|before| before.acknowledged_by.clone()),
+            _ => before
+                .filter(|before| event_of(before) == own)
+                .and_then(|before| before.acknowledged_by.clone()),
         };
     }
 

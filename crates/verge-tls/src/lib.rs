@@ -20,7 +20,9 @@ mod stream;
 mod verifier;
 
 pub use certificate::{CertificateSummary, Usage, Weakness, summary};
-pub use config::{ClientConfig, ServerConfig, client_config, install_provider, server_config, web_server_config};
+pub use config::{
+    ClientConfig, ServerConfig, client_config, install_provider, server_config, web_server_config,
+};
 pub use credentials::{Credentials, Secret};
 pub use explain::explain;
 pub use identity::{Chain, PrivateKey, TlsIdentity, TrustedRoots};

@@ -3,7 +3,7 @@
 // fetched was escaped by the gateway, and is parsed, not evaluated.
 
 const LOST_AFTER = 15_000;
-const REFRESH_AT_LEAST = 1_000;
+const REFRESH_AT_LEAST = 400;
 const REFRESH_AT_MOST = 10_000;
 
 const root = document.documentElement;

@@ -97,7 +97,9 @@ fn check_files(check: &mut Check<'_>, raw: &RawDashboard, listen: Option<SocketA
                 "write listen = \"127.0.0.1:{}\", or add cert and key (`verge certs issue` makes them)",
                 listen.port()
             );
-            check.faults.push(Fault::at_text("dashboard.listen", &listen.to_string(), expected).remedy(remedy));
+            check
+                .faults
+                .push(Fault::at_text("dashboard.listen", &listen.to_string(), expected).remedy(remedy));
             None
         }
     }
@@ -111,6 +113,10 @@ fn check_host(check: &mut Check<'_>, host: &str) -> Option<String> {
     }
     let expected = r#"a name without scheme and port, such as "cabinet-7.example""#;
     let fault = Fault::at_text("dashboard.hosts", host, expected);
-    check.faults.push(fault.remedy("write the name as it stands in a browser's address, without what is before and behind it"));
+    check.faults.push(
+        fault.remedy(
+            "write the name as it stands in a browser's address, without what is before and behind it",
+        ),
+    );
     None
 }

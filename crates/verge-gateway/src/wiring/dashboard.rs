@@ -104,7 +104,9 @@ fn renewed(section: DashboardSection, first: Arc<ServerConfig>) -> ServerTls {
                     tracing::info!("the dashboard's certificate was read again");
                 }
                 Ok(None) => {}
-                Err(error) => tracing::error!(%error, "the dashboard's certificate cannot be used; the one before stays in use"),
+                Err(error) => {
+                    tracing::error!(%error, "the dashboard's certificate cannot be used; the one before stays in use")
+                }
             }
         }
         Arc::clone(&in_use.1)
@@ -151,7 +153,8 @@ impl LiveGateway for LiveView {
     }
 
     fn carry_out(&self, command: &[u8], by: &OperatorText, done: CommandDone) {
-        let (door, command, by, now) = (self.door.clone(), command.to_vec(), by.clone(), self.clock.now().mono);
+        let (door, command, by, now) =
+            (self.door.clone(), command.to_vec(), by.clone(), self.clock.now().mono);
         tokio::spawn(async move { door.carry_out(&command, &by, now, done).await });
     }
 }

@@ -70,7 +70,8 @@ async fn serve(Path(name): Path<String>) -> Result<Response, Problem> {
     let all = [(&STYLE, style()), (&SCRIPT, script()), (&ICON, icon())];
     let is_it = |(_, path): &(&Asset, &'static str)| path.strip_prefix("/assets/") == Some(name.as_str());
     let (asset, _) = all.into_iter().find(is_it).ok_or(Problem::NoPage)?;
-    let headers = [(CONTENT_TYPE, asset.content_type), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
+    let headers =
+        [(CONTENT_TYPE, asset.content_type), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
     Ok((headers, asset.text).into_response())
 }
 

@@ -36,7 +36,9 @@ impl EventCommand {
         match event.number {
             Some(number) => drop(keys.insert("event".to_owned(), number.into())),
             None => {
-                for (key, name) in [("judge", &event.judge), ("source", &event.source), ("device", &event.device)] {
+                for (key, name) in
+                    [("judge", &event.judge), ("source", &event.source), ("device", &event.device)]
+                {
                     keys.insert(key.to_owned(), name.as_str().into());
                 }
                 if let Some(signal) = &event.signal {
@@ -59,12 +61,18 @@ impl EventCommand {
 }
 
 /// Does it, and answers once it is durable.
-pub(crate) async fn of_event(site: &Site, who: &Who, event: &EventView, what: EventCommand) -> Result<Value, Problem> {
+pub(crate) async fn of_event(
+    site: &Site,
+    who: &Who,
+    event: &EventView,
+    what: EventCommand,
+) -> Result<Value, Problem> {
     carry_out(site, who, &what.about(event)).await
 }
 
 async fn carry_out(site: &Site, who: &Who, command: &Value) -> Result<Value, Problem> {
-    let by = OperatorText::new(&format!("dashboard: {}", who.user)).expect("the name of a login is a short text");
+    let by =
+        OperatorText::new(&format!("dashboard: {}", who.user)).expect("the name of a login is a short text");
     let (done, reply) = oneshot::channel();
     // Nobody waits any more if this fails.
     let done = Box::new(move |reply| drop(done.send(reply)));

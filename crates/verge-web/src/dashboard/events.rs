@@ -149,7 +149,11 @@ impl Measured {
                 contributions: anomaly
                     .contributions
                     .iter()
-                    .map(|part| Part { signal: part.signal.to_string(), share: part.share, observed: part.observed })
+                    .map(|part| Part {
+                        signal: part.signal.to_string(),
+                        share: part.share,
+                        observed: part.observed,
+                    })
                     .collect(),
             },
             Body::Health(health) => Self {
@@ -158,7 +162,9 @@ impl Measured {
                 unit: health.cause.own_unit().map(ToOwned::to_owned),
                 ..Self::default()
             },
-            Body::Counts(_) | Body::Traffic(_) | Body::Classification(_) | Body::Detections(_) => Self::default(),
+            Body::Counts(_) | Body::Traffic(_) | Body::Classification(_) | Body::Detections(_) => {
+                Self::default()
+            }
         }
     }
 }
@@ -224,13 +230,15 @@ pub(crate) struct EventList {
 impl EventList {
     /// Open ones first: what waits for an operator, by severity, the newest first.
     pub(crate) fn of(site: &Site, filter: &EventFilter, most: usize) -> Self {
-        let takes = |word: &LastWord| matches!(word.point().2, PointKind::Events(_)) && filter.takes(&word.verdict);
+        let takes =
+            |word: &LastWord| matches!(word.point().2, PointKind::Events(_)) && filter.takes(&word.verdict);
         let mut words = site.live.board().words(&takes);
         words.sort_by_key(|word| {
             let event = word.verdict.event;
             let open = word.open_event().is_some();
             let waits = open && event.is_some_and(|event| event.handling.is_none());
-            let newest = event.map_or(0, |event| if open { event.since.0 } else { word.verdict.times.decided.0 });
+            let newest =
+                event.map_or(0, |event| if open { event.since.0 } else { word.verdict.times.decided.0 });
             let severity = if open { Some(word.verdict.severity) } else { None };
             (Reverse(open), Reverse(waits), Reverse(severity), Reverse(newest), event.map(|event| event.id.0))
         });

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use axum::body::Bytes;
 use axum::extract::FromRequest;
 use axum::extract::Request;
-use axum::body::Bytes;
 use hyper::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 

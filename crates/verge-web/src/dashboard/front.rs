@@ -9,11 +9,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
-use hyper::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, HeaderMap,
-    HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
 use hyper::body::Incoming;
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST,
+    HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::service::Service;
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::service::TowerToHyperService;
@@ -90,14 +90,20 @@ impl Front {
         if !self.is_ours(&host, peer) {
             return Err(Problem::ForeignHost(super::shown::Shown::of(&host).text));
         }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) && !is_same_origin(request.headers(), peer) {
+        if !matches!(*request.method(), Method::GET | Method::HEAD)
+            && !is_same_origin(request.headers(), peer)
+        {
             return Err(Problem::ForeignOrigin);
         }
         let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > MAX_BODY_BYTES) {
+        if length
+            .and_then(|length| length.parse::<usize>().ok())
+            .is_some_and(|length| length > MAX_BODY_BYTES)
+        {
             return Err(Problem::TooLarge { limit: MAX_BODY_BYTES });
         }
-        let who = proof(request.headers(), peer).and_then(|proof| self.site.access.identify(proof, self.site.live.now()));
+        let who = proof(request.headers(), peer)
+            .and_then(|proof| self.site.access.identify(proof, self.site.live.now()));
         if let Some(who) = who {
             request.extensions_mut().insert(who);
         }
@@ -140,10 +146,16 @@ fn host_of(uri: &Uri, headers: &HeaderMap) -> String {
 /// does.
 fn is_same_origin(headers: &HeaderMap, peer: Peer) -> bool {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("odd"));
-    let by_site = text(&HeaderName::from_static("sec-fetch-site")).is_none_or(|site| matches!(site, "same-origin" | "none"));
+    let site = text(&HeaderName::from_static("sec-fetch-site"));
     let host = text(&HOST).unwrap_or_default();
     let own = format!("{}://{host}", if peer.tls { "https" } else { "http" });
-    by_site && text(&ORIGIN).is_none_or(|origin| origin.eq_ignore_ascii_case(&own))
+    let by_origin = match text(&ORIGIN) {
+        None => true,
+        // What browsers send with a form of ours, because our pages name no referrer.
+        Some("null") => site == Some("same-origin"),
+        Some(origin) => origin.eq_ignore_ascii_case(&own),
+    };
+    by_origin && site.is_none_or(|site| matches!(site, "same-origin" | "none"))
 }
 
 fn proof(headers: &HeaderMap, peer: Peer) -> Option<Proof> {
@@ -152,7 +164,8 @@ fn proof(headers: &HeaderMap, peer: Peer) -> Option<Proof> {
         return scheme.eq_ignore_ascii_case("bearer").then(|| Proof::Token(token.trim().to_owned()));
     }
     let cookies = headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
-    let mut pairs = cookies.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut pairs =
+        cookies.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == peer.cookie()).map(|(_, value)| Proof::Cookie(value.to_owned()))
 }
 
@@ -163,7 +176,8 @@ fn finish(mut answer: Response, path: &str, is_head: bool) -> Response {
     let is_bare_refusal = answer.status() == StatusCode::METHOD_NOT_ALLOWED;
     if let Some(problem) = problem {
         let (mut parts, _) = answer.into_parts();
-        let is_api = path.starts_with("/api/") || path == "/metrics" || path == "/healthz" || path == "/readyz";
+        let is_api =
+            path.starts_with("/api/") || path == "/metrics" || path == "/healthz" || path == "/readyz";
         let (content_type, text) = if is_api {
             ("application/problem+json", problem.document().to_string())
         } else {
@@ -218,6 +232,8 @@ mod tests {
         check(&[host, ("origin", "http://localhost:81")], false);
         check(&[host, ("origin", "https://localhost:80")], false);
         check(&[host, ("origin", "null")], false);
+        check(&[host, ("sec-fetch-site", "same-origin"), ("origin", "null")], true);
+        check(&[host, ("sec-fetch-site", "none"), ("origin", "null")], false);
         check(&[host, ("sec-fetch-site", "same-origin"), ("origin", "http://evil.example")], false);
     }
 }

@@ -52,7 +52,8 @@ async fn ready(State(site): State<Arc<Site>>) -> StatusCode {
 }
 
 fn is_ready(status: &Value) -> bool {
-    let connected_once = status.pointer("/local/connections").and_then(Value::as_u64).is_some_and(|count| count > 0);
+    let connected_once =
+        status.pointer("/local/connections").and_then(Value::as_u64).is_some_and(|count| count > 0);
     connected_once && status["store"]["state"] != "storage_fault"
 }
 
@@ -82,7 +83,9 @@ mod tests {
 
     #[test]
     fn a_gateway_is_ready_once_it_was_connected_and_its_store_works() {
-        let ready = |connections, state| is_ready(&json!({ "local": { "connections": connections }, "store": { "state": state } }));
+        let ready = |connections, state| {
+            is_ready(&json!({ "local": { "connections": connections }, "store": { "state": state } }))
+        };
         assert!(ready(1, "ok") && ready(2, "full"));
         assert!(!ready(0, "ok") && !ready(1, "storage_fault"));
         assert!(!is_ready(&Value::Null));

@@ -42,7 +42,11 @@ fn scrape(status: Value, version: &'static str, open: bool) -> Result<String, fm
     let mut registry = Registry::default();
     registry.register_collector(Box::new(StatusMetrics { status, version }));
     let mut out = String::new();
-    if open { text::encode(&mut out, &registry)? } else { prometheus_text::encode(&mut out, &registry)? }
+    if open {
+        text::encode(&mut out, &registry)?
+    } else {
+        prometheus_text::encode(&mut out, &registry)?
+    }
     Ok(out)
 }
 
@@ -131,20 +135,32 @@ impl StatusMetrics {
         let of = |key: &str| rows_of(sources, "source", key);
         out.counter("verge_messages_received", "Messages received", of("received"))?;
         out.counter("verge_messages_judged", "Messages judged", of("judged"))?;
-        out.counter("verge_messages_superseded", "Messages replaced by a newer one before they were judged", of("superseded"))?;
+        out.counter(
+            "verge_messages_superseded",
+            "Messages replaced by a newer one before they were judged",
+            of("superseded"),
+        )?;
         let refused = sources.as_array().into_iter().flatten().flat_map(|source| {
             let reasons = source["rejections"].as_object().into_iter().flatten();
             let labels = |reason: &String| vec![("source", name_of(source)), ("reason", reason.clone())];
             reasons.filter_map(move |(reason, count)| Some((labels(reason), number(count)?)))
         });
         out.counter("verge_messages_refused", "Messages refused", refused.collect())?;
-        out.gauge("verge_messages_in_flight", "Messages received and neither judged nor refused", of("in_flight"))?;
+        out.gauge(
+            "verge_messages_in_flight",
+            "Messages received and neither judged nor refused",
+            of("in_flight"),
+        )?;
         out.counter("verge_received_bytes", "Bytes of messages received", of("bytes"))?;
         out.counter("verge_readings_judged", "Readings judged", of("readings"))?;
         out.counter("verge_frames_judged", "Frames judged", of("frames"))?;
         let age = of("age_ms").into_iter().map(|(labels, ms)| (labels, ms / 1e3)).collect();
         out.gauge("verge_source_age_seconds", "Time since the newest message", age)?;
-        out.gauge("verge_local_up", "Whether the site's broker is connected", plain(&status["local"]["connected"]))?;
+        out.gauge(
+            "verge_local_up",
+            "Whether the site's broker is connected",
+            plain(&status["local"]["connected"]),
+        )?;
         out.gauge(
             "verge_frame_age_seconds",
             "From receipt of a frame until a worker begins, of the last minutes",
@@ -161,22 +177,43 @@ impl StatusMetrics {
         let store = &self.status["store"];
         out.gauge("verge_store_used_bytes", "Bytes that the store uses", plain(&store["used_bytes"]))?;
         out.gauge("verge_store_cap_bytes", "Bytes that the store may use", plain(&store["cap_bytes"]))?;
-        let state = |state: &str| (vec![("state", state.to_owned())], f64::from(u8::from(store["state"] == state)));
-        out.gauge("verge_store_state", "1 for the state of the store", ["ok", "full", "storage_fault"].map(state).to_vec())?;
+        let state =
+            |state: &str| (vec![("state", state.to_owned())], f64::from(u8::from(store["state"] == state)));
+        out.gauge(
+            "verge_store_state",
+            "1 for the state of the store",
+            ["ok", "full", "storage_fault"].map(state).to_vec(),
+        )?;
         let lanes = ["alarm", "verdict", "telemetry"].into_iter().enumerate();
         let committed = lanes.filter_map(|(index, lane)| {
             Some((vec![("lane", lane.to_owned())], number(&store["committed"][index])?))
         });
         out.counter("verge_verdicts_committed", "Verdicts committed", committed.collect())?;
-        out.gauge("verge_commit_seconds", "Time that a commit takes, of the last minutes", quantiles(&store["commit_ms"]))?;
-        out.counter("verge_store_evicted", "Verdicts removed from the store for want of room or because of age", plain(&store["evicted"]))?;
+        out.gauge(
+            "verge_commit_seconds",
+            "Time that a commit takes, of the last minutes",
+            quantiles(&store["commit_ms"]),
+        )?;
+        out.counter(
+            "verge_store_evicted",
+            "Verdicts removed from the store for want of room or because of age",
+            plain(&store["evicted"]),
+        )?;
         out.counter("verge_store_faults", "Commits that failed", plain(&store["faults"]))
     }
 
     fn routes(&self, out: &mut Families<'_>) -> fmt::Result {
         let routes = &self.status["routes"];
-        out.gauge("verge_route_up", "Whether a link of the route is connected", rows_of(routes, "route", "connected"))?;
-        out.gauge("verge_backlog_verdicts", "Verdicts that wait for the route", rows_of(routes, "route", "backlog"))?;
+        out.gauge(
+            "verge_route_up",
+            "Whether a link of the route is connected",
+            rows_of(routes, "route", "connected"),
+        )?;
+        out.gauge(
+            "verge_backlog_verdicts",
+            "Verdicts that wait for the route",
+            rows_of(routes, "route", "backlog"),
+        )?;
         out.counter("verge_delivered", "Verdicts delivered", rows_of(routes, "route", "delivered"))?;
         let of_links = |key: &str| -> Vec<Row> {
             let links = routes.as_array().into_iter().flatten().flat_map(|route| {
@@ -202,20 +239,38 @@ impl StatusMetrics {
     fn alarms(&self, out: &mut Families<'_>) -> fmt::Result {
         let (events, alarms) = (&self.status["events"], &self.status["alarms"]);
         let severities = ["critical", "warning", "info"].into_iter();
-        let open = severities.filter_map(|severity| Some((vec![("severity", severity.to_owned())], number(&events[severity])?)));
+        let open = severities.filter_map(|severity| {
+            Some((vec![("severity", severity.to_owned())], number(&events[severity])?))
+        });
         out.gauge("verge_events_open", "Open events", open.collect())?;
         out.gauge("verge_alarms_standing", "Open alarms", plain(&alarms["standing"]))?;
-        out.gauge("verge_alarms_unacknowledged", "Open alarms that wait for an operator", plain(&alarms["unacknowledged"]))?;
+        out.gauge(
+            "verge_alarms_unacknowledged",
+            "Open alarms that wait for an operator",
+            plain(&alarms["unacknowledged"]),
+        )?;
         out.gauge("verge_alarms_shelved", "Open alarms that are shelved", plain(&alarms["shelved"]))?;
-        out.gauge("verge_alarms_last_ten_minutes", "Alarms raised in the last ten minutes", plain(&alarms["last_ten_minutes"]))?;
-        out.counter("verge_judge_alarms", "Alarms of judges that keep a budget", rows_of(&self.status["judges"], "judge", "alarms"))
+        out.gauge(
+            "verge_alarms_last_ten_minutes",
+            "Alarms raised in the last ten minutes",
+            plain(&alarms["last_ten_minutes"]),
+        )?;
+        out.counter(
+            "verge_judge_alarms",
+            "Alarms of judges that keep a budget",
+            rows_of(&self.status["judges"], "judge", "alarms"),
+        )
     }
 
     /// What Prometheus expects of every process.
     fn process(&self, out: &mut Families<'_>) -> fmt::Result {
         let Some(process) = Process::read() else { return Ok(()) };
         out.counter("process_cpu_seconds", "Processor time used", vec![(Vec::new(), process.cpu_seconds)])?;
-        out.gauge("process_resident_memory_bytes", "Memory occupied", vec![(Vec::new(), process.resident_bytes)])?;
+        out.gauge(
+            "process_resident_memory_bytes",
+            "Memory occupied",
+            vec![(Vec::new(), process.resident_bytes)],
+        )?;
         let open = std::fs::read_dir("/proc/self/fd").map(Iterator::count);
         let open = open.map(|open| (Vec::new(), f64::from(u32::try_from(open).unwrap_or(u32::MAX))));
         out.gauge("process_open_fds", "Open descriptors", open.into_iter().collect())

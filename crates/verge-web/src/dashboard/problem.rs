@@ -12,7 +12,9 @@ use super::access::Role;
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
-    #[error("this gateway is not reached under the name {0:?}: use its address, or name it in dashboard.hosts")]
+    #[error(
+        "this gateway is not reached under the name {0:?}: use its address, or name it in dashboard.hosts"
+    )]
     ForeignHost(String),
     #[error("the request comes from another site: open the dashboard itself and do it there")]
     ForeignOrigin,
@@ -26,7 +28,9 @@ pub(crate) enum Problem {
     Forbidden(Role),
     #[error("there is no such page")]
     NoPage,
-    #[error("event {0} is not known here: it was over before the gateway started, or another of its point came after it")]
+    #[error(
+        "event {0} is not known here: it was over before the gateway started, or another of its point came after it"
+    )]
     NoEvent(String),
     #[error("{what}: {expected}")]
     Invalid { what: String, expected: String },
@@ -105,10 +109,15 @@ impl Problem {
             Self::TooManyLogins(_) => "Too many attempts",
             Self::Forbidden(_) => "No permission",
             Self::NoPage | Self::NoEvent(_) | Self::CommandUnknown(_) => "Not found",
-            Self::Invalid { .. } | Self::CommandInvalid(_) | Self::TooLarge { .. } | Self::MediaType { .. } => "Not accepted",
+            Self::Invalid { .. }
+            | Self::CommandInvalid(_)
+            | Self::TooLarge { .. }
+            | Self::MediaType { .. } => "Not accepted",
             Self::CommandConflict(_) => "Not possible now",
             Self::Unconfirmed => "Not confirmed",
-            Self::CommandBusy(_) | Self::TooManyListeners { .. } | Self::Slow(_) | Self::Unavailable(_) => "Busy",
+            Self::CommandBusy(_) | Self::TooManyListeners { .. } | Self::Slow(_) | Self::Unavailable(_) => {
+                "Busy"
+            }
         }
     }
 
@@ -122,7 +131,9 @@ impl Problem {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyLogins(wait) => Some(wait.as_secs().max(1)),
-            Self::CommandBusy(_) | Self::TooManyListeners { .. } | Self::Slow(_) | Self::Unavailable(_) => Some(2),
+            Self::CommandBusy(_) | Self::TooManyListeners { .. } | Self::Slow(_) | Self::Unavailable(_) => {
+                Some(2)
+            }
             _ => None,
         }
     }

@@ -42,22 +42,42 @@ pub(crate) struct Routes {
 
 impl Routes {
     /// Something to see.
-    pub(crate) fn get<T: 'static>(self, path: &'static str, allowed: Allowed, handler: impl Handler<T, Arc<Site>>) -> Self {
+    pub(crate) fn get<T: 'static>(
+        self,
+        path: &'static str,
+        allowed: Allowed,
+        handler: impl Handler<T, Arc<Site>>,
+    ) -> Self {
         self.add(Method::GET, MethodFilter::GET, path, allowed, handler)
     }
 
     /// Something to do, by a form.
-    pub(crate) fn post<T: 'static>(self, path: &'static str, allowed: Allowed, handler: impl Handler<T, Arc<Site>>) -> Self {
+    pub(crate) fn post<T: 'static>(
+        self,
+        path: &'static str,
+        allowed: Allowed,
+        handler: impl Handler<T, Arc<Site>>,
+    ) -> Self {
         self.add(Method::POST, MethodFilter::POST, path, allowed, handler)
     }
 
     /// Something to do, by a program.
-    pub(crate) fn put<T: 'static>(self, path: &'static str, allowed: Allowed, handler: impl Handler<T, Arc<Site>>) -> Self {
+    pub(crate) fn put<T: 'static>(
+        self,
+        path: &'static str,
+        allowed: Allowed,
+        handler: impl Handler<T, Arc<Site>>,
+    ) -> Self {
         self.add(Method::PUT, MethodFilter::PUT, path, allowed, handler)
     }
 
     /// Something to end, by a program.
-    pub(crate) fn delete<T: 'static>(self, path: &'static str, allowed: Allowed, handler: impl Handler<T, Arc<Site>>) -> Self {
+    pub(crate) fn delete<T: 'static>(
+        self,
+        path: &'static str,
+        allowed: Allowed,
+        handler: impl Handler<T, Arc<Site>>,
+    ) -> Self {
         self.add(Method::DELETE, MethodFilter::DELETE, path, allowed, handler)
     }
 
@@ -95,7 +115,9 @@ async fn gate(allowed: Allowed, request: Request, next: Next) -> Response {
 /// Whether a person would see the answer.
 fn is_page(request: &Request) -> bool {
     let path = request.uri().path();
-    matches!(*request.method(), Method::GET | Method::HEAD) && !path.starts_with("/api/") && path != "/metrics"
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && !path.starts_with("/api/")
+        && path != "/metrics"
 }
 
 fn to_login(path: &str) -> Response {
@@ -126,7 +148,9 @@ mod tests {
     #[test]
     fn a_form_leads_to_a_path_of_ours_only() {
         assert_eq!(own_path("/events/ab"), "/events/ab");
-        for foreign in ["", "//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "/a b"] {
+        for foreign in
+            ["", "//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "/a b"]
+        {
             assert_eq!(own_path(foreign), "/", "{foreign:?}");
         }
     }

@@ -5,21 +5,32 @@ use std::fmt;
 
 /// Characters of a name that are shown; the rest stands in its title.
 const MAX_CHARS: usize = 80;
+/// Characters of a sentence.
+const MAX_SENTENCE_CHARS: usize = 400;
 
 /// A name as a page shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shown {
-    /// At most 80 characters.
+    /// What fits.
     pub(crate) text: String,
     /// All of it, where that is more.
     pub(crate) whole: Option<String>,
 }
 
 impl Shown {
-    /// A name or text from outside.
+    /// A name from outside.
     pub(crate) fn of(text: &str) -> Self {
+        Self::cut(text, MAX_CHARS)
+    }
+
+    /// A sentence in which such names stand.
+    pub(crate) fn sentence(text: &str) -> Self {
+        Self::cut(text, MAX_SENTENCE_CHARS)
+    }
+
+    fn cut(text: &str, most: usize) -> Self {
         let visible = visible(text);
-        match visible.char_indices().nth(MAX_CHARS) {
+        match visible.char_indices().nth(most) {
             None => Self { text: visible, whole: None },
             Some((end, _)) => Self { text: format!("{}…", &visible[..end]), whole: Some(visible) },
         }

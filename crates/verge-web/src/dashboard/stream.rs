@@ -74,7 +74,12 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(site: Arc<Site>, who: Who, (kinds, seen): (Kinds, Option<&str>), permit: OwnedSemaphorePermit) -> Self {
+    fn new(
+        site: Arc<Site>,
+        who: Who,
+        (kinds, seen): (Kinds, Option<&str>),
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         let mut ready = VecDeque::from([Bytes::from_static(HEAD.as_bytes())]);
         let now = site.live.board().follow();
         let place = match seen {
@@ -175,7 +180,14 @@ mod tests {
         let epoch = "07".repeat(16);
         let check = |id: &str, expected| assert_eq!(read_id(id, &epoch), expected, "{id}");
         check(&format!("{epoch}/alarm/12"), Some((Lane::Alarm, Seq(12))));
-        for odd in ["", "x/alarm/12", &format!("{epoch}/alarm"), &format!("{epoch}/alarm/-1"), &format!("{epoch}/odd/1"), &format!("{epoch}/alarm/1/2")] {
+        for odd in [
+            "",
+            "x/alarm/12",
+            &format!("{epoch}/alarm"),
+            &format!("{epoch}/alarm/-1"),
+            &format!("{epoch}/odd/1"),
+            &format!("{epoch}/alarm/1/2"),
+        ] {
             check(odd, None);
         }
     }

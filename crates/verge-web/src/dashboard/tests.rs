@@ -105,7 +105,8 @@ async fn each_path_is_for_the_roles_of_its_table_and_for_nobody_else() {
     for route in table {
         let path = filled(route.path);
         for role in [None, Some(Role::Viewer), Some(Role::Operator), Some(Role::Admin)] {
-            let body = if path.starts_with("/api/") { "{}" } else { "user=x&password=y&minutes=1&remark=real" };
+            let body =
+                if path.starts_with("/api/") { "{}" } else { "user=x&password=y&minutes=1&remark=real" };
             let answer = bench.ask(bench.request(route.method.clone(), &path, role, body)).await;
             let status = answer.status();
             let context = format!("{} {path} as {role:?}: {status}", route.method);
@@ -116,7 +117,8 @@ async fn each_path_is_for_the_roles_of_its_table_and_for_nobody_else() {
                 }
                 (Allowed::From(_), Some(_)) => assert_eq!(status, StatusCode::FORBIDDEN, "{context}"),
                 (Allowed::From(_), None) => {
-                    let is_page = route.method == Method::GET && !path.starts_with("/api/") && path != "/metrics";
+                    let is_page =
+                        route.method == Method::GET && !path.starts_with("/api/") && path != "/metrics";
                     let expected = if is_page { StatusCode::SEE_OTHER } else { StatusCode::UNAUTHORIZED };
                     assert_eq!(status, expected, "{context}");
                 }
@@ -131,7 +133,10 @@ async fn each_path_is_for_the_roles_of_its_table_and_for_nobody_else() {
 async fn a_login_is_a_cookie_that_scripts_and_other_sites_do_not_get() {
     let bench = Bench::new();
     let answer = bench.get("/", None).await;
-    assert_eq!((answer.status(), &answer.headers()[LOCATION]), (StatusCode::SEE_OTHER, &"/login".parse().unwrap()));
+    assert_eq!(
+        (answer.status(), &answer.headers()[LOCATION]),
+        (StatusCode::SEE_OTHER, &"/login".parse().unwrap())
+    );
     let answer = bench.get("/events?state=open", None).await;
     assert_eq!(answer.headers()[LOCATION], "/login?next=%2Fevents");
 
@@ -142,7 +147,10 @@ async fn a_login_is_a_cookie_that_scripts_and_other_sites_do_not_get() {
 
     let body = format!("user=operator&password={}&next=/events", PASSWORD.replace(' ', "+"));
     let answer = bench.ask(bench.request(Method::POST, "/login", None, &body)).await;
-    assert_eq!((answer.status(), &answer.headers()[LOCATION]), (StatusCode::SEE_OTHER, &"/events".parse().unwrap()));
+    assert_eq!(
+        (answer.status(), &answer.headers()[LOCATION]),
+        (StatusCode::SEE_OTHER, &"/events".parse().unwrap())
+    );
     let cookie = answer.headers()[SET_COOKIE].to_str().unwrap().to_owned();
     for part in ["verge=", "HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=2592000"] {
         assert!(cookie.contains(part), "{cookie}");
@@ -156,7 +164,10 @@ async fn a_login_is_a_cookie_that_scripts_and_other_sites_do_not_get() {
     assert_eq!(bench.ask(with_cookie(Method::GET, "/events")).await.status(), StatusCode::OK);
     // Over TLS the cookie has a name that nothing else can set.
     let tls = Peer { tls: true, ..PEER };
-    assert_eq!(bench.front.serve(with_cookie(Method::GET, "/events"), tls).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(
+        bench.front.serve(with_cookie(Method::GET, "/events"), tls).await.status(),
+        StatusCode::SEE_OTHER
+    );
     let out = bench.ask(with_cookie(Method::POST, "/logout")).await;
     assert!(out.headers()[SET_COOKIE].to_str().unwrap().contains("Max-Age=0"));
     assert_eq!(bench.ask(with_cookie(Method::GET, "/events")).await.status(), StatusCode::SEE_OTHER);
@@ -176,14 +187,20 @@ async fn an_event_is_acknowledged_through_the_one_entrance_under_the_name_of_the
 
     let put = |path: &str, body: &str| bench.request(Method::PUT, path, Some(Role::Operator), body);
     let api = format!("/api/v1/events/{id}");
-    assert_eq!(bench.ask(put(&format!("{api}/shelving"), r#"{"minutes":30}"#)).await.status(), StatusCode::OK);
+    assert_eq!(
+        bench.ask(put(&format!("{api}/shelving"), r#"{"minutes":30}"#)).await.status(),
+        StatusCode::OK
+    );
     let command = serde_json::json!({ "id": "dashboard", "command": "shelve", "event": 1, "minutes": 30 });
     assert_eq!(bench.gateway.commands().last().unwrap().1, command);
     // An event without a number is meant by its names.
     let other = format!("/api/v1/events/{}/acknowledgement", gateway::event_id(3));
     assert_eq!(bench.ask(put(&other, "")).await.status(), StatusCode::OK);
-    let command = &bench.gateway.commands().last().unwrap().1;
-    assert_eq!((&command["judge"], &command["source"], &command["event"]), (&"j".into(), &"s".into(), &serde_json::Value::Null));
+    let command = bench.gateway.commands().pop().unwrap().1;
+    assert_eq!(
+        (&command["judge"], &command["source"], &command["event"]),
+        (&"j".into(), &"s".into(), &serde_json::Value::Null)
+    );
 }
 
 #[tokio::test]
@@ -191,11 +208,16 @@ async fn what_becomes_of_a_command_is_said_by_the_status_of_its_answer() {
     use verge_domain::live::CommandOutcome as Outcome;
     let bench = Bench::new();
     let path = format!("/api/v1/events/{}/label", gateway::event_id(1));
-    let cases = [(Outcome::Invalid, 422), (Outcome::Unknown, 404), (Outcome::Conflict, 409), (Outcome::Busy, 503)];
+    let cases =
+        [(Outcome::Invalid, 422), (Outcome::Unknown, 404), (Outcome::Conflict, 409), (Outcome::Busy, 503)];
     for (outcome, expected) in cases {
         bench.gateway.answer_with(outcome);
-        let answer = bench.ask(bench.request(Method::PUT, &path, Some(Role::Operator), r#"{"remark":"real"}"#)).await;
-        assert_eq!((answer.status().as_u16(), &answer.headers()[CONTENT_TYPE]), (expected, &"application/problem+json".parse().unwrap()));
+        let answer =
+            bench.ask(bench.request(Method::PUT, &path, Some(Role::Operator), r#"{"remark":"real"}"#)).await;
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()[CONTENT_TYPE]),
+            (expected, &"application/problem+json".parse().unwrap())
+        );
         let problem: serde_json::Value = serde_json::from_str(&text(answer).await).unwrap();
         assert_eq!((&problem["status"], &problem["detail"]), (&expected.into(), &"<b>because</b>".into()));
     }

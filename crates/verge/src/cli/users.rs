@@ -115,7 +115,13 @@ pub(super) fn users(args: &UsersArgs, json: bool, out: &mut impl Write) -> anyho
             let password = if *no_password { None } else { Some(password.read(name)?) };
             changed(&settings, |users| users.add(name, Role::from(*role), password.as_deref()), true)?;
             let role = Role::from(*role);
-            done(&settings, json!({ "added": name, "role": role.as_str() }), &format!("added {name}, {role}"), json, out)
+            done(
+                &settings,
+                json!({ "added": name, "role": role.as_str() }),
+                &format!("added {name}, {role}"),
+                json,
+                out,
+            )
         }
         UsersCommand::Password { name, password, file } => {
             let settings = file.settings()?;
@@ -180,7 +186,13 @@ fn make(folder: &Path) -> Result<(), AccessError> {
     std::fs::create_dir_all(folder).map_err(|error| AccessError::Write { path: folder.to_owned(), error })
 }
 
-fn done(settings: &Settings, value: Value, words: &str, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+fn done(
+    settings: &Settings,
+    value: Value,
+    words: &str,
+    json: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
     if json {
         json_line(out, &value)?;
     } else {
@@ -209,7 +221,8 @@ fn list(users: &AccessFile, json: bool, out: &mut impl Write) -> anyhow::Result<
     for (name, user) in &users.users {
         let password = if user.has_password() { "password" } else { "no password" };
         let labels: Vec<String> = user.tokens.iter().map(|token| format!("{:?}", token.label)).collect();
-        let tokens = if labels.is_empty() { String::new() } else { format!(", tokens {}", labels.join(", ")) };
+        let tokens =
+            if labels.is_empty() { String::new() } else { format!(", tokens {}", labels.join(", ")) };
         writeln!(out, "{name:widest$}  {:<8}  {password}{tokens}", user.role.as_str())?;
     }
     Ok(Exit::Fine)

@@ -32,7 +32,10 @@ struct Counter {
 
 impl Counter {
     fn left(&self, now: Monotonic) -> Option<Duration> {
-        self.since.map(|since| now.since(since)).filter(|passed| *passed < MINUTE).map(|passed| MINUTE - passed)
+        self.since
+            .map(|since| now.since(since))
+            .filter(|passed| *passed < MINUTE)
+            .map(|passed| MINUTE - passed)
     }
 
     fn add(&mut self, now: Monotonic) {

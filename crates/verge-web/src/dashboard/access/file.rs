@@ -73,7 +73,9 @@ pub enum AccessError {
         error: io::Error,
     },
     /// The file is damaged.
-    #[error("{path} is not as `verge users` writes it: {reason}; correct it, or remove it and add the logins again")]
+    #[error(
+        "{path} is not as `verge users` writes it: {reason}; correct it, or remove it and add the logins again"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -92,7 +94,9 @@ pub enum AccessError {
     #[error(transparent)]
     Login(#[from] LoginError),
     /// The login exists.
-    #[error("there is a login {0:?} already; `verge users password` changes its password, `verge users rm` removes it")]
+    #[error(
+        "there is a login {0:?} already; `verge users password` changes its password, `verge users rm` removes it"
+    )]
     Exists(String),
     /// The login does not exist.
     #[error("there is no login {name:?}; there {}", known_words(known))]
@@ -196,7 +200,9 @@ impl AccessFile {
         let token = random_secret()?;
         let tokens = &mut self.user(name)?.tokens;
         if tokens.len() >= MAX_TOKENS {
-            let text = format!("{name} has {MAX_TOKENS} tokens, which is the maximum; remove the login, or some of them");
+            let text = format!(
+                "{name} has {MAX_TOKENS} tokens, which is the maximum; remove the login, or some of them"
+            );
             return Err(AccessError::TooMany(text));
         }
         tokens.push(Token { label: label.to_owned(), sha256: fingerprint(token.as_bytes()) });
@@ -292,7 +298,10 @@ mod tests {
             assert!(error.contains(words), "{error}");
         };
         refused(file.add("anna", Role::Viewer, Some("short")), "has 5 characters, expected 12");
-        refused(file.set_password("anna", "a long password"), "there is no login \"anna\"; there is none yet");
+        refused(
+            file.set_password("anna", "a long password"),
+            "there is no login \"anna\"; there is none yet",
+        );
         file.add("anna", Role::Viewer, Some("a long password")).unwrap();
         refused(file.add("anna", Role::Admin, None), "there is a login \"anna\" already");
         refused(file.remove("ann", None), "there is no login \"ann\"; there are anna");
@@ -307,7 +316,12 @@ mod tests {
     fn a_damaged_file_is_refused_and_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = AccessFile::path(folder.path());
-        for text in ["[users.anna", "[users.anna]\nrole = \"root\"", "[users.anna]\nrole = \"viewer\"\npassword = \"x\"", "odd = 1"] {
+        for text in [
+            "[users.anna",
+            "[users.anna]\nrole = \"root\"",
+            "[users.anna]\nrole = \"viewer\"\npassword = \"x\"",
+            "odd = 1",
+        ] {
             fs::write(&path, text).unwrap();
             let error = AccessFile::load(folder.path()).unwrap_err().to_string();
             assert!(error.contains("access.toml") && error.contains("verge users"), "{error}");

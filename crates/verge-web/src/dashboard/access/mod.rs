@@ -140,7 +140,11 @@ impl Access {
             Proof::Token(token) => {
                 let shown = fingerprint(token.as_bytes());
                 let has_it = |user: &User| user.tokens.iter().any(|token| equal(&token.sha256, &shown));
-                users.users.iter().find(|(_, user)| has_it(user)).map(|(name, user)| (name.clone(), user.role))?
+                users
+                    .users
+                    .iter()
+                    .find(|(_, user)| has_it(user))
+                    .map(|(name, user)| (name.clone(), user.role))?
             }
         };
         Some(Who { user, role, proof })
@@ -230,7 +234,10 @@ mod tests {
         let access = Access::open(folder.path());
         for index in 0..10 {
             let name = format!("n{index}");
-            assert_eq!(access.log_in(HERE, (&name, &"x".repeat(2_000)), at(0)).await, Err(LoginRefusal::Wrong));
+            assert_eq!(
+                access.log_in(HERE, (&name, &"x".repeat(2_000)), at(0)).await,
+                Err(LoginRefusal::Wrong)
+            );
         }
         let refused = access.log_in(HERE, ("n", "x"), at(10_000)).await;
         assert_eq!(refused, Err(LoginRefusal::TooMany(Duration::from_secs(50))));

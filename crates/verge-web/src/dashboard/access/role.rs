@@ -67,7 +67,8 @@ pub(crate) fn check_password(password: &str) -> Result<(), LoginError> {
 
 /// Checks the label of a token.
 pub(crate) fn check_label(label: &str) -> Result<(), LoginError> {
-    let is_label = !label.is_empty() && label.len() <= MAX_LABEL_BYTES && !label.chars().any(char::is_control);
+    let is_label =
+        !label.is_empty() && label.len() <= MAX_LABEL_BYTES && !label.chars().any(char::is_control);
     if is_label { Ok(()) } else { Err(LoginError::Label(label.to_owned())) }
 }
 

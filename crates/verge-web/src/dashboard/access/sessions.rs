@@ -65,11 +65,17 @@ impl Sessions {
     }
 
     /// Begins one and returns its cookie.
-    pub(crate) fn begin(&mut self, users: &AccessFile, user: &str, now: UtcMillis) -> Result<Option<String>, NoRandom> {
+    pub(crate) fn begin(
+        &mut self,
+        users: &AccessFile,
+        user: &str,
+        now: UtcMillis,
+    ) -> Result<Option<String>, NoRandom> {
         let Some(mark) = mark_of(users, user) else { return Ok(None) };
         let cookie = random_secret()?;
         self.all.retain(|_, session| {
-            now.0.saturating_sub(session.seen) < LIFE_MS && mark_of(users, &session.user).as_ref() == Some(&session.mark)
+            now.0.saturating_sub(session.seen) < LIFE_MS
+                && mark_of(users, &session.user).as_ref() == Some(&session.mark)
         });
         self.make_room(|session| session.user == user, OF_USER);
         self.make_room(|_| true, IN_ALL);
@@ -81,14 +87,20 @@ impl Sessions {
 
     fn make_room(&mut self, of: impl Fn(&Session) -> bool, most: usize) {
         while self.all.values().filter(|session| of(session)).count() >= most {
-            let oldest = self.all.iter().filter(|(_, session)| of(session)).min_by_key(|(_, session)| session.seen);
+            let oldest =
+                self.all.iter().filter(|(_, session)| of(session)).min_by_key(|(_, session)| session.seen);
             let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { return };
             self.all.remove(&oldest);
         }
     }
 
     /// Whose it is, and what he may do.
-    pub(crate) fn find(&mut self, users: &AccessFile, cookie: &str, now: UtcMillis) -> Option<(String, Role)> {
+    pub(crate) fn find(
+        &mut self,
+        users: &AccessFile,
+        cookie: &str,
+        now: UtcMillis,
+    ) -> Option<(String, Role)> {
         let key = fingerprint(cookie.as_bytes());
         let session = self.all.get_mut(&key)?;
         let idle = now.0.saturating_sub(session.seen);

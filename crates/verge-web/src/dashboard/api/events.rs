@@ -66,7 +66,11 @@ async fn shelve(
     Ok(json(&of_event(&site, &who, &known(&site, &id)?, command).await?))
 }
 
-async fn unshelve(State(site): State<Arc<Site>>, who: Who, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn unshelve(
+    State(site): State<Arc<Site>>,
+    who: Who,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
     Ok(json(&of_event(&site, &who, &known(&site, &id)?, EventCommand::Unshelve).await?))
 }
 
@@ -97,7 +101,10 @@ fn text(keys: &Map<String, Value>, key: &'static str) -> Result<Option<String>, 
 fn only(keys: &Map<String, Value>, known: &[&'static str]) -> Result<(), Problem> {
     match keys.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
-        Some(key) => Err(invalid(&crate::dashboard::shown::Shown::of(key).text, &format!("one of {}", known.join(", ")))),
+        Some(key) => Err(invalid(
+            &crate::dashboard::shown::Shown::of(key).text,
+            &format!("one of {}", known.join(", ")),
+        )),
     }
 }
 

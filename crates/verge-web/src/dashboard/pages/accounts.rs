@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::Value;
+use verge_domain::id::Lane;
 
 use super::{Chrome, Page, grouped, html, number};
 use crate::dashboard::access::{Role, Who};
@@ -88,7 +89,9 @@ fn groups_of(pointer: &str, part: &Value) -> Vec<Group> {
 }
 
 fn collect(pointer: &str, label: &str, value: &Value, leaves: &mut Vec<Leaf>) {
-    let below = |key: &str| if label.is_empty() { key.replace('_', " ") } else { format!("{label}, {}", key.replace('_', " ")) };
+    let below = |key: &str| {
+        if label.is_empty() { key.replace('_', " ") } else { format!("{label}, {}", key.replace('_', " ")) }
+    };
     match value {
         Value::Object(keys) => {
             for (key, value) in keys {
@@ -97,8 +100,14 @@ fn collect(pointer: &str, label: &str, value: &Value, leaves: &mut Vec<Leaf>) {
             }
         }
         Value::Array(entries) => {
+            let by_lane = entries.len() == Lane::ALL.len() && entries.iter().all(Value::is_number);
             for (index, value) in entries.iter().enumerate() {
-                let name = value["name"].as_str().map_or_else(|| index.to_string(), ToOwned::to_owned);
+                let lane = Lane::from_index(index).filter(|_| by_lane).map(|lane| lane.as_str().to_owned());
+                let name = value["name"]
+                    .as_str()
+                    .map(ToOwned::to_owned)
+                    .or(lane)
+                    .unwrap_or_else(|| index.to_string());
                 collect(&format!("{pointer}/{index}"), &below(&name), value, leaves);
             }
         }
@@ -132,9 +141,13 @@ mod tests {
     /// Pointers of all values that are no texts.
     fn pointers(at: &str, value: &Value, found: &mut Vec<String>) {
         match value {
-            Value::Object(keys) => keys.iter().for_each(|(key, value)| pointers(&format!("{at}/{key}"), value, found)),
+            Value::Object(keys) => {
+                keys.iter().for_each(|(key, value)| pointers(&format!("{at}/{key}"), value, found))
+            }
             Value::Array(all) => {
-                all.iter().enumerate().for_each(|(index, value)| pointers(&format!("{at}/{index}"), value, found));
+                all.iter()
+                    .enumerate()
+                    .for_each(|(index, value)| pointers(&format!("{at}/{index}"), value, found));
             }
             _ => found.push(at.to_owned()),
         }
@@ -150,7 +163,8 @@ mod tests {
         let mut expected = Vec::new();
         pointers("", &status, &mut expected);
         let parts = parts_of(&status);
-        let leaves: Vec<&Leaf> = parts.iter().flat_map(|part| &part.groups).flat_map(|group| &group.leaves).collect();
+        let leaves: Vec<&Leaf> =
+            parts.iter().flat_map(|part| &part.groups).flat_map(|group| &group.leaves).collect();
         let mut shown: Vec<&str> = leaves.iter().map(|leaf| leaf.pointer.as_str()).collect();
         shown.sort_unstable();
         expected.sort_unstable();

@@ -61,7 +61,10 @@ struct Line {
 
 impl Line {
     fn of(site: &Site, event: &EventView) -> Self {
-        let subject = event.signal.as_ref().map_or_else(|| event.device.clone(), |signal| format!("{} {signal}", event.device));
+        let subject = event
+            .signal
+            .as_ref()
+            .map_or_else(|| event.device.clone(), |signal| format!("{} {signal}", event.device));
         let time = |at: i64| site.live.time_words(UtcMillis(at));
         Self {
             id: event.id.clone(),
@@ -76,7 +79,7 @@ impl Line {
             observed: event.observed.map(number),
             expected: event.expected.map(range_words),
             unit: event.unit.as_deref().map_or_else(String::new, |unit| Shown::of(unit).text),
-            words: Shown::of(&event.words),
+            words: Shown::sentence(&event.words),
             acknowledged: event.acknowledged,
             acknowledged_by: event.acknowledged_by.as_deref().map(Shown::of),
             shelved_until: event.shelved_until.map(time),
@@ -141,9 +144,10 @@ struct OneEvent {
 
 async fn one(State(site): State<Arc<Site>>, who: Who, Path(id): Path<String>) -> Result<Response, Problem> {
     let event = known(&site, &id)?;
-    let parts = event.contributions.iter().map(|part| {
-        (Shown::of(&part.signal), format!("{:.0} %", part.share * 100.0), number(part.observed))
-    });
+    let parts = event
+        .contributions
+        .iter()
+        .map(|part| (Shown::of(&part.signal), format!("{:.0} %", part.share * 100.0), number(part.observed)));
     Ok(html(&OneEvent {
         chrome: Chrome::of(&site, &who, ("Event", PAGE.path), false),
         operates: who.operates(),
@@ -164,7 +168,13 @@ fn note(form: &Form) -> Option<String> {
 }
 
 /// Does it, then shows the page that the form stood on.
-async fn carry_out(site: &Site, who: &Who, id: &str, form: &Form, what: EventCommand) -> Result<Response, Problem> {
+async fn carry_out(
+    site: &Site,
+    who: &Who,
+    id: &str,
+    form: &Form,
+    what: EventCommand,
+) -> Result<Response, Problem> {
     of_event(site, who, &known(site, id)?, what).await?;
     Ok(see_other(own_path(form.text("back").unwrap_or("/events"))))
 }
@@ -178,7 +188,12 @@ async fn acknowledge(
     carry_out(&site, &who, &id, &form, EventCommand::Acknowledge { note: note(&form) }).await
 }
 
-async fn shelve(State(site): State<Arc<Site>>, who: Who, Path(id): Path<String>, form: Form) -> Result<Response, Problem> {
+async fn shelve(
+    State(site): State<Arc<Site>>,
+    who: Who,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response, Problem> {
     let minutes = form.text("minutes").and_then(|minutes| minutes.parse().ok());
     let minutes = minutes.ok_or_else(|| Problem::Invalid {
         what: "minutes".to_owned(),
@@ -196,7 +211,12 @@ async fn unshelve(
     carry_out(&site, &who, &id, &form, EventCommand::Unshelve).await
 }
 
-async fn label(State(site): State<Arc<Site>>, who: Who, Path(id): Path<String>, form: Form) -> Result<Response, Problem> {
+async fn label(
+    State(site): State<Arc<Site>>,
+    who: Who,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response, Problem> {
     let remark = form.text("remark").unwrap_or_default().to_owned();
     carry_out(&site, &who, &id, &form, EventCommand::Label { remark }).await
 }

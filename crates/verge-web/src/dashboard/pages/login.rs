@@ -21,10 +21,11 @@ use crate::dashboard::site::Site;
 const COOKIE_SECONDS: u64 = 30 * 24 * 3_600;
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes
-        .get("/login", Allowed::Anyone, form)
-        .post("/login", Allowed::Anyone, log_in)
-        .post("/logout", Allowed::From(Role::Viewer), log_out)
+    routes.get("/login", Allowed::Anyone, form).post("/login", Allowed::Anyone, log_in).post(
+        "/logout",
+        Allowed::From(Role::Viewer),
+        log_out,
+    )
 }
 
 #[derive(Template)]
@@ -37,12 +38,20 @@ struct LoginPage {
     empty: bool,
     next: String,
     style: &'static str,
+    icon: &'static str,
 }
 
 impl LoginPage {
     fn of(site: &Site, next: &str, refusal: Option<String>) -> Self {
         let empty = site.access.is_empty(site.live.now().mono);
-        Self { gateway: site.live.id().to_string(), refusal, empty, next: own_path(next).to_owned(), style: assets::style() }
+        Self {
+            gateway: site.live.id().to_string(),
+            refusal,
+            empty,
+            next: own_path(next).to_owned(),
+            style: assets::style(),
+            icon: assets::icon(),
+        }
     }
 }
 
@@ -83,7 +92,8 @@ async fn log_out(State(site): State<Arc<Site>>, Extension(peer): Extension<Peer>
 
 fn set_cookie(answer: &mut Response, peer: Peer, value: &str, seconds: u64) {
     let secure = if peer.tls { "; Secure" } else { "" };
-    let cookie = format!("{}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}", peer.cookie());
+    let cookie =
+        format!("{}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}", peer.cookie());
     let cookie = HeaderValue::from_str(&cookie).expect("a cookie is letters and digits");
     answer.headers_mut().insert(SET_COOKIE, cookie);
 }

@@ -48,6 +48,8 @@ struct Chrome {
     /// Severity of the worst open event.
     worst: Option<&'static str>,
     open: u64,
+    /// An alarm waits for an operator.
+    waits: bool,
     clock: String,
 }
 
@@ -66,6 +68,7 @@ impl Chrome {
             wall,
             worst: counts.into_iter().find(|(_, count)| *count > 0).map(|(severity, _)| severity),
             open: events.open,
+            waits: site.live.board().standing().unacknowledged > 0,
             clock: site.live.time_words(site.live.now().wall),
         }
     }
@@ -104,11 +107,17 @@ struct ProblemPage {
     title: &'static str,
     detail: String,
     style: &'static str,
+    icon: &'static str,
 }
 
 /// A refusal as a page.
 pub(super) fn problem(problem: &Problem) -> String {
-    let page = ProblemPage { title: problem.title(), detail: Shown::of(&problem.to_string()).to_string(), style: assets::style() };
+    let page = ProblemPage {
+        title: problem.title(),
+        detail: Shown::sentence(&problem.to_string()).to_string(),
+        style: assets::style(),
+        icon: assets::icon(),
+    };
     page.render().unwrap_or_else(|_| problem.title().to_owned())
 }
 
@@ -128,7 +137,11 @@ fn grouped(number: u64) -> String {
 /// A number as people write it, with six digits that count.
 fn number(value: f64) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
-    if rounded != 0.0 && !(1e-4..1e9).contains(&rounded.abs()) { format!("{rounded:e}") } else { format!("{rounded}") }
+    if rounded != 0.0 && !(1e-4..1e9).contains(&rounded.abs()) {
+        format!("{rounded:e}")
+    } else {
+        format!("{rounded}")
+    }
 }
 
 /// A whole number of a document.

@@ -45,7 +45,10 @@ struct Tile {
 impl Tile {
     /// The abnormal first.
     fn rank(&self) -> usize {
-        ["critical", "blind", "warning", "info", "ok"].iter().position(|level| *level == self.level).unwrap_or(5)
+        ["critical", "blind", "warning", "info", "ok"]
+            .iter()
+            .position(|level| *level == self.level)
+            .unwrap_or(5)
     }
 }
 
@@ -84,7 +87,7 @@ async fn overview(State(site): State<Arc<Site>>, who: Who, RawQuery(query): RawQ
     let shown = |event: &super::super::events::EventView| Alarm {
         id: event.id.clone(),
         severity: event.severity,
-        words: Shown::of(&event.words),
+        words: Shown::sentence(&event.words),
         age: span(event.lasted_ms / 1_000),
         acknowledged: event.acknowledged,
     };
@@ -113,7 +116,10 @@ fn machine_tiles(open: &EventList) -> Vec<Tile> {
         name: Shown::of(device),
         level: severity.as_str(),
         text: if count == 1 { "1 open event".to_owned() } else { format!("{count} open events") },
-        link: Some(format!("/events?device={}", form_urlencoded::byte_serialize(device.as_bytes()).collect::<String>())),
+        link: Some(format!(
+            "/events?device={}",
+            form_urlencoded::byte_serialize(device.as_bytes()).collect::<String>()
+        )),
     };
     machines.into_iter().take(MACHINES).map(tile).collect()
 }
@@ -127,7 +133,9 @@ fn source_tiles(status: &Value) -> Vec<Tile> {
         let received = grouped(whole(&source["received"]));
         let (level, text) = match source["age_ms"].as_u64() {
             None => ("blind", "nothing received since the start".to_owned()),
-            Some(age) if age > BLIND_AFTER_MS => ("blind", format!("receives nothing since {}", span(age / 1_000))),
+            Some(age) if age > BLIND_AFTER_MS => {
+                ("blind", format!("receives nothing since {}", span(age / 1_000)))
+            }
             Some(age) => ("ok", format!("{received} received, the newest {} ago", span(age / 1_000))),
         };
         Tile { kind: "source", name: name_of(source), level, text, link: Some("/accounts".to_owned()) }
@@ -162,7 +170,9 @@ fn store_tile(status: &Value) -> Tile {
 fn broker_tile(status: &Value) -> Tile {
     let local = &status["local"];
     let connected = local["connected"].as_bool().unwrap_or(false);
-    let why = local["last_error"].as_str().map_or_else(String::new, |error| format!(": {}", Shown::of(error)));
+    let why = local["last_error"]
+        .as_str()
+        .map_or_else(String::new, |error| format!(": {}", Shown::sentence(error)));
     let (level, text) = match connected {
         true => ("ok", "connected".to_owned()),
         false => ("blind", format!("not connected{why}")),

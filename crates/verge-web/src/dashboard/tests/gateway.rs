@@ -10,7 +10,10 @@ use verge_domain::alarms::{AlarmFigures, StandingAlarms};
 use verge_domain::board::{Board, BoardCopy, CommittedWords, LastWord, OpenEvents, RaisedBefore};
 use verge_domain::finding::Expected;
 use verge_domain::finding::Member;
-use verge_domain::id::{DeviceId, Epoch, EventId, EventNumber, GatewayId, JudgeId, Lane, OperatorText, Seq, SignalId, SourceId, Unit};
+use verge_domain::id::{
+    DeviceId, Epoch, EventId, EventNumber, GatewayId, JudgeId, Lane, OperatorText, Seq, SignalId, SourceId,
+    Unit,
+};
 use verge_domain::live::{CommandDone, CommandOutcome, CommandReply, LiveGateway};
 use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 use verge_domain::verdict::{
@@ -69,7 +72,13 @@ pub(super) fn word(number: u8, device: &str, state: EventState) -> LastWord {
             signal: SignalId::new("<img src=x>").ok(),
         },
         tag: None,
-        times: Times { captured: None, clock: DeviceClock::Absent, received: UtcMillis(1), decided: UtcMillis(6_000), estimated: false },
+        times: Times {
+            captured: None,
+            clock: DeviceClock::Absent,
+            received: UtcMillis(1),
+            decided: UtcMillis(6_000),
+            estimated: false,
+        },
         detector: Detector::Threshold,
         model: None,
         severity: Severity::Critical,
@@ -208,7 +217,8 @@ impl LiveGateway for TestGateway {
         let command = serde_json::from_slice(command).unwrap();
         self.commands.lock().unwrap().push((by.to_string(), command));
         let outcome = *self.outcome.lock().unwrap();
-        let answer = json!({ "id": "dashboard", "ok": outcome == CommandOutcome::Done, "error": "<b>because</b>" });
+        let answer =
+            json!({ "id": "dashboard", "ok": outcome == CommandOutcome::Done, "error": "<b>because</b>" });
         done(CommandReply { outcome, answer: Bytes::from(answer.to_string()) });
     }
 }

@@ -11,7 +11,16 @@ async fn nothing_that_a_device_says_becomes_markup() {
     let bench = Bench::new();
     let event = format!("/events/{}", event_id(1));
     let query = "/events?device=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&judge=%27%3E%3Cimg%20src=x%3E";
-    for path in ["/", "/?wall", "/events", query, &event, "/accounts", "/login?next=%22%3E%3Cscript%3E", "/nothing/%3Cscript%3E"] {
+    for path in [
+        "/",
+        "/?wall",
+        "/events",
+        query,
+        &event,
+        "/accounts",
+        "/login?next=%22%3E%3Cscript%3E",
+        "/nothing/%3Cscript%3E",
+    ] {
         let page = text(bench.get(path, Some(Role::Operator)).await).await;
         for markup in ["<script>", "<img", "<b>room", "g<b>", "<i>", "\u{202e}"] {
             assert!(!page.contains(markup), "{path} has {markup}:\n{page}");
@@ -30,7 +39,10 @@ async fn nothing_that_a_device_says_becomes_markup() {
 async fn an_event_has_the_hooks_that_programs_rely_on() {
     let bench = Bench::new();
     let list = text(bench.get("/events", Some(Role::Operator)).await).await;
-    let hook = format!("data-event=\"{}\" data-device=\"pump-2\" data-judge=\"j\" data-state=\"cleared\" data-acknowledged=\"false\"", event_id(2));
+    let hook = format!(
+        "data-event=\"{}\" data-device=\"pump-2\" data-judge=\"j\" data-state=\"cleared\" data-acknowledged=\"false\"",
+        event_id(2)
+    );
     assert!(list.contains(&hook), "{list}");
     assert!(list.contains("observed <b>8.25</b>") && list.contains("expected <b>at most 7.5</b>"));
     assert!(list.contains(">Acknowledge</button>"));
@@ -49,7 +61,11 @@ async fn an_event_has_the_hooks_that_programs_rely_on() {
 async fn numbers_stand_with_their_place_in_the_status() {
     let bench = Bench::new();
     let accounts = text(bench.get("/accounts", Some(Role::Viewer)).await).await;
-    for hook in ["data-status=\"/sources/0/received\" data-value=\"1234\"", "data-status=\"/store/committed/2\" data-value=\"3\"", "data-status=\"/routes/0/backlog\""] {
+    for hook in [
+        "data-status=\"/sources/0/received\" data-value=\"1234\"",
+        "data-status=\"/store/committed/2\" data-value=\"3\"",
+        "data-status=\"/routes/0/backlog\"",
+    ] {
         assert!(accounts.contains(hook), "{hook}");
     }
     let wall = text(bench.get("/?wall", Some(Role::Viewer)).await).await;

@@ -12,7 +12,10 @@ use crate::dashboard::front::Peer;
 #[tokio::test]
 async fn another_name_is_refused_on_every_path() {
     let bench = Bench::new();
-    let site = crate::dashboard::site::Site::new(settings(&bench.folder), std::sync::Arc::new(super::TestGateway::new()));
+    let site = crate::dashboard::site::Site::new(
+        settings(&bench.folder),
+        std::sync::Arc::new(super::TestGateway::new()),
+    );
     let (_, table) = table().finish(std::sync::Arc::new(site));
     let paths = table.iter().map(|route| (route.method.clone(), filled(route.path)));
     for (method, path) in paths.chain([(Method::GET, "/nothing".to_owned())]) {
@@ -47,8 +50,12 @@ async fn names_of_ours_are_the_address_localhost_and_what_is_configured() {
 #[tokio::test]
 async fn another_site_can_change_nothing() {
     let bench = Bench::new();
-    for (header, value) in [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "http://evil.example")] {
-        for path in [format!("/events/{}/acknowledge", event_id(1)), "/login".to_owned(), "/logout".to_owned()] {
+    for (header, value) in
+        [("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site"), ("origin", "http://evil.example")]
+    {
+        for path in
+            [format!("/events/{}/acknowledge", event_id(1)), "/login".to_owned(), "/logout".to_owned()]
+        {
             let mut request = bench.request(Method::POST, &path, Some(Role::Admin), "");
             request.headers_mut().insert(header, value.parse().unwrap());
             assert_eq!(bench.ask(request).await.status(), StatusCode::FORBIDDEN, "{path} {header}: {value}");

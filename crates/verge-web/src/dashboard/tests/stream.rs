@@ -23,7 +23,10 @@ async fn next(stream: &mut Response) -> Option<String> {
 
 async fn open(bench: &Bench, after: &str) -> Response {
     let answer = bench.get(&format!("/api/v1/stream?kinds=verdict&after={after}"), Some(Role::Viewer)).await;
-    assert_eq!((answer.status(), &answer.headers()["content-type"]), (StatusCode::OK, &"text/event-stream".parse().unwrap()));
+    assert_eq!(
+        (answer.status(), &answer.headers()["content-type"]),
+        (StatusCode::OK, &"text/event-stream".parse().unwrap())
+    );
     answer
 }
 
@@ -35,7 +38,9 @@ async fn a_listener_that_comes_back_goes_on_where_he_was() {
     bench.gateway.commit(word(1, "pump-1", EventState::Raised));
     bench.gateway.commit(word(2, "pump-2", EventState::Raised));
     let epoch = "07".repeat(16);
-    let expected = |number: u8| format!("event: verdict\nid: {epoch}/alarm/{number}\ndata: {{\"device\":\"pump-{number}\"}}\n\n");
+    let expected = |number: u8| {
+        format!("event: verdict\nid: {epoch}/alarm/{number}\ndata: {{\"device\":\"pump-{number}\"}}\n\n")
+    };
     assert_eq!(next(&mut stream).await, Some(expected(1)));
     drop(stream);
     let mut again = open(&bench, &format!("{epoch}/alarm/1")).await;

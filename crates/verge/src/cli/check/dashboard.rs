@@ -44,7 +44,8 @@ fn look_at_logins(settings: &Settings, report: &mut CheckReport) {
     match AccessFile::load(&settings.gateway.state_dir) {
         Err(error) => report.note(SECTION, "logins", Err(words(&error)), Exit::BadConfig),
         Ok(logins) if logins.users.is_empty() => {
-            let remark = "nobody can log in yet: add a login with `verge users add NAME --role admin -c FILE`";
+            let remark =
+                "nobody can log in yet: add a login with `verge users add NAME --role admin -c FILE`";
             report.warnings.push(Warning { key: SECTION.to_owned(), remark: remark.to_owned() });
         }
         Ok(logins) => {
