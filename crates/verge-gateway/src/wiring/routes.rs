@@ -133,7 +133,10 @@ impl Outgoing<'_> {
                 (LinkSink::Rsmp(Box::new(sink)), LinkForm::Verdicts(VerdictForm))
             }
             (
-                OpenedUplink::Mqtt(_) | OpenedUplink::Http(_) | OpenedUplink::Sparkplug(_) | OpenedUplink::Rsmp(_),
+                OpenedUplink::Mqtt(_)
+                | OpenedUplink::Http(_)
+                | OpenedUplink::Sparkplug(_)
+                | OpenedUplink::Rsmp(_),
                 _,
             ) => unreachable!("an uplink is opened as what it is"),
         }

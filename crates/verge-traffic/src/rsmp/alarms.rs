@@ -173,7 +173,8 @@ impl AlarmBook {
         let others = || state.open.iter().filter(|other| other.event != event.id);
         let goes_first = others().all(|other| other.since > event.since);
         let all = others().all(|other| other.acknowledged) && acknowledged;
-        let active = AlarmView { place, active: true, acknowledged: all, suspended: false, logic, at: event.since };
+        let active =
+            AlarmView { place, active: true, acknowledged: all, suspended: false, logic, at: event.since };
         let did = verdict.action.as_ref().map(|action| action.kind);
         match (event.state, did) {
             (_, Some(ActionKind::Acknowledged)) => {

@@ -67,7 +67,9 @@ pub(super) enum Known {
 /// The signal exchange list has none such, in words.
 pub(super) fn find(code: &str, name: &str) -> Result<Known, String> {
     let of = |list: &'static [StatusCode]| list.iter().find(|status| status.code == code);
-    let here = of(&STATUSES).map(|status| (status, false)).or_else(|| of(&MAIN_STATUSES).map(|status| (status, true)));
+    let here = of(&STATUSES)
+        .map(|status| (status, false))
+        .or_else(|| of(&MAIN_STATUSES).map(|status| (status, true)));
     if let Some((status, main)) = here {
         if name != status.begin && !status.values.contains(&name) {
             let known = status.values.join(", ");
@@ -75,10 +77,14 @@ pub(super) fn find(code: &str, name: &str) -> Result<Known, String> {
         }
         return Ok(Known::Here { status, main });
     }
-    let digits = code.strip_prefix('S').filter(|digits| digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()));
+    let digits = code
+        .strip_prefix('S')
+        .filter(|digits| digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()));
     let number = digits.and_then(|digits| digits.parse().ok());
     match number {
-        Some(number) if OF_SXL.iter().any(|(first, last)| (*first..=*last).contains(&number)) => Ok(Known::Elsewhere),
+        Some(number) if OF_SXL.iter().any(|(first, last)| (*first..=*last).contains(&number)) => {
+            Ok(Known::Elsewhere)
+        }
         _ => Err(format!("the signal exchange list {} has no status {code:?}", super::SXL)),
     }
 }
@@ -92,7 +98,14 @@ mod tests {
         let here = |code: &str, name: &str| matches!(find(code, name), Ok(Known::Here { .. }));
         assert!(here("S0201", "vehicles") && here("S0204", "MC") && here("S0208", "start"));
         assert_eq!(find("S0001", "signalgroupstatus"), Ok(Known::Elsewhere));
-        for (code, name) in [("S0201", "start"), ("S0018", "x"), ("S0099", "x"), ("S0209", "x"), ("s0201", "vehicles"), ("S+001", "x")] {
+        for (code, name) in [
+            ("S0201", "start"),
+            ("S0018", "x"),
+            ("S0099", "x"),
+            ("S0209", "x"),
+            ("s0201", "vehicles"),
+            ("S+001", "x"),
+        ] {
             assert!(find(code, name).is_err(), "{code} {name}");
         }
     }

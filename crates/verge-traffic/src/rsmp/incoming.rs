@@ -12,10 +12,18 @@ const MAX_EVERY: u64 = 86_400;
 /// A message of a supervisor.
 #[derive(Debug, PartialEq)]
 pub(super) enum Incoming {
-    Ack { of: String },
-    NotAck { of: String, reason: String },
+    Ack {
+        of: String,
+    },
+    NotAck {
+        of: String,
+        reason: String,
+    },
     /// Something that is to be acknowledged under its identifier.
-    Asked { id: String, what: Asked },
+    Asked {
+        id: String,
+        what: Asked,
+    },
 }
 
 /// What a supervisor asks for, or says.
@@ -115,7 +123,11 @@ fn asked(value: &Value) -> Result<Asked, String> {
 }
 
 fn text(value: &Value, key: &str) -> Result<String, String> {
-    value.get(key).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| format!("{key} is missing, or no text"))
+    value
+        .get(key)
+        .and_then(Value::as_str)
+        .map(str::to_owned)
+        .ok_or_else(|| format!("{key} is missing, or no text"))
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> Result<&'a Vec<Value>, String> {
@@ -143,7 +155,9 @@ fn items(value: &Value, with_interval: bool) -> Result<Vec<StatusItem>, String> 
 fn every(item: &Value) -> Result<Duration, String> {
     let words = text(item, "uRt")?;
     let seconds = words.parse::<u64>().ok().filter(|seconds| *seconds <= MAX_EVERY);
-    seconds.map(Duration::from_secs).ok_or_else(|| format!("uRt is {words:?}, expected 0 to {MAX_EVERY} seconds"))
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("uRt is {words:?}, expected 0 to {MAX_EVERY} seconds"))
 }
 
 #[cfg(test)]
@@ -168,7 +182,10 @@ mod tests {
         check(r#"{"mId":"1","type":"Watchdog"}"#, Some("mType"));
         check(r#"{"mId":"1","mType":"rSMsg"}"#, Some("type is missing"));
         check(r#"{"mId":"1","mType":"rSMsg","type":"watchdog"}"#, Some("\"watchdog\""));
-        check(r#"{"mId":"1","mType":"rSMsg","type":"Alarm","cId":"a","aCId":"b","aSp":"Issue"}"#, Some("aSp"));
+        check(
+            r#"{"mId":"1","mType":"rSMsg","type":"Alarm","cId":"a","aCId":"b","aSp":"Issue"}"#,
+            Some("aSp"),
+        );
         check(r#"{"mId":"1","mType":"rSMsg","type":"StatusRequest","cId":"a","sS":[]}"#, Some("sS"));
         let subscribe = |every: &str| {
             format!(

@@ -27,12 +27,8 @@ pub(super) struct Measures {
 /// What one verdict measures: when its interval began, and what.
 pub(super) fn measured(of: &CountsOf, verdict: &Verdict) -> Option<(UtcMillis, Measures)> {
     match &verdict.body {
-        Body::Counts(counts) => {
-            fits(of, counts.length_ms).then(|| (counts.from, of_loop(of, counts)))
-        }
-        Body::Traffic(traffic) => {
-            fits(of, traffic.length_ms).then(|| (traffic.from, of_camera(of, traffic)))
-        }
+        Body::Counts(counts) => fits(of, counts.length_ms).then(|| (counts.from, of_loop(of, counts))),
+        Body::Traffic(traffic) => fits(of, traffic.length_ms).then(|| (traffic.from, of_camera(of, traffic))),
         _ => None,
     }
 }
@@ -125,7 +121,9 @@ impl Measures {
         self.speed = both(self.speed, part.speed).or(self.speed).or(part.speed);
         self.occupancy = both(self.occupancy, part.occupancy);
         self.classes = self.classes.zip(part.classes).map(|(one, other)| {
-            std::array::from_fn(|class| one[class].zip(other[class]).map(|(one, other)| one.saturating_add(other)))
+            std::array::from_fn(|class| {
+                one[class].zip(other[class]).map(|(one, other)| one.saturating_add(other))
+            })
         });
     }
 

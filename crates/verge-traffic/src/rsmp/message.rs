@@ -78,7 +78,13 @@ pub(super) fn aggregated_status(id: String, main: &str, states: [bool; 8], at: U
     of_component("AggregatedStatus", id, main, content)
 }
 
-pub(super) fn alarm(id: String, site: &SiteSettings, says: AlarmSays, shown: &AlarmView, at: UtcMillis) -> Message {
+pub(super) fn alarm(
+    id: String,
+    site: &SiteSettings,
+    says: AlarmSays,
+    shown: &AlarmView,
+    at: UtcMillis,
+) -> Message {
     let AlarmView { place, active, acknowledged, suspended, .. } = shown;
     let component = place.component.and_then(|index| site.components.get(index));
     let content = json!({

@@ -21,12 +21,13 @@ mod site;
 mod target;
 mod trial;
 
-pub use settings::{
-    AlarmCode, CountsOf, DetectorKind, Direction, ErrorMode, FaultJudge, SiteComponent, SiteSettings, SpeedUnit,
-};
 pub use codes::{MAIN_STATUSES, STATUSES, StatusCode};
 pub use driver::{RsmpAccess, RsmpSettings};
 pub use message::timestamp;
+pub use settings::{
+    AlarmCode, CountsOf, DetectorKind, Direction, ErrorMode, FaultJudge, SiteComponent, SiteSettings,
+    SpeedUnit,
+};
 pub use sink::RsmpSink;
 pub use site::{AlarmOrder, SiteView};
 pub use target::{RsmpTarget, RsmpTargetError};

@@ -210,7 +210,11 @@ impl Subscriptions {
     }
 
     /// The next interval that is complete and not sent. `up_at`: when the connection came to stand.
-    pub(super) fn take_ready(&mut self, site: &SiteSettings, up_at: UtcMillis) -> Option<(BinKey, Vec<StatusValue>)> {
+    pub(super) fn take_ready(
+        &mut self,
+        site: &SiteSettings,
+        up_at: UtcMillis,
+    ) -> Option<(BinKey, Vec<StatusValue>)> {
         let ready = |series: &&mut Series| series.bins.values().any(|bin| bin.closed && !bin.in_flight);
         let series = self.series.iter_mut().find(ready)?;
         let (from, bin) = series.bins.iter_mut().find(|(_, bin)| bin.closed && !bin.in_flight)?;
@@ -263,7 +267,12 @@ impl Series {
 
     /// Closes the intervals that all detectors are past, and those that one is far past. Returns whether the token waits for
     /// the interval that its verdict is part of.
-    fn close_passed(&mut self, site: &SiteSettings, counted: &[Counted], (from, token): (i64, Token)) -> usize {
+    fn close_passed(
+        &mut self,
+        site: &SiteSettings,
+        counted: &[Counted],
+        (from, token): (i64, Token),
+    ) -> usize {
         let mut all = i64::MAX;
         let mut most = i64::MIN;
         for component in components_of(site, self.target) {

@@ -48,8 +48,16 @@ impl RsmpSink {
         let site = Site::new(settings.site.clone(), fastrand::u64(..), view.now());
         let (reports, report) = watch::channel(site.report());
         let inlets = Inlets { offers: offered, outcomes, outcome };
-        let driver =
-            Driver { settings, view, site, inlets, events: said, report: reports, generation: 0, closing: false };
+        let driver = Driver {
+            settings,
+            view,
+            site,
+            inlets,
+            events: said,
+            report: reports,
+            generation: 0,
+            closing: false,
+        };
         Self {
             generation: 0,
             outstanding: 0,

@@ -225,7 +225,8 @@ impl Site {
         }
         self.note_suspended(view);
         // Behind what the store holds nothing is late: it is on its way.
-        let is_through = |lane: usize| self.offered[lane] == Seq::ZERO || self.offered[lane] >= self.heads[lane];
+        let is_through =
+            |lane: usize| self.offered[lane] == Seq::ZERO || self.offered[lane] >= self.heads[lane];
         let has_waited = now.mono.since(self.up_at.mono) >= self.settings.settle;
         if self.rows.is_empty() && has_waited && (0..Lane::ALL.len()).all(is_through) {
             self.subscriptions.close_overdue(self.settings.settle, now.wall);

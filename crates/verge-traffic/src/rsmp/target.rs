@@ -104,7 +104,8 @@ mod tests {
         good("rsmps://supervisor.city.example", "rsmps://supervisor.city.example:12111");
         good("rsmp://10.1.0.5:4000/", "rsmp://10.1.0.5:4000");
         good("rsmps://[::1]:12111", "rsmps://[::1]:12111");
-        let bad = |text: &str, error: RsmpTargetError| assert_eq!(RsmpTarget::parse(text), Err(error), "{text}");
+        let bad =
+            |text: &str, error: RsmpTargetError| assert_eq!(RsmpTarget::parse(text), Err(error), "{text}");
         bad("supervisor:12111", RsmpTargetError::Scheme);
         bad("https://supervisor", RsmpTargetError::Scheme);
         bad("rsmps://:12111", RsmpTargetError::Host);

@@ -8,8 +8,8 @@ use verge_domain::finding::Member;
 use verge_domain::id::{DeviceId, JudgeId, PlaceId};
 use verge_domain::verdict::Detector;
 use verge_traffic::rsmp::{
-    AlarmCode, CORE, CountsOf, DetectorKind, FaultJudge, MAX_COMPONENTS, RsmpAccess, RsmpSettings, RsmpTarget, SXL,
-    SiteComponent, SiteSettings,
+    AlarmCode, CORE, CountsOf, DetectorKind, FaultJudge, MAX_COMPONENTS, RsmpAccess, RsmpSettings,
+    RsmpTarget, SXL, SiteComponent, SiteSettings,
 };
 
 use super::super::connection::{self, BuildError, TlsFiles};
@@ -103,8 +103,9 @@ fn check_url(check: &mut Check<'_>, section: &str, url: &str) -> Option<RsmpTarg
     match RsmpTarget::parse(url) {
         Ok(target) => Some(target),
         Err(error) => {
-            let expected =
-                format!(r#"the address of a supervisor, such as "rsmps://supervisor.city.example:12111" ({error})"#);
+            let expected = format!(
+                r#"the address of a supervisor, such as "rsmps://supervisor.city.example:12111" ({error})"#
+            );
             let fault = Fault::at_text(format!("{section}.url"), url, expected);
             check.faults.push(fault.remedy("write rsmps://, the host, and its port behind a colon"));
             None
@@ -137,7 +138,8 @@ fn check_components(
     let sections = raw.component.as_ref().filter(|components| !components.is_empty());
     let Some(sections) = sections else {
         let fault = Fault::missing(format!("{section}.component"), "one component at least");
-        let remedy = format!("add a section [{section}.component.NAME] with id, device and traffic or faults");
+        let remedy =
+            format!("add a section [{section}.component.NAME] with id, device and traffic or faults");
         check.faults.push(fault.remedy(remedy));
         return None;
     };
@@ -183,7 +185,9 @@ fn check_component(
     if raw.traffic.is_none() && raw.faults.is_none() {
         let expected = "traffic, faults, or both: without them nothing is said of the component";
         let fault = Fault::missing(format!("{section}.traffic"), expected);
-        check.faults.push(fault.remedy("add traffic = and a judge that counts, or faults = and judges of health"));
+        check
+            .faults
+            .push(fault.remedy("add traffic = and a judge that counts, or faults = and judges of health"));
         return None;
     }
     let counting = match &raw.traffic {
@@ -254,7 +258,11 @@ fn check_counts(
         (Some(interval), _) => {
             for (key, value) in [("line", &raw.line), ("zone", &raw.zone)] {
                 let Some(value) = value else { continue };
-                let fault = Fault::at_text(format!("{section}.{key}"), value, "nothing: loops have no lines and zones");
+                let fault = Fault::at_text(
+                    format!("{section}.{key}"),
+                    value,
+                    "nothing: loops have no lines and zones",
+                );
                 check.faults.push(fault.remedy("take the line out"));
                 return None;
             }
@@ -265,7 +273,8 @@ fn check_counts(
             let zones: Vec<&str> = scene.zones().iter().map(|(zone, _)| zone.as_str()).collect();
             for (key, value, known) in [("line", &raw.line, lines), ("zone", &raw.zone, zones)] {
                 let Some(value) = value.as_deref().filter(|value| !known.contains(value)) else { continue };
-                let fault = Fault::at_text(format!("{section}.{key}"), value, format!("a {key} of {}", judge.name));
+                let fault =
+                    Fault::at_text(format!("{section}.{key}"), value, format!("a {key} of {}", judge.name));
                 check.faults.push(fault.remedy(format!("write one of {}", known.join(", "))));
                 return None;
             }

@@ -59,7 +59,9 @@ impl Site {
 
     fn suspended_now(&self, view: &dyn SiteView) -> HashSet<AlarmPlace> {
         let places = self.settings.components.iter().enumerate().flat_map(|(index, component)| {
-            [false, true].map(|is_logic| (component, AlarmPlace { component: Some(index), code: component.code(is_logic) }))
+            [false, true].map(|is_logic| {
+                (component, AlarmPlace { component: Some(index), code: component.code(is_logic) })
+            })
         });
         let is_shelved = |(component, place): &(&SiteComponent, AlarmPlace)| {
             component.judges_of(place.code).any(|judge| view.is_shelved(judge, &component.device))

@@ -114,7 +114,10 @@ impl Site {
                 self.queue.push_back((status, About::Control));
             }
             Asked::AggregatedStatus { component } => {
-                self.refuse(&id, &format!("{component:?} has no aggregated status; {:?} has", self.settings.main));
+                self.refuse(
+                    &id,
+                    &format!("{component:?} has no aggregated status; {:?} has", self.settings.main),
+                );
             }
             Asked::Alarm { component, code, wish } => self.alarm(id, &component, &code, wish, view),
             Asked::Status { component, items } => self.status(&id, &component, &items, view),
@@ -193,7 +196,8 @@ impl Site {
             }
             AlarmWish::Suspend | AlarmWish::Resume => {
                 let Some(component) = of.and_then(|index| self.settings.components.get(index)) else {
-                    return self.refuse(&id, &format!("{code} stands for many judges, and cannot be suspended"));
+                    return self
+                        .refuse(&id, &format!("{code} stands for many judges, and cannot be suspended"));
                 };
                 let shelve = wish == AlarmWish::Suspend;
                 let device = &component.device;
@@ -219,7 +223,12 @@ impl Site {
     }
 
     /// The judges have carried out an order, or refused it in words.
-    pub(in super::super) fn ordered(&mut self, number: u64, outcome: Result<(), String>, view: &dyn SiteView) {
+    pub(in super::super) fn ordered(
+        &mut self,
+        number: u64,
+        outcome: Result<(), String>,
+        view: &dyn SiteView,
+    ) {
         let Some(index) = self.orders.iter().position(|(known, _)| *known == number) else { return };
         let (_, Ordered { id }) = self.orders.swap_remove(index);
         match outcome {
@@ -244,7 +253,11 @@ impl Site {
         self.ack(id);
         let now = view.now().wall;
         let asker = self.component(component);
-        let values = items.iter().zip(known).map(|(item, known)| self.value(&asker, item, known, now)).collect::<Vec<_>>();
+        let values = items
+            .iter()
+            .zip(known)
+            .map(|(item, known)| self.value(&asker, item, known, now))
+            .collect::<Vec<_>>();
         let status = message::status(self.id(), false, component, &values, now);
         self.queue.push_back((status, About::Control));
     }
@@ -287,8 +300,12 @@ impl Site {
         name: &str,
         now: UtcMillis,
     ) -> (Option<String>, &'static str) {
-        let counting = || (0..self.settings.components.len()).filter(|index| self.settings.components[*index].counts.is_some());
-        let newest = counting().filter_map(|index| self.subscriptions.newest(index).map(|(from, _)| (from, index)));
+        let counting = || {
+            (0..self.settings.components.len())
+                .filter(|index| self.settings.components[*index].counts.is_some())
+        };
+        let newest =
+            counting().filter_map(|index| self.subscriptions.newest(index).map(|(from, _)| (from, index)));
         let Some((from, index)) = newest.max() else { return (None, "unknown") };
         let quality = if self.is_recent(index, from, now) { "recent" } else { "old" };
         if name == status.begin {

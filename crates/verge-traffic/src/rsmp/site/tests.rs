@@ -9,12 +9,14 @@ use verge_domain::id::{EventId, SourceId};
 use verge_domain::interval::IntervalGrid;
 use verge_domain::time::DeviceClock;
 use verge_domain::verdict::{
-    ActionKind, AlarmHandling, Body, Counts, Detector, Event, EventState, Health, OperatorAction, Severity, Subject,
-    Times, Verdict,
+    ActionKind, AlarmHandling, Body, Counts, Detector, Event, EventState, Health, OperatorAction, Severity,
+    Subject, Times, Verdict,
 };
 
 use super::super::packet::Packet;
-use super::super::settings::{CountsOf, DetectorKind, Direction, ErrorMode, FaultJudge, SiteComponent, SpeedUnit};
+use super::super::settings::{
+    CountsOf, DetectorKind, Direction, ErrorMode, FaultJudge, SiteComponent, SpeedUnit,
+};
 use super::*;
 
 mod alarms;
@@ -198,7 +200,8 @@ impl Play {
     }
 
     fn delivered(&self) -> Vec<Token> {
-        let of = |event: &SinkEvent| if let SinkEvent::Delivered(token) = event { Some(*token) } else { None };
+        let of =
+            |event: &SinkEvent| if let SinkEvent::Delivered(token) = event { Some(*token) } else { None };
         self.events.iter().filter_map(of).collect()
     }
 }

@@ -33,7 +33,10 @@ pub(super) fn look(
     let (outcome, exit) = match trial {
         RsmpTrial::Agrees => {
             let (versions, sxl) = (uplink.site.versions.join(", "), &uplink.site.sxl);
-            (Ok(format!("supervisor agrees with RSMP {versions}, SXL {sxl}, site {}", uplink.site.site)), Exit::Fine)
+            (
+                Ok(format!("supervisor agrees with RSMP {versions}, SXL {sxl}, site {}", uplink.site.site)),
+                Exit::Fine,
+            )
         }
         RsmpTrial::Reached => {
             let says = "reached; versions are not exchanged, because the gateway runs as this site";

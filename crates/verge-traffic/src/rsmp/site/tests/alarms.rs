@@ -5,7 +5,9 @@ use super::*;
 /// Component, code, what, active, time, suspended, acknowledged of alarms.
 fn alarms(said: &[Value]) -> Vec<[String; 6]> {
     let alarms = said.iter().filter(|message| message["type"] == "Alarm");
-    let of = |alarm: &Value| ["cId", "aCId", "aSp", "aS", "sS", "ack"].map(|key| alarm[key].as_str().unwrap().to_owned());
+    let of = |alarm: &Value| {
+        ["cId", "aCId", "aSp", "aS", "sS", "ack"].map(|key| alarm[key].as_str().unwrap().to_owned())
+    };
     alarms.map(of).collect()
 }
 
@@ -77,8 +79,15 @@ fn what_came_with_all_alarms_is_not_sent_again_and_what_was_before_is() {
     let tokens: Vec<Token> = first.into_iter().chain([second]).map(|verdict| play.offer(verdict)).collect();
     let said = play.listen();
     assert_eq!(alarms(&said), [row(ISSUED), row(ENDED)], "the second stands in all alarms already");
-    let times: Vec<&Value> = said.iter().filter(|one| one["type"] == "Alarm").map(|one| &one["aTs"]).collect();
-    assert_eq!(times, [9000, 8000].map(|ago| super::super::super::timestamp(UtcMillis(NOON - ago))).iter().collect::<Vec<_>>());
+    let times: Vec<&Value> =
+        said.iter().filter(|one| one["type"] == "Alarm").map(|one| &one["aTs"]).collect();
+    assert_eq!(
+        times,
+        [9000, 8000]
+            .map(|ago| super::super::super::timestamp(UtcMillis(NOON - ago)))
+            .iter()
+            .collect::<Vec<_>>()
+    );
     let mut delivered = play.delivered();
     delivered.sort_unstable();
     assert_eq!(delivered, tokens);
@@ -108,14 +117,20 @@ fn an_acknowledgement_is_carried_out_and_reported_when_it_is_done() {
     }));
     play.offer(done);
     let said = play.listen();
-    assert_eq!(alarms(&said), [row(["DL1", "A0301", "Acknowledge", "Active", "notSuspended", "Acknowledged"])]);
+    assert_eq!(
+        alarms(&said),
+        [row(["DL1", "A0301", "Acknowledge", "Active", "notSuspended", "Acknowledged"])]
+    );
     assert_eq!(said[0]["aTs"], super::super::super::timestamp(UtcMillis(NOON + 400)));
 
     // What the judges refuse is refused in their words.
     let id = play.say(&wish);
     let (number, _) = play.site.take_order().unwrap();
     play.site.ordered(number, Err("no open event".to_owned()), &play.view);
-    assert_eq!(play.listen()[0], json!({"mType": "rSMsg", "type": "MessageNotAck", "oMId": id, "rea": "no open event"}));
+    assert_eq!(
+        play.listen()[0],
+        json!({"mType": "rSMsg", "type": "MessageNotAck", "oMId": id, "rea": "no open event"})
+    );
 }
 
 #[test]
@@ -128,7 +143,14 @@ fn a_suspended_alarm_says_nothing_and_its_end_says_how_it_stands() {
     play.site.ordered(number, Ok(()), &play.view);
     let said = play.listen();
     assert_eq!(kinds(&said[..1]), ["MessageAck"]);
-    assert!(alarms(&said).contains(&row(["DL1", "A0301", "Suspend", "inActive", "suspended", "notAcknowledged"])));
+    assert!(alarms(&said).contains(&row([
+        "DL1",
+        "A0301",
+        "Suspend",
+        "inActive",
+        "suspended",
+        "notAcknowledged"
+    ])));
     let token = play.offer(fault(1, Member::Silent, EventState::Raised, NOON, NOON));
     assert_eq!(play.listen(), [] as [Value; 0]);
     assert_eq!(play.delivered(), [token]);
@@ -136,7 +158,14 @@ fn a_suspended_alarm_says_nothing_and_its_end_says_how_it_stands() {
     *play.view.shelved.lock().unwrap() = false;
     play.pass(200);
     let said = play.listen();
-    assert!(alarms(&said).contains(&row(["DL1", "A0301", "Suspend", "Active", "notSuspended", "notAcknowledged"])));
+    assert!(alarms(&said).contains(&row([
+        "DL1",
+        "A0301",
+        "Suspend",
+        "Active",
+        "notSuspended",
+        "notAcknowledged"
+    ])));
     assert_eq!(kinds(&said).last(), Some(&"AggregatedStatus"));
     // To resume what is not suspended changes nothing.
     play.say(&json!({"type": "Alarm", "cId": "DL1", "aCId": "A0301", "aSp": "Resume"}));
@@ -169,7 +198,8 @@ fn what_the_supervisor_refuses_is_refused_to_the_route() {
     let mut play = Play::up();
     let token = play.offer(fault(1, Member::Silent, EventState::Raised, NOON, NOON));
     let said = play.unanswered();
-    let refusal = json!({"type": "MessageNotAck", "oMId": said[0]["mId"], "rea": "unknown component", "mId": "x"});
+    let refusal =
+        json!({"type": "MessageNotAck", "oMId": said[0]["mId"], "rea": "unknown component", "mId": "x"});
     play.say(&refusal);
     play.ack(said[1]["mId"].as_str().unwrap());
     let refused = matches!(&play.events.last(), Some(SinkEvent::Refused { token: of, reason }) if *of == token && reason.contains("unknown component"));

@@ -10,7 +10,8 @@ fn versions_and_watchdogs_come_first_then_how_everything_stands() {
     assert_eq!(said[0]["RSMP"], json!([{"vers": "3.2.2"}]));
     assert_eq!((&said[0]["SXL"], &said[0]["siteId"]), (&json!("1.2.1"), &json!([{"sId": "RN+SI0001"}])));
     // Nothing else is answered before.
-    let id = play.say(&json!({"type": "StatusRequest", "cId": "DL1", "sS": [{"sCI": "S0201", "n": "vehicles"}]}));
+    let id =
+        play.say(&json!({"type": "StatusRequest", "cId": "DL1", "sS": [{"sCI": "S0201", "n": "vehicles"}]}));
     let refused = play.unanswered();
     assert_eq!((&refused[0]["type"], &refused[0]["oMId"]), (&json!("MessageNotAck"), &json!(id)));
     play.site.lost();
@@ -19,7 +20,8 @@ fn versions_and_watchdogs_come_first_then_how_everything_stands() {
     let expected = ["AggregatedStatus", "Alarm", "Alarm", "Alarm", "Alarm"];
     assert_eq!(kinds(&said), expected, "of all components, the inactive ones too");
     assert_eq!(said[0]["se"], json!([false, false, false, false, false, true, false, false]));
-    let alarms: Vec<_> = said[1..].iter().map(|alarm| (alarm["cId"].as_str(), alarm["aCId"].as_str())).collect();
+    let alarms: Vec<_> =
+        said[1..].iter().map(|alarm| (alarm["cId"].as_str(), alarm["aCId"].as_str())).collect();
     let expected = [("DL1", "A0301"), ("DL1", "A0302"), ("DL2", "A0301"), ("DL2", "A0302")];
     assert_eq!(alarms, expected.map(|(component, code)| (Some(component), Some(code))));
     assert!(said[1..].iter().all(|alarm| alarm["aS"] == "inActive" && alarm["aSp"] == "Issue"));

@@ -7,8 +7,11 @@ fn subscribe(component: &str, every: &str, items: &[(&str, &str)]) -> Value {
     json!({"type": "StatusSubscribe", "cId": component, "sS": items.iter().map(item).collect::<Vec<_>>()})
 }
 
+/// Name, value and quality.
+type ReadValue = (String, Option<String>, String);
+
 /// Component, and name, value and quality of each value of updates.
-fn updates(said: &[Value]) -> Vec<(String, Vec<(String, Option<String>, String)>)> {
+fn updates(said: &[Value]) -> Vec<(String, Vec<ReadValue>)> {
     let updates = said.iter().filter(|message| message["type"] == "StatusUpdate");
     let value = |one: &Value| {
         let text = |key: &str| one[key].as_str().map(str::to_owned);
@@ -46,7 +49,11 @@ fn a_subscription_never_begins_or_ends_an_interval() {
     let mut play = Play::up();
     minutes(&mut play, "loop-1", 0..2);
     // At 12:02:01, of five minutes: the first is that of 12:00, whole.
-    play.say(&subscribe("DL1", "300", &[("S0201", "starttime"), ("S0201", "vehicles"), ("S0202", "speed"), ("S0203", "occupancy")]));
+    play.say(&subscribe(
+        "DL1",
+        "300",
+        &[("S0201", "starttime"), ("S0201", "vehicles"), ("S0202", "speed"), ("S0203", "occupancy")],
+    ));
     assert_eq!(kinds(&play.listen()), ["MessageAck"], "and no update at once");
     assert_eq!(updates(&minutes(&mut play, "loop-1", 2..4)), []);
     let said = minutes(&mut play, "loop-1", 4..6);
@@ -68,7 +75,10 @@ fn a_subscription_never_begins_or_ends_an_interval() {
         {"sCI": "S0201", "n": "starttime"}, {"sCI": "S0201", "n": "vehicles"}, {"sCI": "S0202", "n": "speed"},
         {"sCI": "S0203", "n": "occupancy"}, {"sCI": "S0204", "n": "P"}]}));
     play.listen();
-    assert_eq!((updates(&minutes(&mut play, "loop-1", 10..16)), play.site.report().subscriptions), (vec![], 0));
+    assert_eq!(
+        (updates(&minutes(&mut play, "loop-1", 10..16)), play.site.report().subscriptions),
+        (vec![], 0)
+    );
 }
 
 #[test]
@@ -156,7 +166,11 @@ fn the_main_component_has_all_detectors_in_one_value() {
     play.offer(counts("loop-2", NOON, 5));
     assert_eq!(updates(&play.listen()), [], "the other one is waited for");
     play.offer(counts("loop-1", NOON, 3));
-    let values = vec![value("start", &time(NOON), "recent"), value("vehicles", "3,5", "recent"), value("B", "-1,-1", "recent")];
+    let values = vec![
+        value("start", &time(NOON), "recent"),
+        value("vehicles", "3,5", "recent"),
+        value("B", "-1,-1", "recent"),
+    ];
     assert_eq!(updates(&play.listen()), [("TC".to_owned(), values)]);
     play.offer(counts("loop-2", NOON + MINUTE, 6));
     play.listen();
