@@ -41,6 +41,12 @@ venv:
     test -x {{ python }} || python3 -m venv {{ venv }}
     {{ python }} -m pip install --quiet --requirement tests/interop/requirements.txt
 
+# Packages of Node.js for the tests with foreign peers
+node:
+    mkdir -p target/node
+    cp tests/interop/node/package.json target/node/
+    npm install --prefix target/node --no-fund --no-audit --ignore-scripts
+
 # Tests with mosquitto and paho-mqtt: `just interop -k kill`
 interop *ARGS: venv
     cargo build --release -p verge

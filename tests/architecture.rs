@@ -21,7 +21,7 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
     // Middle: siblings that never see each other.
     ("verge-anomaly", &["verge-domain", "verge-scene"]),
     ("verge-broker", &["verge-domain", "verge-tls"]),
-    ("verge-codec", &["verge-domain", "verge-lz4"]),
+    ("verge-codec", &["verge-domain", "verge-lz4", "verge-sparkplug"]),
     ("verge-modbus", &["verge-domain"]),
     ("verge-mqtt", &["verge-domain", "verge-sparkplug", "verge-tls"]),
     ("verge-outbox", &["verge-domain"]),

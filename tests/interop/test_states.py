@@ -95,7 +95,7 @@ def settings(scene: Scene, broker: Mosquitto, **changes: object) -> Gateway:
 
 
 def verdicts(receiver: Receiver) -> list[dict]:
-    return [verdict.fields for message in receiver.messages() for verdict in message.verdicts]
+    return [verdict.fields | {"seq": verdict.seq} for message in receiver.messages() for verdict in message.verdicts]
 
 
 def test_a_point_is_retained_and_right_after_a_kill(
@@ -137,7 +137,7 @@ def test_a_point_is_retained_and_right_after_a_kill(
 
     # What was over before a restart is over after it, and not fresh.
     assert gateway.stop() == 0
-    assert home.presence == "offline"
+    wait_for(lambda: home.presence == "offline", "it says so itself")
     scene.start(gateway)
     wait_for(lambda: home.presence == "online", "it is there again")
     state = home.state()
@@ -170,14 +170,17 @@ def test_what_is_no_more_is_taken_away(scene_without_upstream: Scene, broker: Mo
     device_upstream.loop_stop()
 
     assert gateway.stop() == 0
+    wait_for(lambda: home.presence == "offline", "it says so itself")
     del gateway.settings["judge"]["low"]
     scene.start(gateway)
     wait_for(lambda: home.presence == "online", "it is there again")
-    assert low not in home.held and ghost not in home.held and POINT in home.held
+    wait_for(lambda: low not in home.held, "its judge is no more")
+    assert ghost not in home.held and POINT in home.held
     assert foreign in home.held and stranger in home.held, "announcements of others stay"
     config = home.configs()[f"verge-{GATEWAY_ID}--pump-1"]
     check_discovery(config)
     assert config["components"]["low_pressure_low"] == {"platform": "binary_sensor"}, "the entity is removed"
+    wait_for(lambda: f"verge-{GATEWAY_ID}--pump-2" not in home.configs(), "a device without points goes")
     assert f"verge-{GATEWAY_ID}--pump-2" not in home.configs(), "the device has no point any more"
 
     # The broker forgets everything: all comes again.

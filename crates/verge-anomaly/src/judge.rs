@@ -176,6 +176,15 @@ impl Judge for ReadingJudge {
         }
     }
 
+    fn away(&mut self, now: Moment, findings: &mut Vec<Finding>) {
+        match self {
+            Self::Silence(judge) => judge.away(now.mono, findings),
+            Self::Health(judge) => judge.away(now, findings),
+            // Cameras do not say so, and the others judge what they observe.
+            _ => {}
+        }
+    }
+
     fn finish(&mut self, _now: Moment, findings: &mut Vec<Finding>) {
         if let Self::Track(judge) = self {
             judge.finish(findings);

@@ -41,11 +41,13 @@ pub struct SilenceJudge {
     has_sent: bool,
     /// The silence that lasts now has been reported.
     reported: bool,
+    /// The device has said that it is away.
+    is_away: bool,
 }
 
 impl SilenceJudge {
     pub(crate) fn new(settings: SilenceSettings, now: Monotonic) -> Self {
-        Self { after: settings.after, last_received: now, has_sent: false, reported: false }
+        Self { after: settings.after, last_received: now, has_sent: false, reported: false, is_away: false }
     }
 
     pub(crate) fn observe(&mut self, received: Monotonic, findings: &mut Vec<Finding>) {
@@ -56,6 +58,7 @@ impl SilenceJudge {
         self.last_received = self.last_received.max(received);
         self.has_sent = true;
         self.reported = false;
+        self.is_away = false;
         findings.push(self.condition(Standing::Normal, Duration::ZERO));
     }
 
@@ -63,10 +66,16 @@ impl SilenceJudge {
     /// reading.
     pub(crate) fn tick(&mut self, now: Monotonic, findings: &mut Vec<Finding>) {
         let silent_for = now.since(self.last_received);
-        if silent_for > self.after {
+        if silent_for > self.after || self.is_away {
             self.reported = true;
             findings.push(self.condition(Standing::Abnormal, silent_for));
         }
+    }
+
+    /// Its device says that it is away.
+    pub(crate) fn away(&mut self, now: Monotonic, findings: &mut Vec<Finding>) {
+        self.is_away = true;
+        self.tick(now, findings);
     }
 
     /// The time in which nothing was expected is no silence.

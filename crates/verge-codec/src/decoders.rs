@@ -111,6 +111,7 @@ impl SourceDecoder for ReadingSource {
             CodecSettings::Json(_) => CodecPlaces::JSON,
             CodecSettings::Senml(_) => CodecPlaces::SENML,
             CodecSettings::Line(_) => CodecPlaces::LINE,
+            CodecSettings::Sparkplug(_) => CodecPlaces::SPARKPLUG,
             CodecSettings::Samples(samples) => CodecPlaces { name: samples.element.codec(), places: &[] },
         })?;
         let codec = Codec::new(codec, &device)?;

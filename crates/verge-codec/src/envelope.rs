@@ -106,7 +106,11 @@ impl MessageDevice {
             DeviceRule::Composed(template) if template.parts().all(|part| part.place().is_none()) => {
                 Self::Topic { part: Arc::from(template.as_str()), template }
             }
-            DeviceRule::Pointer(_) | DeviceRule::Tag(_) | DeviceRule::SenmlName | DeviceRule::Composed(_) => {
+            DeviceRule::Pointer(_)
+            | DeviceRule::Tag(_)
+            | DeviceRule::SenmlName
+            | DeviceRule::Composed(_)
+            | DeviceRule::Sparkplug(_) => {
                 Self::InPayload
             }
         }

@@ -35,6 +35,6 @@ pub use settings::{
     CodecSettings, CodecSettingsError, Compression, Decimal, DeviceRule, FrameCodec, FrameSourceSettings,
     JsonImageSettings, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision, QualityFormat,
     QualityRule, SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule, SourceSettings,
-    TimeFormat, TimeRule,
+    SparkplugDevice, SparkplugSettings, TimeFormat, TimeRule,
 };
 pub use template::{NamePart, NameTemplate, NameTemplateError};

@@ -1,6 +1,7 @@
 //! How the messages of one source are to be read.
 
 mod error;
+mod sparkplug;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use verge_domain::id::{DeviceId, SignalId, Unit};
 use crate::template::{NamePart, NameTemplate};
 
 pub use error::CodecSettingsError;
+pub use sparkplug::{SparkplugDevice, SparkplugSettings};
 
 /// One source: everything its decoder needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +91,8 @@ pub enum DeviceRule {
     SenmlName,
     /// In several places.
     Composed(NameTemplate),
+    /// In the topic, as Sparkplug B has it. Codec `sparkplug` only, which has no other.
+    Sparkplug(SparkplugDevice),
 }
 
 impl DeviceRule {
@@ -101,7 +105,7 @@ impl DeviceRule {
             Self::Composed(template) => {
                 template.parts().any(|part| part.place().is_some()).then(|| template.clone())
             }
-            Self::TopicLevel(_) | Self::Fixed(_) | Self::SenmlName => None,
+            Self::TopicLevel(_) | Self::Fixed(_) | Self::SenmlName | Self::Sparkplug(_) => None,
         }
     }
 
@@ -109,6 +113,7 @@ impl DeviceRule {
     pub(crate) fn check_place(&self, codec: CodecPlaces) -> Result<(), CodecSettingsError> {
         let place = match self {
             Self::TopicLevel(_) | Self::Fixed(_) => return Ok(()),
+            Self::Sparkplug(_) => "topic of Sparkplug",
             Self::Pointer(_) => "pointer",
             Self::Tag(_) => "tag",
             Self::SenmlName => "SenML name",
@@ -141,6 +146,8 @@ impl CodecPlaces {
     pub(crate) const SENML: Self = Self { name: "senml", places: &["SenML name"] };
     pub(crate) const LINE: Self = Self { name: "line", places: &["measurement", "field", "tag"] };
 
+    pub(crate) const SPARKPLUG: Self = Self { name: "sparkplug", places: &["topic of Sparkplug"] };
+
     pub(crate) fn has(self, part: &NamePart) -> bool {
         part.place().is_none_or(|place| self.places.contains(&place))
     }
@@ -171,6 +178,8 @@ pub enum CodecSettings {
     Line(LineSettings),
     /// An array of samples.
     Samples(SamplesSettings),
+    /// Sparkplug B.
+    Sparkplug(SparkplugSettings),
 }
 
 /// Codec `number`.

@@ -225,11 +225,22 @@ pub struct Decoded<T> {
     pub shared: Vec<(usize, SharedBy)>,
     /// Devices of the message of whose clocks more is known than before it.
     pub clock_offsets: Vec<ClockOffset>,
+    /// Devices that are away, as the message says: they are silent from now on.
+    pub away: Vec<DeviceId>,
+    /// Who is to be asked for what the message lacks: the topic of the command.
+    pub asks: Option<String>,
 }
 
 impl<T> Default for Decoded<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), rejections: Vec::new(), shared: Vec::new(), clock_offsets: Vec::new() }
+        Self {
+            items: Vec::new(),
+            rejections: Vec::new(),
+            shared: Vec::new(),
+            clock_offsets: Vec::new(),
+            away: Vec::new(),
+            asks: None,
+        }
     }
 }
 
@@ -240,5 +251,7 @@ impl<T> Decoded<T> {
         self.rejections.clear();
         self.shared.clear();
         self.clock_offsets.clear();
+        self.away.clear();
+        self.asks = None;
     }
 }

@@ -82,6 +82,18 @@ crate::words! {
         /// A codec or a judge failed on it: a defect of this program, of which only this reading and that instance of the
         /// judge suffer.
         Defect = "defect",
+        /// Not a payload of Sparkplug B.
+        BadSparkplug = "bad_sparkplug",
+        /// A metric of Sparkplug B without a name, under an alias that no birth has announced.
+        UnknownAlias = "unknown_alias",
+        /// Messages of an edge node of Sparkplug B are missing before this one, which is judged all the same.
+        SeqGap = "seq_gap",
+        /// The death of an edge node that is not the one that was born last: it is passed over.
+        StaleDeath = "stale_death",
+        /// A value that its device says is historical, and the source does not judge those.
+        Historical = "historical",
+        /// A form of value that is not read: an array, a template within another, a data set of several rows.
+        Unsupported = "unsupported",
         /// More new devices and signals come than are taken in a time; this one is taken with a later reading.
         TooManyNewNames = "too_many_new_names",
     }

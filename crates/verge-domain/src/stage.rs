@@ -112,6 +112,9 @@ pub trait Judge: Send {
     /// Lets time pass without an observation: silence and ends of intervals are found here.
     fn tick(&mut self, now: Moment, findings: &mut Vec<Finding>);
 
+    /// Its device says that it is away: what it watches is silent from now on, whatever time has passed.
+    fn away(&mut self, _now: Moment, _findings: &mut Vec<Finding>) {}
+
     /// Nothing follows, as at the end of a file: what it has begun to measure comes out as far as it goes.
     fn finish(&mut self, _now: Moment, _findings: &mut Vec<Finding>) {}
 

@@ -6,7 +6,9 @@
 //! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `judges`, `frames`,
 //! `autoencoders`, `broker`, `uplink`, `routes`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges).
 
+mod abort;
 mod autoencoders;
+mod births;
 mod broker;
 mod build;
 pub(crate) mod classes;
@@ -34,6 +36,7 @@ use verge_domain::id::SourceId;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::{Carries, Settings};
 pub use autoencoders::{Autoencoders, try_autoencoder};
+pub use births::{asks_for_births, births_connection};
 pub use broker::{child as broker_process, connection as broker_connection};
 pub use expiry::{CertificateRemark, certificate_remarks};
 pub use fingerprint::fingerprint_of;

@@ -1,5 +1,6 @@
 //! The counters of the running gateway. Counters only grow; readers take differences.
 
+mod asks;
 mod latency;
 mod source;
 
@@ -15,6 +16,7 @@ use verge_domain::time::UtcMillis;
 
 use crate::frames::FrameOverload;
 use crate::judging::{CountedLines, JudgeRate};
+pub use asks::Asks;
 pub use latency::{Latency, Percentiles};
 pub use source::SourceCounters;
 
@@ -73,6 +75,8 @@ pub struct Counters {
     pub last_clock_step_ms: AtomicI64,
     /// Events not raised because of maintenance.
     pub raises_held_back_total: Counter,
+    /// Whom codecs want to be asked.
+    pub asks: Arc<Asks>,
     maintenance: Mutex<Vec<MaintenanceWindow>>,
     set_limits: Mutex<Vec<SetLimit>>,
     alarm_rates: Mutex<Vec<JudgeRate>>,
@@ -185,6 +189,7 @@ impl Counters {
                 Arc::new(SourceCounters::new(source.name.clone()))
             }
         };
+        beside.asks = Arc::clone(&self.asks);
         beside.sources = (0..).zip(&self.sources).map(share).collect();
         let beside = Arc::new(beside);
         self.bulk = Some(Arc::clone(&beside));

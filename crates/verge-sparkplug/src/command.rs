@@ -29,13 +29,13 @@ impl NodeCommand {
         command
     }
 
-    /// A command that asks for births, as a host sends it.
-    #[cfg(test)]
-    pub(crate) fn rebirth() -> Vec<u8> {
-        let value = Some(MetricValue::Boolean(true));
-        let metric = Metric { name: Some(REBIRTH.to_owned()), value, ..Metric::default() };
-        SparkplugPayload { metrics: vec![metric], ..SparkplugPayload::default() }.encode_to_vec()
-    }
+}
+
+/// A command that asks for births, as a host sends it. `at`: now (UTC ms).
+#[must_use]
+pub fn rebirth_command(at: u64) -> Vec<u8> {
+    let metric = Metric { value: Some(MetricValue::Boolean(true)), ..rebirth_metric(at) };
+    SparkplugPayload { timestamp: Some(at), metrics: vec![metric], seq: None }.encode_to_vec()
 }
 
 /// The metric as it stands in births.
@@ -74,6 +74,6 @@ mod tests {
         check(&[("Node Control/Reboot", MetricValue::Boolean(true))], false, 1);
         check(&[("x", MetricValue::Boolean(true)), (REBIRTH, MetricValue::Boolean(true))], true, 1);
         assert_eq!(NodeCommand::read(b"\x0a\xff\xff"), NodeCommand { rebirth: false, refused: 1 });
-        assert_eq!(NodeCommand::read(&NodeCommand::rebirth()).refused, 0);
+        assert_eq!(NodeCommand::read(&rebirth_command(1)).refused, 0);
     }
 }

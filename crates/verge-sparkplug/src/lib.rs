@@ -4,7 +4,7 @@
 //!
 //! Reading order: [`payload`], what travels; `names`, topics and metric names; `values`, from verdicts to metrics; `devices`,
 //! births and what has changed; `host`, the primary host; `numbers` and `rows`, what was sent and what waits; [`EdgeNode`],
-//! the state machine. This crate must never know a connection, a store or a clock.
+//! the state machine; [`SparkplugReader`], what other edge nodes say. This crate must never know a connection, a store or a clock.
 
 mod command;
 mod devices;
@@ -14,12 +14,15 @@ mod names;
 mod node_status;
 mod numbers;
 pub mod payload;
+mod reader;
 mod rows;
 mod values;
 
+pub use command::rebirth_command;
 pub use edge::{EdgeAction, EdgeNews, EdgeNode, EdgeSettings, HistoryOrder};
 pub use names::{NodeAddress, element, metric_part};
 pub use node_status::NodeStatus;
+pub use reader::{Speaker, SparkplugRead, SparkplugReader};
 pub use values::{NamedValue, TagValue, metric_names, time_of, values_of};
 
 /// Devices that are born at most; further ones are counted.

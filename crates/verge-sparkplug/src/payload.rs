@@ -17,6 +17,14 @@ pub struct SparkplugPayload {
     pub seq: Option<u64>,
 }
 
+impl SparkplugPayload {
+    /// What travels.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
+}
+
 /// One metric.
 #[derive(Clone, PartialEq, Message)]
 pub struct Metric {

@@ -16,6 +16,8 @@ pub struct HealthJudge {
     /// Of the newest reading; of the start or restart before one.
     last_received: Monotonic,
     state: HealthState,
+    /// Its device has said that it is away.
+    is_away: bool,
 }
 
 /// A sensor is young until it has shown what it does in a week, and a day.
@@ -24,7 +26,7 @@ const WEEK_US: u64 = 7 * 86_400_000_000;
 
 impl HealthJudge {
     pub(crate) fn new(settings: HealthSettings, now: Monotonic) -> Self {
-        Self { settings, last_received: now, state: HealthState::default() }
+        Self { settings, last_received: now, state: HealthState::default(), is_away: false }
     }
 
     /// Frames have no value: then it is the same each time, and only their silence is watched.
@@ -96,6 +98,7 @@ impl HealthJudge {
         state.past = [Some(sample.value), state.past[0]];
         state.captured_ms = sample.captured_ms;
         self.last_received = self.last_received.max(received.mono);
+        self.is_away = false;
     }
 
     fn sample(&self, value: f64, captured: Captured, received: Moment) -> HealthSample {
@@ -126,8 +129,14 @@ impl HealthJudge {
             return;
         }
         let silent_for = now.mono.since(self.last_received);
-        let silence = self.state.silent.tick(silent_for, self.settings.watched.patience);
+        let silence = self.state.silent.tick(silent_for, self.settings.watched.patience, self.is_away);
         findings.extend(silence.map(|silence| Finding::Condition(self.settings.reported(silence))));
+    }
+
+    /// Its device says that it is away.
+    pub(crate) fn away(&mut self, now: Moment, findings: &mut Vec<Finding>) {
+        self.is_away = true;
+        self.tick(now, findings);
     }
 
     /// The time in which nothing was expected is no pause between two readings, and the readings on both sides of it are

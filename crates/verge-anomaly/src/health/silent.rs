@@ -42,10 +42,11 @@ impl Silent {
     }
 
     /// Reports nothing while all is well: only a reading ends a silence.
-    pub(super) fn tick(&mut self, silent_for: Duration, patience: f64) -> Option<Condition> {
+    /// `is_away`: the device has said that nothing comes, so there is no limit to wait for.
+    pub(super) fn tick(&mut self, silent_for: Duration, patience: f64, is_away: bool) -> Option<Condition> {
         let silent_us = u64::try_from(silent_for.as_micros()).unwrap_or(u64::MAX);
         let limit_us = self.limit_us(patience);
-        if !self.gaps.ready(0) || silent_us <= limit_us {
+        if !self.gaps.ready(0) || silent_us <= limit_us && !is_away {
             return None;
         }
         self.reported = true;

@@ -10,6 +10,7 @@ mod line_repair;
 mod number;
 mod samples;
 mod senml;
+mod sparkplug;
 
 use std::sync::Arc;
 
@@ -58,6 +59,7 @@ pub(crate) enum Codec {
     Senml(senml::SenmlCodec),
     Line(line::LineCodec),
     Samples(samples::SamplesCodec),
+    Sparkplug(sparkplug::SparkplugCodec),
 }
 
 impl Codec {
@@ -68,6 +70,9 @@ impl Codec {
             CodecSettings::Senml(settings) => Self::Senml(senml::SenmlCodec::new(settings, device)?),
             CodecSettings::Line(settings) => Self::Line(line::LineCodec::new(settings, device)?),
             CodecSettings::Samples(settings) => Self::Samples(samples::SamplesCodec::new(settings)?),
+            CodecSettings::Sparkplug(settings) => {
+                Self::Sparkplug(sparkplug::SparkplugCodec::new(&settings, device)?)
+            }
         })
     }
 
@@ -89,6 +94,7 @@ impl Codec {
             Self::Senml(codec) => codec.decode(message, names, output),
             Self::Line(codec) => codec.decode(message, names, output),
             Self::Samples(codec) => codec.decode(message, names, output),
+            Self::Sparkplug(codec) => codec.decode(message, names, output),
         }
     }
 }
@@ -127,6 +133,20 @@ impl<'a> DecoderOutput<'a> {
             self.decoded.rejections.push(Rejection::whole(Reason::TooManyReadings));
         }
         false
+    }
+
+    fn reject_whole(&mut self, reason: Reason) {
+        self.decoded.rejections.push(Rejection::whole(reason));
+    }
+
+    /// A device is away.
+    fn away(&mut self, device: DeviceId) {
+        self.decoded.away.push(device);
+    }
+
+    /// Somebody is to be asked for what the message lacks.
+    fn ask(&mut self, topic: Option<String>) {
+        self.decoded.asks = topic;
     }
 
     fn reject(&mut self, reason: Reason, part: &Arc<str>) {

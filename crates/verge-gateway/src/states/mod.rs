@@ -8,6 +8,7 @@
 mod homeassistant;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod words;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -19,10 +20,10 @@ use serde_json::Value;
 use verge_domain::board::{LastWord, PointKind, RaisedBefore};
 use verge_domain::id::{DeviceId, GatewayId, JudgeId, SignalId};
 use verge_domain::image::{AlarmState, HeldBack, Image, InputAge, PointContent, PointQuality, PointSelector};
-use verge_sparkplug::element;
 
 pub(crate) use homeassistant::is_ours;
 use homeassistant::Discovery;
+pub use topics::StateTopics;
 use words::{identity_of, point_message, sensors_of};
 
 /// Points at most; the words of further ones are counted.
@@ -33,52 +34,6 @@ pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 pub(crate) const EXPIRE_AFTER: Duration = Duration::from_secs(900);
 /// Each message is retained again at this interval, so that it does not expire.
 pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(300);
-
-/// What state topics are made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StateTopics {
-    /// The levels in front of the device, and the topic on which it is retained whether the gateway is there.
-    pub root: String,
-    /// Whether devices are announced to Home Assistant.
-    pub homeassistant: bool,
-    /// A device that has sent nothing for this long makes its points stale.
-    pub stale_after: Duration,
-}
-
-impl StateTopics {
-    /// The filters that take all topics of it.
-    #[must_use]
-    pub fn filters(&self) -> Vec<String> {
-        let states = format!("{}/#", self.root);
-        let configs = self.homeassistant.then(|| homeassistant::FILTER.to_owned());
-        std::iter::once(states).chain(configs).collect()
-    }
-
-    /// The topics that it writes, for people.
-    #[must_use]
-    pub fn written(&self) -> Vec<String> {
-        let states = [self.root.clone(), format!("{}/#", self.root)];
-        let configs = self.homeassistant.then(|| homeassistant::FILTER.to_owned());
-        states.into_iter().chain(configs).collect()
-    }
-
-    /// The topic of a point.
-    pub(crate) fn topic_of(&self, point: &PointSelector) -> String {
-        let mut topic = format!("{}/{}/{}", self.root, level(point.device.as_str()), level(point.judge.as_str()));
-        let signal = point.signal.as_ref().map(|signal| level(signal.as_str()));
-        for part in signal.into_iter().chain(point.strand.map(|strand| strand.as_str().to_owned())) {
-            topic.push('/');
-            topic += &part;
-        }
-        topic
-    }
-}
-
-/// A name as a level of a topic.
-fn level(name: &str) -> String {
-    let level = element(name);
-    if level.is_empty() { "_".to_owned() } else { level }
-}
 
 /// The key of a point, as verdicts have it.
 type PointKey = (JudgeId, DeviceId, Option<SignalId>, PointKind);
@@ -308,7 +263,8 @@ impl StateBook {
                 self.due.push(index);
             }
             let is_open = self.image.points().get(index).is_some_and(|point| point.open().is_some());
-            if age.lasts >= FORGET_AFTER && !is_open {
+            // An open event of a judge that is no more is cleared first, which is a word of its own.
+            if !is_open && (age.lasts >= FORGET_AFTER || !self.judges.contains_key(&selector.judge)) {
                 idle.insert(index);
             }
         }

@@ -112,7 +112,7 @@ fn note_codec(made: &mut Fingerprint, source: &str, codec: &CodecSettings) {
                 of.note_words(made, source, &mapping.words);
             }
         }
-        CodecSettings::Senml(_) | CodecSettings::Line(_) => {}
+        CodecSettings::Senml(_) | CodecSettings::Line(_) | CodecSettings::Sparkplug(_) => {}
     }
 }
 

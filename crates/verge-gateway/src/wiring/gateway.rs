@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::task::JoinHandle;
 use verge_anomaly::ReadingJudge;
 use verge_domain::board::Board;
 use verge_domain::id::RouteId;
@@ -26,6 +25,8 @@ use verge_pipeline::status::{LocalState, Snapshot, Status, StatusSettings};
 use verge_vision::FrameViewer;
 use verge_wire::WireEncoder;
 
+use super::abort::AbortOnDrop;
+use super::births::ask_for_births;
 use super::broker::SiteBroker;
 use super::build::Built;
 use super::dashboard::{LiveView, WebServer};
@@ -62,6 +63,8 @@ pub struct Gateway {
     /// Reports sources that receive nothing; ends with the gateway.
     _hearing: AbortOnDrop,
     _expiry: AbortOnDrop,
+    /// Asks edge nodes for births; ends with the gateway.
+    _births: AbortOnDrop,
     routes: Vec<(RouteId, Arc<RouteCounters>)>,
     counters: Arc<Counters>,
     board: Arc<LastWords>,
@@ -155,6 +158,7 @@ impl Gateway {
         };
         let (local_state, broker_state) = (sources.clone(), broker.as_ref().map(SiteBroker::status));
         let local_renewal = local.renewal.clone();
+        let (births, asks) = (ask_for_births(settings, &local, &counters, clock), Arc::clone(&counters.asks));
         let expiry = Expiry::of(settings, started.wall);
         let certificates = Arc::clone(&expiry);
         let status = Arc::new(Status::new(
@@ -162,6 +166,7 @@ impl Gateway {
             (Arc::clone(&counters), Arc::<LastWords>::clone(&board)),
             routes.clone(),
             move || LocalState {
+                births_asked: asks.sent(),
                 credentials_error: local_renewal.as_ref().and_then(Renewal::fault),
                 broker: broker_state.as_ref().map(|state| state()),
                 certificates: certificates.certificates(),
@@ -203,6 +208,7 @@ impl Gateway {
             deliveries,
             _hearing: AbortOnDrop(tokio::spawn(report_silent_sources(Arc::clone(&counters)))),
             _expiry: AbortOnDrop(tokio::spawn(expiry.watch(clock))),
+            _births: births,
             routes,
             counters,
             board,
@@ -390,13 +396,4 @@ fn reason(error: &anyhow::Error) -> String {
     let code = Exit::of(error).to_string();
     let words = error.chain().map(ToString::to_string).filter(|words| *words != code);
     words.collect::<Vec<_>>().join(": ")
-}
-
-/// A task that ends with its owner.
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

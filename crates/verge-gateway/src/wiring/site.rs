@@ -22,6 +22,7 @@ pub(super) fn local_state_of(sources: &Sources<MqttSource>) -> LocalState {
         connected: states.iter().all(|state| state.connected),
         connections: states.iter().map(|state| state.connections).sum(),
         outstanding: states.iter().map(|state| state.outstanding).sum(),
+        births_asked: 0,
         unknown_topics: states.iter().map(|state| state.unknown_topic).sum(),
         oversized: states.iter().map(|state| state.oversized).sum(),
         last_oversized: states.iter().find_map(|state| state.last_oversized.clone()),

@@ -33,6 +33,7 @@ mod saving;
 mod spec;
 mod streams;
 mod swap;
+mod time;
 mod turn;
 mod watched;
 
@@ -53,12 +54,11 @@ use account::{account, note_remarks};
 use contacts::Contacts;
 pub use contacts::StateSuggestion;
 pub use containment::Undecoded;
-use containment::contained;
 pub(crate) use containment::decode;
 pub use fingerprint::{Fingerprint, SettingChange};
 use groups::AlarmGroups;
 pub use groups::GroupSettings;
-use instance::{Instance, VANISHED_AFTER};
+use instance::Instance;
 pub use limits::JudgeLimits;
 pub use lines::CountedLines;
 use machine::MachineStates;
@@ -229,6 +229,12 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
                 }
             }
         }
+        for device in &decoded.away {
+            self.device_away(message.source, device, now, out);
+        }
+        if let Some(topic) = decoded.asks.take() {
+            self.counters.asks.want(topic);
+        }
         account(&self.counters, message, judged, &decoded.rejections);
         self.decoded = decoded;
         self.arrange(from, now, out);
@@ -317,59 +323,6 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
 
     fn decode(&mut self, message: &Inbound, decoded: &mut Decoded<Reading>) {
         decode(&mut self.decoder, message, decoded, &self.counters);
-    }
-
-    /// Advances time: detects silence, ends intervals and maintenance windows. Call it about twice a second.
-    pub fn tick(&mut self, now: Moment, out: &mut Decision) {
-        self.let_each(J::tick, now, out);
-    }
-
-    /// Nothing follows: see [`Judge::finish`].
-    pub fn finish(&mut self, now: Moment, out: &mut Decision) {
-        self.let_each(J::finish, now, out);
-    }
-    fn let_each(&mut self, look: fn(&mut J, Moment, &mut Vec<Finding>), now: Moment, out: &mut Decision) {
-        let from = out.verdicts.len();
-        self.end_windows(now, out);
-        for (_, instance) in &mut self.instances {
-            if instance.is_vanished() || instance.outdated {
-                continue;
-            }
-            let spec = &self.specs[instance.judge_index];
-            if !self.machines.lets_time_pass(instance, spec, now.wall, now, out) {
-                continue;
-            }
-            let (findings, naming, measured) = (&mut self.findings, &mut self.naming, &mut self.measured);
-            findings.clear();
-            contained(instance, spec, &self.counters, "looking at the time", now, out, |instance, out| {
-                look(&mut instance.judge, now, findings);
-                if !findings.is_empty() {
-                    measures::keep(findings, &instance.subject, measured);
-                    instance.decide(spec, None, now, now, findings, naming, out);
-                    self.counters.raises_held_back_total.add(instance.life.take_held_back());
-                }
-            });
-        }
-        self.judge_measures(now, now, out);
-        self.report_overdue(now, out);
-        self.arrange(from, now, out);
-    }
-
-    /// Ends the silence of devices that have vanished: they sent nothing for a week and are not expected. What was
-    /// learnt of them stays.
-    pub fn expire(&mut self, now: Moment, out: &mut Decision) {
-        let from = out.verdicts.len();
-        for (_, instance) in &mut self.instances {
-            let spec = &self.specs[instance.judge_index];
-            if instance.vanish(spec, now, out) {
-                tracing::warn!(
-                    judge = %spec.name, source = %instance.subject.source, device = %instance.subject.device,
-                    days = VANISHED_AFTER.as_secs() / 86_400,
-                    "no reading of a device for so long that its silence is no event any more: cleared"
-                );
-            }
-        }
-        self.groups.arrange(from, now, out);
     }
 
     /// The memory that the judges take.

@@ -23,6 +23,9 @@ pub struct LocalState {
     pub overloaded: bool,
     /// Messages that the broker sent again and this run recognised, since the start: not judged again.
     pub redelivered: u64,
+    /// Requests for births that were sent to edge nodes of Sparkplug B, since the start.
+    #[serde(skip_serializing_if = "super::is_zero")]
+    pub births_asked: u64,
     /// Messages that no source takes, since the start; reported beside the sources.
     #[serde(skip)]
     pub unknown_topics: u64,

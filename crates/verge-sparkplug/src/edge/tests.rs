@@ -11,7 +11,7 @@ use verge_domain::verdict::{
 };
 
 use super::*;
-use crate::command::NodeCommand;
+use crate::command::rebirth_command;
 use crate::names::NodeAddress;
 use host::ModelHost;
 
@@ -230,7 +230,7 @@ fn a_storm_of_rebirths_is_one_birth_a_second() {
     let (mut node, mut host) = born(settings(), &[word(raised("p", 8.0, 0), 1)], [1, 0, 0]);
     for millis in 0..3000 {
         let now = at(1500 + millis);
-        node.message("spBv1.0/plant_a/NCMD/gw", &NodeCommand::rebirth(), false, now);
+        node.message("spBv1.0/plant_a/NCMD/gw", &rebirth_command(1), false, now);
         host.drain(&mut node, now);
     }
     // operational-behavior-data-commands-rebirth-action: with the same bdSeq, the seq from 0.
@@ -242,8 +242,8 @@ fn a_storm_of_rebirths_is_one_birth_a_second() {
 fn commands_that_are_unknown_are_counted_and_change_nothing() {
     let (mut node, mut host) = born(settings(), &[], [0; 3]);
     node.message("spBv1.0/plant_a/NCMD/gw", b"\xff\xff", false, at(2000));
-    node.message("spBv1.0/plant_a/NCMD/gw", &NodeCommand::rebirth(), true, at(2000));
-    node.message("spBv1.0/plant_a/DCMD/gw/p", &NodeCommand::rebirth(), false, at(2000));
+    node.message("spBv1.0/plant_a/NCMD/gw", &rebirth_command(1), true, at(2000));
+    node.message("spBv1.0/plant_a/DCMD/gw/p", &rebirth_command(1), false, at(2000));
     host.drain(&mut node, at(2000));
     assert_eq!((host.births, node.report().refused), (1, 3));
 }

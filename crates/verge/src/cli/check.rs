@@ -110,6 +110,7 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut CheckReport) -> anyh
     let filters: Vec<String> = settings.sources.iter().map(|source| source.filter.clone()).collect();
     match &settings.local {
         Local::External(connection) => {
+            look_at_births(settings, connection, report);
             let usable = look_at_connection(connection, &filters, running, offline, report)?;
             if let Some((broker, name)) = usable.filter(|_| args.listen > 0) {
                 listen::listen(settings, &broker, name, Duration::from_secs(args.listen), report)?;
@@ -138,6 +139,18 @@ fn look_at_arrivals(settings: &Settings, report: &mut CheckReport) {
             }
         };
         report.note(&format!("judge.{}", judge.name), what, Ok(says), Exit::Fine);
+    }
+}
+
+/// Sources that ask edge nodes of Sparkplug for births publish on the site's broker.
+fn look_at_births(settings: &Settings, connection: &Connection, report: &mut CheckReport) {
+    for source in settings.sources.iter().filter(|source| wiring::asks_for_births(source)) {
+        let mut levels = source.filter.split('/').skip(1);
+        let (group, node) = (levels.next().unwrap_or("+"), levels.nth(1).unwrap_or("+"));
+        let plain = |level: &str| if level == "#" { "+".to_owned() } else { level.to_owned() };
+        let topic = format!("spBv1.0/{}/NCMD/{}", plain(group), plain(node));
+        let says = format!("the broker must let \"{}-births\" write {topic}", connection.client_id);
+        report.note(&format!("source.{}.rebirth", source.name), "rights", Ok(says), Exit::Fine);
     }
 }
 

@@ -36,6 +36,7 @@ declare! {
         "json" => Json(RawJson),
         "senml" => Senml(RawSenml),
         "line" => Line(RawLine),
+        "sparkplug" => Sparkplug(RawSparkplugInput),
         "samples_f32" => SamplesF32(RawSamples),
         "samples_i16" => SamplesI16(RawSamples),
         "jpeg" => Jpeg(RawJpeg),
@@ -96,6 +97,18 @@ declare! {
     }
 
     words for Precision { "s" => S, "ms" => Ms, "us" => Us, "ns" => Ns }
+
+    /// Codec `sparkplug`.
+    struct RawSparkplugInput {
+        device: String = text(r#""device", "node/device" or "group/node/device""#).or("node/device"),
+        rebirth: bool = flag().or("false"),
+        historical: RawHistorical = word::<RawHistorical>().or("ignore"),
+        max_payload: Size = size(1, MAX_MQTT_PACKET).or("64 KiB"),
+        max_readings: usize = whole(1, 65_536).or("4096"),
+    }
+
+    /// What becomes of historical values.
+    words RawHistorical { "ignore" => Ignore, "judge" => Judge }
 
     /// Codecs of samples.
     struct RawSamples with numbers: RawNumbers {
@@ -181,7 +194,7 @@ impl RawCodec {
     /// Whether its messages carry frames.
     pub(crate) const fn carries_frames(&self) -> bool {
         match self {
-            Self::Number(_) | Self::Json(_) | Self::Senml(_) | Self::Line(_) => false,
+            Self::Number(_) | Self::Json(_) | Self::Senml(_) | Self::Line(_) | Self::Sparkplug(_) => false,
             Self::SamplesF32(_) | Self::SamplesI16(_) => false,
             Self::Jpeg(_) | Self::JpegB64(_) | Self::JsonImage(_) => true,
         }
@@ -194,6 +207,7 @@ impl RawCodec {
             Self::Json(raw) => (raw.device.as_deref(), raw.few.max_payload),
             Self::Senml(raw) => (Some(&raw.device), raw.few.max_payload),
             Self::Line(raw) => (raw.device.as_deref(), raw.few.max_payload),
+            Self::Sparkplug(raw) => (Some(&raw.device), raw.max_payload),
             Self::SamplesF32(raw) | Self::SamplesI16(raw) => (raw.numbers.device.as_deref(), raw.max_payload),
             Self::Jpeg(raw) | Self::JpegB64(raw) => (raw.device.as_deref(), raw.pictures.max_payload),
             Self::JsonImage(raw) => (raw.device.as_deref(), raw.pictures.max_payload),
@@ -207,7 +221,8 @@ impl RawCodec {
             Self::SamplesF32(raw) | Self::SamplesI16(raw) => raw.numbers.signal.as_deref(),
             Self::Senml(raw) => raw.signal.as_deref(),
             Self::Line(raw) => Some(&raw.signal),
-            Self::Json(_) | Self::Jpeg(_) | Self::JpegB64(_) | Self::JsonImage(_) => None,
+            Self::Json(_) | Self::Sparkplug(_) => None,
+            Self::Jpeg(_) | Self::JpegB64(_) | Self::JsonImage(_) => None,
         }
     }
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use verge_codec::{
     CodecSettings, CodecSettingsError, JsonMapping, JsonSettings, LineSettings, NumberSettings, QualityRule,
-    SampleElement, SamplesSettings, SenmlSettings, TimeFormat, TimeRule,
+    SampleElement, SamplesSettings, SenmlSettings, SparkplugSettings, TimeFormat, TimeRule,
 };
 use verge_domain::id::Unit;
 
 use super::names::{check_signal, check_signals};
-use crate::config::{Fault, Map, RawCodec, RawJson, RawQuality, RawReading, RawSamples, RawSource, RawTime};
+use crate::config::{Fault, Map, RawCodec, RawHistorical, RawJson, RawQuality, RawReading, RawSamples, RawSource, RawTime, Warning};
 use crate::settings::Check;
 use crate::settings::zone::unknown;
 
@@ -56,9 +56,33 @@ pub(super) fn check_codec(
             let settings = LineSettings { precision: raw.precision, signal };
             Some((CodecSettings::Line(settings), raw.few.max_readings))
         }
+        RawCodec::Sparkplug(raw) => {
+            check_births(check, section, filter?);
+            let takes_history = raw.historical == RawHistorical::Judge;
+            let settings = SparkplugSettings { takes_history, asks_for_births: raw.rebirth };
+            Some((CodecSettings::Sparkplug(settings), raw.max_readings))
+        }
         RawCodec::SamplesF32(raw) => samples(check, SampleElement::F32, raw),
         RawCodec::SamplesI16(raw) => samples(check, SampleElement::I16, raw),
         RawCodec::Jpeg(_) | RawCodec::JpegB64(_) | RawCodec::JsonImage(_) => None,
+    }
+}
+
+/// Names come from births, and numbers of messages are counted over the whole edge node: a filter that leaves messages out
+/// leaves names out.
+fn check_births(check: &mut Check<'_>, section: &str, filter: &str) {
+    let key = format!("{section}.topic");
+    let mut levels = filter.split('/');
+    if !matches!(levels.next(), Some("spBv1.0" | "+" | "#")) {
+        let expected = "a filter of topics of Sparkplug B, which begin with spBv1.0";
+        check.faults.push(Fault::at_text(key, filter, expected).remedy("write it as \"spBv1.0/GROUP/+/NODE/#\""));
+        return;
+    }
+    let (kind, end) = (levels.nth(1), filter.rsplit('/').next());
+    if !matches!(kind, None | Some("+" | "#")) || end != Some("#") {
+        let remark = "births, data or deaths may be left out: write it as \"spBv1.0/GROUP/+/NODE/#\", or names stay unknown \
+                      and messages seem to be missing";
+        check.warnings.push(Warning { key, remark: remark.to_owned() });
     }
 }
 

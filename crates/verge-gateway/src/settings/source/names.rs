@@ -1,6 +1,6 @@
 //! Where the names of devices and signals stand: `topic:1`, `fixed:pump-1`, `{topic:2}/{pointer:/id}`.
 
-use verge_codec::{DeviceRule, NamePart, NameTemplate, NameTemplateError, SignalRule};
+use verge_codec::{DeviceRule, NamePart, NameTemplate, NameTemplateError, SignalRule, SparkplugDevice};
 use verge_domain::id::{DeviceId, SignalId};
 
 use crate::config::{Fault, RawCodec, nearest};
@@ -144,6 +144,9 @@ pub(super) fn check_device(
     filter: Option<&str>,
 ) -> Option<DeviceRule> {
     let key = format!("{section}.device");
+    if let RawCodec::Sparkplug(_) = codec {
+        return check_sparkplug_device(check, key, text);
+    }
     if text.contains(['{', '}']) {
         let template = check_template(check, &key, text, codec, true, filter)?;
         return Some(match template.only() {
@@ -174,6 +177,7 @@ pub(super) fn check_device(
                 RawCodec::Json(_) | RawCodec::JsonImage(_) => r#", "pointer:/dev/id""#,
                 RawCodec::Senml(_) => r#", "name""#,
                 RawCodec::Line(_) => r#", "tag:host""#,
+                RawCodec::Sparkplug(_) => "",
             };
             let expected = format!(
                 r#"one of "topic:1" (level of the topic, counted from 0), "fixed:pump-1"{own}, or a name out of the parts {}"#,
@@ -189,6 +193,21 @@ pub(super) fn check_device(
             None
         }
     }
+}
+
+/// Messages of Sparkplug name devices in their topics alone.
+fn check_sparkplug_device(check: &mut Check<'_>, key: String, text: &str) -> Option<DeviceRule> {
+    let rule = match text {
+        "device" => SparkplugDevice::Device,
+        "node/device" => SparkplugDevice::Node,
+        "group/node/device" => SparkplugDevice::Group,
+        _ => {
+            let expected = r#"one of "device", "node/device" and "group/node/device""#;
+            check.faults.push(Fault::at_text(key, text, expected).remedy("take the line out: node/device is the default"));
+            return None;
+        }
+    };
+    Some(DeviceRule::Sparkplug(rule))
 }
 
 /// Of codecs with one signal per message.

@@ -16,6 +16,9 @@ pub(super) fn warn(check: &mut Check<'_>, section: &str, source: &SourceSection)
         Carries::Readings(settings) => (&settings.device, Some(&settings.codec)),
         Carries::Frames(frames) => (&frames.codec.device, None),
     };
+    if let Some(CodecSettings::Sparkplug(_)) = codec {
+        return;
+    }
     let parts = device_parts(device);
     let signals = codec.map_or_else(Vec::new, signal_parts);
     topics(&mut warn, &source.filter, &parts, &signals);
@@ -29,7 +32,7 @@ fn device_parts(rule: &DeviceRule) -> Vec<NamePart> {
         DeviceRule::TopicLevel(level) => vec![NamePart::TopicLevel(*level)],
         DeviceRule::Pointer(pointer) => vec![NamePart::Pointer(pointer.clone())],
         DeviceRule::Tag(tag) => vec![NamePart::Tag(tag.clone())],
-        DeviceRule::Fixed(_) => Vec::new(),
+        DeviceRule::Fixed(_) | DeviceRule::Sparkplug(_) => Vec::new(),
         DeviceRule::SenmlName => vec![NamePart::SenmlName],
         DeviceRule::Composed(template) => template.parts().cloned().collect(),
     }
@@ -51,6 +54,8 @@ fn signal_parts(codec: &CodecSettings) -> Vec<Vec<NamePart>> {
             Some(template) => template.parts().cloned().collect(),
             None => vec![NamePart::SenmlRecord],
         }],
+        // Names of metrics are those of their births.
+        CodecSettings::Sparkplug(_) => Vec::new(),
     }
 }
 

@@ -143,7 +143,7 @@ impl ModelGateway {
             EdgeStep::Answer => self.answer(),
             EdgeStep::Rebirth => {
                 let now = at(self.millis);
-                self.node.message("spBv1.0/plant_a/NCMD/gw", &NodeCommand::rebirth(), false, now);
+                self.node.message("spBv1.0/plant_a/NCMD/gw", &rebirth_command(1), false, now);
             }
             EdgeStep::Lose => self.lose(),
             EdgeStep::Pass(millis) => self.millis += u64::from(*millis),

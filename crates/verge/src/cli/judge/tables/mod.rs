@@ -246,9 +246,10 @@ fn codec_of(settings: &Settings, input: &InputPattern) -> (SourceSettings, Numbe
                 usual.zone = times.filter_map(|time| time.zone.as_ref()).next().cloned();
                 (source.clone(), plain, usual)
             }
-            CodecSettings::Senml(_) | CodecSettings::Line(_) | CodecSettings::Samples(_) => {
-                (source.clone(), plain, usual)
-            }
+            CodecSettings::Senml(_)
+            | CodecSettings::Line(_)
+            | CodecSettings::Samples(_)
+            | CodecSettings::Sparkplug(_) => (source.clone(), plain, usual),
         },
         Carries::Frames(_) => unreachable!("a judge over readings looks at no frames"),
     }
