@@ -81,7 +81,7 @@ impl StateTopicsAtWork {
                 let mqtt = uplink.mqtt()?;
                 Some((uplink, mqtt.states.as_ref()?, states_settings(&settings.gateway.id, mqtt, connection)?))
             }
-            OpenedUplink::Http(_) | OpenedUplink::Sparkplug(_) => None,
+            OpenedUplink::Http(_) | OpenedUplink::Sparkplug(_) | OpenedUplink::Rsmp(_) => None,
         });
         let all: Vec<(&Uplink, &StateTopics, RetainedSettings)> = with_states.collect();
         if all.is_empty() {
