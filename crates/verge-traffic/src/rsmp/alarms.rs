@@ -55,6 +55,8 @@ pub(super) struct AlarmView {
     pub(super) logic: LogicError,
     /// Since when it is active or inactive.
     pub(super) at: UtcMillis,
+    /// The event by which it is.
+    pub(super) event: Option<EventId>,
 }
 
 /// What a verdict changes.
@@ -77,8 +79,8 @@ struct OpenFault {
 #[derive(Debug, Clone, Default)]
 struct AlarmState {
     open: Vec<OpenFault>,
-    /// When it became inactive.
-    inactive_since: Option<UtcMillis>,
+    /// When it became inactive, and by which event.
+    ended: Option<(UtcMillis, EventId)>,
     /// Of an inactive alarm.
     acknowledged: bool,
     logic: LogicError,
@@ -119,7 +121,8 @@ impl AlarmBook {
     }
 
     fn view_of(&self, place: AlarmPlace, state: &AlarmState) -> AlarmView {
-        let first = state.open.iter().map(|fault| fault.since).min();
+        let first = state.open.iter().map(|fault| (fault.since, fault.event)).min_by_key(|(since, _)| *since);
+        let (at, event) = first.or(state.ended).unzip();
         AlarmView {
             place,
             active: first.is_some(),
@@ -129,7 +132,8 @@ impl AlarmBook {
             },
             suspended: false,
             logic: state.open.first().map_or(state.logic, |fault| fault.logic),
-            at: first.or(state.inactive_since).unwrap_or(self.began),
+            at: at.unwrap_or(self.began),
+            event,
         }
     }
 
@@ -156,10 +160,18 @@ impl AlarmBook {
         if event.state == EventState::Cleared {
             let at = time_of(verdict);
             state.open.retain(|fault| fault.event != event.id);
-            (state.logic, state.acknowledged, state.inactive_since) = (logic, acknowledged, Some(at));
+            (state.logic, state.acknowledged, state.ended) = (logic, acknowledged, Some((at, event.id)));
             // What is open was so at that time: it is cleared by a later verdict.
             let stays = state.open.iter().any(|fault| fault.since <= at);
-            let inactive = AlarmView { place, active: false, acknowledged, suspended: false, logic, at };
+            let inactive = AlarmView {
+                place,
+                active: false,
+                acknowledged,
+                suspended: false,
+                logic,
+                at,
+                event: Some(event.id),
+            };
             return (!stays).then_some(AlarmNews::Issue(inactive));
         }
         let fault = OpenFault { event: event.id, since: event.since, acknowledged, logic };
@@ -173,8 +185,9 @@ impl AlarmBook {
         let others = || state.open.iter().filter(|other| other.event != event.id);
         let goes_first = others().all(|other| other.since > event.since);
         let all = others().all(|other| other.acknowledged) && acknowledged;
+        let (at, of) = (event.since, Some(event.id));
         let active =
-            AlarmView { place, active: true, acknowledged: all, suspended: false, logic, at: event.since };
+            AlarmView { place, active: true, acknowledged: all, suspended: false, logic, at, event: of };
         let did = verdict.action.as_ref().map(|action| action.kind);
         match (event.state, did) {
             (_, Some(ActionKind::Acknowledged)) => {

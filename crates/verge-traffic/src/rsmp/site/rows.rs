@@ -43,11 +43,7 @@ impl Site {
 
     fn alarms_of(&mut self, verdict: &Verdict, token: Token) {
         let Some(book) = &mut self.book else { return };
-        let news = book.fold(&self.settings, verdict);
-        if news.is_empty() && verdict.event.is_none() {
-            return;
-        }
-        for one in news {
+        for one in book.fold(&self.settings, verdict) {
             let (says, alarm, at) = match one {
                 AlarmNews::Issue(alarm) => (AlarmSays::Issue, alarm, alarm.at),
                 AlarmNews::Acknowledged(alarm, at) => (AlarmSays::Acknowledge, alarm, at),
@@ -68,7 +64,8 @@ impl Site {
     /// Whether the supervisor has the same from all alarms.
     fn was_reported(&self, says: AlarmSays, alarm: &AlarmView) -> bool {
         self.reported.get(&alarm.place).is_some_and(|reported| {
-            let same = (reported.active, reported.at) == (alarm.active, alarm.at);
+            let of = |alarm: &AlarmView| (alarm.active, alarm.at, alarm.event);
+            let same = of(reported) == of(alarm);
             match says {
                 AlarmSays::Issue => same && (reported.acknowledged || !alarm.acknowledged),
                 _ => same && reported.acknowledged,
