@@ -19,7 +19,7 @@ mod rows;
 mod values;
 
 pub use command::rebirth_command;
-pub use edge::{EdgeAction, EdgeNews, EdgeNode, EdgeSettings, HistoryOrder};
+pub use edge::{EdgeAction, EdgeNews, EdgeNode, EdgeSettings, HistoryOrder, HostCommands};
 pub use names::{NodeAddress, element, metric_part};
 pub use node_status::NodeStatus;
 pub use reader::{Speaker, SparkplugRead, SparkplugReader};

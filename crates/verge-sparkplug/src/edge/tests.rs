@@ -1,5 +1,6 @@
 //! The machine against a broker and a host that know the rules of the specification, by its identifiers.
 
+mod commands;
 mod host;
 mod model;
 
@@ -31,6 +32,8 @@ fn settings() -> EdgeSettings {
         history_rate: 1000,
         datatype_in_data: false,
         properties: vec![("Software".to_owned(), "Verge".to_owned())],
+        silent_is_death: false,
+        commands: None,
         max_payload: 60_000,
     }
 }
