@@ -156,3 +156,47 @@ fn each_message_goes_again_in_time() {
     let again: HashSet<Arc<str>> = (0..AGAIN_AFTER.as_secs()).flat_map(|_| book.again()).collect();
     assert_eq!(again.len(), 700);
 }
+
+/// Members of an object, those of objects in it joined by `_` as Telegraf does it.
+fn members(value: &Value, prefix: &str, out: &mut HashSet<String>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}_{key}") };
+        members(value, &name, out);
+        out.insert(name);
+    }
+}
+
+/// The texts of a list such as `key = ["a", "b"]` in the recipes.
+fn listed(key: &str) -> Vec<String> {
+    let recipes = include_str!("../../../../docs/recipes.md");
+    let start = format!("{key} = [");
+    let lines = recipes.lines().filter_map(|line| line.trim().strip_prefix(&start));
+    lines.flat_map(|line| line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn the_recipes_name_what_there_is() {
+    let mut book = book(&[("silence", PointContent::Events), ("loop", PointContent::Counts)]);
+    book.fold(&[word("silence", "d", EventState::Raised), counted("d")]);
+    let messages = held(&mut book, SENDS);
+    let mut known = HashSet::new();
+    messages.values().for_each(|message| members(message, "", &mut known));
+    // Of an anomaly with a unit, and of a view of a camera.
+    let anomaly = include_str!("../../../../docs/verdict.md");
+    let twin = anomaly.lines().skip_while(|line| !line.trim().starts_with(r#"{"v":1"#)).take(7);
+    let twin: String = twin.map(str::trim).collect();
+    let twin: Value = serde_json::from_str(&twin).unwrap();
+    members(&twin["verdicts"][0], "", &mut known);
+    known.extend(["unit", "label"].map(str::to_owned));
+    let named: Vec<String> =
+        ["tag_keys", "json_string_fields"].into_iter().flat_map(listed).chain(["decided".to_owned()]).collect();
+    assert!(named.len() > 20);
+    for name in &named {
+        assert!(known.contains(name), "{name:?} is in no message");
+    }
+    let topics = messages.keys().filter(|topic| topic.starts_with("v/g/")).map(|topic| topic.replacen("v/g", "verge/g", 1));
+    let topics: Vec<String> = topics.chain(["verge/g/alarm", "verge/g/verdict"].map(str::to_owned)).collect();
+    for filter in listed("topics") {
+        assert!(topics.iter().any(|topic| verge_domain::filter::matches(&filter, topic)), "{filter:?} takes nothing");
+    }
+}
