@@ -6,6 +6,7 @@ mod model;
 
 use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::id::{DeviceId, EventId, JudgeId, Lane, SignalId, SourceId, Unit};
+use verge_domain::link::EdgeNodeState;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
     AlarmHandling, Anomaly, Body, Detector, Event, EventState, Health, Severity, Subject, Times, Verdict,
