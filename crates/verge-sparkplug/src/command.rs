@@ -29,7 +29,6 @@ impl NodeCommand {
         }
         command
     }
-
 }
 
 /// A command that asks for births, as a host sends it. `at`: now (UTC ms).
@@ -61,7 +60,10 @@ mod tests {
             ..Metric::default()
         };
         let metrics = metrics.iter().map(metric).collect();
-        NodeCommand::read(&SparkplugPayload { metrics, ..SparkplugPayload::default() }.encode_to_vec(), |_| false)
+        NodeCommand::read(
+            &SparkplugPayload { metrics, ..SparkplugPayload::default() }.encode_to_vec(),
+            |_| false,
+        )
     }
 
     #[test]

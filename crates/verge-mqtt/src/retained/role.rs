@@ -24,12 +24,7 @@ pub(super) struct RetainedRole {
 }
 
 impl RetainedRole {
-    pub(super) fn new(
-        shared: SharedTopics,
-        filters: Vec<String>,
-        is_own: IsOwn,
-        patience: Duration,
-    ) -> Self {
+    pub(super) fn new(shared: SharedTopics, filters: Vec<String>, is_own: IsOwn, patience: Duration) -> Self {
         let subscriptions = Subscriptions::default();
         Self { shared, filters, is_own, patience, subscriptions, client: None, quiet_since: None }
     }

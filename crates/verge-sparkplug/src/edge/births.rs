@@ -93,10 +93,16 @@ impl EdgeNode {
             status.map(|status| MetricValue::Int(status.uplinks)),
             Some(MetricValue::Int(devices)),
         ];
-        let named = |((name, datatype), value): ((&str, DataType), Option<MetricValue>)| (name.to_owned(), datatype, value);
+        let named = |((name, datatype), value): ((&str, DataType), Option<MetricValue>)| {
+            (name.to_owned(), datatype, value)
+        };
         let mut all: Vec<_> = STATUS.into_iter().zip(values).map(named).collect();
         if let Some(commands) = &self.settings.commands {
-            all.push(("Status/Command".to_owned(), DataType::Text, self.answer.clone().map(MetricValue::Text)));
+            all.push((
+                "Status/Command".to_owned(),
+                DataType::Text,
+                self.answer.clone().map(MetricValue::Text),
+            ));
             all.extend(commands.limits.iter().map(|(judge, limit)| {
                 let set = status.and_then(|status| status.limit(judge.as_str(), limit.key.as_str()));
                 let value = MetricValue::Double(set.unwrap_or(limit.configured));

@@ -64,12 +64,14 @@ impl EdgeNode {
     pub(super) fn limit_command(&mut self, metric: &Metric) -> bool {
         let Some(commands) = &self.settings.commands else { return false };
         let first = self.settings.properties.len() + super::births::STATUS.len() + 2;
-        let is_meant = |index: usize, judge: &JudgeId, limit: &SettableLimit| match (&metric.name, metric.alias) {
-            (Some(name), _) => *name == limit_name(judge, limit),
-            (None, Some(alias)) => alias == (first + index) as u64,
-            (None, None) => false,
-        };
-        let found = commands.limits.iter().enumerate().find(|(index, (judge, limit))| is_meant(*index, judge, limit));
+        let is_meant =
+            |index: usize, judge: &JudgeId, limit: &SettableLimit| match (&metric.name, metric.alias) {
+                (Some(name), _) => *name == limit_name(judge, limit),
+                (None, Some(alias)) => alias == (first + index) as u64,
+                (None, None) => false,
+            };
+        let found =
+            commands.limits.iter().enumerate().find(|(index, (judge, limit))| is_meant(*index, judge, limit));
         let Some((_, (judge, limit))) = found else { return false };
         let value = match &metric.value {
             _ if metric.is_null == Some(true) => None,

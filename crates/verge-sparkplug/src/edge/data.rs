@@ -76,7 +76,9 @@ impl EdgeNode {
                     return None;
                 }
                 (false, true) => (device.is_dead, device.is_due) = (false, true),
-                (true, false) if !self.deaths_due.contains(&folded.device) => self.deaths_due.push_back(folded.device),
+                (true, false) if !self.deaths_due.contains(&folded.device) => {
+                    self.deaths_due.push_back(folded.device)
+                }
                 (..) => {}
             }
         }

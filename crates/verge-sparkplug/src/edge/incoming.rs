@@ -19,8 +19,9 @@ impl EdgeNode {
         if !is_retained
             && self.settings.commands.is_some()
             && self.phase == EdgePhase::Born
-            && let Some(device) =
-                topic.strip_prefix(&self.settings.address.topic("DCMD")).and_then(|rest| rest.strip_prefix('/'))
+            && let Some(device) = topic
+                .strip_prefix(&self.settings.address.topic("DCMD"))
+                .and_then(|rest| rest.strip_prefix('/'))
         {
             return self.device_command(device, payload);
         }
