@@ -211,6 +211,20 @@ mod silence {
     }
 
     #[test]
+    fn what_says_that_it_is_away_is_silent_at_once() {
+        let settings = JudgeSettings::Silence(SilenceSettings::new(Duration::from_secs(3600)).unwrap());
+        let mut judge = ReadingJudge::new(&settings, moment(0.0));
+        let send = |judge: &mut ReadingJudge, seconds: f64| {
+            findings(|out| judge.observe((&reading(1.0, None)).into(), moment(seconds), out))
+        };
+        send(&mut judge, 1.0);
+        assert_eq!(findings(|out| judge.away(moment(2.0), out)), ["silent! 1 in ..3600"]);
+        assert_eq!(findings(|out| judge.tick(moment(3.0), out)), ["silent! 2 in ..3600"], "and stays so");
+        assert_eq!(send(&mut judge, 4.0), ["silent 0 in ..3600"]);
+        assert!(findings(|out| judge.tick(moment(5.0), out)).is_empty());
+    }
+
+    #[test]
     fn what_sent_before_a_restart_is_missed_after_it() {
         let settings = JudgeSettings::Silence(SilenceSettings::new(Duration::from_secs(5)).unwrap());
         let mut before = ReadingJudge::new(&settings, moment(100.0));

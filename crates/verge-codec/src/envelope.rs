@@ -110,9 +110,7 @@ impl MessageDevice {
             | DeviceRule::Tag(_)
             | DeviceRule::SenmlName
             | DeviceRule::Composed(_)
-            | DeviceRule::Sparkplug(_) => {
-                Self::InPayload
-            }
+            | DeviceRule::Sparkplug(_) => Self::InPayload,
         }
     }
 

@@ -1,6 +1,7 @@
 //! How the messages of one source are to be read.
 
 mod error;
+mod frames;
 mod sparkplug;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use verge_domain::id::{DeviceId, SignalId, Unit};
 use crate::template::{NamePart, NameTemplate};
 
 pub use error::CodecSettingsError;
+pub use frames::{FrameCodec, FrameSourceSettings, JsonImageSettings};
 pub use sparkplug::{SparkplugDevice, SparkplugSettings};
 
 /// One source: everything its decoder needs to know.
@@ -28,43 +30,6 @@ pub struct SourceSettings {
     pub max_readings: usize,
     /// Whether messages that the broker kept from before the subscription are read.
     pub accept_retained: bool,
-}
-
-/// One source of frames.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FrameSourceSettings {
-    /// What its pictures are wrapped in.
-    pub codec: FrameCodec,
-    /// What that is wrapped in.
-    pub compression: Compression,
-    /// Where the camera's name stands.
-    pub device: DeviceRule,
-    /// Largest payload accepted, in bytes: as received, and as unpacked where it is compressed. From 1.
-    pub max_payload_bytes: usize,
-    /// Most pixels accepted, width times height as the picture's headers state them. From 1.
-    pub max_pixels: u64,
-    /// Whether messages that the broker kept from before the subscription are read.
-    pub accept_retained: bool,
-}
-
-/// What pictures are wrapped in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FrameCodec {
-    /// Nothing: the payload is a JPEG.
-    Jpeg,
-    /// Base64, or a data URI with base64.
-    Base64,
-    /// The same within JSON.
-    Json(JsonImageSettings),
-}
-
-/// Codec `json_image`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JsonImageSettings {
-    /// JSON pointer (RFC 6901) to the picture, without `*`.
-    pub image: String,
-    /// Where the device's own time stands.
-    pub time: Option<TimeRule>,
 }
 
 /// What a payload is wrapped in.

@@ -6,6 +6,7 @@
 
 mod cameras;
 mod comparison;
+mod outputs;
 pub mod scene;
 mod screen;
 mod sensors;
@@ -135,11 +136,16 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
     for device in devices {
         device.abort();
     }
-    let judges = gateway.snapshot().judges;
+    let status = gateway.snapshot();
+    let raised = tally.raised_by("vibration-high");
+    let outputs = {
+        let status = status.clone();
+        tokio::task::spawn_blocking(move || outputs::lines(&status, raised)).await.context("the outputs")?
+    };
     gateway.stop().await?;
     let elapsed = start.elapsed().min(run);
     let view = ScreenContent { elapsed, run, counters: &counters, route: &route, tally: &tally, wan: &wan };
-    summary(&view, &judges)
+    summary(&view, &status.judges, &outputs)
 }
 
 async fn wait_connected(receiver: &mut Subscriber) -> anyhow::Result<()> {
@@ -201,7 +207,7 @@ async fn film(
     }
 }
 
-fn summary(view: &ScreenContent<'_>, judges: &[JudgeStatus]) -> anyhow::Result<Exit> {
+fn summary(view: &ScreenContent<'_>, judges: &[JudgeStatus], outputs: &[String]) -> anyhow::Result<Exit> {
     let (verdicts, duplicates, missing_numbers) = view.tally.sequence_totals();
     let sources = view.counters.sources();
     let readings: u64 = sources.iter().map(|source| source.readings_judged_total.get()).sum();
@@ -235,6 +241,9 @@ fn summary(view: &ScreenContent<'_>, judges: &[JudgeStatus]) -> anyhow::Result<E
         writeln!(out, "  {line}")?;
     }
     writeln!(out, "  forward is into the junction; {}", CountComparison::tolerated())?;
+    for line in outputs {
+        writeln!(out, "  {line}")?;
+    }
     if let Some(words) = view.tally.frozen_words(&cameras::frozen(view.run)) {
         writeln!(out, "  {words}")?;
     }

@@ -87,6 +87,9 @@ impl Site {
             // Any port that is free.
             broker.listen.set_port(0);
         }
+        for server in &mut settings.servers {
+            server.modbus.listen.set_port(0);
+        }
         Ok(settings)
     }
 

@@ -92,6 +92,12 @@ impl Arrived {
         }
     }
 
+    /// Events that a judge has raised.
+    pub(super) fn raised_by(&self, judge: &str) -> u64 {
+        let of_judge = self.seen.iter().filter(|((name, _), _)| name == judge);
+        of_judge.map(|(_, seen)| seen.open.len() as u64 + seen.cleared).sum()
+    }
+
     /// Counts one message; returns the lines to show.
     pub(super) fn note(&mut self, message: &Message, at: Instant) -> Vec<String> {
         self.newest = Some(at);

@@ -99,8 +99,7 @@ impl RetainedTopics {
 
     /// From now on this is retained there; an empty message takes away what is.
     pub fn set(&self, topic: &Arc<str>, payload: Bytes) {
-        let (actual, limit) =
-            (packet::publish(topic.len(), payload.len(), true), self.max_packet_bytes);
+        let (actual, limit) = (packet::publish(topic.len(), payload.len(), true), self.max_packet_bytes);
         if actual > limit {
             let reason = format!("{topic}: a message of {actual} bytes exceeds max_packet ({limit})");
             self.shared.with(|state| state.refuse(reason));

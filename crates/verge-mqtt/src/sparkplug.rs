@@ -139,8 +139,9 @@ impl Control for SparkplugSink {
         Ok(())
     }
 
-    /// No commands come by this link that would have an answer.
-    fn answer(&mut self, _answer: Bytes) -> Result<(), OfferError> {
+    /// Hosts read it as a metric of the node.
+    fn answer(&mut self, answer: Bytes) -> Result<(), OfferError> {
+        self.shared.with(|node, _, _| node.answered(&answer));
         Ok(())
     }
 

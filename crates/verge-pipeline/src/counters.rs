@@ -75,7 +75,7 @@ pub struct Counters {
     pub last_clock_step_ms: AtomicI64,
     /// Events not raised because of maintenance.
     pub raises_held_back_total: Counter,
-    /// Whom codecs want to be asked.
+    /// Who is to be asked for what messages lack.
     pub asks: Arc<Asks>,
     maintenance: Mutex<Vec<MaintenanceWindow>>,
     set_limits: Mutex<Vec<SetLimit>>,

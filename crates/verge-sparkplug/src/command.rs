@@ -17,18 +17,18 @@ pub(crate) struct NodeCommand {
 }
 
 impl NodeCommand {
-    pub(crate) fn read(bytes: &[u8]) -> Self {
+    /// Reads a command. `takes`: carries out what else it knows.
+    pub(crate) fn read(bytes: &[u8], mut takes: impl FnMut(&Metric) -> bool) -> Self {
         let Ok(payload) = SparkplugPayload::decode(bytes) else { return Self { rebirth: false, refused: 1 } };
         let mut command = Self::default();
         for metric in &payload.metrics {
             match (metric.name.as_deref(), &metric.value) {
                 (Some(REBIRTH), Some(MetricValue::Boolean(wanted))) => command.rebirth |= *wanted,
-                _ => command.refused += 1,
+                _ => command.refused += u64::from(!takes(metric)),
             }
         }
         command
     }
-
 }
 
 /// A command that asks for births, as a host sends it. `at`: now (UTC ms).
@@ -60,7 +60,10 @@ mod tests {
             ..Metric::default()
         };
         let metrics = metrics.iter().map(metric).collect();
-        NodeCommand::read(&SparkplugPayload { metrics, ..SparkplugPayload::default() }.encode_to_vec())
+        NodeCommand::read(
+            &SparkplugPayload { metrics, ..SparkplugPayload::default() }.encode_to_vec(),
+            |_| false,
+        )
     }
 
     #[test]
@@ -73,7 +76,7 @@ mod tests {
         check(&[(REBIRTH, MetricValue::Int(1))], false, 1);
         check(&[("Node Control/Reboot", MetricValue::Boolean(true))], false, 1);
         check(&[("x", MetricValue::Boolean(true)), (REBIRTH, MetricValue::Boolean(true))], true, 1);
-        assert_eq!(NodeCommand::read(b"\x0a\xff\xff"), NodeCommand { rebirth: false, refused: 1 });
-        assert_eq!(NodeCommand::read(&rebirth_command(1)).refused, 0);
+        assert_eq!(NodeCommand::read(b"\x0a\xff\xff", |_| true), NodeCommand { rebirth: false, refused: 1 });
+        assert_eq!(NodeCommand::read(&rebirth_command(1), |_| false).refused, 0);
     }
 }

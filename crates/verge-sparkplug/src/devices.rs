@@ -16,7 +16,7 @@ use crate::values::{NamedValue, TagValue, prefix, time_of, values_of};
 use crate::{MAX_DEVICES, MAX_METRICS};
 
 /// Which point of a device.
-type PointKey = (JudgeId, Option<SignalId>, PointKind);
+pub(crate) type PointKey = (JudgeId, Option<SignalId>, PointKind);
 
 /// How a verdict comes to be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub(crate) struct ShownDevice {
     pub(crate) born: Option<Monotonic>,
     /// Its birth is out of date.
     pub(crate) is_due: bool,
+    /// Its death is said: nothing is sent of it before its next birth.
+    pub(crate) is_dead: bool,
     /// Numbers that count as sent with its next birth, one of each point.
     owed: Vec<(Lane, u64, PointKey)>,
 }
@@ -153,6 +155,7 @@ impl Devices {
             birth_bytes: 0,
             born: None,
             is_due: true,
+            is_dead: false,
             owed: Vec::new(),
         });
         Some(self.list.len() - 1)
@@ -233,6 +236,25 @@ impl Devices {
         None
     }
 
+    /// The point that a metric of a device belongs to, by its name or alias; with the device and the name.
+    pub(crate) fn point_of(
+        &self,
+        element: &str,
+        name: Option<&str>,
+        alias: Option<u64>,
+    ) -> Option<(&DeviceId, &str, &PointKey)> {
+        let index = self.list.iter().position(|device| device.element == element)?;
+        let (id, _) = self.by_id.iter().find(|(_, known)| **known == index)?;
+        let device = self.list.get(index)?;
+        let at = match (name, alias) {
+            (Some(name), _) => *device.by_name.get(name)?,
+            (None, Some(alias)) => device.metrics.iter().position(|metric| metric.alias == alias)?,
+            (None, None) => return None,
+        };
+        let (key, _) = device.points.iter().find(|(_, point)| point.metrics.contains(&at))?;
+        Some((id, &device.metrics.get(at)?.name, key))
+    }
+
     pub(crate) fn metrics(&self) -> usize {
         self.list.iter().map(|device| device.metrics.len()).sum()
     }
@@ -283,6 +305,16 @@ impl ShownDevice {
                 values.push(NamedValue { name: name.into(), datatype: DataType::UInt32, value, unit: None });
             }
         }
+    }
+
+    /// Whether nothing comes from it: it is silent as a whole, or each of its signals is of which anything is known.
+    pub(crate) fn is_silent(&self) -> bool {
+        let is_silent = |signal: &Option<SignalId>| {
+            self.unwell.iter().any(|one| one.member == Member::Silent && one.signal == *signal)
+        };
+        is_silent(&None)
+            || self.unwell.iter().any(|one| one.member == Member::Silent)
+                && self.points.values().all(|point| point.signal.is_none() || is_silent(&point.signal))
     }
 
     /// Notes whether a sensor is unwell; returns the metrics whose quality is another one now.

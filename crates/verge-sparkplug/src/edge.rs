@@ -6,8 +6,10 @@
 //! delivered follows as history, at a rate.
 
 mod births;
+mod commands;
 mod data;
 mod incoming;
+mod report;
 mod terms;
 
 use std::collections::VecDeque;
@@ -17,7 +19,7 @@ use std::time::Duration;
 use prost::Message;
 use verge_domain::board::LastWord;
 use verge_domain::id::Seq;
-use verge_domain::link::{EdgeNodeReport, EdgeNodeState};
+use verge_domain::link::EdgeNodeReport;
 use verge_domain::stage::{Token, VerdictRow};
 use verge_domain::time::{Moment, Monotonic};
 
@@ -30,7 +32,7 @@ use crate::payload::{DataType, Metric, MetricValue, SparkplugPayload};
 use crate::rows::WaitingRows;
 use crate::values::millis;
 use terms::EdgePhase;
-pub use terms::{EdgeAction, EdgeNews, EdgeSettings, HistoryOrder};
+pub use terms::{EdgeAction, EdgeNews, EdgeSettings, HistoryOrder, HostCommands};
 
 /// Births of the node, and of one device, come no faster than this.
 const BIRTH_EVERY: Duration = Duration::from_secs(1);
@@ -50,9 +52,13 @@ pub struct EdgeNode {
     devices: Devices,
     status: Option<NodeStatus>,
     status_due: bool,
+    /// To the last command of a host.
+    answer: Option<String>,
     birth_due: Option<Monotonic>,
     last_birth: Option<Monotonic>,
     births_left: VecDeque<usize>,
+    /// Devices whose death is to be said.
+    deaths_due: VecDeque<usize>,
     /// Newest numbers that were committed at the births: what is not newer is history.
     born_at: [Seq; 3],
     /// Newest numbers that the board has shown.
@@ -85,9 +91,11 @@ impl EdgeNode {
             host: PrimaryHost::default(),
             status: None,
             status_due: false,
+            answer: None,
             birth_due: None,
             last_birth: None,
             births_left: VecDeque::new(),
+            deaths_due: VecDeque::new(),
             born_at: [Seq::ZERO; 3],
             seen: [Seq::ZERO; 3],
             sent: Default::default(),
@@ -240,6 +248,7 @@ impl EdgeNode {
         self.phase = EdgePhase::Down;
         self.host = PrimaryHost::default();
         self.births_left.clear();
+        self.deaths_due.clear();
         self.birth_due = None;
         self.last_birth = None;
         self.last_asked = None;
@@ -260,10 +269,13 @@ impl EdgeNode {
                 self.phase = EdgePhase::Subscribed;
                 let hosts = self.settings.host.as_deref().map(host_topics).into_iter().flatten();
                 let commands = self.settings.address.topic("NCMD");
-                Some(EdgeAction::Subscribe([commands].into_iter().chain(hosts).collect()))
+                let of_devices = self.settings.commands.as_ref();
+                let of_devices = of_devices.map(|_| self.settings.address.device_topic("DCMD", "+"));
+                Some(EdgeAction::Subscribe([commands].into_iter().chain(of_devices).chain(hosts).collect()))
             }
             EdgePhase::Born => self
                 .next_birth(now)
+                .or_else(|| self.next_death(now))
                 .or_else(|| self.next_data(now))
                 // Of devices that are new with it.
                 .or_else(|| self.next_birth(now))
@@ -336,31 +348,6 @@ impl EdgeNode {
     #[must_use]
     pub fn is_owed(&self) -> bool {
         !self.asked.is_empty() || self.phase == EdgePhase::Subscribed
-    }
-
-    /// What it reports.
-    #[must_use]
-    pub fn report(&self) -> EdgeNodeReport {
-        let state = match self.phase {
-            EdgePhase::Down => EdgeNodeState::Down,
-            EdgePhase::Connecting | EdgePhase::Subscribing | EdgePhase::Subscribed => {
-                EdgeNodeState::Connecting
-            }
-            EdgePhase::WaitHost => EdgeNodeState::WaitHost,
-            EdgePhase::Ready | EdgePhase::Born => EdgeNodeState::Born,
-            EdgePhase::Leaving { .. } => EdgeNodeState::Leaving,
-        };
-        let unconfirmed = self.unconfirmed.len() + self.asked.iter().map(Vec::len).sum::<usize>();
-        let born = self.devices.list.iter().filter(|device| device.born.is_some()).count();
-        EdgeNodeReport {
-            state,
-            devices: born as u64,
-            metrics: self.devices.metrics() as u64,
-            unconfirmed: unconfirmed as u64,
-            history_left: self.rows.len() as u64,
-            left_out: self.devices.left_out,
-            ..self.counted
-        }
     }
 
     /// The message that the node is not there, as last will or on leaving.

@@ -19,10 +19,10 @@ mod rows;
 mod values;
 
 pub use command::rebirth_command;
-pub use edge::{EdgeAction, EdgeNews, EdgeNode, EdgeSettings, HistoryOrder};
+pub use edge::{EdgeAction, EdgeNews, EdgeNode, EdgeSettings, HistoryOrder, HostCommands};
 pub use names::{NodeAddress, element, metric_part};
 pub use node_status::NodeStatus;
-pub use reader::{Speaker, SparkplugRead, SparkplugReader};
+pub use reader::{SparkplugRead, SparkplugReader, Speaker};
 pub use values::{NamedValue, TagValue, metric_names, time_of, values_of};
 
 /// Devices that are born at most; further ones are counted.

@@ -151,8 +151,8 @@ impl SparkplugReader {
             }
             (MessageKind::Data, _) => {
                 let known = self.nodes.get_mut(&key_of(speaker));
-                let (is_alive, gap) =
-                    known.map_or((false, false), |node| (node.is_alive, node.is_alive && node.follows(head.seq)));
+                let (is_alive, gap) = known
+                    .map_or((false, false), |node| (node.is_alive, node.is_alive && node.follows(head.seq)));
                 if gap {
                     out(SparkplugRead::Refused { reason: Reason::SeqGap, name: None });
                 }
@@ -282,9 +282,8 @@ impl SparkplugReader {
     /// Makes room for a birth.
     fn make_room(&mut self, speaker: Speaker<'_>) -> Result<(), Reason> {
         let known = self.nodes.get(&key_of(speaker));
-        let is_new_device = speaker.device.is_some_and(|device| {
-            known.is_none_or(|node| !node.devices.contains_key(device))
-        });
+        let is_new_device =
+            speaker.device.is_some_and(|device| known.is_none_or(|node| !node.devices.contains_key(device)));
         if known.is_none() && self.nodes.len() >= MAX_NODES {
             self.nodes.retain(|_, node| node.is_alive || !node.devices.is_empty());
             if self.nodes.len() >= MAX_NODES {

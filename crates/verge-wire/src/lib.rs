@@ -38,8 +38,8 @@ pub use error::WireError;
 pub use json::{tombstone_json, verdict_json};
 pub use message::Message;
 pub use read::{read_message, read_tombstone, read_verdict};
-pub use time::to_rfc3339;
 pub use site::{SiteZone, UnknownZone};
+pub use time::to_rfc3339;
 pub use words::{counted, tombstone_words, verdict_words};
 
 /// Version of the message schema.

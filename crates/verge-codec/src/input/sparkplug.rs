@@ -6,7 +6,7 @@ use verge_domain::id::DeviceId;
 use verge_domain::reading::Quality;
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::time::UtcMillis;
-use verge_sparkplug::{Speaker, SparkplugRead, SparkplugReader};
+use verge_sparkplug::{SparkplugRead, SparkplugReader, Speaker};
 
 use super::{DecoderOutput, InputMessage, Says};
 use crate::names::NameCache;
@@ -50,7 +50,8 @@ impl SparkplugCodec {
                         return;
                     }
                     let part = |name: &str| Arc::from(name);
-                    let known = match device.take().map_or_else(|| device_of(*rule, speaker, room, names), Ok) {
+                    let known = match device.take().map_or_else(|| device_of(*rule, speaker, room, names), Ok)
+                    {
                         Ok(known) => known,
                         Err(reason) => return output.reject(reason, &part("device")),
                     };
@@ -141,7 +142,11 @@ mod tests {
         }
     }
 
-    fn read(decoders: &mut Decoders, topic: &str, payload: &[u8]) -> (Vec<String>, Vec<String>, Decoded<verge_domain::reading::Reading>) {
+    fn read(
+        decoders: &mut Decoders,
+        topic: &str,
+        payload: &[u8],
+    ) -> (Vec<String>, Vec<String>, Decoded<verge_domain::reading::Reading>) {
         let mut decoded = Decoded::default();
         decoders.decode(&inbound(topic, payload), &mut decoded);
         let lines = decoded.items.iter().map(line_of).collect();
@@ -162,8 +167,11 @@ mod tests {
             value: Some(MetricValue::Long(4)),
             ..Metric::default()
         };
-        let (lines, refused, decoded) =
-            read(&mut decoders, "spBv1.0/g/NBIRTH/n", &message(Some(0), vec![bd_seq.clone(), metric(Some("load"), 1, 0.5)]));
+        let (lines, refused, decoded) = read(
+            &mut decoders,
+            "spBv1.0/g/NBIRTH/n",
+            &message(Some(0), vec![bd_seq.clone(), metric(Some("load"), 1, 0.5)]),
+        );
         assert_eq!((lines, refused, decoded.asks), (vec!["n load 0.5 @0".to_owned()], vec![], None));
         let birth = message(Some(1), vec![metric(Some("a/b"), 3, 2.0)]);
         assert_eq!(read(&mut decoders, "spBv1.0/g/DBIRTH/n/d", &birth).0, ["n/d a/b 2 @0"]);
@@ -182,7 +190,8 @@ mod tests {
         let check = |device: SparkplugDevice, expected: [&str; 2]| {
             let mut decoders = Decoders::new([Some(settings(device))]).unwrap();
             let birth = message(Some(0), vec![metric(Some("v"), 1, 1.0)]);
-            for (topic, expected) in ["spBv1.0/g/NBIRTH/n", "spBv1.0/g/DBIRTH/n/d"].into_iter().zip(expected) {
+            for (topic, expected) in ["spBv1.0/g/NBIRTH/n", "spBv1.0/g/DBIRTH/n/d"].into_iter().zip(expected)
+            {
                 let (lines, ..) = read(&mut decoders, topic, &birth);
                 assert_eq!(lines, [format!("{expected} v 1 @0")]);
             }
@@ -196,8 +205,10 @@ mod tests {
     fn a_message_of_more_values_than_the_source_accepts_is_cut() {
         let limited = SourceSettings { max_readings: 2, ..settings(SparkplugDevice::Device) };
         let mut decoders = Decoders::new([Some(limited)]).unwrap();
-        let metrics = ["a", "b", "c", "d"].iter().zip(0..).map(|(name, alias)| metric(Some(name), alias, 1.0));
-        let (lines, refused, _) = read(&mut decoders, "spBv1.0/g/NBIRTH/n", &message(Some(0), metrics.collect()));
+        let metrics =
+            ["a", "b", "c", "d"].iter().zip(0..).map(|(name, alias)| metric(Some(name), alias, 1.0));
+        let (lines, refused, _) =
+            read(&mut decoders, "spBv1.0/g/NBIRTH/n", &message(Some(0), metrics.collect()));
         assert_eq!((lines.len(), refused), (2, vec!["too_many_readings".to_owned()]));
     }
 
@@ -208,7 +219,8 @@ mod tests {
             let (lines, refused, _) = read(&mut decoders, topic, b"{}");
             assert!(lines.is_empty() && refused.is_empty(), "{topic}: {refused:?}");
         }
-        for topic in ["spAv1.0/g/NDATA/n", "spBv1.0/g/NDATA", "spBv1.0/g/NDATA/n/d", "spBv1.0/g/DDATA/n/d/e"] {
+        for topic in ["spAv1.0/g/NDATA/n", "spBv1.0/g/NDATA", "spBv1.0/g/NDATA/n/d", "spBv1.0/g/DDATA/n/d/e"]
+        {
             assert_eq!(read(&mut decoders, topic, &message(Some(0), vec![])).1, ["unknown_topic"], "{topic}");
         }
         assert_eq!(read(&mut decoders, "spBv1.0/g/NDATA/n", b"\x12\xff").1, ["bad_sparkplug"]);

@@ -149,7 +149,7 @@ fn each_fault_is_reported_with_key_value_and_expectation() {
         r#"codec = "number""#,
         r#"codec = "xml""#,
         &[
-            r#"source.PumpA.codec: "xml", expected "number", "json", "senml", "line", "samples_f32", "samples_i16", "jpeg", "jpeg_b64" or "json_image""#,
+            r#"source.PumpA.codec: "xml", expected "number", "json", "senml", "line", "sparkplug", "samples_f32", "samples_i16", "jpeg", "jpeg_b64" or "json_image""#,
         ],
     );
     check(

@@ -31,6 +31,7 @@ use verge_pipeline::judging::GroupSettings;
 use verge_wire::SiteZone;
 
 use crate::config::{self, ConfigValues, Fault, LoadError, Loaded, Origins, Raw, Warning};
+pub use crate::states::StateTopics;
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 pub use dashboard::DashboardSection;
 use judge::Known;
@@ -40,7 +41,6 @@ pub use model::Engine;
 pub use route::Route;
 pub use server::ServerSection;
 pub(crate) use server::content_of;
-pub use crate::states::StateTopics;
 pub use source::{Carries, FrameSource, Overload, SourceSection};
 pub use store::{KeyError, StoreSection};
 pub use track_file::{TrackFile, read_track_file};

@@ -161,7 +161,8 @@ fn name_of(PointSelector { judge, signal, strand, .. }: &PointSelector) -> Strin
 
 /// The key of a component: what its topic has behind the device.
 fn key_of(root: &str, topic: &str, value: &str) -> String {
-    let behind = topic.strip_prefix(root).and_then(|rest| rest.split_once('/')).map_or(topic, |(_, rest)| rest);
+    let behind =
+        topic.strip_prefix(root).and_then(|rest| rest.split_once('/')).map_or(topic, |(_, rest)| rest);
     let path = behind.split_once('/').map_or(behind, |(_, path)| path);
     if value.is_empty() { plain(path) } else { format!("{}-{}", plain(path), plain(value)) }
 }

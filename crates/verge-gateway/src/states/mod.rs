@@ -21,8 +21,8 @@ use verge_domain::board::{LastWord, PointKind, RaisedBefore};
 use verge_domain::id::{DeviceId, GatewayId, JudgeId, SignalId};
 use verge_domain::image::{AlarmState, HeldBack, Image, InputAge, PointContent, PointQuality, PointSelector};
 
-pub(crate) use homeassistant::is_ours;
 use homeassistant::Discovery;
+pub(crate) use homeassistant::is_ours;
 pub use topics::StateTopics;
 use words::{identity_of, point_message, sensors_of};
 
@@ -196,7 +196,8 @@ impl StateBook {
         if stays.len() == self.by_key.len() {
             return;
         }
-        let by_index: HashMap<usize, PointKey> = self.by_key.drain().map(|(key, index)| (index, key)).collect();
+        let by_index: HashMap<usize, PointKey> =
+            self.by_key.drain().map(|(key, index)| (index, key)).collect();
         let image = std::mem::take(&mut self.image);
         let mut before = Vec::new();
         let mut selectors = Vec::new();
@@ -238,7 +239,8 @@ impl StateBook {
                 let content = self.judges.get(judge);
                 matches!(
                     (content, kind),
-                    (Some(PointContent::Counts), PointKind::Counts) | (Some(PointContent::Views), PointKind::View)
+                    (Some(PointContent::Counts), PointKind::Counts)
+                        | (Some(PointContent::Views), PointKind::View)
                 )
             });
             match key.filter(|key| self.settings.topic_of(&selector_of(key)) == topic) {
@@ -257,8 +259,10 @@ impl StateBook {
         for (index, (point, selector)) in self.points.iter_mut().zip(selectors.iter()).enumerate() {
             let age = *ages.entry(&selector.device).or_insert_with(|| view.age(&selector.device));
             let held_back = view.held_back(selector);
-            let now =
-                (self.image.quality(index, age, self.settings.stale_after), self.image.alarm(index, held_back));
+            let now = (
+                self.image.quality(index, age, self.settings.stale_after),
+                self.image.alarm(index, held_back),
+            );
             if point.shown != Some(now) && !std::mem::replace(&mut point.is_due, true) {
                 self.due.push(index);
             }
@@ -277,10 +281,13 @@ impl StateBook {
 
     /// The messages that are to be retained from now on; an empty one takes away what is there.
     pub(crate) fn messages(&mut self, view: &impl StateView) -> Vec<(Arc<str>, Bytes)> {
-        let mut messages: Vec<(Arc<str>, Bytes)> = self.gone.drain(..).map(|topic| (topic, Bytes::new())).collect();
+        let mut messages: Vec<(Arc<str>, Bytes)> =
+            self.gone.drain(..).map(|topic| (topic, Bytes::new())).collect();
         let selectors = Arc::clone(self.image.selectors());
         for index in std::mem::take(&mut self.due) {
-            let (Some(point), Some(selector)) = (self.points.get_mut(index), selectors.get(index)) else { continue };
+            let (Some(point), Some(selector)) = (self.points.get_mut(index), selectors.get(index)) else {
+                continue;
+            };
             point.is_due = false;
             let (age, held_back) = (view.age(&selector.device), view.held_back(selector));
             let quality = self.image.quality(index, age, self.settings.stale_after);

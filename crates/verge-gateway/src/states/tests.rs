@@ -53,7 +53,8 @@ fn held(book: &mut StateBook, age: InputAge) -> HashMap<String, Value> {
     let messages = book.messages(&View(age)).into_iter();
     messages
         .map(|(topic, message)| {
-            let value = if message.is_empty() { Value::Null } else { serde_json::from_slice(&message).unwrap() };
+            let value =
+                if message.is_empty() { Value::Null } else { serde_json::from_slice(&message).unwrap() };
             (topic.to_string(), value)
         })
         .collect()
@@ -68,8 +69,14 @@ fn a_point_says_what_its_verdict_says() {
     book.fold(&[word("silence", "d", EventState::Raised)]);
     let messages = held(&mut book, SENDS);
     let state = &messages[SILENT_TOPIC];
-    assert_eq!((&state["active"], &state["alarm"], &state["quality"]), (&true.into(), &"unacknowledged".into(), &"good".into()));
-    assert_eq!((&state["observed"], &state["seq"], &state["severity"]), (&90.0.into(), &7.into(), &"critical".into()));
+    assert_eq!(
+        (&state["active"], &state["alarm"], &state["quality"]),
+        (&true.into(), &"unacknowledged".into(), &"good".into())
+    );
+    assert_eq!(
+        (&state["observed"], &state["seq"], &state["severity"]),
+        (&90.0.into(), &7.into(), &"critical".into())
+    );
     assert_eq!(state["time"], "1970-01-01T00:00:01.000Z");
     assert_eq!(messages[CONFIG]["components"]["silence_s_silent"]["state_topic"], SILENT_TOPIC);
     assert!(held(&mut book, SENDS).is_empty(), "nothing is new");
@@ -87,7 +94,10 @@ fn quality_changes_by_time_alone() {
     book.fold(&[counted("d")]);
     let messages = held(&mut book, SENDS);
     let state = &messages["v/g/state/d/loop"];
-    assert_eq!((&state["vehicles"], &state["flow"], &state["fresh"]), (&12.into(), &720.0.into(), &true.into()));
+    assert_eq!(
+        (&state["vehicles"], &state["flow"], &state["fresh"]),
+        (&12.into(), &720.0.into(), &true.into())
+    );
     let components = &messages[CONFIG]["components"];
     assert_eq!(components["loop-flow"]["value_template"], "{{ value_json['flow'] }}");
     assert!(components.get("loop-partial").is_none());
@@ -99,13 +109,23 @@ fn quality_changes_by_time_alone() {
 #[test]
 fn points_go_with_their_judge_and_with_their_device() {
     let mut book = book(&[("silence", PointContent::Events), ("loop", PointContent::Counts)]);
-    book.fold(&[word("silence", "d", EventState::Cleared), counted("d"), word("silence", "e", EventState::Raised)]);
+    book.fold(&[
+        word("silence", "d", EventState::Cleared),
+        counted("d"),
+        word("silence", "e", EventState::Raised),
+    ]);
     held(&mut book, SENDS);
     let loop_word = counted("d");
-    book.select(HashMap::from([(judge("loop"), PointContent::Counts)]), &[loop_word, word("silence", "e", EventState::Raised)]);
+    book.select(
+        HashMap::from([(judge("loop"), PointContent::Counts)]),
+        &[loop_word, word("silence", "e", EventState::Raised)],
+    );
     let messages = held(&mut book, SENDS);
     assert_eq!(messages[SILENT_TOPIC], Value::Null);
-    assert_eq!(messages[CONFIG]["components"]["silence_s_silent"], serde_json::json!({ "platform": "binary_sensor" }));
+    assert_eq!(
+        messages[CONFIG]["components"]["silence_s_silent"],
+        serde_json::json!({ "platform": "binary_sensor" })
+    );
     assert_eq!(messages["v/g/state/d/loop"]["vehicles"], 12, "what stays is said again");
     book.second(&View(IDLE));
     let messages = held(&mut book, IDLE);
@@ -132,17 +152,26 @@ fn what_an_earlier_run_left_is_taken_over_or_away() {
         .map(|(topic, message)| (topic.to_string(), message))
         .chain([
             ("v/g/state/x/loop".to_owned(), Bytes::from_static(b"no JSON")),
-            ("homeassistant/device/verge-g--x/config".to_owned(), Bytes::from_static(br#"{"device": {"name": "x"}}"#)),
+            (
+                "homeassistant/device/verge-g--x/config".to_owned(),
+                Bytes::from_static(br#"{"device": {"name": "x"}}"#),
+            ),
         ])
         .collect();
     let mut book = book(&[("silence", PointContent::Events), ("loop", PointContent::Counts)]);
     book.earlier(left);
     let messages = held(&mut book, IDLE);
     assert_eq!(messages["v/g/state/x/loop"], Value::Null);
-    assert!(!messages.contains_key("homeassistant/device/verge-g--x/config"), "it does not say that it is ours");
+    assert!(
+        !messages.contains_key("homeassistant/device/verge-g--x/config"),
+        "it does not say that it is ours"
+    );
     assert_eq!(messages[SILENT_TOPIC], Value::Null, "no event of it is known to the store");
     let state = &messages["v/g/state/d/loop"];
-    assert_eq!((&state["quality"], &state["vehicles"], &state["fresh"]), (&"never".into(), &Value::Null, &false.into()));
+    assert_eq!(
+        (&state["quality"], &state["vehicles"], &state["fresh"]),
+        (&"never".into(), &Value::Null, &false.into())
+    );
     let components = &messages[CONFIG]["components"];
     assert_eq!(components["silence_s_silent"], serde_json::json!({ "platform": "binary_sensor" }));
     assert_eq!(components["loop-vehicles"]["platform"], "sensor", "it comes back with the next interval");
@@ -151,8 +180,62 @@ fn what_an_earlier_run_left_is_taken_over_or_away() {
 #[test]
 fn each_message_goes_again_in_time() {
     let mut book = book(&[("silence", PointContent::Events)]);
-    let words: Vec<_> = (0..700).map(|number| word("silence", &format!("d{number}"), EventState::Raised)).collect();
+    let words: Vec<_> =
+        (0..700).map(|number| word("silence", &format!("d{number}"), EventState::Raised)).collect();
     book.fold(&words);
     let again: HashSet<Arc<str>> = (0..AGAIN_AFTER.as_secs()).flat_map(|_| book.again()).collect();
     assert_eq!(again.len(), 700);
+}
+
+/// Members of an object, those of objects in it joined by `_` as Telegraf does it.
+fn members(value: &Value, prefix: &str, out: &mut HashSet<String>) {
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}_{key}") };
+        members(value, &name, out);
+        out.insert(name);
+    }
+}
+
+/// The texts of a list such as `key = ["a", "b"]` in the recipes.
+fn listed(key: &str) -> Vec<String> {
+    let recipes = include_str!("../../../../docs/recipes.md");
+    let start = format!("{key} = [");
+    let lines = recipes.lines().filter_map(|line| line.trim().strip_prefix(&start));
+    lines.flat_map(|line| line.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn the_recipes_name_what_there_is() {
+    let mut book = book(&[("silence", PointContent::Events), ("loop", PointContent::Counts)]);
+    book.fold(&[word("silence", "d", EventState::Raised), counted("d")]);
+    let messages = held(&mut book, SENDS);
+    let mut known = HashSet::new();
+    messages.values().for_each(|message| members(message, "", &mut known));
+    // Of an anomaly with a unit, and of a view of a camera.
+    let anomaly = include_str!("../../../../docs/verdict.md");
+    let twin = anomaly.lines().skip_while(|line| !line.trim().starts_with(r#"{"v":1"#)).take(7);
+    let twin: String = twin.map(str::trim).collect();
+    let twin: Value = serde_json::from_str(&twin).unwrap();
+    members(&twin["verdicts"][0], "", &mut known);
+    known.extend(["unit", "label"].map(str::to_owned));
+    let named: Vec<String> = ["tag_keys", "json_string_fields"]
+        .into_iter()
+        .flat_map(listed)
+        .chain(["decided".to_owned()])
+        .collect();
+    assert!(named.len() > 20);
+    for name in &named {
+        assert!(known.contains(name), "{name:?} is in no message");
+    }
+    let topics = messages
+        .keys()
+        .filter(|topic| topic.starts_with("v/g/"))
+        .map(|topic| topic.replacen("v/g", "verge/g", 1));
+    let topics: Vec<String> = topics.chain(["verge/g/alarm", "verge/g/verdict"].map(str::to_owned)).collect();
+    for filter in listed("topics") {
+        assert!(
+            topics.iter().any(|topic| verge_domain::filter::matches(&filter, topic)),
+            "{filter:?} takes nothing"
+        );
+    }
 }

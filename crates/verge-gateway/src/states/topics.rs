@@ -37,7 +37,8 @@ impl StateTopics {
 
     /// The topic of a point.
     pub(crate) fn topic_of(&self, point: &PointSelector) -> String {
-        let mut topic = format!("{}/{}/{}", self.root, level(point.device.as_str()), level(point.judge.as_str()));
+        let mut topic =
+            format!("{}/{}/{}", self.root, level(point.device.as_str()), level(point.judge.as_str()));
         let signal = point.signal.as_ref().map(|signal| level(signal.as_str()));
         for part in signal.into_iter().chain(point.strand.map(|strand| strand.as_str().to_owned())) {
             topic.push('/');

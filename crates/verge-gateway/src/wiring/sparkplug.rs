@@ -1,12 +1,13 @@
 //! An edge node of Sparkplug as the gateway uses it, for the gateway and for `verge check`.
 
-use verge_domain::id::LinkId;
+use verge_domain::id::{JudgeId, LinkId};
+use verge_domain::settable::SettableLimit;
 use verge_domain::stage::{Checkpoint, EncodeError, Envelope, Form, KEY_SEPARATOR, StoredRow, VerdictRow};
 use verge_mqtt::ConnectionSettings;
-use verge_sparkplug::EdgeSettings;
+use verge_sparkplug::{EdgeSettings, HostCommands};
 use verge_wire::read_verdict;
 
-use crate::settings::{Settings, SparkplugUplink, Uplink};
+use crate::settings::{JudgeSection, Settings, SparkplugUplink, Uplink};
 
 /// What the keys of checkpoints of uplinks begin with.
 const UPLINK: &str = "uplink";
@@ -50,8 +51,19 @@ pub fn edge_settings(
         history_rate: sparkplug.history_rate,
         datatype_in_data: sparkplug.datatype_in_data,
         properties: properties.into_iter().chain(site).collect(),
+        silent_is_death: sparkplug.silent_is_death,
+        commands: sparkplug.commands.then(|| HostCommands { limits: limits_of(settings) }),
         max_payload: connection.max_packet_bytes.saturating_sub(HEADER_BYTES),
     }
+}
+
+/// Limits that the configuration opens.
+fn limits_of(settings: &Settings) -> Vec<(JudgeId, SettableLimit)> {
+    let of_judge = |judge: &JudgeSection| {
+        let settable = judge.readings().map_or(&[][..], |rules| rules.settable.as_slice());
+        settable.iter().map(|limit| (judge.name.clone(), *limit)).collect::<Vec<_>>()
+    };
+    settings.judges.iter().flat_map(of_judge).collect()
 }
 
 /// Stored rows as the verdicts that they hold.

@@ -79,7 +79,11 @@ impl StateTopicsAtWork {
         let with_states = settings.uplinks.iter().zip(opened).filter_map(|(uplink, opened)| match opened {
             OpenedUplink::Mqtt(connection) => {
                 let mqtt = uplink.mqtt()?;
-                Some((uplink, mqtt.states.as_ref()?, states_settings(&settings.gateway.id, mqtt, connection)?))
+                Some((
+                    uplink,
+                    mqtt.states.as_ref()?,
+                    states_settings(&settings.gateway.id, mqtt, connection)?,
+                ))
             }
             OpenedUplink::Http(_) | OpenedUplink::Sparkplug(_) | OpenedUplink::Rsmp(_) => None,
         });

@@ -11,6 +11,8 @@ use crate::subscriptions::{Subscriptions, refused};
 
 /// What is retained comes at once behind the SUBACK; after this long without any more of it all is read.
 const QUIET: Duration = Duration::from_secs(1);
+/// Connections that may be lost while it is read. Then it is left unread: what others retain may be larger than a packet here.
+const MAX_FAILED_READS: u8 = 3;
 
 pub(super) struct RetainedRole {
     shared: SharedTopics,
@@ -21,17 +23,24 @@ pub(super) struct RetainedRole {
     client: Option<AsyncClient>,
     /// While what an earlier run left is read: since when nothing more of it has come.
     quiet_since: Option<Instant>,
+    /// Since when the broker owes the answer to the subscription.
+    asked: Option<Instant>,
+    failed_reads: u8,
 }
 
 impl RetainedRole {
-    pub(super) fn new(
-        shared: SharedTopics,
-        filters: Vec<String>,
-        is_own: IsOwn,
-        patience: Duration,
-    ) -> Self {
-        let subscriptions = Subscriptions::default();
-        Self { shared, filters, is_own, patience, subscriptions, client: None, quiet_since: None }
+    pub(super) fn new(shared: SharedTopics, filters: Vec<String>, is_own: IsOwn, patience: Duration) -> Self {
+        Self {
+            shared,
+            filters,
+            is_own,
+            patience,
+            subscriptions: Subscriptions::default(),
+            client: None,
+            quiet_since: None,
+            asked: None,
+            failed_reads: 0,
+        }
     }
 
     fn end_reading(&mut self) {
@@ -72,6 +81,7 @@ impl Role for RetainedRole {
         if !reads {
             return Flow::Continue;
         }
+        self.asked = Some(Instant::now());
         // At QoS 0: brokers limit how much they queue for one client at QoS 1.
         match self.subscriptions.ask(client, &self.filters, QoS::AtMostOnce) {
             Ok(()) => Flow::Continue,
@@ -98,6 +108,7 @@ impl Role for RetainedRole {
                 }
                 if self.subscriptions.is_settled() {
                     self.quiet_since = Some(Instant::now());
+                    self.asked = None;
                 }
             }
             Event::Incoming(Packet::Publish(message)) if message.retain => {
@@ -115,14 +126,25 @@ impl Role for RetainedRole {
         if self.quiet_since.is_some_and(|since| now.saturating_duration_since(since) >= QUIET) {
             self.end_reading();
         }
+        let asked = self.asked.map(|since| now.saturating_duration_since(since));
+        if asked.is_some_and(|owed| owed >= self.patience) {
+            return Some("the broker does not answer the subscription to retained topics".to_owned());
+        }
         let owed = self.shared.with(|state| state.owed(now)).filter(|owed| *owed >= self.patience)?;
         Some(format!("the broker acknowledges no retained message for {} s", owed.as_secs()))
     }
 
     fn lost(&mut self, reason: String) -> bool {
         self.client = None;
-        self.quiet_since = None;
-        self.shared.with(|state| state.lost(reason));
+        let was_reading = self.quiet_since.take().is_some() || self.asked.take().is_some();
+        self.failed_reads = self.failed_reads.saturating_add(u8::from(was_reading));
+        self.shared.with(|state| {
+            state.lost(reason);
+            if self.failed_reads == MAX_FAILED_READS && was_reading {
+                tracing::warn!("what an earlier run retained cannot be read: what this one does not retain stays there");
+                state.is_read();
+            }
+        });
         true
     }
 

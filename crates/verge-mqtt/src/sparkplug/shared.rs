@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use rumqttc::{AsyncClient, QoS};
 use tokio::sync::Notify;
 use verge_domain::link::{EdgeNodeReport, EdgeNodeState};
-use verge_domain::stage::{OfferError, SinkEvent, Token, VerdictRow};
+use verge_domain::stage::{ControlEvent, OfferError, SinkEvent, Token, VerdictRow};
 use verge_sparkplug::{EdgeAction, EdgeNews, EdgeNode, NodeStatus};
 
 use super::ShownBoard;
 use crate::subscriptions::Subscriptions;
 
+/// Commands of hosts that wait at most; further ones are refused.
+const MAX_COMMANDS: usize = 64;
 /// Messages that wait for the connection at most.
 pub(super) const MAX_QUEUED: usize = 256;
 
@@ -104,6 +106,7 @@ impl SharedNode {
                 EdgeNews::Born => state.events.push_back(SinkEvent::Connected),
                 EdgeNews::Delivered(token) => state.events.push_back(SinkEvent::Delivered(token)),
                 EdgeNews::Room => state.note_change(),
+                EdgeNews::Command(command) => state.command(command),
                 EdgeNews::Left(why) => state.left = Some(why),
             }
         }
@@ -282,6 +285,15 @@ impl NodeState {
     /// That it is connected has not been read: until then the caller would offer twice.
     fn is_about_to_connect(&self) -> bool {
         self.events.iter().any(|event| matches!(event, SinkEvent::Connected))
+    }
+
+    fn command(&mut self, command: Vec<u8>) {
+        let waiting = self.events.iter().filter(|event| matches!(event, SinkEvent::Control(_))).count();
+        if waiting < MAX_COMMANDS {
+            self.events.push_back(SinkEvent::Control(ControlEvent::Command(command.into())));
+        } else {
+            self.node.refuse_command();
+        }
     }
 
     /// There is something to look at; once is enough.

@@ -1,4 +1,4 @@
-//! Whom codecs want to be asked for what a message lacks. The judging threads put topics in; who has a connection takes them.
+//! Who is to be asked for what a message lacks. The judging threads put topics in; the owner of a connection takes them.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -14,6 +14,7 @@ use wildmatch::WildMatch;
 
 use super::*;
 
+mod away;
 mod cameras;
 mod containment;
 mod groups;
@@ -51,6 +52,7 @@ impl Decoder for Words {
                         value.parse().unwrap(),
                     )
                 }),
+                ["away", device] => out.away.push(DeviceId::new(device).unwrap()),
                 _ => out.rejections.push(Rejection::whole(Reason::BadJson)),
             }
         }
@@ -89,6 +91,10 @@ impl Judge for AboveTen {
         if quiet > Duration::from_secs(60) {
             findings.push(condition(Member::Silent, Standing::Abnormal, quiet.as_secs_f64()));
         }
+    }
+
+    fn away(&mut self, _now: Moment, findings: &mut Vec<Finding>) {
+        findings.push(condition(Member::Silent, Standing::Abnormal, 0.0));
     }
 
     fn resume(&mut self, now: Moment) {

@@ -18,7 +18,13 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     }
 
     /// A device says that it is away.
-    pub(super) fn device_away(&mut self, source: SourceIndex, device: &DeviceId, now: Moment, out: &mut Decision) {
+    pub(super) fn device_away(
+        &mut self,
+        source: SourceIndex,
+        device: &DeviceId,
+        now: Moment,
+        out: &mut Decision,
+    ) {
         let Some(source) = self.sources.get(usize::from(source.0)).cloned() else { return };
         let is_of = |subject: &Subject| subject.device == *device && subject.source == source;
         self.let_each(J::away, is_of, now, out);

@@ -2,6 +2,7 @@
 
 use verge_domain::time::{Moment, Monotonic};
 
+use super::commands::limit_name;
 use super::{BIRTH_EVERY, EdgeAction, EdgeNode, EdgeSettings};
 use crate::command::rebirth_metric;
 use crate::devices::Devices;
@@ -9,7 +10,7 @@ use crate::payload::{DataType, Metric, MetricValue};
 use crate::values::millis;
 
 /// Metrics of the node beside its properties.
-const STATUS: [(&str, DataType); 5] = [
+pub(super) const STATUS: [(&str, DataType); 5] = [
     ("Status/State", DataType::Text),
     ("Status/Backlog", DataType::UInt64),
     ("Status/Withdrawn", DataType::UInt64),
@@ -22,7 +23,8 @@ const ENVELOPE_BYTES: usize = 256;
 
 /// No devices yet; their metrics come behind those of the node.
 pub(super) fn no_devices(settings: &EdgeSettings) -> Devices {
-    let of_node = settings.properties.len() + STATUS.len();
+    let of_commands = settings.commands.as_ref().map_or(0, |commands| commands.limits.len() + 1);
+    let of_node = settings.properties.len() + STATUS.len() + of_commands;
     Devices::new(of_node as u64 + 1, settings.max_payload.saturating_sub(ENVELOPE_BYTES))
 }
 
@@ -44,7 +46,7 @@ impl EdgeNode {
 
     /// Devices whose birth is out of date, and when it may be said again.
     fn devices_and_due(&self) -> impl Iterator<Item = (usize, Monotonic)> + '_ {
-        let due = self.devices.list.iter().enumerate().filter(|(_, device)| device.is_due);
+        let due = self.devices.list.iter().enumerate().filter(|(_, device)| device.is_due && !device.is_dead);
         due.map(|(index, device)| (index, device.born.map_or(Monotonic(0), |born| born.after(BIRTH_EVERY))))
     }
 
@@ -57,6 +59,8 @@ impl EdgeNode {
         self.last_birth = Some(now.mono);
         self.counted.births += 1;
         self.births_left = (0..self.devices.list.len()).collect();
+        self.deaths_due.clear();
+        self.devices.list.iter_mut().for_each(|device| device.is_dead = false);
         self.status_due = false;
         self.seq = 0;
         let at = millis(now.wall);
@@ -70,9 +74,8 @@ impl EdgeNode {
             value: Some(MetricValue::Text(value.clone())),
             ..Metric::default()
         }));
-        let status = self.status_metrics(at).into_iter().zip(STATUS);
-        metrics.extend(status.map(|(metric, (name, datatype))| Metric {
-            name: Some(name.to_owned()),
+        metrics.extend(self.status_metrics(at).into_iter().map(|(name, datatype, metric)| Metric {
+            name: Some(name),
             datatype: Some(datatype.code()),
             ..metric
         }));
@@ -80,7 +83,7 @@ impl EdgeNode {
         EdgeAction::Publish(self.settings.address.topic("NBIRTH"), payload)
     }
 
-    fn status_metrics(&self, at: u64) -> Vec<Metric> {
+    fn status_metrics(&self, at: u64) -> Vec<(String, DataType, Metric)> {
         let status = self.status.as_ref();
         let devices = u32::try_from(self.devices.list.len()).unwrap_or(u32::MAX);
         let values = [
@@ -90,15 +93,34 @@ impl EdgeNode {
             status.map(|status| MetricValue::Int(status.uplinks)),
             Some(MetricValue::Int(devices)),
         ];
-        let aliases = self.settings.properties.len() as u64 + 1..;
-        let metric = |(value, alias): (Option<MetricValue>, u64)| Metric {
-            alias: Some(alias),
-            timestamp: Some(at),
-            is_null: value.is_none().then_some(true),
-            value,
-            ..Metric::default()
+        let named = |((name, datatype), value): ((&str, DataType), Option<MetricValue>)| {
+            (name.to_owned(), datatype, value)
         };
-        values.into_iter().zip(aliases).map(metric).collect()
+        let mut all: Vec<_> = STATUS.into_iter().zip(values).map(named).collect();
+        if let Some(commands) = &self.settings.commands {
+            all.push((
+                "Status/Command".to_owned(),
+                DataType::Text,
+                self.answer.clone().map(MetricValue::Text),
+            ));
+            all.extend(commands.limits.iter().map(|(judge, limit)| {
+                let set = status.and_then(|status| status.limit(judge.as_str(), limit.key.as_str()));
+                let value = MetricValue::Double(set.unwrap_or(limit.configured));
+                (limit_name(judge, limit), DataType::Double, Some(value))
+            }));
+        }
+        let aliases = self.settings.properties.len() as u64 + 1..;
+        let metric = |((name, datatype, value), alias): ((String, DataType, Option<MetricValue>), u64)| {
+            let metric = Metric {
+                alias: Some(alias),
+                timestamp: Some(at),
+                is_null: value.is_none().then_some(true),
+                value,
+                ..Metric::default()
+            };
+            (name, datatype, metric)
+        };
+        all.into_iter().zip(aliases).map(metric).collect()
     }
 
     /// What the node says of itself, where that has changed.
@@ -106,20 +128,39 @@ impl EdgeNode {
         if !std::mem::take(&mut self.status_due) {
             return None;
         }
-        let mut metrics = self.status_metrics(millis(now.wall));
-        if self.settings.datatype_in_data {
-            for (metric, (_, datatype)) in metrics.iter_mut().zip(STATUS) {
-                metric.datatype = Some(datatype.code());
-            }
-        }
-        let payload = self.payload(metrics, now);
+        let with_datatype = self.settings.datatype_in_data;
+        let metrics = self.status_metrics(millis(now.wall)).into_iter().map(|(_, datatype, metric)| Metric {
+            datatype: with_datatype.then_some(datatype.code()),
+            ..metric
+        });
+        let payload = self.payload(metrics.collect(), now);
         Some(EdgeAction::Publish(self.settings.address.topic("NDATA"), payload))
+    }
+
+    /// The death of a device that is silent, where that is how the node says so.
+    pub(super) fn next_death(&mut self, now: Moment) -> Option<EdgeAction> {
+        loop {
+            let index = self.deaths_due.pop_front()?;
+            let Some(device) = self.devices.list.get_mut(index) else { continue };
+            if device.is_dead || !device.is_silent() {
+                continue;
+            }
+            device.is_dead = true;
+            device.born = None;
+            let topic = self.settings.address.device_topic("DDEATH", &device.element);
+            let payload = self.payload(Vec::new(), now);
+            return Some(EdgeAction::Publish(topic, payload));
+        }
     }
 
     fn device_birth(&mut self, index: usize, now: Moment) -> EdgeAction {
         let device = &mut self.devices.list[index];
         device.born = Some(now.mono);
         device.is_due = false;
+        // It is born to be known, and dies at once.
+        if self.settings.silent_is_death && device.is_silent() {
+            self.deaths_due.push_back(index);
+        }
         for (lane, seq) in device.take_owed() {
             self.sent[lane.index()].insert(seq);
         }

@@ -69,6 +69,20 @@ impl EdgeNode {
             return None;
         };
         let device = &mut self.devices.list[folded.device];
+        if self.settings.silent_is_death {
+            match (device.is_silent(), device.is_dead) {
+                (true, true) => {
+                    self.note_sent(lane, seq);
+                    return None;
+                }
+                (false, true) => (device.is_dead, device.is_due) = (false, true),
+                (true, false) if !self.deaths_due.contains(&folded.device) => {
+                    self.deaths_due.push_back(folded.device)
+                }
+                (..) => {}
+            }
+        }
+        let device = &mut self.devices.list[folded.device];
         if let Some(seq) = seq.filter(|_| device.is_due) {
             device.owe(&word.verdict, seq.0);
         } else {
@@ -88,7 +102,7 @@ impl EdgeNode {
     fn device_data(&mut self, index: usize, changed: &[usize], now: Moment) -> Option<EdgeAction> {
         let with_datatype = self.settings.datatype_in_data;
         let device = &mut self.devices.list[index];
-        if device.is_due || changed.is_empty() {
+        if device.is_due || device.is_dead || changed.is_empty() {
             return None;
         }
         let metrics = device.data(changed, with_datatype);
@@ -154,6 +168,13 @@ impl EdgeNode {
     /// A row that is newer than all before it.
     fn send_newest(&mut self, verdict: &Verdict, now: Moment) -> RowFate {
         let Some(folded) = self.devices.fold(verdict, Showing::Newest(None)) else { return RowFate::Done };
+        if self.devices.list[folded.device].is_dead {
+            if self.devices.list[folded.device].is_silent() {
+                return RowFate::Done;
+            }
+            self.devices.list[folded.device].is_dead = false;
+            self.devices.list[folded.device].is_due = true;
+        }
         if self.devices.list[folded.device].is_due {
             // The birth says it, and comes before anything that is sent later.
             self.devices.list[folded.device].born = None;
@@ -164,6 +185,10 @@ impl EdgeNode {
 
     fn send_history(&mut self, verdict: &Verdict, now: Moment) -> RowFate {
         let Some(folded) = self.devices.fold(verdict, Showing::Late) else { return RowFate::Done };
+        // Nothing may be said of a device that is dead, not even late.
+        if self.devices.list[folded.device].is_dead {
+            return RowFate::Done;
+        }
         if self.devices.list[folded.device].is_due {
             // Its birth comes first.
             return RowFate::Wait;

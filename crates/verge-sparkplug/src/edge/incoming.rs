@@ -16,11 +16,21 @@ impl EdgeNode {
             }
             return self.look_at_host();
         }
+        if !is_retained
+            && self.settings.commands.is_some()
+            && self.phase == EdgePhase::Born
+            && let Some(device) = topic
+                .strip_prefix(&self.settings.address.topic("DCMD"))
+                .and_then(|rest| rest.strip_prefix('/'))
+        {
+            return self.device_command(device, payload);
+        }
         if is_retained || topic != self.settings.address.topic("NCMD") {
             self.counted.refused += 1;
             return;
         }
-        let command = NodeCommand::read(payload);
+        let is_born = self.phase == EdgePhase::Born;
+        let command = NodeCommand::read(payload, |metric| is_born && self.limit_command(metric));
         self.counted.refused += command.refused;
         if command.rebirth && self.phase == EdgePhase::Born && self.birth_due.is_none() {
             self.counted.rebirths += 1;

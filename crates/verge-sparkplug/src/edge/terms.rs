@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use verge_domain::id::Lane;
+use verge_domain::id::{JudgeId, Lane};
+use verge_domain::settable::SettableLimit;
 use verge_domain::stage::Token;
 
 #[cfg(doc)]
@@ -39,6 +40,17 @@ pub struct EdgeSettings {
     pub properties: Vec<(String, String)>,
     /// Largest payload.
     pub max_payload: usize,
+    /// Whether a device that is silent has died: hosts see all of it as stale, the alarm about its silence too.
+    pub silent_is_death: bool,
+    /// What hosts may command, if anything.
+    pub commands: Option<HostCommands>,
+}
+
+/// What hosts may command beside births: alarms of devices may be acknowledged and shelved, and these limits be set.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HostCommands {
+    /// Limits of judges that the configuration opens.
+    pub limits: Vec<(JudgeId, SettableLimit)>,
 }
 
 /// What to do on the connection, in this order.
@@ -63,6 +75,8 @@ pub enum EdgeNews {
     Delivered(Token),
     /// There is room for items again.
     Room,
+    /// A host commands this, in JSON as it is on the other uplinks; its answer comes by [`EdgeNode::answered`].
+    Command(Vec<u8>),
     /// The node has said that it leaves: disconnect, for this reason where it is to connect again.
     Left(Option<String>),
 }

@@ -1,10 +1,12 @@
 //! The machine against a broker and a host that know the rules of the specification, by its identifiers.
 
+mod commands;
 mod host;
 mod model;
 
 use verge_domain::finding::{Expected, Feedback, Member};
 use verge_domain::id::{DeviceId, EventId, JudgeId, Lane, SignalId, SourceId, Unit};
+use verge_domain::link::EdgeNodeState;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
     AlarmHandling, Anomaly, Body, Detector, Event, EventState, Health, Severity, Subject, Times, Verdict,
@@ -31,6 +33,8 @@ fn settings() -> EdgeSettings {
         history_rate: 1000,
         datatype_in_data: false,
         properties: vec![("Software".to_owned(), "Verge".to_owned())],
+        silent_is_death: false,
+        commands: None,
         max_payload: 60_000,
     }
 }

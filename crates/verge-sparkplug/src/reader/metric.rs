@@ -91,7 +91,8 @@ impl<'a> MetricFields<'a> {
             let (_, value) = value?;
             match key.text().ok_or(Malformed)? {
                 "Quality" | "quality" => {
-                    self.is_good = property(value, 3)?.and_then(FieldValue::varint).is_none_or(|code| code == GOOD);
+                    self.is_good =
+                        property(value, 3)?.and_then(FieldValue::varint).is_none_or(|code| code == GOOD);
                 }
                 "engUnit" => self.unit = property(value, 8)?.and_then(FieldValue::text),
                 _ => {}
@@ -131,7 +132,9 @@ pub(super) enum NumberRead {
 pub(super) fn number_of(datatype: u32, field: u64, value: FieldValue<'_>) -> NumberRead {
     match (datatype, field, value) {
         (INT8..=3, 10, FieldValue::Varint(bits)) => signed(datatype, bits),
-        (INT64, 11, FieldValue::Varint(bits)) => exact(bits.cast_signed().unsigned_abs(), bits.cast_signed() < 0),
+        (INT64, 11, FieldValue::Varint(bits)) => {
+            exact(bits.cast_signed().unsigned_abs(), bits.cast_signed() < 0)
+        }
         (UINT8..=7, 10 | 11, FieldValue::Varint(value)) => unsigned(datatype, value),
         (UINT64, 11, FieldValue::Varint(value)) => exact(value, false),
         (FLOAT, 12, FieldValue::Fixed32(bits)) => finite(f64::from(f32::from_bits(bits))),
@@ -153,7 +156,8 @@ pub(super) fn is_other_type(datatype: u32) -> bool {
 
 fn signed(datatype: u32, bits: u64) -> NumberRead {
     // Two's complement in 32 bits; some encoders extend the sign to 64.
-    let Ok(value) = i32::try_from(bits.cast_signed()).or_else(|_| u32::try_from(bits).map(u32::cast_signed)) else {
+    let Ok(value) = i32::try_from(bits.cast_signed()).or_else(|_| u32::try_from(bits).map(u32::cast_signed))
+    else {
         return NumberRead::WrongField;
     };
     // Narrow types may be written without their sign extended.

@@ -1,5 +1,5 @@
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 
 use super::*;
 use crate::payload::{Metric, MetricValue, PropertySet, PropertyValue, SparkplugPayload};
@@ -37,7 +37,11 @@ fn read(reader: &mut SparkplugReader, topic: &str, payload: &[u8]) -> (Vec<Strin
     let answer = reader.read(topic, payload, |read| {
         out.push(match read {
             SparkplugRead::Value { speaker, name, unit, value, .. } => {
-                format!("{} {name} {value}{}", whose(speaker), unit.map(|unit| format!(" {unit}")).unwrap_or_default())
+                format!(
+                    "{} {name} {value}{}",
+                    whose(speaker),
+                    unit.map(|unit| format!(" {unit}")).unwrap_or_default()
+                )
             }
             SparkplugRead::Refused { reason, name } => format!("{reason} {}", name.unwrap_or("-")),
             SparkplugRead::Away(speaker) => format!("{} away", whose(speaker)),
@@ -60,7 +64,8 @@ fn check(
 
 fn born() -> SparkplugReader {
     let mut reader = SparkplugReader::new(false);
-    let birth = message(Some(0), vec![bd_seq(9), double("Node Control/Rebirth", 0.0), under(1, double("load", 1.0))]);
+    let birth =
+        message(Some(0), vec![bd_seq(9), double("Node Control/Rebirth", 0.0), under(1, double("load", 1.0))]);
     check(&mut reader, NODE, &birth, &["- load 1"], Ok(false));
     let unit = PropertyValue { text: Some("bar".to_owned()), ..PropertyValue::default() };
     let properties = PropertySet { keys: vec!["engUnit".to_owned()], values: vec![unit] };
@@ -72,14 +77,27 @@ fn born() -> SparkplugReader {
 #[test]
 fn data_is_named_by_births() {
     let mut reader = born();
-    check(&mut reader, "spBv1.0/g/DDATA/n/d", &message(Some(2), vec![data(2, 4.0)]), &["d p 4 bar"], Ok(false));
+    check(
+        &mut reader,
+        "spBv1.0/g/DDATA/n/d",
+        &message(Some(2), vec![data(2, 4.0)]),
+        &["d p 4 bar"],
+        Ok(false),
+    );
     check(&mut reader, "spBv1.0/g/NDATA/n", &message(Some(3), vec![data(1, 2.0)]), &["- load 2"], Ok(false));
     // Without an alias, as older encoders write it.
-    let metric = Metric { value: Some(MetricValue::Double(5.0)), name: Some("p".to_owned()), ..Metric::default() };
+    let metric =
+        Metric { value: Some(MetricValue::Double(5.0)), name: Some("p".to_owned()), ..Metric::default() };
     check(&mut reader, "spBv1.0/g/DDATA/n/d", &message(Some(4), vec![metric]), &["d p 5 bar"], Ok(false));
     let unknown = message(Some(5), vec![data(7, 4.0), data(2, 6.0)]);
     check(&mut reader, "spBv1.0/g/DDATA/n/d", &unknown, &["unknown_alias -", "d p 6 bar"], Ok(true));
-    check(&mut reader, "spBv1.0/g/DDATA/n/e", &message(Some(6), vec![data(2, 4.0)]), &["unknown_alias -"], Ok(true));
+    check(
+        &mut reader,
+        "spBv1.0/g/DDATA/n/e",
+        &message(Some(6), vec![data(2, 4.0)]),
+        &["unknown_alias -"],
+        Ok(true),
+    );
     // Of a node that was never born: what says its own name and type is read, and its births are wanted.
     check(&mut reader, "spBv1.0/g/NDATA/m", &message(Some(6), vec![double("v", 1.0)]), &["- v 1"], Ok(true));
 }
@@ -105,16 +123,34 @@ fn deaths_count_with_the_number_of_their_birth() {
     check(&mut reader, death, &will(8), &[], Err(Reason::StaleDeath));
     check(&mut reader, death, &message(None, vec![]), &[], Err(Reason::StaleDeath));
     check(&mut reader, "spBv1.0/g/NDEATH/other", &will(9), &[], Err(Reason::StaleDeath));
-    check(&mut reader, "spBv1.0/g/DDATA/n/d", &message(Some(2), vec![data(2, 1.0)]), &["d p 1 bar"], Ok(false));
+    check(
+        &mut reader,
+        "spBv1.0/g/DDATA/n/d",
+        &message(Some(2), vec![data(2, 1.0)]),
+        &["d p 1 bar"],
+        Ok(false),
+    );
     check(&mut reader, death, &will(9), &["d away", "- away"], Ok(false));
     check(&mut reader, death, &will(9), &[], Err(Reason::StaleDeath));
     // Aliases may be others with the next birth.
-    check(&mut reader, "spBv1.0/g/DDATA/n/d", &message(Some(3), vec![data(2, 1.0)]), &["unknown_alias -"], Ok(true));
+    check(
+        &mut reader,
+        "spBv1.0/g/DDATA/n/d",
+        &message(Some(3), vec![data(2, 1.0)]),
+        &["unknown_alias -"],
+        Ok(true),
+    );
     assert_eq!((reader.metrics, reader.devices), (0, 0));
 
     let mut reader = born();
     check(&mut reader, "spBv1.0/g/DDEATH/n/d", &message(Some(2), vec![]), &["d away"], Ok(false));
-    check(&mut reader, "spBv1.0/g/DDATA/n/d", &message(Some(3), vec![data(2, 1.0)]), &["unknown_alias -"], Ok(true));
+    check(
+        &mut reader,
+        "spBv1.0/g/DDATA/n/d",
+        &message(Some(3), vec![data(2, 1.0)]),
+        &["unknown_alias -"],
+        Ok(true),
+    );
     assert_eq!((reader.metrics, reader.devices), (1, 0));
 }
 
@@ -151,7 +187,7 @@ fn values_are_read_in_the_field_of_their_type() {
 }
 
 #[test]
-fn null_historical_and_bad_values_are_told_apart() {
+fn null_historical_and_bad_values_are_no_readings() {
     let flagged = |change: fn(&mut Metric)| {
         let mut metric = double("v", 1.0);
         change(&mut metric);
@@ -170,7 +206,10 @@ fn null_historical_and_bad_values_are_told_apart() {
     check(&mut SparkplugReader::new(false), NODE, &quality(192), &["- v 1"], Ok(false));
     check(&mut SparkplugReader::new(false), NODE, &quality(500), &["bad_quality v"], Ok(false));
     check(&mut SparkplugReader::new(false), NODE, &quality(0), &["bad_quality v"], Ok(false));
-    let empty = message(Some(0), vec![Metric { name: Some("v".to_owned()), datatype: Some(10), ..Metric::default() }]);
+    let empty = message(
+        Some(0),
+        vec![Metric { name: Some("v".to_owned()), datatype: Some(10), ..Metric::default() }],
+    );
     check(&mut SparkplugReader::new(false), NODE, &empty, &["missing_field v"], Ok(false));
 }
 
@@ -184,7 +223,8 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
 
 /// A metric `t` of this type whose value is in this field, which the messages of prost here do not know.
 fn structured(datatype: u32, number: u8, value: &[u8]) -> Vec<u8> {
-    let mut metric = Metric { name: Some("t".to_owned()), datatype: Some(datatype), ..Metric::default() }.encode_to_vec();
+    let mut metric =
+        Metric { name: Some("t".to_owned()), datatype: Some(datatype), ..Metric::default() }.encode_to_vec();
     // Field numbers from 16 on take two bytes.
     metric.extend_from_slice(&[number << 3 & 0x7f | 0x82, 1]);
     prost::encoding::encode_varint(value.len() as u64, &mut metric);
@@ -206,14 +246,21 @@ fn templates_and_data_sets_are_flat_and_deep_ones_are_not_read() {
     // A hundred thousand levels cost nothing.
     let mut deep = member;
     for _ in 0..3 {
-        let mut metric = Metric { name: Some("x".to_owned()), datatype: Some(19), ..Metric::default() }.encode_to_vec();
+        let mut metric =
+            Metric { name: Some("x".to_owned()), datatype: Some(19), ..Metric::default() }.encode_to_vec();
         metric.extend_from_slice(&[0x92, 1]);
         prost::encoding::encode_varint(deep.len() as u64, &mut metric);
         metric.extend_from_slice(&deep);
         deep = field(2, &metric);
     }
     check(&mut SparkplugReader::new(false), NODE, &structured(19, 18, &deep), &["unsupported t"], Ok(false));
-    check(&mut SparkplugReader::new(false), NODE, &structured(19, 18, b"\x12\x05ab"), &["bad_sparkplug t"], Ok(false));
+    check(
+        &mut SparkplugReader::new(false),
+        NODE,
+        &structured(19, 18, b"\x12\x05ab"),
+        &["bad_sparkplug t"],
+        Ok(false),
+    );
 
     let set = |rows: usize| {
         let mut set = vec![0x08, 2];

@@ -4,7 +4,7 @@ use verge_domain::rejection::Reason;
 
 use super::metric::{LAST_NUMBER, MetricContent, MetricFields, NumberRead, is_other_type, number_of};
 use super::wire::{FieldValue, Fields, Malformed};
-use super::{MAX_NAME, Speaker, SparkplugRead, metrics_of};
+use super::{MAX_NAME, SparkplugRead, Speaker, metrics_of};
 
 /// Columns of a data set that are read at most.
 const MAX_COLUMNS: usize = 256;
@@ -19,7 +19,12 @@ pub(super) struct Value<'a> {
 }
 
 impl Value<'_> {
-    pub(super) fn read(&self, metric: &MetricFields<'_>, takes_history: bool, out: &mut impl FnMut(SparkplugRead<'_>)) {
+    pub(super) fn read(
+        &self,
+        metric: &MetricFields<'_>,
+        takes_history: bool,
+        out: &mut impl FnMut(SparkplugRead<'_>),
+    ) {
         if metric.is_historical && !takes_history {
             out(SparkplugRead::Refused { reason: Reason::Historical, name: Some(self.name) });
             return;
@@ -42,7 +47,8 @@ impl Value<'_> {
             MetricContent::DataSet(bytes) => self.data_set(bytes, out),
             MetricContent::Other => {
                 if !is_other_type(self.datatype) {
-                    let reason = if self.datatype <= LAST_NUMBER { Reason::NotANumber } else { Reason::Unsupported };
+                    let reason =
+                        if self.datatype <= LAST_NUMBER { Reason::NotANumber } else { Reason::Unsupported };
                     out(SparkplugRead::Refused { reason, name: Some(self.name) });
                 }
             }
@@ -95,7 +101,9 @@ impl Value<'_> {
                 MetricContent::Number(field, value) => {
                     self.number(&format!("{}/{name}", self.name), (datatype, field, value), out);
                 }
-                MetricContent::Template(_) | MetricContent::DataSet(_) => self.refuse(Reason::Unsupported, out),
+                MetricContent::Template(_) | MetricContent::DataSet(_) => {
+                    self.refuse(Reason::Unsupported, out)
+                }
                 MetricContent::Nothing | MetricContent::Other => {}
             }
         }
@@ -121,7 +129,9 @@ impl Value<'_> {
             match value {
                 FieldValue::Varint(code) => types.push(code),
                 // Packed, as proto3 writes them.
-                FieldValue::Bytes(packed) => types.extend(packed.iter().take(MAX_COLUMNS).map(|code| u64::from(*code))),
+                FieldValue::Bytes(packed) => {
+                    types.extend(packed.iter().take(MAX_COLUMNS).map(|code| u64::from(*code)))
+                }
                 FieldValue::Fixed32(_) | FieldValue::Fixed64(_) => {}
             }
         }

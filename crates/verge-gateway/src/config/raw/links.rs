@@ -112,12 +112,17 @@ declare! {
         history: HistoryOrder = word::<HistoryOrder>().or("behind"),
         history_rate: usize = whole(10, 1_000_000).or("500"),
         datatype_in_data: bool = flag().or("false"),
+        silent_device: RawSilentDevice = word::<RawSilentDevice>().or("stale"),
+        commands: bool = flag().or("false"),
         rewind: Span = span(Duration::ZERO, HOUR).or("5s"),
         lanes: Vec<Lane> = words::<Lane>().or("alarm,verdict,telemetry"),
         batch: RawBatch = table::<RawBatch>().or(""),
         route: Option<String> = name(),
         budget: Option<Size> = size(KIB, TIB),
     }
+
+    /// What is said of a device that is silent.
+    words RawSilentDevice { "stale" => Stale, "death" => Death }
 
     words for HistoryOrder { "behind" => Behind, "in_order" => InOrder }
 

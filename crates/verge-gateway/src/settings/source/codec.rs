@@ -10,7 +10,10 @@ use verge_codec::{
 use verge_domain::id::Unit;
 
 use super::names::{check_signal, check_signals};
-use crate::config::{Fault, Map, RawCodec, RawHistorical, RawJson, RawQuality, RawReading, RawSamples, RawSource, RawTime, Warning};
+use crate::config::{
+    Fault, Map, RawCodec, RawHistorical, RawJson, RawQuality, RawReading, RawSamples, RawSource, RawTime,
+    Warning,
+};
 use crate::settings::Check;
 use crate::settings::zone::unknown;
 
@@ -75,7 +78,9 @@ fn check_births(check: &mut Check<'_>, section: &str, filter: &str) {
     let mut levels = filter.split('/');
     if !matches!(levels.next(), Some("spBv1.0" | "+" | "#")) {
         let expected = "a filter of topics of Sparkplug B, which begin with spBv1.0";
-        check.faults.push(Fault::at_text(key, filter, expected).remedy("write it as \"spBv1.0/GROUP/+/NODE/#\""));
+        check
+            .faults
+            .push(Fault::at_text(key, filter, expected).remedy("write it as \"spBv1.0/GROUP/+/NODE/#\""));
         return;
     }
     let (kind, end) = (levels.nth(1), filter.rsplit('/').next());

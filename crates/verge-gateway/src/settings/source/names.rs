@@ -203,7 +203,9 @@ fn check_sparkplug_device(check: &mut Check<'_>, key: String, text: &str) -> Opt
         "group/node/device" => SparkplugDevice::Group,
         _ => {
             let expected = r#"one of "device", "node/device" and "group/node/device""#;
-            check.faults.push(Fault::at_text(key, text, expected).remedy("take the line out: node/device is the default"));
+            check.faults.push(
+                Fault::at_text(key, text, expected).remedy("take the line out: node/device is the default"),
+            );
             return None;
         }
     };

@@ -190,8 +190,10 @@ fn own_topics(uplink: &Uplink) -> Vec<String> {
             let UplinkTopics { alarm, verdict, telemetry, status, command, reply } = mqtt.topics.clone();
             let own = [alarm, verdict, telemetry, status, reply].into_iter().chain(command);
             let states = mqtt.states.iter();
-            own.chain(states.flat_map(|states| [states.root.clone(), format!("{}/device/judge", states.root)]))
-                .collect()
+            own.chain(
+                states.flat_map(|states| [states.root.clone(), format!("{}/device/judge", states.root)]),
+            )
+            .collect()
         }
         UplinkKind::Sparkplug(sparkplug) => {
             let of_node = ["NBIRTH", "NDATA", "NDEATH"].map(|kind| sparkplug.address.topic(kind));

@@ -7,7 +7,7 @@ use verge_sparkplug::{HistoryOrder, NodeAddress, element};
 use super::super::Check;
 use super::super::connection::Connection;
 use super::{Uplink, UplinkKind, check_broker};
-use crate::config::{Fault, RawSparkplug, Warning};
+use crate::config::{Fault, RawSilentDevice, RawSparkplug, Warning};
 
 /// Items in flight at most: the broker is asked what it has read now and then, not for each.
 pub(super) const WINDOW: usize = 4096;
@@ -29,6 +29,10 @@ pub struct SparkplugUplink {
     pub history_rate: u32,
     /// Whether data says the types of metrics again.
     pub datatype_in_data: bool,
+    /// Whether a device that is silent has died.
+    pub silent_is_death: bool,
+    /// Whether hosts may acknowledge, shelve and set.
+    pub commands: bool,
 }
 
 impl SparkplugUplink {
@@ -56,6 +60,8 @@ impl SparkplugUplink {
             history: raw.history,
             history_rate: u32::try_from(raw.history_rate).unwrap_or(u32::MAX),
             datatype_in_data: raw.datatype_in_data,
+            silent_is_death: raw.silent_device == RawSilentDevice::Death,
+            commands: raw.commands,
         })
     }
 }

@@ -75,7 +75,7 @@ impl ModelHost {
             match news {
                 EdgeNews::Delivered(token) => self.delivered.push(token),
                 EdgeNews::Left(why) => self.left = Some(why),
-                EdgeNews::Born | EdgeNews::Room => {}
+                EdgeNews::Born | EdgeNews::Room | EdgeNews::Command(_) => {}
             }
         }
     }
@@ -123,6 +123,10 @@ impl ModelHost {
             ("DDATA", Some(device)) => {
                 assert!(self.devices.contains_key(&device), "{topic} before its birth");
                 self.data(&device, &payload.metrics);
+            }
+            ("DDEATH", Some(device)) => {
+                // topics-ddeath-seq-num; nothing comes of it before its next birth.
+                assert!(payload.metrics.is_empty() && self.devices.remove(&device).is_some(), "{topic}");
             }
             other => panic!("{other:?}"),
         }

@@ -8,7 +8,9 @@ use verge_domain::id::{Epoch, Seq};
 use verge_domain::stage::Scope;
 use verge_domain::verdict::Detector;
 use verge_gateway::exit::Exit;
-use verge_gateway::settings::{HttpUplink, JudgeSection, Settings, SparkplugUplink, StateTopics, Uplink, UplinkKind};
+use verge_gateway::settings::{
+    HttpUplink, JudgeSection, Settings, SparkplugUplink, StateTopics, Uplink, UplinkKind,
+};
 use verge_gateway::wiring;
 use verge_mqtt::{ConnectionSettings, ShownBoard};
 use verge_pipeline::board::LastWords;
@@ -76,7 +78,10 @@ fn look_at_states(
     let probe = async_runtime()?.block_on(verge_mqtt::probe(connection, &states.filters(), running));
     report.note_probe(key, probe);
     let written = states.written().join(", ");
-    let says = format!("the broker must let {:?} write {written} (retained), and read the same", connection.client_id);
+    let says = format!(
+        "the broker must let {:?} write {written} (retained), and read the same",
+        connection.client_id
+    );
     report.note(key, "rights", Ok(says), Exit::Fine);
     Ok(())
 }
@@ -182,9 +187,7 @@ fn metrics_of(judge: &JudgeSection) -> String {
         Detector::Loop | Detector::Track => (PointKind::Counts, name),
         Detector::Classify => return format!("{name}/label String, {name}/score Double"),
         Detector::Detect => return format!("{name}/objects UInt32, {name}/count/LABEL UInt32"),
-        _ if of_signals(judge) => {
-            (PointKind::Events(Member::High), format!("{name}/SIGNAL/STRAND"))
-        }
+        _ if of_signals(judge) => (PointKind::Events(Member::High), format!("{name}/SIGNAL/STRAND")),
         _ => (PointKind::Events(Member::High), format!("{name}/STRAND")),
     };
     let metrics = metric_names(kind).iter().map(|(metric, datatype)| format!("{metric} {}", datatype.name()));

@@ -1,0 +1,115 @@
+//! What hosts command beside births: acknowledge and shelve alarms, set limits. Each becomes the command that an uplink of kind
+//! `mqtt` takes, so that one executor carries out all of them.
+
+use prost::Message;
+use serde_json::json;
+use verge_domain::board::PointKind;
+use verge_domain::id::JudgeId;
+use verge_domain::settable::SettableLimit;
+
+use super::{EdgeNews, EdgeNode};
+use crate::names::metric_part;
+use crate::payload::{Metric, MetricValue, SparkplugPayload};
+
+/// Commands that wait to be carried out at most; further ones are refused.
+const MAX_COMMANDS: usize = 64;
+/// An answer is cut to this length.
+const MAX_ANSWER: usize = 200;
+/// For how long a host shelves an alarm: the longest that is possible.
+const SHELVED_MINUTES: u64 = 480;
+
+/// The name of the metric by which a limit is set.
+pub(super) fn limit_name(judge: &JudgeId, limit: &SettableLimit) -> String {
+    format!("Limits/{}/{}", metric_part(judge.as_str()), limit.key.as_str())
+}
+
+impl EdgeNode {
+    /// A command to a device: its alarms.
+    pub(super) fn device_command(&mut self, element: &str, payload: &[u8]) {
+        let Ok(payload) = SparkplugPayload::decode(payload) else {
+            self.counted.refused += 1;
+            return;
+        };
+        for metric in &payload.metrics {
+            match self.alarm_command(element, metric) {
+                Some(command) => self.command(&command),
+                None => self.counted.refused += 1,
+            }
+        }
+    }
+
+    fn alarm_command(&self, element: &str, metric: &Metric) -> Option<serde_json::Value> {
+        let (device, name, (judge, signal, kind)) =
+            self.devices.point_of(element, metric.name.as_deref(), metric.alias)?;
+        let PointKind::Events(_) = kind else { return None };
+        let command = match (name.rsplit('/').next()?, &metric.value) {
+            ("acknowledged", Some(MetricValue::Boolean(true))) => json!({ "command": "acknowledge" }),
+            ("shelved", Some(MetricValue::Boolean(true))) => {
+                json!({ "command": "shelve", "minutes": SHELVED_MINUTES })
+            }
+            ("shelved", Some(MetricValue::Boolean(false))) => json!({ "command": "unshelve" }),
+            _ => return None,
+        };
+        let mut command = command;
+        command["id"] = "host".into();
+        command["device"] = device.as_str().into();
+        command["judge"] = judge.as_str().into();
+        if let Some(signal) = signal {
+            command["signal"] = signal.as_str().into();
+        }
+        Some(command)
+    }
+
+    /// Whether a metric of a command to the node is one of its limits, which is then set.
+    pub(super) fn limit_command(&mut self, metric: &Metric) -> bool {
+        let Some(commands) = &self.settings.commands else { return false };
+        let first = self.settings.properties.len() + super::births::STATUS.len() + 2;
+        let is_meant =
+            |index: usize, judge: &JudgeId, limit: &SettableLimit| match (&metric.name, metric.alias) {
+                (Some(name), _) => *name == limit_name(judge, limit),
+                (None, Some(alias)) => alias == (first + index) as u64,
+                (None, None) => false,
+            };
+        let found =
+            commands.limits.iter().enumerate().find(|(index, (judge, limit))| is_meant(*index, judge, limit));
+        let Some((_, (judge, limit))) = found else { return false };
+        let value = match &metric.value {
+            _ if metric.is_null == Some(true) => None,
+            Some(MetricValue::Double(value)) => Some(*value),
+            Some(MetricValue::Float(value)) => Some(f64::from(*value)),
+            _ => return false,
+        };
+        let (judge, key) = (judge.as_str(), limit.key.as_str());
+        let command = json!({ "id": "host", "command": "set", "judge": judge, "key": key, "value": value });
+        // A number that is none becomes null in JSON, which would put the limit back.
+        if value.is_some_and(|value| !value.is_finite()) {
+            return false;
+        }
+        self.command(&command);
+        true
+    }
+
+    fn command(&mut self, command: &serde_json::Value) {
+        let waiting = self.news.iter().filter(|news| matches!(news, EdgeNews::Command(_))).count();
+        if waiting >= MAX_COMMANDS {
+            self.counted.refused += 1;
+            return;
+        }
+        self.news.push_back(EdgeNews::Command(command.to_string().into_bytes()));
+    }
+
+    /// More commands wait than are taken.
+    pub fn refuse_command(&mut self) {
+        self.counted.refused += 1;
+    }
+
+    /// The answer to a command, as other uplinks send it: hosts read it as a metric.
+    pub fn answered(&mut self, answer: &[u8]) {
+        let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+        let is_done = answer["ok"] == true;
+        let words = if is_done { "done" } else { answer["error"].as_str().unwrap_or("not done") };
+        self.counted.refused += u64::from(!is_done);
+        self.answer = Some(words.chars().take(MAX_ANSWER).collect());
+        self.status_due = true;
+    }
+}
