@@ -8,6 +8,7 @@ mod answers;
 mod backend;
 mod connect;
 mod devices;
+mod identity;
 mod packets;
 mod pass;
 mod slots;
@@ -210,8 +211,16 @@ impl FrontView {
     #[must_use]
     pub fn totals(&self) -> FrontTotals {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let FrontShared { accepted, refused, failed_handshakes, refused_clients, cut_off, slots, devices, .. } =
-            &*self.shared;
+        let FrontShared {
+            accepted,
+            refused,
+            failed_handshakes,
+            refused_clients,
+            cut_off,
+            slots,
+            devices,
+            ..
+        } = &*self.shared;
         FrontTotals {
             connections: slots.connections() as u64,
             accepted: count(accepted),

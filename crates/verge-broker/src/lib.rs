@@ -4,10 +4,9 @@
 //! no stop, and a panic of its router leaves a process that accepts connections and does nothing. The demo and the
 //! tests run it in their own process ([`Embedded`]).
 //!
-//! It never receives a connection from outside: [`Front`] does TLS, reads the CONNECT packet of each client, refuses
-//! what would harm rumqttd, and logs in for it. What a client does after CONNECT is not examined yet: everyone with
-//! a certificate is trusted not to use shared subscriptions and not to exhaust the broker's memory, and may publish
-//! and read every topic.
+//! It never receives a connection from outside: [`Front`] does TLS, reads the CONNECT packet of each client, logs in for it,
+//! and judges every packet behind it as it streams by: what would harm rumqttd, or what the [`Policy`] does not allow, is
+//! refused before rumqttd sees it, and counted.
 //!
 //! What rumqttd does not do is known: sessions, retained messages and what is on its way live in memory only, so an
 //! acknowledgement of it means "accepted in memory"; a subscriber that falls behind by more than a topic filter's log
@@ -19,7 +18,7 @@
 //! The only crate that names rumqttd. Of rumqttc it uses the packets alone; how the gateway itself connects is not
 //! known here ([`ChildBroker`] gives address, login and client identifier).
 //!
-//! Reading order: [`front`] (TLS, CONNECT, then bytes both ways), `endpoint` (where the broker is and who may log in),
+//! Reading order: [`policy`] (who may do what: no sockets), [`front`] (TLS, CONNECT, then packets both ways), `endpoint` (where the broker is and who may log in),
 //! [`embedded`] (rumqttd), [`child`] and [`child_broker`] (its process and its supervisor), `canary` on `client` (whether
 //! it works).
 
@@ -29,8 +28,8 @@ pub mod child_broker;
 mod client;
 pub mod embedded;
 mod endpoint;
-pub mod policy;
 pub mod front;
+pub mod policy;
 
 pub use child::ChildError;
 pub use child_broker::{
@@ -38,8 +37,8 @@ pub use child_broker::{
 };
 pub use embedded::{Embedded, EmbeddedError, EmbeddedSettings};
 pub use endpoint::StartMessageError;
-pub use policy::Policy;
 pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, FrontView, RefusedDevice};
+pub use policy::Policy;
 
 /// Client identifiers that begin with this are the gateway's own; a front refuses them, so that no client takes over
 /// one of its sessions.

@@ -119,7 +119,7 @@ impl Sensor {
                 let fault = if FLOW_LOW.present(share) { -6.0 } else { 0.0 };
                 let value = 9.5 + 0.5 * (seconds * 0.4).cos() + 0.15 * noise + fault;
                 let line = format!("flow,meter=flow-1 rate={value:.3} {}", i128::from(at_ms) * 1_000_000);
-                ("plant/telegraf", line.into_bytes())
+                ("plant/flow-1/telegraf", line.into_bytes())
             }
             Self::LoopNorth | Self::LoopSouth => {
                 let (occupied, speed) = self.traffic(seconds);

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use verge_tls::Credentials;
 
 use super::FrontShared;
-use super::connect::{self, ConnectRefusal, Introduced};
+use super::connect::{self, ConnectRefusal};
+use super::identity::{Introduced, identify};
 use super::packets::{Guard, Refused};
 use super::pass::{Pacing, PassEnd, pass};
 use super::slots::Admission;
@@ -54,7 +55,7 @@ impl Backend {
         let admitted = read.unwrap_or(Err(ConnectRefusal::Late)).and_then(|(connect, rest)| {
             let connect = connect::admit(connect, self.login.as_ref())?;
             let new_name = || nameless.insert(shared.devices.nameless()).client_id();
-            let introduced = connect::identify(connect, identities, &self.policy, new_name)?;
+            let introduced = identify(connect, identities, &self.policy, new_name)?;
             let (name, client_id) = (introduced.client.name(), &introduced.connect.client_id);
             let device = shared.devices.connect(name, client_id);
             Ok((introduced, device.map_err(|_| ConnectRefusal::TooManyClientIds)?, rest))

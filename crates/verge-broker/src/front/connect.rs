@@ -2,7 +2,7 @@
 //!
 //! The guard of rumqttd begins here. What it must not see: client identifiers that it refuses after it has begun to
 //! serve them (the second attempt would stop its listener for good), a keep-alive of 0, other protocol versions, last
-//! wills on topics that stop its router. And whoever shows a certificate is who it says, and nobody else.
+//! wills on topics that stop its router.
 
 use bytes::BytesMut;
 use rumqttc::mqttbytes::{self, Error};
@@ -12,7 +12,7 @@ use verge_domain::filter::{self, FilterError};
 use verge_tls::Credentials;
 
 use crate::OWN_CLIENT_IDS;
-use crate::policy::{Access, Action, Policy, PolicyClient, Refusal};
+use crate::policy::Refusal;
 
 /// What follows the fixed header of CONNECT, at most: it holds a last will, which is a short message.
 const MAX_CONNECT_BYTES: usize = 16 * 1024;
@@ -24,8 +24,6 @@ pub(super) const MAX_CLIENT_ID_BYTES: usize = 128;
 pub(super) const KEEP_ALIVE_FOR_NONE: u16 = 60;
 /// The longest: a client that is silent for longer is closed, and connects again if it is there.
 const MAX_KEEP_ALIVE: u16 = 3600;
-/// Behind the name of a certificate: then a device may have several connections, each under an identifier of its own.
-const NAME_END: char = ':';
 /// The first byte of CONNECT (MQTT 3.1.1, section 3.1.1).
 const CONNECT: u8 = 0x10;
 /// MQTT 3.1.1 on the wire.
@@ -109,57 +107,6 @@ impl ConnectRefusal {
     }
 }
 
-/// Who a client is, by its CONNECT and its certificate.
-#[derive(Debug)]
-pub(super) struct Introduced {
-    pub(super) connect: Connect,
-    pub(super) client: PolicyClient,
-}
-
-/// Finds out who a client is. `identities`: the names in its certificate, where it has shown one. A client without an
-/// identifier of its own gets the name in its certificate, or `nameless`.
-///
-/// # Errors
-/// It says that it is somebody else, or leaves a last will that it may not.
-pub(super) fn identify(
-    mut connect: Connect,
-    identities: Option<&[String]>,
-    policy: &Policy,
-    nameless: impl FnOnce() -> String,
-) -> Result<Introduced, ConnectRefusal> {
-    let proved = match identities {
-        // A broker for everybody does not ask who somebody is.
-        Some(names) if policy.access != Access::Open => {
-            let mut usable = names.iter().filter(|name| check_client_id(name, false).is_ok());
-            let first = usable.clone().next().ok_or(ConnectRefusal::NoName)?;
-            if connect.client_id.is_empty() {
-                connect.client_id.clone_from(first);
-            }
-            let is_of = |name: &&String| {
-                let rest = connect.client_id.strip_prefix(name.as_str());
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(NAME_END))
-            };
-            let name = usable.find(is_of).ok_or_else(|| ConnectRefusal::ForeignClientId {
-                client_id: shortened(&connect.client_id),
-                expected: shortened(first),
-            })?;
-            Some(name.clone())
-        }
-        _ => None,
-    };
-    if connect.client_id.is_empty() {
-        connect.client_id = nameless();
-    }
-    let name = proved.as_ref().unwrap_or(&connect.client_id);
-    let client = policy.client(name, &connect.client_id, proved.is_some());
-    if let Some(will) = &connect.last_will {
-        let action = Action::Publish { retained: will.retain };
-        let refused = |why| ConnectRefusal::WillNotAllowed { why, topic: shortened(&will.topic) };
-        policy.may(&client, action, &will.topic).map_err(refused)?;
-    }
-    Ok(Introduced { connect, client })
-}
-
 /// Reads CONNECT, and returns with it what came behind it.
 ///
 /// # Errors
@@ -240,7 +187,7 @@ pub(super) fn admit(mut connect: Connect, login: Option<&Credentials>) -> Result
     Ok(connect)
 }
 
-fn check_client_id(client_id: &str, clean_session: bool) -> Result<(), &'static str> {
+pub(super) fn check_client_id(client_id: &str, clean_session: bool) -> Result<(), &'static str> {
     if client_id.is_empty() && !clean_session {
         return Err("is empty, and no session can be kept under it");
     }
@@ -257,7 +204,7 @@ fn check_client_id(client_id: &str, clean_session: bool) -> Result<(), &'static 
 }
 
 /// For messages: a stranger chooses how long it is.
-fn shortened(client_id: &str) -> String {
+pub(super) fn shortened(client_id: &str) -> String {
     match client_id.char_indices().nth(40) {
         Some((end, _)) => format!("{}…", &client_id[..end]),
         None => client_id.to_owned(),
@@ -362,59 +309,6 @@ mod tests {
         for bad in ["", "a/+", "Öl/1", "$share/g/t", "a\0b"] {
             check(bad, false);
         }
-    }
-
-    #[test]
-    fn a_client_is_whom_its_certificate_names() {
-        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-        let own = Policy { access: Access::Own(Vec::new()), retained: false, ..Policy::open() };
-        let check = |policy: &Policy, client_id: &str, identities: Option<&[&str]>, expected: Result<&str, &str>| {
-            let identities = identities.map(names);
-            let introduced =
-                identify(Connect::new(client_id), identities.as_deref(), policy, || "nameless-1".to_owned());
-            match (introduced, expected) {
-                (Ok(introduced), Ok(name)) => assert_eq!(introduced.client.name(), name, "{client_id}"),
-                (Err(refusal), Err(words)) => {
-                    assert!(refusal.to_string().contains(words), "{refusal}");
-                    assert_eq!(refusal.code(), Some(ConnectReturnCode::BadClientId));
-                    assert_eq!(refusal.reason(), Refusal::ForeignClientId);
-                }
-                (introduced, _) => panic!("{client_id}: {introduced:?}"),
-            }
-        };
-        check(&own, "pump-1", Some(&["pump-1"]), Ok("pump-1"));
-        check(&own, "pump-1", Some(&["pump-1.plant", "pump-1"]), Ok("pump-1"));
-        check(&own, "pump-1:frames", Some(&["pump-1"]), Ok("pump-1"));
-        check(&own, "", Some(&["pump-1", "other"]), Ok("pump-1"));
-        for foreign in ["pump-10", "pump-1x", "pump", "Pump-1", "pump-2", ":pump-1"] {
-            check(&own, foreign, Some(&["pump-1"]), Err("expected \"pump-1\""));
-        }
-        for unusable in [&["+"][..], &["a/b", ""], &["@verge-gateway"], &[]] {
-            check(&own, "pump-1", Some(unusable), Err("no name"));
-        }
-        // Without a certificate a name is a claim.
-        check(&own, "pump-1", None, Ok("pump-1"));
-        check(&own, "", None, Ok("nameless-1"));
-        check(&Policy::open(), "anything", Some(&["pump-1"]), Ok("anything"));
-    }
-
-    #[test]
-    fn a_will_is_allowed_where_a_message_is() {
-        let own = Policy { access: Access::Own(Vec::new()), retained: false, ..Policy::open() };
-        let check = |policy: &Policy, topic: &str, retain: bool, expected: Option<Refusal>| {
-            let mut connect = Connect::new("pump-1");
-            connect.last_will = Some(LastWill::new(topic, "gone", QoS::AtMostOnce, retain));
-            match (identify(connect, None, policy, String::new), expected) {
-                (Ok(_), None) => {}
-                (Err(ConnectRefusal::WillNotAllowed { why, .. }), Some(expected)) => assert_eq!(why, expected),
-                (introduced, _) => panic!("{topic}: {introduced:?}"),
-            }
-        };
-        check(&own, "plant/pump-1/state", false, None);
-        check(&own, "plant/pump-2/state", false, Some(Refusal::PublishNotAllowed));
-        check(&own, "plant/pump-1/state", true, Some(Refusal::Retained));
-        check(&own, "@verge-canary", false, Some(Refusal::ReservedTopic));
-        check(&Policy::open(), "plant/pump-2/state", true, None);
     }
 
     #[test]

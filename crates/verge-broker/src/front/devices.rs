@@ -154,7 +154,13 @@ impl Devices {
     }
 
     /// A device has sent this; gives how long nothing more is to be read of it.
-    pub(super) fn spend(&self, device: &Device, messages: u64, bytes: usize, now: Instant) -> Option<Duration> {
+    pub(super) fn spend(
+        &self,
+        device: &Device,
+        messages: u64,
+        bytes: usize,
+        now: Instant,
+    ) -> Option<Duration> {
         let wait = lock(&device.sent).allowance.as_mut()?.spend(messages, bytes, now)?;
         self.throttled.fetch_add(1, Ordering::Relaxed);
         Some(wait)
@@ -172,7 +178,10 @@ impl Devices {
     /// Refusals of each reason that has any.
     pub(super) fn refusals(&self) -> Vec<(Refusal, u64)> {
         let counted = Refusal::ALL.into_iter().zip(&self.refusals);
-        counted.map(|(why, count)| (why, count.load(Ordering::Relaxed))).filter(|(_, count)| *count > 0).collect()
+        counted
+            .map(|(why, count)| (why, count.load(Ordering::Relaxed)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
     }
 
     /// How often a device was left unread for a while.
@@ -191,7 +200,9 @@ impl Devices {
                 (refused > 0).then(|| RefusedDevice { device: device.name.clone(), refused, reason })
             })
             .collect();
-        refused.sort_by(|one, other| other.refused.cmp(&one.refused).then_with(|| one.device.cmp(&other.device)));
+        refused.sort_by(|one, other| {
+            other.refused.cmp(&one.refused).then_with(|| one.device.cmp(&other.device))
+        });
         refused.truncate(NAMED);
         refused
     }
@@ -307,7 +318,8 @@ mod tests {
             assert!(devices.connect(&name, &name).is_ok(), "one that is away gives way");
         }
         assert_eq!(lock(&devices.known).len(), MOST_DEVICES);
-        let refused = (0..MOST_CLIENT_IDS).filter(|id| devices.connect("a", &format!("a:{id}")).is_err()).count();
+        let refused =
+            (0..MOST_CLIENT_IDS).filter(|id| devices.connect("a", &format!("a:{id}")).is_err()).count();
         assert_eq!(refused, MOST_DEVICES + 11);
         assert!(devices.connect("a", "a").is_ok(), "those that are known stay so");
     }
@@ -324,14 +336,18 @@ mod tests {
             devices.refusals(),
             [(Refusal::NotConnect, 1), (Refusal::TooLarge, 1), (Refusal::PublishNotAllowed, 2)]
         );
-        let named = |device: &str, refused, reason| RefusedDevice { device: device.to_owned(), refused, reason };
+        let named =
+            |device: &str, refused, reason| RefusedDevice { device: device.to_owned(), refused, reason };
         assert_eq!(
             devices.refused_devices(),
             [named("b", 2, Refusal::TooLarge), named("a", 1, Refusal::PublishNotAllowed)]
         );
         let first = devices.nameless();
         let second = devices.nameless();
-        assert_eq!((first.client_id(), second.client_id()), ("nameless-1".to_owned(), "nameless-2".to_owned()));
+        assert_eq!(
+            (first.client_id(), second.client_id()),
+            ("nameless-1".to_owned(), "nameless-2".to_owned())
+        );
         drop(first);
         assert_eq!(devices.nameless().client_id(), "nameless-1");
     }

@@ -158,7 +158,10 @@ impl Guard {
                     } else {
                         self.packets += 1;
                         if header.kind == 8 {
-                            judged.refused.iter().for_each(|why| self.devices.refuse(Some(&self.device), *why));
+                            judged
+                                .refused
+                                .iter()
+                                .for_each(|why| self.devices.refuse(Some(&self.device), *why));
                         }
                         return Ok(judged.replacing(header.kind, packet));
                     }
@@ -338,7 +341,11 @@ fn check_fixed(header: Header, input: &[u8]) -> Result<Option<()>, Refusal> {
     if input.len() < header.packet() {
         return Ok(None);
     }
-    if length == 2 && two_bytes(input, header.bytes) == Some(0) { Err(Refusal::Malformed) } else { Ok(Some(())) }
+    if length == 2 && two_bytes(input, header.bytes) == Some(0) {
+        Err(Refusal::Malformed)
+    } else {
+        Ok(Some(()))
+    }
 }
 
 pub(super) fn two_bytes(input: &[u8], at: usize) -> Option<u16> {

@@ -144,7 +144,8 @@ fn rule(whose: Whose, rest: &str) -> Result<Rule, String> {
     };
     // Names hold no wildcards: what is valid with one of them is so with all.
     let tried = substituted(filter, Some("name"), "name").unwrap_or_default();
-    filter::validate(&tried).map_err(|error| format!("{:?} is no topic filter: {error}", shortened(filter)))?;
+    filter::validate(&tried)
+        .map_err(|error| format!("{:?} is no topic filter: {error}", shortened(filter)))?;
     Ok(Rule { whose, grant, filter: filter.to_owned() })
 }
 

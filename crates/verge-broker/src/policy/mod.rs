@@ -122,8 +122,12 @@ impl Policy {
     /// What there is to know of a client. `name`: its own, which its certificate proves; `proved` says so.
     #[must_use]
     pub fn client(&self, name: &str, client_id: &str, proved: bool) -> PolicyClient {
-        let mut client =
-            PolicyClient { name: name.to_owned(), publish: Vec::new(), read: Vec::new(), denied: Default::default() };
+        let mut client = PolicyClient {
+            name: name.to_owned(),
+            publish: Vec::new(),
+            read: Vec::new(),
+            denied: Default::default(),
+        };
         match &self.access {
             Access::Open => {}
             Access::Own(owned) => {

@@ -151,10 +151,40 @@ fn an_access_list_is_read_as_mosquitto_writes_it() {
     assert!(fault("topic").starts_with("line 1"));
 }
 
+#[test]
+fn the_lists_that_are_documented_say_what_they_should() {
+    let document = include_str!("../../../../docs/broker.md");
+    let (_, behind) = document.split_once("```text\n").unwrap();
+    let list = AccessList::parse(behind.split_once("```").unwrap().0).unwrap();
+    let policy = Policy { access: Access::List(list), ..Policy::open() };
+    check(&policy, "pump-1", PUBLISH, "plant/pump-1/x", Ok(()));
+    check(&policy, "logger-1", PUBLISH, "plant/pump-1/telegraf", Ok(()));
+    check(&policy, "scada", Action::Subscribe, "plant/pump-1/#", Ok(()));
+    check(&policy, "scada", Action::Subscribe, "plant/safety/x", Err(Refusal::SubscribeNotAllowed));
+    check(&policy, "pump-1", PUBLISH, "plant/pump-2/x", Err(Refusal::PublishNotAllowed));
+    // That of a site that moves from mosquitto.
+    let moved = AccessList::parse(include_str!("../../../../examples/mosquitto/verge.acl")).unwrap();
+    let policy = Policy { access: Access::List(moved), ..Policy::open() };
+    check(&policy, "pump-room-1", Action::Subscribe, "plant/#", Ok(()));
+    check(&policy, "pump-1", PUBLISH, "road/pump-1/x", Ok(()));
+}
+
 fn level() -> impl Strategy<Value = &'static str> {
     prop_oneof![
-        Just("pump-1"), Just("pump-2"), Just("plant"), Just("vibration"), Just("cmd"), Just("site"), Just("line"),
-        Just("temp"), Just("+"), Just("#"), Just(""), Just("$SYS"), Just("%u"), Just("Ö")
+        Just("pump-1"),
+        Just("pump-2"),
+        Just("plant"),
+        Just("vibration"),
+        Just("cmd"),
+        Just("site"),
+        Just("line"),
+        Just("temp"),
+        Just("+"),
+        Just("#"),
+        Just(""),
+        Just("$SYS"),
+        Just("%u"),
+        Just("Ö")
     ]
 }
 

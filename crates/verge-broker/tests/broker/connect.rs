@@ -22,7 +22,9 @@ fn credentials(password: &str) -> Credentials {
 
 /// A front in plain text before any broker.
 async fn front_before(broker: SocketAddr, login: Option<Credentials>, limits: FrontLimits) -> Front {
-    Front::start(FrontSettings { listen: LOOPBACK, tls: None, broker, login, policy: Policy::open(), limits }).await.unwrap()
+    Front::start(FrontSettings { listen: LOOPBACK, tls: None, broker, login, policy: Policy::open(), limits })
+        .await
+        .unwrap()
 }
 
 /// A front that logs in at the real broker.

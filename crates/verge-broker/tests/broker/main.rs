@@ -9,6 +9,7 @@
 mod child;
 mod connect;
 mod front;
+mod guard;
 
 // The gateway's client is tested with the same.
 #[path = "../../../verge-mqtt/tests/mqtt/certificates.rs"]

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use verge_broker::Policy;
 use verge_mqtt::{BrokerAddress, WatchedFiles};
 use verge_tls::ServerConfig;
 
 use super::Check;
+use super::access::{self, BrokerRules};
 use super::connection::{self, BuildError, Connection, is_loopback};
+use super::source::SourceSection;
 use crate::config::{Fault, RawBroker, RawListener, RawLocal, RawMode, Warning};
 
 /// Key of the section.
@@ -39,6 +42,8 @@ pub struct EmbeddedBroker {
     pub max_packet_bytes: usize,
     /// Largest MQTT packet of all, in bytes.
     pub max_broker_packet_bytes: usize,
+    /// What devices may do.
+    pub rules: BrokerRules,
 }
 
 /// PEM files of a listener.
@@ -83,6 +88,14 @@ impl EmbeddedBroker {
     pub fn certificates(&self) -> WatchedFiles {
         let files = self.tls.iter().flat_map(|files| [&files.cert, &files.key, &files.ca]);
         WatchedFiles::new(files.cloned().collect())
+    }
+
+    /// What devices may do, with the access list, which is read here.
+    ///
+    /// # Errors
+    /// The list is missing or cannot be understood.
+    pub fn policy(&self, sources: &[SourceSection]) -> Result<Policy, BuildError> {
+        self.rules.policy(sources, (self.max_packet_bytes, self.max_broker_packet_bytes))
     }
 
     /// Reads the listener's certificates; `None` where it has none.
@@ -159,8 +172,10 @@ fn check_embedded(
             None
         }
     };
+    let rules = access::check_rules(check, listener, tls.is_some());
     Some(EmbeddedBroker {
         listen: listen?,
+        rules: rules?,
         tls,
         client_id: format!("verge-{gateway}"),
         keep_alive: raw.transport.keep_alive.0,

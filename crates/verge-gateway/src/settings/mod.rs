@@ -5,6 +5,7 @@
 //!
 //! Reading order: [`Settings`], `connection`, `local`, `store`, then what each section becomes: `uplink`, `route`, `model`, `source`, `judge`.
 
+mod access;
 mod connection;
 mod dashboard;
 mod judge;
@@ -31,6 +32,7 @@ use verge_pipeline::judging::GroupSettings;
 use verge_wire::SiteZone;
 
 use crate::config::{self, ConfigValues, Fault, LoadError, Loaded, Origins, Raw, Warning};
+pub use access::BrokerRules;
 pub use crate::states::StateTopics;
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 pub use dashboard::DashboardSection;
@@ -237,6 +239,7 @@ impl Settings {
         if let Some(local) = &local {
             uplink::check_client_ids(&mut check, local, &uplinks);
             uplink::check_loops(&mut check, local, &uplinks, &sources);
+            access::warn_of_unreachable(&mut check, local, &sources);
         }
         uplink::check_lanes(&mut check, &uplinks);
         let routes = route::check_all(&mut check, &sections.route, &uplinks);

@@ -9,6 +9,7 @@ use verge_vision::preprocess::Region;
 
 use super::*;
 
+mod broker;
 mod server;
 mod track;
 

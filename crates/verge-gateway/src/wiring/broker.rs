@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use verge_broker::{
-    ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings, FrontView, own_client_id,
+    ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings, FrontView, Policy, RefusedDevice,
+    own_client_id,
 };
 use verge_mqtt::{ConnectionSettings, Repetition};
 use verge_pipeline::clock::Clock;
-use verge_pipeline::status::BrokerStatus;
+use verge_pipeline::status::{BrokerStatus, RefusedDeviceStatus};
 use verge_tls::ServerConfig;
 
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
-use crate::settings::{BuildError, EmbeddedBroker, Local};
+use crate::settings::{BuildError, EmbeddedBroker, Local, SourceSection};
 
 /// The command that is the broker.
 const COMMAND: &str = "broker";
@@ -27,7 +28,7 @@ pub(super) enum LocalPlan<'a> {
     /// The broker is there already.
     Connect(ConnectionSettings),
     /// It is to be started.
-    Start { settings: &'a EmbeddedBroker, tls: Option<Arc<ServerConfig>> },
+    Start { settings: &'a EmbeddedBroker, tls: Option<Arc<ServerConfig>>, policy: Policy },
 }
 
 impl<'a> LocalPlan<'a> {
@@ -35,10 +36,12 @@ impl<'a> LocalPlan<'a> {
     ///
     /// # Errors
     /// One of them is missing or cannot be used.
-    pub(super) fn of(local: &'a Local) -> Result<Self, BuildError> {
+    pub(super) fn of(local: &'a Local, sources: &[SourceSection]) -> Result<Self, BuildError> {
         Ok(match local {
             Local::External(connection) => Self::Connect(connection.build()?),
-            Local::Embedded(settings) => Self::Start { settings, tls: settings.tls()? },
+            Local::Embedded(settings) => {
+                Self::Start { settings, tls: settings.tls()?, policy: settings.policy(sources)? }
+            }
         })
     }
 
@@ -52,8 +55,8 @@ impl<'a> LocalPlan<'a> {
     ) -> anyhow::Result<(ConnectionSettings, Option<SiteBroker>)> {
         match self {
             Self::Connect(connection) => Ok((connection, None)),
-            Self::Start { settings, tls } => {
-                let broker = SiteBroker::start(settings, tls, clock).await?;
+            Self::Start { settings, tls, policy } => {
+                let broker = SiteBroker::start(settings, tls, policy, clock).await?;
                 Ok((broker.connection(settings), Some(broker)))
             }
         }
@@ -86,6 +89,7 @@ impl SiteBroker {
     async fn start(
         settings: &EmbeddedBroker,
         tls: Option<Arc<ServerConfig>>,
+        policy: Policy,
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let (child, listen) = (child(settings)?, settings.listen);
@@ -98,6 +102,7 @@ impl SiteBroker {
                 tls,
                 broker: broker.address(),
                 login: Some(broker.credentials().clone()),
+                policy,
                 limits: FrontLimits::default(),
             };
             // The program that holds the address may release it.
@@ -141,6 +146,10 @@ impl SiteBroker {
                 refused_connections: clients.refused,
                 failed_handshakes: clients.failed_handshakes,
                 refused_clients: clients.refused_clients,
+                cut_off: clients.cut_off,
+                throttled: clients.throttled,
+                refusals: front.refusals().into_iter().map(|(why, count)| (why.as_str(), count)).collect(),
+                refused_devices: front.refused_devices().into_iter().map(refused).collect(),
                 last_refusal: front.last_refusal(),
                 credentials_error: fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             }
@@ -167,6 +176,10 @@ impl SiteBroker {
         broker.stop().await;
         drop(thread);
     }
+}
+
+fn refused(RefusedDevice { device, refused, reason }: RefusedDevice) -> RefusedDeviceStatus {
+    RefusedDeviceStatus { device, refused, reason: reason.as_str() }
 }
 
 /// The gateway's own connection to its broker, under an identifier that no client of the listener may use.

@@ -56,7 +56,7 @@ impl<'a> Built<'a> {
     /// # Errors
     /// The state directory is in use, the store cannot be opened, a certificate or a model cannot be used.
     pub(super) fn open(settings: &'a Settings) -> anyhow::Result<Self> {
-        let local = LocalPlan::of(&settings.local).exit_with(Exit::BadConfig)?;
+        let local = LocalPlan::of(&settings.local, &settings.sources).exit_with(Exit::BadConfig)?;
         let uplinks = settings
             .uplinks
             .iter()

@@ -10,6 +10,9 @@ use verge_tls::{ClientConfig, ServerConfig, TlsIdentity, TrustedRoots, Usage};
 
 use crate::support::{embedded, settings, unique};
 
+/// The name in the certificate of a client.
+pub(crate) const CLIENT: &str = "client";
+
 /// A throwaway authority and what it has issued.
 pub(crate) struct Certificates {
     authority: Authority,
@@ -34,7 +37,7 @@ impl Certificates {
 
     /// For a client that shows a certificate of this authority and trusts it.
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
-        verge_tls::client_config(&self.roots(), Some(&self.identity("client", Usage::Client)))
+        verge_tls::client_config(&self.roots(), Some(&self.identity(CLIENT, Usage::Client)))
     }
 
     /// For a client that trusts this authority and has no certificate.
@@ -44,7 +47,7 @@ impl Certificates {
 
     /// For a client that trusts another authority and shows a certificate of this one.
     pub(crate) fn client_of(&self, other: &Self) -> Arc<ClientConfig> {
-        verge_tls::client_config(&other.roots(), Some(&self.identity("client", Usage::Client)))
+        verge_tls::client_config(&other.roots(), Some(&self.identity(CLIENT, Usage::Client)))
     }
 
     /// For a listener.
@@ -53,10 +56,14 @@ impl Certificates {
     }
 
     pub(crate) async fn front(&self, limits: FrontLimits) -> Front {
-        let tls = self.server();
+        self.front_of(Policy::open(), limits).await
+    }
+
+    pub(crate) async fn front_of(&self, policy: Policy, limits: FrontLimits) -> Front {
+        let (tls, login) = (Some(self.server()), None);
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let broker = embedded().await.address();
-        Front::start(FrontSettings { listen, tls: Some(tls), broker, login: None, policy: Policy::open(), limits }).await.unwrap()
+        Front::start(FrontSettings { listen, tls, broker, login, policy, limits }).await.unwrap()
     }
 }
 

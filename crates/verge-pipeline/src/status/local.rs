@@ -1,5 +1,6 @@
 //! What the status reports of the site's own broker and of certificates.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -138,6 +139,17 @@ pub struct CertificateStatus {
     pub error: Option<String>,
 }
 
+/// A device of which something was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusedDeviceStatus {
+    /// Its name.
+    pub device: String,
+    /// How often.
+    pub refused: u64,
+    /// The last reason.
+    pub reason: &'static str,
+}
+
 /// A broker that runs beside the gateway. Numbers are since the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct BrokerStatus {
@@ -164,7 +176,17 @@ pub struct BrokerStatus {
     pub failed_handshakes: u64,
     /// Clients refused because of what they sent.
     pub refused_clients: u64,
-    /// The last of those: its address and the reason.
+    /// Clients that were let in and closed for what they did.
+    pub cut_off: u64,
+    /// How often a client was left unread for a while because it sent faster than it may.
+    pub throttled: u64,
+    /// Clients, packets and filters refused, by reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refusals: BTreeMap<&'static str, u64>,
+    /// The devices of which most was refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused_devices: Vec<RefusedDeviceStatus>,
+    /// The last client refused or cut off: its address and the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_refusal: Option<String>,
     /// Why the files of the listener's certificates cannot be used; the last good ones stay in use.

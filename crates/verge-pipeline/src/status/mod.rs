@@ -32,7 +32,9 @@ use crate::judging::CountedLines;
 pub use cameras::CameraStatus;
 pub use claim::{LifeStatus, Sighting, sighting};
 pub use judges::JudgeStatus;
-pub use local::{BrokerStatus, CertificateStatus, LocalState, ServerPoints, ServerStatus, StatesStatus};
+pub use local::{
+    BrokerStatus, CertificateStatus, LocalState, RefusedDeviceStatus, ServerPoints, ServerStatus, StatesStatus,
+};
 pub use routes::{
     ArrivalStatus, DegradedStatus, EdgeNodeStatus, Ledger, LinkLedger, LinkStatus, RouteStatus, SiteStatus,
 };

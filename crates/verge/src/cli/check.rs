@@ -222,7 +222,10 @@ fn look_at_broker(
             return Ok(());
         }
     };
-    if offline {
+    let allowed = broker.policy(&settings.sources).map(|_| broker.rules.words());
+    let is_known = allowed.is_ok();
+    report.note(SECTION, "access", allowed.map_err(|error| words(&error)), Exit::BadConfig);
+    if offline || !is_known {
         return Ok(());
     }
     let outcome = match TcpListener::bind(broker.listen) {

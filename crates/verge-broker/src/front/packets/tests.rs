@@ -4,8 +4,19 @@ use super::*;
 use crate::policy::{Access, ClientLimits};
 
 fn policy() -> Policy {
-    let limits = ClientLimits { frame_bytes: 20_000, packet_bytes: 2_000, topics: 3, filters: 3, ..ClientLimits::DEFAULT };
-    Policy { access: Access::Own(Vec::new()), retained: false, limits, frames: vec!["cam/+/frame".to_owned()] }
+    let limits = ClientLimits {
+        frame_bytes: 20_000,
+        packet_bytes: 2_000,
+        topics: 3,
+        filters: 3,
+        ..ClientLimits::DEFAULT
+    };
+    Policy {
+        access: Access::Own(Vec::new()),
+        retained: false,
+        limits,
+        frames: vec!["cam/+/frame".to_owned()],
+    }
 }
 
 fn guard_of(policy: Policy) -> Guard {
@@ -159,11 +170,8 @@ fn filters_that_are_refused_are_answered_and_the_others_pass() {
     // Behind a packet that passes, each is counted once.
     let both = [b"\xc0\x00".to_vec(), filters(8, &["#"])].concat();
     passed(&mut guard, &both, 1_000).unwrap();
-    let expected = [
-        (Refusal::SubscribeNotAllowed, 5),
-        (Refusal::SharedSubscription, 1),
-        (Refusal::ReservedTopic, 1),
-    ];
+    let expected =
+        [(Refusal::SubscribeNotAllowed, 5), (Refusal::SharedSubscription, 1), (Refusal::ReservedTopic, 1)];
     assert_eq!(guard.devices.refusals(), expected);
     assert_eq!(merged(5, &[true, false], &[1, 1]), None, "not what was asked for");
 }
@@ -176,7 +184,8 @@ fn topics_and_filters_of_a_device_are_bounded() {
     }
     let refused = passed(&mut guard, &publish("a/4", 0, false, 1), 100).unwrap_err();
     assert_eq!(refused, Refused { why: Refusal::TooManyTopics, topic: "a/4".to_owned() });
-    let (given, ..) = passed(&mut guard, &filters(8, &["a/cmd/1", "a/cmd/2", "a/cmd/3", "a/cmd/4"]), 100).unwrap();
+    let (given, ..) =
+        passed(&mut guard, &filters(8, &["a/cmd/1", "a/cmd/2", "a/cmd/3", "a/cmd/4"]), 100).unwrap();
     assert_eq!(given, filters(8, &["a/cmd/1", "a/cmd/2", "a/cmd/3"]));
 }
 
@@ -189,7 +198,10 @@ fn check_given(given: &[u8]) {
                 assert!(publish.topic.split('/').take(2).any(|level| level == "a"), "{publish:?}");
             }
             Ok(rumqttc::Packet::Subscribe(subscribe)) => {
-                assert!(subscribe.filters.iter().all(|filter| filter.path.contains("a/cmd")), "{subscribe:?}");
+                assert!(
+                    subscribe.filters.iter().all(|filter| filter.path.contains("a/cmd")),
+                    "{subscribe:?}"
+                );
             }
             Ok(rumqttc::Packet::Connect(_) | rumqttc::Packet::ConnAck(_) | rumqttc::Packet::SubAck(_)) => {
                 panic!("what no client sends is passed on")

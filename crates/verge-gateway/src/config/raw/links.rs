@@ -49,7 +49,16 @@ declare! {
     struct RawListener {
         listen: String =
             text(r#"an address of this machine with a port, such as "127.0.0.1:1883""#).or("127.0.0.1:1883"),
+        access: Option<RawAccess> = word::<RawAccess>(),
+        acl_file: Option<String> = text("the path of an access list, in the form of mosquitto's acl_file"),
+        retained: bool = flag().or("false"),
+        rate: usize = whole(1, 1_000_000).or("2000"),
+        rate_bytes: Size = size(KIB, MAX_MQTT_PACKET).or("16 MiB"),
+        max_topics: usize = whole(1, 100_000).or("1000"),
     }
+
+    /// Who may publish and read what at it.
+    words RawAccess { "own" => Own, "open" => Open }
 
     /// `[uplink.NAME]`
     struct RawUplink by kind: RawUplinkKind [.or("mqtt")] {}

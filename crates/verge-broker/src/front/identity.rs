@@ -1,0 +1,125 @@
+//! Who a client is: the one that its certificate names, and nobody else.
+
+use rumqttc::Connect;
+
+use super::connect::{ConnectRefusal, check_client_id, shortened};
+use crate::policy::{Access, Action, Policy, PolicyClient};
+
+/// Behind the name of a certificate: then a device may have several connections, each under an identifier of its own.
+const NAME_END: char = ':';
+
+/// Who a client is, by its CONNECT and its certificate.
+#[derive(Debug)]
+pub(super) struct Introduced {
+    pub(super) connect: Connect,
+    pub(super) client: PolicyClient,
+}
+
+/// Finds out who a client is. `identities`: the names in its certificate, where it has shown one. A client without an
+/// identifier of its own gets the name in its certificate, or `nameless`.
+///
+/// # Errors
+/// It says that it is somebody else, or leaves a last will that it may not.
+pub(super) fn identify(
+    mut connect: Connect,
+    identities: Option<&[String]>,
+    policy: &Policy,
+    nameless: impl FnOnce() -> String,
+) -> Result<Introduced, ConnectRefusal> {
+    let proved = match identities {
+        // A broker for everybody does not ask who somebody is.
+        Some(names) if policy.access != Access::Open => {
+            let mut usable = names.iter().filter(|name| check_client_id(name, false).is_ok());
+            let first = usable.clone().next().ok_or(ConnectRefusal::NoName)?;
+            if connect.client_id.is_empty() {
+                connect.client_id.clone_from(first);
+            }
+            let is_of = |name: &&String| {
+                let rest = connect.client_id.strip_prefix(name.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(NAME_END))
+            };
+            let name = usable.find(is_of).ok_or_else(|| ConnectRefusal::ForeignClientId {
+                client_id: shortened(&connect.client_id),
+                expected: shortened(first),
+            })?;
+            Some(name.clone())
+        }
+        _ => None,
+    };
+    if connect.client_id.is_empty() {
+        connect.client_id = nameless();
+    }
+    let name = proved.as_ref().unwrap_or(&connect.client_id);
+    let client = policy.client(name, &connect.client_id, proved.is_some());
+    if let Some(will) = &connect.last_will {
+        let action = Action::Publish { retained: will.retain };
+        let refused = |why| ConnectRefusal::WillNotAllowed { why, topic: shortened(&will.topic) };
+        policy.may(&client, action, &will.topic).map_err(refused)?;
+    }
+    Ok(Introduced { connect, client })
+}
+
+#[cfg(test)]
+mod tests {
+    use rumqttc::{ConnectReturnCode, LastWill, QoS};
+
+    use super::*;
+    use crate::policy::Refusal;
+
+    #[test]
+    fn a_client_is_who_its_certificate_says() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let own = Policy { access: Access::Own(Vec::new()), retained: false, ..Policy::open() };
+        let check =
+            |policy: &Policy, client_id: &str, identities: Option<&[&str]>, expected: Result<&str, &str>| {
+                let identities = identities.map(names);
+                let introduced = identify(Connect::new(client_id), identities.as_deref(), policy, || {
+                    "nameless-1".to_owned()
+                });
+                match (introduced, expected) {
+                    (Ok(introduced), Ok(name)) => assert_eq!(introduced.client.name(), name, "{client_id}"),
+                    (Err(refusal), Err(words)) => {
+                        assert!(refusal.to_string().contains(words), "{refusal}");
+                        assert_eq!(refusal.code(), Some(ConnectReturnCode::BadClientId));
+                        assert_eq!(refusal.reason(), Refusal::ForeignClientId);
+                    }
+                    (introduced, _) => panic!("{client_id}: {introduced:?}"),
+                }
+            };
+        check(&own, "pump-1", Some(&["pump-1"]), Ok("pump-1"));
+        check(&own, "pump-1", Some(&["pump-1.plant", "pump-1"]), Ok("pump-1"));
+        check(&own, "pump-1:frames", Some(&["pump-1"]), Ok("pump-1"));
+        check(&own, "", Some(&["pump-1", "other"]), Ok("pump-1"));
+        for foreign in ["pump-10", "pump-1x", "pump", "Pump-1", "pump-2", ":pump-1"] {
+            check(&own, foreign, Some(&["pump-1"]), Err("expected \"pump-1\""));
+        }
+        for unusable in [&["+"][..], &["a/b", ""], &["@verge-gateway"], &[]] {
+            check(&own, "pump-1", Some(unusable), Err("no name"));
+        }
+        // Without a certificate a name is a claim.
+        check(&own, "pump-1", None, Ok("pump-1"));
+        check(&own, "", None, Ok("nameless-1"));
+        check(&Policy::open(), "anything", Some(&["pump-1"]), Ok("anything"));
+    }
+
+    #[test]
+    fn a_will_is_allowed_where_a_message_is() {
+        let own = Policy { access: Access::Own(Vec::new()), retained: false, ..Policy::open() };
+        let check = |policy: &Policy, topic: &str, retain: bool, expected: Option<Refusal>| {
+            let mut connect = Connect::new("pump-1");
+            connect.last_will = Some(LastWill::new(topic, "gone", QoS::AtMostOnce, retain));
+            match (identify(connect, None, policy, String::new), expected) {
+                (Ok(_), None) => {}
+                (Err(ConnectRefusal::WillNotAllowed { why, .. }), Some(expected)) => {
+                    assert_eq!(why, expected)
+                }
+                (introduced, _) => panic!("{topic}: {introduced:?}"),
+            }
+        };
+        check(&own, "plant/pump-1/state", false, None);
+        check(&own, "plant/pump-2/state", false, Some(Refusal::PublishNotAllowed));
+        check(&own, "plant/pump-1/state", true, Some(Refusal::Retained));
+        check(&own, "@verge-canary", false, Some(Refusal::ReservedTopic));
+        check(&Policy::open(), "plant/pump-2/state", true, None);
+    }
+}

@@ -1,0 +1,160 @@
+//! Who may publish and read what at the embedded broker, and how much.
+
+use std::path::PathBuf;
+
+use verge_broker::policy::{Access, AccessList, ClientLimits, OwnedTopics, Owner, Policy, SendRate};
+use verge_codec::DeviceRule;
+use verge_domain::filter;
+
+use super::Check;
+use super::connection::BuildError;
+use super::local::Local;
+use super::source::{Carries, SourceSection};
+use crate::config::{Fault, RawAccess, RawListener, Warning};
+
+/// Largest access list.
+const MAX_LIST_BYTES: u64 = 1 << 20;
+/// Any name of a client.
+const SOMEBODY: &str = "somebody";
+
+/// What the configuration says of that.
+#[derive(Debug, Clone)]
+pub struct BrokerRules {
+    access: BrokerAccess,
+    retained: bool,
+    rate: SendRate,
+    topics: usize,
+}
+
+#[derive(Debug, Clone)]
+enum BrokerAccess {
+    /// Every client may do everything.
+    Open,
+    /// Each below its own name.
+    Own,
+    /// What a file says.
+    List(PathBuf),
+}
+
+impl BrokerRules {
+    /// In words, for `check`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match &self.access {
+            BrokerAccess::Open => "every client may publish and read everything".to_owned(),
+            BrokerAccess::Own => {
+                "each device publishes below its own name and reads its own cmd/#, nothing else".to_owned()
+            }
+            BrokerAccess::List(file) => format!("who may do what is in {}", file.display()),
+        }
+    }
+
+    /// Reads the access list, where there is one. `readings` and `frames`: largest packets of each.
+    ///
+    /// # Errors
+    /// It is missing or cannot be understood.
+    pub fn policy(
+        &self,
+        sources: &[SourceSection],
+        (readings, frames): (usize, usize),
+    ) -> Result<Policy, BuildError> {
+        let access = match &self.access {
+            BrokerAccess::Open => Access::Open,
+            BrokerAccess::Own => Access::Own(sources.iter().filter_map(owned).collect()),
+            BrokerAccess::List(path) => Access::List(read_list(path)?),
+        };
+        let carries_frames = |source: &&SourceSection| matches!(source.carries, Carries::Frames(_));
+        Ok(Policy {
+            retained: self.retained || access_is_listed(&access),
+            access,
+            limits: ClientLimits {
+                frame_bytes: frames,
+                packet_bytes: readings,
+                rate: Some(self.rate),
+                topics: self.topics,
+                ..ClientLimits::DEFAULT
+            },
+            frames: sources.iter().filter(carries_frames).map(|source| source.filter.clone()).collect(),
+        })
+    }
+}
+
+const fn access_is_listed(access: &Access) -> bool {
+    matches!(access, Access::Open | Access::List(_))
+}
+
+fn read_list(path: &PathBuf) -> Result<AccessList, BuildError> {
+    let key = || "local.acl_file".to_owned();
+    let unreadable = |error| BuildError::SecretFile { key: key(), path: path.clone(), error };
+    let too_large =
+        || std::io::Error::new(std::io::ErrorKind::FileTooLarge, "an access list has at most 1 MiB");
+    if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_LIST_BYTES {
+        return Err(unreadable(too_large()));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    AccessList::parse(&text).map_err(|error| BuildError::AccessList { path: path.clone(), error })
+}
+
+fn rule_of(source: &SourceSection) -> &DeviceRule {
+    match &source.carries {
+        Carries::Readings(settings) => &settings.device,
+        Carries::Frames(frames) => &frames.codec.device,
+    }
+}
+
+/// Whose the topics of a source are, where the source says so.
+fn owned(source: &SourceSection) -> Option<OwnedTopics> {
+    let owner = match rule_of(source) {
+        DeviceRule::TopicLevel(level) => Owner::Level(*level),
+        DeviceRule::Fixed(device) => Owner::Named(device.to_string()),
+        _ => return None,
+    };
+    Some(OwnedTopics { filter: source.filter.clone(), owner })
+}
+
+pub(super) fn check_rules(check: &mut Check<'_>, raw: &RawListener, has_tls: bool) -> Option<BrokerRules> {
+    let list = raw.acl_file.as_ref().map(|file| check.path(file));
+    let access = match (raw.access, list) {
+        (Some(_), Some(_)) => {
+            let expected = "either access or acl_file: the file says all of it";
+            check
+                .faults
+                .push(Fault::missing("local.access".to_owned(), expected).remedy("remove access".to_owned()));
+            return None;
+        }
+        (None, Some(list)) => BrokerAccess::List(list),
+        (Some(RawAccess::Open), None) => BrokerAccess::Open,
+        (Some(RawAccess::Own), None) => BrokerAccess::Own,
+        (None, None) if has_tls => BrokerAccess::Own,
+        // Without certificates nobody can prove a name, and only programs on this machine connect.
+        (None, None) => BrokerAccess::Open,
+    };
+    let rate = SendRate {
+        messages: u32::try_from(raw.rate).unwrap_or(u32::MAX),
+        bytes: u32::try_from(raw.rate_bytes.to_usize()).unwrap_or(u32::MAX),
+    };
+    Some(BrokerRules { access, retained: raw.retained, rate, topics: raw.max_topics })
+}
+
+/// Sources that no device may publish to.
+pub(super) fn warn_of_unreachable(check: &mut Check<'_>, local: &Local, sources: &[SourceSection]) {
+    let Local::Embedded(broker) = local else { return };
+    if !matches!(broker.rules.access, BrokerAccess::Own) {
+        return;
+    }
+    for source in sources.iter().filter(|source| owned(source).is_none()) {
+        let own = [format!("{SOMEBODY}/#"), format!("+/{SOMEBODY}/#")];
+        if own.iter().any(|own| filter::overlaps(own, &source.filter)) {
+            continue;
+        }
+        check.warnings.push(Warning {
+            key: format!("source.{}.topic", source.name),
+            remark: format!(
+                "no device may publish to {}: its first two levels name no device, and a device publishes below its own name \
+                 alone. Put the device's name into the topic, list who may in local.acl_file, or write access = \"open\" below \
+                 [local] to allow every device everything, as up to version 0.2",
+                source.filter
+            ),
+        });
+    }
+}
