@@ -84,11 +84,7 @@ impl FollowMemory {
 
 /// A part of the whole with the shape of the input, around a target in shares of the frame; `None` where it would show hardly
 /// less than the whole.
-fn crop_around(
-    target: &[f32; 4],
-    whole: &[f32; 4],
-    [frame, input]: [[f32; 2]; 2],
-) -> Option<Region> {
+fn crop_around(target: &[f32; 4], whole: &[f32; 4], [frame, input]: [[f32; 2]; 2]) -> Option<Region> {
     let sides = [target[2] - target[0], target[3] - target[1]];
     let needed = |axis: usize| ROOM * sides[axis] * frame[axis] / input[axis];
     let scale = needed(0).max(needed(1)).max(1.0);

@@ -41,8 +41,8 @@ pub use ladder::FrameOverload;
 use schedule::Schedule;
 pub use schedule::{EVERY_CAPACITY, MAX_CAMERAS, MAX_WAITING_BYTES};
 pub use snapshots::SnapshotDesk;
-pub use spec::{CameraViewers, FrameSourceSpec, Keep, LEAST_AT_LINES};
 pub(crate) use snapshots::{SNAPSHOT_LIMIT, SnapshotRefusal, TakenSnapshot};
+pub use spec::{CameraViewers, FrameSourceSpec, Keep, LEAST_AT_LINES};
 use unwrap::Unwrapper;
 use worker::FrameWorker;
 

@@ -70,8 +70,16 @@ pub(super) fn check_track(
         _ => None,
     };
     let gate = raw.gate.as_ref().map(gate);
-    let look =
-        VisionJudge { score: Some(score), scores, classes: Some(scheme), gate, tiles, follow, then, ..rules.look };
+    let look = VisionJudge {
+        score: Some(score),
+        scores,
+        classes: Some(scheme),
+        gate,
+        tiles,
+        follow,
+        then,
+        ..rules.look
+    };
     let rule = match rules.rule {
         JudgeSettings::Track(track) => JudgeSettings::Track(track.within(look.region.sides())),
         other => other,
