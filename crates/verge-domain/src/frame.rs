@@ -12,7 +12,7 @@ pub use crate::body::{Classification, Detection, Detections, RegionBox, Regions,
 use crate::id::DeviceId;
 use crate::observation::Captured;
 use crate::time::{DeviceClock, UtcMillis};
-pub use look::{CameraLook, EdgeLook, PictureShift};
+pub use look::{CameraLook, EDGE_PARTS, EdgeLook, EdgeParts, PictureShift};
 pub use shortfall::{GivenUp, Shortfall};
 pub use sketch::{SceneSketch, SketchedLine, SketchedTrack, SketchedZone};
 pub use snapshot::{FrameSnapshot, SnapshotError, SnapshotOrder};

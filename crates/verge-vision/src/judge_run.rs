@@ -1,7 +1,6 @@
 //! One judge over frames, held against its model and ready to look.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use verge_domain::frame::{GivenUp, View};
 use verge_domain::id::{JudgeIndex, Label};
@@ -13,6 +12,7 @@ use verge_models::card::ModelTask;
 
 use crate::cascade::Cascade;
 use crate::detect::{DEFAULT_SCORE, ObjectChoice, Tile};
+use crate::follow::FollowMemory;
 use crate::gate::{GateSettings, JudgedFrame};
 use crate::memory::Memory;
 use crate::model_run::{LookedPart, ModelRun, OutputReader, SharedModelRun};
@@ -26,6 +26,8 @@ pub(crate) struct JudgeRun {
     pub(crate) region: Region,
     /// Parts of the region that its detector looks at besides.
     pub(crate) tiles: Vec<Tile>,
+    /// Crops around what it found before, in the place of the whole, at most.
+    pub(crate) follow: usize,
     pub(crate) top: usize,
     pub(crate) score: f32,
     pub(crate) labels: Vec<Label>,
@@ -72,12 +74,13 @@ impl JudgeRun {
         let labels = judge.labels.iter().map(label).collect::<Result<_, _>>()?;
         let then = judge.then.as_ref().map(|then| Cascade::new(then, names, models)).transpose()?;
         let smaller = judge.smaller.map(|at| Self::smaller(judge, at, models)).transpose()?;
-        let VisionJudge { model, region, tiles, top, gate, .. } = *judge;
+        let VisionJudge { model, region, tiles, follow, top, gate, .. } = *judge;
         let tiles = Tile::of(region, tiles);
         Ok(Self {
             model,
             region,
             tiles,
+            follow,
             top,
             score,
             labels,
@@ -115,7 +118,10 @@ impl JudgeRun {
             for at in 0..judges.len() {
                 let Some(own) = judges[at].as_ref().map(|own| own.under(given_up)) else { continue };
                 let all = judges.iter().flatten().map(|other| other.under(given_up));
-                let alike = all.filter(|other| own.model == other.model && own.part() == other.part());
+                // Crops are each judge's own.
+                let alike = all.filter(|other| {
+                    own.model == other.model && own.part() == other.part() && own.follow + other.follow == 0
+                });
                 let (count, least) = alike
                     .fold((0, 1.0_f32), |(count, least), one| (count + 1, least.min(one.objects.least())));
                 let shared = (count > 1).then_some(least);
@@ -153,7 +159,7 @@ impl JudgeRun {
         let model = models[run.model].1.as_mut().expect("a whole viewer");
         let part = run.part();
         let mut view = match &mut model.reader {
-            OutputReader::Detector(detector) if model.found == Some(part) => {
+            OutputReader::Detector(detector) if run.follow == 0 && model.found == Some(part) => {
                 detector.recall();
                 View::Detections(detector.report(&run.objects, (picture.width(), picture.height())))
             }
@@ -166,7 +172,8 @@ impl JudgeRun {
                 let mut none = RecurrentState::default();
                 let is_own = run.model == self.model;
                 let state = if is_own { &mut remembered.state } else { &mut none };
-                let view = run.ask(model, picture, state, of.until)?;
+                let seen = (of, &mut remembered.follow);
+                let view = run.ask(model, picture, state, seen)?;
                 if is_shared {
                     model.found = Some(part);
                 }
@@ -182,6 +189,9 @@ impl JudgeRun {
             }
         }
         remembered.gate.looked(&view, of);
+        if let (1.., View::Detections(view)) = (self.follow, &view) {
+            remembered.follow.keep(view);
+        }
         if let (Some(then), View::Detections(view)) = (&self.then, &mut view)
             && let Some(second) = &mut models[then.model()].1
         {
@@ -196,11 +206,22 @@ impl JudgeRun {
         model: &mut ModelRun,
         picture: &Picture,
         state: &mut RecurrentState,
-        until: Option<Instant>,
+        (of, follow): (JudgedFrame<'_>, &mut FollowMemory),
     ) -> Result<View, InferenceError> {
-        let size = (picture.width(), picture.height());
+        let (size, until) = ((picture.width(), picture.height()), of.until);
         let least = self.shared.unwrap_or(self.objects.least());
-        model.find_in_tiles(picture, &self.tiles, least, until)?;
+        if self.follow > 0 {
+            let looks_at_whole =
+                follow.plan(of.motion, (self.region, self.follow), [pixels(size), pixels(model.size)]);
+            model.find_in_tiles(picture, &follow.crops, least, until)?;
+            if let (OutputReader::Detector(detector), false) = (&mut model.reader, looks_at_whole) {
+                detector.without_whole();
+                detector.join_tiles();
+                return Ok(View::Detections(detector.report(&self.objects, size)));
+            }
+        } else {
+            model.find_in_tiles(picture, &self.tiles, least, until)?;
+        }
         let placement = model.preprocess.fill(picture, self.region, model.runner.input());
         let reader = &mut model.reader;
         let is_shared = self.shared.is_some();
@@ -227,6 +248,12 @@ impl JudgeRun {
             }
         })
     }
+}
+
+/// Sides in pixels.
+#[expect(clippy::cast_precision_loss, reason = "sides of frames and inputs")]
+const fn pixels((width, height): (u32, u32)) -> [f32; 2] {
+    [width as f32, height as f32]
 }
 
 /// The lesser of two scores, where both are there.

@@ -7,6 +7,7 @@ use verge_engine::RecurrentState;
 use verge_models::FrameModel;
 
 use crate::cascade::CascadeMemory;
+use crate::follow::FollowMemory;
 use crate::gate::MotionGate;
 use crate::mask::HiddenPixels;
 use crate::preprocess::Region;
@@ -33,6 +34,8 @@ pub(crate) struct JudgeMemory {
     pub(crate) gate: MotionGate,
     /// Of the objects that a second model looks at.
     pub(crate) crops: CascadeMemory,
+    /// Where something was found.
+    pub(crate) follow: FollowMemory,
 }
 
 impl Memory {
@@ -48,8 +51,9 @@ impl Memory {
         let place = match place {
             Some(place) if is_of(&self.states[place]) => place,
             known => {
-                let (state, gate, crops) = Default::default();
-                let new = JudgeMemory { judge, model: Arc::downgrade(model), region, state, gate, crops };
+                let (state, gate, crops, follow) = Default::default();
+                let model = Arc::downgrade(model);
+                let new = JudgeMemory { judge, model, region, state, gate, crops, follow };
                 match known {
                     Some(place) => {
                         self.states[place] = new;

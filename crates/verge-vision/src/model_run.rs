@@ -31,6 +31,8 @@ pub(crate) struct ModelRun {
     pub(crate) found: Option<LookedPart>,
     /// How often it was run.
     pub(crate) runs: u64,
+    /// Width and height of its input in pixels.
+    pub(crate) size: (u32, u32),
 }
 
 /// What of a frame a detector looks at.
@@ -79,7 +81,8 @@ impl ModelRun {
             }
         };
         let preprocess = Preprocess::new(&card.input, width, height);
-        Ok(Self { runner: model.runner()?, preprocess, reader, looked_for: None, found: None, runs: 0 })
+        let size = (width, height);
+        Ok(Self { runner: model.runner()?, preprocess, reader, looked_for: None, found: None, runs: 0, size })
     }
 
     /// Lets a detector look at parts of a picture, ahead of the whole.
@@ -90,12 +93,13 @@ impl ModelRun {
         least: f32,
         until: Option<Instant>,
     ) -> Result<(), InferenceError> {
-        let Self { runner, preprocess, reader: OutputReader::Detector(detector), .. } = self else {
+        let Self { runner, preprocess, reader: OutputReader::Detector(detector), runs, .. } = self else {
             return Ok(());
         };
         detector.forget_tiles();
         for tile in tiles {
             let placement = preprocess.fill(picture, tile.region, runner.input());
+            *runs += 1;
             // What a model keeps from frame to frame is that of the whole.
             runner.run(&mut RecurrentState::default(), until, |outputs| {
                 Ok::<_, InferenceError>(detector.find_in_tile(outputs, (tile, placement), least)?)

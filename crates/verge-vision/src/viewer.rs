@@ -43,6 +43,8 @@ pub struct VisionJudge {
     pub region: Region,
     /// Into how many parts a detector cuts it on each side, which it looks at besides the whole: 2, or 1 for none.
     pub tiles: usize,
+    /// Crops of a frame that a detector looks at around what it found before and what moves, in the place of the whole; 0: none.
+    pub follow: usize,
     /// Labels reported of a classification at most.
     pub top: usize,
     /// Lowest score that counts; `None` takes the card's.
@@ -76,6 +78,7 @@ impl VisionJudge {
             smaller: None,
             region: Region::WHOLE,
             tiles: 1,
+            follow: 0,
             top: 0,
             score: None,
             labels: Vec::new(),
@@ -252,6 +255,12 @@ impl FrameViewer {
         self.looks.get(judge.position()).is_some_and(|looks| *looks)
     }
 
+    /// Whether what moves in a frame decides how a judge looks at it.
+    fn needs_motion(&self, judge: JudgeIndex) -> bool {
+        let run = self.judges.get(judge.position()).and_then(Option::as_ref);
+        run.is_some_and(|run| run.gate.is_some() || run.follow > 0)
+    }
+
     fn has_gate(&self, judge: JudgeIndex) -> bool {
         self.judges.get(judge.position()).and_then(Option::as_ref).is_some_and(|run| run.gate.is_some())
     }
@@ -270,7 +279,7 @@ impl Viewer for FrameViewer {
         memory.keep(judges);
         // Not that of capture, which stands still with some cameras' pictures.
         let at = received.mono;
-        let look = if judges.iter().any(|judge| self.looks_at_camera(*judge) || self.has_gate(*judge)) {
+        let look = if judges.iter().any(|judge| self.looks_at_camera(*judge) || self.needs_motion(*judge)) {
             let watch = memory.watch.get_or_insert_default();
             Some(watch.look_past(memory.hidden.samples(), &self.picture, at))
         } else {

@@ -6,6 +6,7 @@ use verge_domain::frame::CameraLook;
 use verge_domain::time::{Moment, Monotonic};
 
 use super::lasting::{Lasting, Spans};
+use super::reference::{AfterRestart, EdgeReference, RestartCheck};
 use super::usual::{Usual, UsualLevels};
 
 /// Shares of equal blocks from which a picture stands still: the rest may be a clock that is burnt in.
@@ -54,7 +55,7 @@ pub struct Blindness {
     pub since: f64,
 }
 
-/// What is known of one camera: how it usually looks, and what is wrong with it. Some 800 bytes, nothing on the heap.
+/// What is known of one camera: how it usually looks, and what is wrong with it. Some 900 bytes, and 600 on the heap.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct CameraCauses {
     /// When the newest look was received: in seconds since 1970, and by the clock of this process, which never steps.
@@ -88,6 +89,12 @@ pub struct CameraCauses {
     /// Seconds for which a picture is held for covered whose usual edges were lost meanwhile.
     #[serde(skip)]
     held: Option<f64>,
+    /// Where edges usually are. Saved apart.
+    #[serde(skip)]
+    reference: EdgeReference,
+    /// Until it is clear whether the camera was moved or covered while the gateway did not run.
+    #[serde(skip)]
+    restart: Option<RestartCheck>,
 }
 
 /// What the first version of the saved state did not know: it stands behind what that saved.
@@ -128,6 +135,7 @@ impl CameraCauses {
 
         if look.hidden != self.hidden {
             (self.hidden, self.usual) = (look.hidden, UsualLevels::default());
+            self.reference.forget();
         }
         let usual = self.usual.at(look.mean);
         let layout_remains =
@@ -144,13 +152,18 @@ impl CameraCauses {
         let held = self.hold((look.edges, known), usual.map(|usual| usual.edges), step);
         let missing = held.map_or(known, |edges| Some((1.0 - edges).max(0.0)));
         let is_full = usual.is_some_and(|usual| look.edges >= AS_MANY * usual.edges);
-        let is_other = missing.map(|missing| look.shift.is_some() || (missing > ALL_GONE && is_full));
+        let restart = self.after_restart(look, is_blank, step);
+        let is_other = match restart {
+            Some(AfterRestart::Moved) => Some(true),
+            _ => missing.map(|missing| look.shift.is_some() || (missing > ALL_GONE && is_full)),
+        };
         let moved = Spans { found: (10.0 * patience).min(MOVED_WITHIN), over: OVER };
         self.moved.enter(is_other.filter(|_| !is_blank), times, moved);
         let explained =
             is_blank || is_other == Some(true) || is_blurred == Some(true) || is_hazy == Some(true);
         for (covered, (least, found)) in self.covered.iter_mut().zip([(ALL_GONE, 5.0), (HALF_GONE, 30.0)]) {
             let is_gone = match held {
+                _ if restart == Some(AfterRestart::Covered) => Some(true),
                 Some(edges) => Some(edges < AS_MANY),
                 None => missing.map(|missing| missing > least),
             };
@@ -177,11 +190,24 @@ impl CameraCauses {
             && !explained
             && !flickers
             && missing.is_none_or(|missing| missing <= HALF_GONE)
-            && self.held.is_none();
+            && self.held.is_none()
+            && restart.is_none();
         if is_healthy && contrast >= NO_CONTRAST {
             let now = Usual { contrast, sharpness: look.sharpness, edges: look.edges };
             self.usual.learn(look.mean, now, step.min(2.0) as f32);
+            if self.restart.is_none() && missing.is_some_and(|missing| missing <= FEW_GONE) {
+                self.reference.learn(look, step.min(2.0));
+            }
         }
+    }
+
+    /// How the camera stands to how it looked before a restart, as long as that is in question.
+    fn after_restart(&mut self, look: &CameraLook, is_blank: bool, step: f64) -> Option<AfterRestart> {
+        if !is_blank {
+            let check = self.restart.take();
+            self.restart = check.and_then(|check| check.look(&mut self.reference, look, step.min(2.0)));
+        }
+        self.restart.and_then(RestartCheck::found)
     }
 
     /// What blinds the camera now: it is found, and not over.
@@ -303,10 +329,26 @@ impl CameraCauses {
         CausesMore { hidden: self.hidden }
     }
 
+    /// Where its edges usually are, which is saved behind all else.
+    pub(crate) const fn reference(&self) -> &EdgeReference {
+        &self.reference
+    }
+
     /// With what was saved behind the rest; `None` is not sound.
-    pub(crate) fn restored(self, more: CausesMore) -> Option<Self> {
-        let is_sound = self.is_sound() && more.hidden.is_finite();
-        is_sound.then_some(Self { hidden: more.hidden, ..self })
+    pub(crate) fn restored(self, more: CausesMore, reference: EdgeReference) -> Option<Self> {
+        let is_sound = self.is_sound() && more.hidden.is_finite() && reference.is_sound();
+        let restart = reference.is_known().then(RestartCheck::default);
+        is_sound.then_some(Self { hidden: more.hidden, reference, restart, ..self })
+    }
+
+    /// As it is after a restart. For measuring.
+    ///
+    /// # Panics
+    /// Never: it reads what it has written.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        let copy = Self { received: None, held: None, restart: None, ..self.clone() };
+        copy.restored(self.more(), self.reference.clone()).expect("it was sound")
     }
 
     /// Whether it is what looks could have made.

@@ -56,7 +56,12 @@ impl CameraHealthJudge {
         if silence.is_none() && !self.has_looked {
             return None;
         }
-        Some(state::seal_with(StateKind::Camera, &(silence, &self.causes), &self.causes.more(), &()))
+        Some(state::seal_with(
+            StateKind::Camera,
+            &(silence, &self.causes),
+            &self.causes.more(),
+            self.causes.reference(),
+        ))
     }
 
     /// What earlier versions saved is taken up: they watched arrivals alone.
@@ -64,10 +69,10 @@ impl CameraHealthJudge {
         if state::is_of(StateKind::Health, saved) {
             return self.silence.restore(saved, now);
         }
-        let ((silence, causes), more, ()): ((Option<Vec<u8>>, CameraCauses), _, _) =
+        let ((silence, causes), more, reference): ((Option<Vec<u8>>, CameraCauses), _, _) =
             state::open_with(StateKind::Camera, saved)?;
         let misfit = RestoreError::Misfit { part: "what is usual of the camera" };
-        let causes = causes.restored(more).ok_or(misfit)?;
+        let causes = causes.restored(more, reference).ok_or(misfit)?;
         if let Some(silence) = silence {
             self.silence.restore(&silence, now)?;
         }

@@ -25,6 +25,7 @@
 mod causes;
 mod judge;
 mod lasting;
+mod reference;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unexplained;

@@ -1,5 +1,5 @@
 use verge_domain::finding::{Condition, Finding, Member, Standing};
-use verge_domain::frame::{CameraLook, EdgeLook, GivenUp, PictureShift, Shortfall};
+use verge_domain::frame::{CameraLook, EDGE_PARTS, EdgeLook, EdgeParts, GivenUp, PictureShift, Shortfall};
 use verge_domain::motion::Motion;
 use verge_domain::observation::{Captured, Observable};
 use verge_domain::stage::Judge;
@@ -11,6 +11,17 @@ use crate::state::{self, StateKind};
 use crate::{JudgeSettings, ReadingJudge};
 
 pub(crate) const KNOWN: EdgeLook = EdgeLook { usual: 0.1, missing: 0.05, missing_area: 0.06, layout: 0.95 };
+/// A picture with its edges in some of its parts.
+const STREET: EdgeParts = {
+    let mut parts = [10; EDGE_PARTS.0 * EDGE_PARTS.1];
+    let mut at = 0;
+    while at < parts.len() {
+        parts[at] = (at * 37 % 101) as u8;
+        at += 1;
+    }
+    EdgeParts(parts)
+};
+
 pub(crate) const WELL: CameraLook = CameraLook {
     width: 1920,
     height: 1080,
@@ -21,6 +32,7 @@ pub(crate) const WELL: CameraLook = CameraLook {
     equal: Some(0.02),
     sharpness: 0.2,
     edges: 0.12,
+    parts: STREET,
     known: Some(KNOWN),
     shift: None,
     motion: Motion { blobs: verge_domain::motion::Blobs::NONE, changed: 0.0, light: false, settled: true },
@@ -252,4 +264,40 @@ fn a_restart_changes_nothing_and_what_watched_arrivals_alone_is_taken_up() {
     for damaged in [&b"heard"[..], &[1, 14, 0, 0, 0, 0, 9]] {
         assert!(later.restore(damaged, moment(0.0)).is_err());
     }
+}
+
+/// While the gateway did not run somebody turned the camera, or hung a cloth over it. The pixels that were usual are lost, so
+/// that the first look knows of no edges, and those behind it know the new ones.
+#[test]
+fn what_happened_to_a_camera_while_the_gateway_was_down_is_found_after_it() {
+    let turned = EdgeParts(std::array::from_fn(|at| (at * 53 % 89) as u8));
+    let cloth = EdgeParts([4; EDGE_PARTS.0 * EDGE_PARTS.1]);
+    let after = |parts: EdgeParts, (edges, mean): (f32, f32), to: f64| {
+        let mut before = judge(&all());
+        assert_eq!(show(&mut before, &WELL, (0.0, 90.0)), []);
+        let mut judge = judge(&all());
+        judge.restore(&before.save().unwrap(), moment(3600.0)).unwrap();
+        let look = CameraLook { parts, edges, mean, ..WELL };
+        show(&mut judge, &CameraLook { known: None, ..look }, (3600.0, 3604.0));
+        (show(&mut judge, &look, (3604.0, 3600.0 + to)), judge)
+    };
+    assert_eq!(after(turned, (0.11, 120.0), 7.0).0, []);
+    let (found, mut turned_judge) = after(turned, (0.11, 120.0), 12.0);
+    assert_eq!(found, [Member::Moved]);
+    // The new view is the usual one from now on, also after another restart.
+    let look = CameraLook { parts: turned, edges: 0.11, mean: 120.0, ..WELL };
+    assert_eq!(show(&mut turned_judge, &look, (3612.0, 3700.0)), []);
+    let mut later = judge(&all());
+    later.restore(&turned_judge.save().unwrap(), moment(3700.0)).unwrap();
+    assert_eq!(show(&mut later, &look, (3700.0, 3730.0)), []);
+
+    let (found, mut covered) = after(cloth, (0.01, 60.0), 6.0);
+    assert_eq!(found, [Member::Covered]);
+    let look = CameraLook { parts: cloth, edges: 0.01, mean: 60.0, ..WELL };
+    assert_eq!(show(&mut covered, &look, (3606.0, 5000.0)), [Member::Covered], "until it is taken off");
+    assert_eq!(show(&mut covered, &WELL, (5000.0, 5010.0)), []);
+
+    // Nothing happened; and by night nothing can be said.
+    assert_eq!(after(STREET, (0.12, 115.0), 30.0).0, []);
+    assert_eq!(after(turned, (0.11, 30.0), 30.0).0, []);
 }

@@ -21,7 +21,7 @@ use super::settings::{TrackSettings, ZoneCondition};
 use super::{counts, measures};
 use crate::camera::{Blindness, CameraCauses, CausesMore, UnexplainedMotion};
 use crate::forecast::ForecastSeries;
-use crate::state::{self, StateKind};
+use crate::state::{self, SavedParts, StateKind};
 
 /// A clock that gives the same time to frames received over this span stands still.
 const STANDS_STILL: Duration = Duration::from_secs(3);
@@ -285,18 +285,21 @@ impl TrackJudge {
         let known = (self.scene.state(), self.clock.saved, &self.causes);
         let more = (self.causes.more(), self.was_blind, &self.unexplained);
         let newest = (&self.forecasts, &self.scene.sighting_tallies());
-        state::seal_with(StateKind::Scene, &known, &more, &newest)
+        state::seal(StateKind::Scene, &(known, more, newest, self.causes.reference()))
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
         type Saved = (SceneState, SavedClock, CameraCauses);
         type More = (CausesMore, bool, UnexplainedMotion);
         type Newest = (Vec<ForecastSeries>, Vec<SightingTally>);
-        let (known, (more, was_blind, unexplained), (forecasts, sightings)): (Saved, More, Newest) =
-            state::open_with(StateKind::Scene, bytes)?;
+        let mut parts = SavedParts::of(StateKind::Scene, bytes)?;
+        let known: Saved = parts.first()?;
+        let (more, was_blind, unexplained): More = parts.next()?;
+        let (forecasts, sightings): Newest = parts.next()?;
+        let reference = parts.next()?;
         let (scene, clock, causes) = known;
         let misfit = RestoreError::Misfit { part: "what is usual of the camera" };
-        let causes = causes.restored(more).ok_or(misfit)?;
+        let causes = causes.restored(more, reference).ok_or(misfit)?;
         self.scene.restore(scene).map_err(|misfit| match misfit {
             SceneMisfit::OtherPlaces => RestoreError::Foreign,
             SceneMisfit::OutOfRange => RestoreError::Misfit { part: "a track or a count" },

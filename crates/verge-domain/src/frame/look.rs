@@ -29,6 +29,13 @@ pub struct EdgeLook {
     pub layout: f32,
 }
 
+/// Parts of a picture, across and down.
+pub const EDGE_PARTS: (usize, usize) = (16, 9);
+
+/// The share of pixels that are edges in each part of a picture, row by row; 255 is all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EdgeParts(pub [u8; EDGE_PARTS.0 * EDGE_PARTS.1]);
+
 /// What one frame says of its camera. All numbers are finite; grey levels are from 0 to 255.
 ///
 /// Measured on a grey picture 160 pixels wide, whatever the size of the frame.
@@ -53,6 +60,8 @@ pub struct CameraLook {
     pub sharpness: f32,
     /// Share of pixels that are edges.
     pub edges: f32,
+    /// Where they are.
+    pub parts: EdgeParts,
     /// The edges that are usually there; `None` while too few are known to tell.
     pub known: Option<EdgeLook>,
     /// How the picture is shifted; `None` where nothing suggests that it is, or it is not known.

@@ -13,6 +13,7 @@ mod intake;
 mod ladder;
 mod schedule;
 mod snapshots;
+mod spec;
 mod unwrap;
 mod worker;
 
@@ -38,11 +39,10 @@ pub use intake::FrameIntake;
 use intake::Wrapped;
 pub use ladder::FrameOverload;
 use schedule::Schedule;
-pub use schedule::{
-    CameraViewers, EVERY_CAPACITY, FrameSourceSpec, Keep, LEAST_AT_LINES, MAX_CAMERAS, MAX_WAITING_BYTES,
-};
+pub use schedule::{EVERY_CAPACITY, MAX_CAMERAS, MAX_WAITING_BYTES};
 pub use snapshots::SnapshotDesk;
 pub(crate) use snapshots::{SNAPSHOT_LIMIT, SnapshotRefusal, TakenSnapshot};
+pub use spec::{CameraViewers, FrameSourceSpec, Keep, LEAST_AT_LINES};
 use unwrap::Unwrapper;
 use worker::FrameWorker;
 

@@ -43,6 +43,12 @@ impl Tile {
         all
     }
 
+    /// A part of a whole, whose sides cut where they are not those of the whole.
+    pub(crate) fn within(region: Region, whole: Region) -> Self {
+        let [own, all] = [region.sides(), whole.sides()];
+        Self { region, inner: [own[0] > all[0], own[1] > all[1], own[2] < all[2], own[3] < all[3]] }
+    }
+
     /// Whether a side of the tile cuts what lies in this box of the frame.
     fn cuts(&self, [left, top, right, bottom]: [f32; 4], placement: &InputPlacement) -> bool {
         let [seen_left, seen_top, seen_right, seen_bottom] = placement.seen;
@@ -73,6 +79,11 @@ impl ObjectDetector {
     /// What was found in tiles belongs to another frame.
     pub(crate) fn forget_tiles(&mut self) {
         self.of_tiles.clear();
+    }
+
+    /// There is no whole: what was found in tiles is all.
+    pub(crate) fn without_whole(&mut self) {
+        self.candidates.clear();
     }
 
     /// Puts what was found in the whole together with what was found in its tiles: of boxes of one object the surest stays.

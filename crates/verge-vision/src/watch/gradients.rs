@@ -2,6 +2,8 @@
 
 use std::num::Wrapping;
 
+use verge_domain::frame::{EDGE_PARTS, EdgeParts};
+
 use super::GreyPicture;
 use super::hidden::HiddenCells;
 
@@ -95,6 +97,23 @@ impl Gradients {
         let is_edge = |(x, y): (&i16, &i16)| square(*x, *y) >= self.edge;
         let edges = self.x.iter().zip(&self.y).filter(|both| is_edge(*both)).count();
         if self.visible == 0 { 0.0 } else { edges as f32 / self.visible as f32 }
+    }
+
+    /// The share of edges in each part.
+    pub(super) fn parts(&self) -> EdgeParts {
+        let (across, down) = EDGE_PARTS;
+        let mut parts = [0_u32; EDGE_PARTS.0 * EDGE_PARTS.1];
+        let width = self.width.max(1);
+        for (y, (xs, ys)) in self.x.chunks_exact(width).zip(self.y.chunks_exact(width)).enumerate() {
+            let row = &mut parts[y * down / self.height.max(1) * across..][..across];
+            for (part, count) in row.iter_mut().enumerate() {
+                let (left, right) = (part * width / across, (part + 1) * width / across);
+                let edges = xs[left..right].iter().zip(&ys[left..right]);
+                *count += edges.filter(|(x, y)| square(**x, **y) >= self.edge).count() as u32;
+            }
+        }
+        let pixels = (width * self.height / parts.len()).max(1) as u32;
+        EdgeParts(parts.map(|count| (count * 255 / pixels).min(255) as u8))
     }
 
     /// The direction of each edge, of length one; zero for what is no edge.

@@ -92,6 +92,7 @@ impl CameraWatch {
             equal,
             sharpness: levels::sharpness(&self.grey, (contrast, noise), self.hidden.around()),
             edges,
+            parts: self.gradients.parts(),
             known,
             shift,
             motion,

@@ -276,6 +276,7 @@ declare! {
     /// Detector `detect`.
     struct RawDetect with views: RawViews {
         tiles: usize = whole(1, 2).or("1"),
+        follow: usize = whole(0, 8).or("0"),
         then: Option<RawThen> = table::<RawThen>(),
         classes: Option<Map<Vec<String>>> = text_lists("labels of the model, or \"*\" for all others"),
         scores: Option<Map<f64>> = word_values(),

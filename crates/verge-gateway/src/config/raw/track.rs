@@ -40,6 +40,7 @@ declare! {
         blobs: BlobUse = word::<BlobUse>().or("off"),
         gate: Option<RawGate> = table::<RawGate>(),
         tiles: usize = whole(1, 2).or("1"),
+        follow: usize = whole(0, 8).or("0"),
         then: Option<RawThen> = table::<RawThen>(),
         ground: Option<RawSceneGround> = table::<RawSceneGround>(),
         footprint: Option<Map<[f64; 2]>> = pairs("length and width in metres, such as [4.5, 1.8]"),

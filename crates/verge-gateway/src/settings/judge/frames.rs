@@ -119,7 +119,23 @@ pub(super) fn check_classes(
     let scores = raw.scores.iter().flatten().map(|(label, score)| (label.clone(), *score as f32)).collect();
     let then = then.map_or(Some(None), |then| then.map(|then| Some(Arc::new(then))));
     let (rules, then) = (rules.filter(|_| is_good)?, then?);
-    Some(FrameRules { look: VisionJudge { classes, scores, tiles: raw.tiles, then, ..rules.look }, ..rules })
+    let (tiles, follow) = check_crops(check, section, (raw.tiles, raw.follow))?;
+    Some(FrameRules { look: VisionJudge { classes, scores, tiles, follow, then, ..rules.look }, ..rules })
+}
+
+/// How a detector looks at parts of frames: at fixed ones, or where something is.
+pub(super) fn check_crops(
+    check: &mut Check<'_>,
+    section: &str,
+    (tiles, follow): (usize, usize),
+) -> Option<(usize, usize)> {
+    if tiles > 1 && follow > 0 {
+        let expected = "nothing beside tiles = 2, which looks at all of the frame";
+        let fault = Fault::new(format!("{section}.follow"), follow.to_string(), expected);
+        check.faults.push(fault.remedy("take out tiles or follow"));
+        return None;
+    }
+    Some((tiles, follow))
 }
 
 pub(super) fn check_rules(

@@ -14,7 +14,7 @@ use verge_vision::{CascadeSettings, VisionJudge};
 
 use super::cascade::{add_kinds, check_counted_kinds, check_second_model};
 use super::forecast::check_forecast;
-use super::frames::{FrameRules, check_rules, gate};
+use super::frames::{FrameRules, check_crops, check_rules, gate};
 use super::inputs::Known;
 use super::places;
 use crate::config::{Fault, Map, RawSceneGround, RawTrack, nearest};
@@ -36,6 +36,8 @@ pub struct TrackRules {
     pub scores: Vec<(String, f32)>,
     /// Into how many parts the model cuts the frames on each side, see [`VisionJudge::tiles`].
     pub tiles: usize,
+    /// Crops of a frame at most, see [`VisionJudge::follow`].
+    pub follow: usize,
     /// What a second model says of the objects; it is the second of two.
     pub then: Option<CascadeSettings>,
 }
@@ -62,14 +64,22 @@ pub(super) fn check_track(
     });
     let rules = check_rules(check, section, (ModelTask::Detect, rule, policy), &raw.asking, inputs, known);
     let second = raw.then.as_ref().map(|then| check_second_model(check, section, then, &known.models));
-    let (rules, TrackRules { scheme, score, scores, tiles, then, .. }) = (rules?, track?);
+    let (rules, TrackRules { scheme, score, scores, tiles, follow, then, .. }) = (rules?, track?);
     let then = match (then, second) {
         (Some(then), Some(model)) => Some(Arc::new(CascadeSettings { model: model?, ..then })),
         _ => None,
     };
     let gate = raw.gate.as_ref().map(gate);
-    let look =
-        VisionJudge { score: Some(score), scores, classes: Some(scheme), gate, tiles, then, ..rules.look };
+    let look = VisionJudge {
+        score: Some(score),
+        scores,
+        classes: Some(scheme),
+        gate,
+        tiles,
+        follow,
+        then,
+        ..rules.look
+    };
     let rule = match rules.rule {
         JudgeSettings::Track(track) => JudgeSettings::Track(track.within(look.region.sides())),
         other => other,
@@ -126,7 +136,8 @@ pub(in crate::settings) fn check_scene(
         let added = scene.add_zone(name, zone);
         fits &= added.map_err(|error| check.faults.push(places::fault(&key, &error))).is_ok();
     }
-    fits.then_some(TrackRules { scene, scheme, score: raw.score, scores, tiles: raw.tiles, then })
+    let (tiles, follow) = check_crops(check, section, (raw.tiles, raw.follow))?;
+    fits.then_some(TrackRules { scene, scheme, score: raw.score, scores, tiles, follow, then })
 }
 
 fn check_classes(check: &mut Check<'_>, section: &str, raw: &RawTrack) -> Option<ClassScheme> {

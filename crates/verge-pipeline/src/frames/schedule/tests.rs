@@ -5,6 +5,7 @@ use verge_domain::frame::{GivenUp, ImageFormat, Orientation};
 use verge_domain::id::DeviceId;
 use verge_domain::time::{DeviceClock, UtcMillis};
 
+use super::super::spec::LEAST_AT_LINES;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -65,7 +65,12 @@ fn describe_looks(look: &VisionJudge, models: &[Arc<FrameModel>]) -> String {
     #[expect(clippy::cast_precision_loss, reason = "sides of inputs, 4096 at most")]
     let input = [model.width() as f32, model.height() as f32];
     let shrunk = (seen[0] / input[0]).max(seen[1] / input[1]);
-    let mut said = if look.tiles > 1 {
+    let mut said = if look.follow > 0 {
+        let most = look.follow;
+        format!(
+            "1 to {most} runs, objects {shrunk:.1} times smaller in the whole and as large as they are in crops"
+        )
+    } else if look.tiles > 1 {
         let in_tile = shrunk * verge_vision::TILE_SIDE;
         format!("5 runs, objects {shrunk:.1} times smaller in the whole and {in_tile:.1} times in a tile")
     } else {

@@ -26,7 +26,7 @@ use crate::cli::say;
 #[derive(Debug, Args)]
 #[command(
     after_help = "A street before a camera is drawn in seven weathers, by day and night, with traffic, passing trucks and \
-headlights. Each cause that is found in it is a false alarm. Then each fault is brought about, by day, by night and in rain \
+headlights. Each cause that is found in it is a false alarm; in the middle of each run the gateway starts again. Then each fault is brought about, by day, by night and in rain \
 by night. A line on standard error says what is done so far.
 
 With --data nothing is drawn: the pictures of folders (DIR/frames/NAME.jpg, with DIR/times.csv or at --rate) are \
@@ -61,7 +61,7 @@ const RUN: u64 = 2_500;
 const HOURS: [&str; 3] = ["noon", "night", "wet night"];
 
 /// A fault, the cause that it should be found as, and the seconds within which.
-const FAULTS: [(&str, CameraFault, Member, f64); 14] = [
+const FAULTS: [(&str, CameraFault, Member, f64); 16] = [
     ("frozen", CameraFault::Frozen, Member::Frozen, 5.0),
     ("dark", CameraFault::Dark, Member::Dark, 8.0),
     ("bright", CameraFault::Bright, Member::Bright, 8.0),
@@ -76,7 +76,12 @@ const FAULTS: [(&str, CameraFault, Member, f64); 14] = [
     ("moved", CameraFault::Moved(-40, 20), Member::Moved, 15.0),
     ("moved down", CameraFault::Moved(0, 14), Member::Moved, 15.0),
     ("flicker", CameraFault::Flicker, Member::Flicker, 8.0),
+    ("covered while off", CameraFault::Covered(1.0, 0.3), Member::Covered, 8.0),
+    ("moved while off", CameraFault::Moved(-40, 20), Member::Moved, 15.0),
 ];
+/// From this one on they are brought about while the gateway does not run, after it has watched for so long, in seconds.
+const WHILE_OFF: usize = 14;
+const WELL_BEFORE: f64 = 120.0;
 
 /// One camera, with what is known of it.
 struct Watched {
@@ -101,6 +106,11 @@ impl Watched {
         let mut rgb = Vec::new();
         self.camera.render(at, fault, &mut rgb);
         self.look(at, rgb, &[])
+    }
+
+    /// The gateway starts again: of the pixels nothing is known any more.
+    fn restart(&mut self) {
+        (self.watch, self.causes) = (CameraWatch::default(), self.causes.restarted());
     }
 
     fn look(&mut self, at: f64, rgb: Vec<u8>, hidden: &[Range<usize>]) -> Vec<Member> {
@@ -160,6 +170,9 @@ fn clean(CleanSlice { weather, frames, seed }: CleanSlice, rate: f64) -> Clean {
     for frame in 0..frames {
         let at = frame as f64 / rate;
         watched.camera.set_weather(Weather::named(weather, (at / seconds) as f32));
+        if frame == frames / 2 {
+            watched.restart();
+        }
         alarms.extend(watched.show(at, None).into_iter().map(|cause| (at, cause)));
     }
     Clean { weather, frames, alarms }
@@ -196,11 +209,16 @@ fn all_clean(frames: u64, rate: f64, seed: u64) -> Vec<Clean> {
 }
 
 fn found_of(fault: usize, hour: &'static str, (well, rate): (f64, f64), seed: u64) -> FaultFound {
+    let is_off = fault >= WHILE_OFF;
+    let well = if is_off { WELL_BEFORE } else { well };
     let (name, fault, cause, within) = FAULTS[fault];
     let mut watched = Watched::new(Weather::named(hour, 0.0), well + ILL, seed);
     let (mut after, mut others) = (None, Vec::new());
     for frame in 0..((well + ILL) * rate) as u64 {
         let at = frame as f64 / rate;
+        if is_off && at >= well && at - 1.0 / rate < well {
+            watched.restart();
+        }
         let new = watched.show(at, (at >= well).then_some(fault));
         if new.contains(&cause) && after.is_none() {
             after = Some(at - well);

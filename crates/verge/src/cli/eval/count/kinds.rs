@@ -1,5 +1,5 @@
-//! Pictures that two models look at, the second one at what the first has found: through the viewer of the gateway, in order,
-//! since it looks at no object twice.
+//! Pictures that are looked at in order, through the viewer of the gateway: by a second model at what the first has found, or
+//! where something was found before.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,11 +22,11 @@ use super::settings::CountSettings;
 use crate::cli::output::Progress;
 use crate::cli::pictures::{PictureFiles, PictureLimits};
 
-/// Lets both models look at the pictures.
-pub(super) fn look_twice(
+/// Lets the models look at the pictures.
+pub(super) fn look_in_order(
     frames: Vec<(Frame, PathBuf)>,
-    models: [Arc<FrameModel>; 2],
-    then: &CascadeSettings,
+    models: Vec<Arc<FrameModel>>,
+    then: Option<&CascadeSettings>,
     settings: &CountSettings,
 ) -> anyhow::Result<(Vec<Frame>, FrameSize)> {
     #[expect(clippy::cast_possible_truncation, reason = "from 0 to 1")]
@@ -34,15 +34,16 @@ pub(super) fn look_twice(
         score: Some(settings.score as f32),
         classes: Some(settings.scheme.clone()),
         tiles: settings.tiles,
-        then: Some(Arc::new(then.clone())),
+        follow: settings.follow,
+        then: then.cloned().map(Arc::new),
         ..VisionJudge::of(0)
     };
     let limits = PictureLimits::default();
     let max_picture_bytes = wiring::picture_bytes(limits.max_pixels);
     let mut viewer = FrameViewer::new(&ViewerSettings {
-        models: models.to_vec(),
+        models,
         judges: vec![Some(judge)],
-        looks: Vec::new(),
+        looks: vec![settings.follow > 0],
         masks: SourceMasks::default(),
         names: Vec::new(),
         max_picture_bytes,

@@ -198,7 +198,10 @@ fn look(
     }
     if let Some((then, card)) = second {
         let second = ModelArgs { model: card.to_owned(), ..args }.load()?;
-        return kinds::look_twice(frames, [model, second], then, settings);
+        return kinds::look_in_order(frames, vec![model, second], Some(then), settings);
+    }
+    if settings.follow > 0 {
+        return kinds::look_in_order(frames, vec![model], None, settings);
     }
     let paths: Vec<&Path> = frames.iter().map(|(_, path)| path.as_path()).collect();
     let judge = VisionJudge { tiles: settings.tiles, ..VisionJudge::of(0) };

@@ -18,6 +18,7 @@ pub(super) struct CountSettings {
     scores: Vec<(usize, f64)>,
     /// Into how many parts a model cuts the frames on each side.
     pub(super) tiles: usize,
+    pub(super) follow: usize,
     /// What a second model says of the objects, where one does.
     pub(super) then: Option<CascadeSettings>,
     /// The size of frames, where it is written.
@@ -26,14 +27,14 @@ pub(super) struct CountSettings {
 
 /// Reads the file as a gateway would.
 pub(super) fn read(path: &Path) -> Result<CountSettings, ConfigurationError> {
-    let TrackFile { rules: TrackRules { scene, scheme, score, scores, tiles, then }, size } =
+    let TrackFile { rules: TrackRules { scene, scheme, score, scores, tiles, follow, then }, size } =
         read_track_file(path)?;
     // As it is written: 0.1 and not 0.10000000149.
     let written = |score: f32| (f64::from(score) * 1e6).round() / 1e6;
     let class = |name: &str| scheme.names().iter().position(|class| class.as_str() == name);
     let scores = scores.iter().filter_map(|(name, score)| Some((class(name)?, written(*score)))).collect();
     let size = size.map(|[width, height]| FrameSize { width, height });
-    Ok(CountSettings { scene, scheme, score: written(score), scores, size, tiles, then })
+    Ok(CountSettings { scene, scheme, score: written(score), scores, size, tiles, follow, then })
 }
 
 impl CountSettings {
