@@ -112,9 +112,10 @@ function open() {
     show(JSON.parse(event.data));
     if (Date.now() - refreshed >= REFRESH_AT_MOST) refreshSoon();
   });
-  source.addEventListener("verdict", () => {
+  source.addEventListener("verdict", (event) => {
     alive();
-    refreshSoon();
+    // Counts and views of cameras come all the time, and change no page yet.
+    if (JSON.parse(event.data).event) refreshSoon();
   });
   source.addEventListener("resync", refreshSoon);
   source.addEventListener("error", () => {

@@ -115,11 +115,19 @@ impl Front {
     /// any name that leads here, and no address of ours.
     fn is_ours(&self, host: &str, peer: Peer) -> bool {
         let bare = bare_host(host);
-        if let Ok(address) = bare.parse::<IpAddr>() {
-            return address == peer.local || address.is_loopback() && peer.local.is_loopback();
-        }
-        bare == "localhost" || self.site.settings.hosts.iter().any(|known| bare_host(known) == bare)
+        let is_address_of_ours = bare
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address == peer.local || address.is_loopback() && peer.local.is_loopback());
+        is_address_of_ours
+            || bare == "localhost"
+            || self.site.settings.hosts.iter().any(|known| is_named(&bare_host(known), &bare))
     }
+}
+
+/// Whether a name is the known one; `*` stands for one label, as in certificates.
+fn is_named(known: &str, name: &str) -> bool {
+    let rest = |name: &str| name.split_once('.').map(|(_, rest)| rest.to_owned());
+    known == name || known.starts_with("*.") && rest(known).is_some() && rest(known) == rest(name)
 }
 
 /// Host without its port, in small letters.
@@ -210,6 +218,15 @@ mod tests {
         check("::1", "::1");
         check("127.0.0.1:8080", "127.0.0.1");
         check("", "");
+    }
+
+    #[test]
+    fn a_star_stands_for_one_label() {
+        assert!(is_named("*.plant.example", "cabinet-7.plant.example"));
+        for other in ["plant.example", "a.b.plant.example", "cabinet-7.evil.example", "localhost"] {
+            assert!(!is_named("*.plant.example", other), "{other}");
+        }
+        assert!(!is_named("*.", "a."));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! What all handlers share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::FromRequestParts;
 use hyper::http::request::Parts;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use verge_domain::live::LiveGateway;
+use verge_domain::time::Monotonic;
 
 use super::DashboardSettings;
 use super::access::{Access, Role, Who};
@@ -15,6 +18,7 @@ use super::problem::Problem;
 
 /// Listeners to the stream at most.
 pub(super) const MAX_LISTENERS: usize = 32;
+const SHARED_FOR: Duration = Duration::from_secs(1);
 
 /// The gateway, the logins and what is counted.
 pub(crate) struct Site {
@@ -23,13 +27,35 @@ pub(crate) struct Site {
     pub(crate) access: Access,
     pub(crate) pulse: Pulse,
     pub(crate) listeners: Arc<Semaphore>,
+    shared: Mutex<Option<(Monotonic, Bytes)>>,
 }
 
 impl Site {
     pub(super) fn new(settings: DashboardSettings, live: Arc<dyn LiveGateway>) -> Self {
         let access = Access::open(&settings.state_dir);
         let pulse = Pulse::new(live.now().mono);
-        Self { settings, live, access, pulse, listeners: Arc::new(Semaphore::new(MAX_LISTENERS)) }
+        Self {
+            settings,
+            live,
+            access,
+            pulse,
+            listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+            shared: Mutex::default(),
+        }
+    }
+
+    /// The status document for the stream: all listeners share one of the last second.
+    pub(crate) fn shared_status(&self) -> Bytes {
+        let now = self.live.now().mono;
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*shared {
+            Some((made, status)) if now.since(*made) < SHARED_FOR => status.clone(),
+            _ => {
+                let status = self.live.status();
+                *shared = Some((now, status.clone()));
+                status
+            }
+        }
     }
 
     /// The status document, to be read by pointers.

@@ -151,7 +151,7 @@ impl hyper::body::Body for Listener {
                 continue;
             }
             if self.kinds.status && self.status.poll_tick(context).is_ready() {
-                let status = event("status", None, &self.site.live.status());
+                let status = event("status", None, &self.site.shared_status());
                 self.ready.push_back(status);
                 continue;
             }

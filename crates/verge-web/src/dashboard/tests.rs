@@ -35,7 +35,7 @@ struct Bench {
 
 fn settings(folder: &TempDir) -> DashboardSettings {
     DashboardSettings {
-        hosts: vec!["cabinet-7.example".to_owned()],
+        hosts: vec!["cabinet-7.example".to_owned(), "203.0.113.5".to_owned()],
         tls: None,
         state_dir: folder.path().to_owned(),
         site: Some("pump <b>room".to_owned()),

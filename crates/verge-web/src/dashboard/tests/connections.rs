@@ -30,12 +30,16 @@ async fn a_request_is_answered_and_odd_ones_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let dashboard = start(&folder);
     assert!(ask(&dashboard, HEALTH).await.starts_with("HTTP/1.1 204"));
-    assert!(ask(&dashboard, "GET / HTTP/1.1\r\n\r\n").await.starts_with("HTTP/1.1 421"), "no Host");
+    assert!(
+        ask(&dashboard, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n").await.starts_with("HTTP/1.1 421"),
+        "no Host"
+    );
     let two = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
     assert!(ask(&dashboard, two).await.starts_with("HTTP/1.1 421"));
     let absolute = "GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert!(ask(&dashboard, absolute).await.starts_with("HTTP/1.1 421"));
-    let long = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(100_000));
+    let long =
+        format!("GET /{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "x".repeat(100_000));
     assert!(ask(&dashboard, &long).await.starts_with("HTTP/1.1 4"));
     assert!(ask(&dashboard, "\u{16}\u{3}\u{1} no HTTP\r\n\r\n").await.starts_with("HTTP/1.1 400"));
     assert!(ask(&dashboard, HEALTH).await.starts_with("HTTP/1.1 204"));

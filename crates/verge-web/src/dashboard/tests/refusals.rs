@@ -41,6 +41,7 @@ async fn names_of_ours_are_the_address_localhost_and_what_is_configured() {
     check("10.1.0.5", remote, 204).await;
     check("127.0.0.1", remote, 421).await;
     check("10.1.0.6", remote, 421).await;
+    check("203.0.113.5:8443", remote, 204).await;
     check("localhost.evil.example", here, 421).await;
     check("", here, 421).await;
     let none = Request::builder().uri("/healthz").body(Body::empty()).unwrap();

@@ -1,0 +1,193 @@
+"""The pages of the dashboard in a browser: journeys on a phone and on a wall, by keyboard, over a lost connection; axe-core
+finds nothing serious on any page in any state."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from gateway import Gateway
+from scene import Scene
+from test_dashboard import PASSWORD, add, dashboard, pressure
+from waiting import wait_for
+
+PHONE, DESK, WALL = (360, 740), (1280, 800), (1920, 1080)
+CHROMIUM = "/usr/bin/chromium"
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+# What the browser itself says of a gateway that is not there.
+NO_CONNECTION = re.compile(r"net::ERR_(CONNECTION_REFUSED|INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RESET|EMPTY_RESPONSE)")
+
+
+@pytest.fixture(name="chromium", scope="module")
+def _chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # Root has no sandbox; the pages are ours.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Screen:
+    """One browser window, and what went wrong in it."""
+
+    context: BrowserContext
+    url: str
+    errors: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+    page: Page = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.page = self.context.new_page()
+        self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.url + path)
+        return self.page
+
+    def log_in(self) -> "Screen":
+        self.open("/")
+        self.page.fill("#user", "operator")
+        self.page.fill("#password", PASSWORD)
+        self.page.click("text=Log in")
+        self.page.wait_for_url(self.url + "/")
+        return self
+
+    def fits(self) -> bool:
+        """Nothing to scroll sideways."""
+        return self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    def is_accessible(self, state: str) -> None:
+        found = Axe().run(self.page, options=RULES).response["violations"]
+        serious = [(one["id"], one["nodes"][0]["target"]) for one in found if one["impact"] in ("serious", "critical")]
+        assert serious == [], f"{state}: {serious}"
+
+    def end(self, lost: bool = False) -> None:
+        errors = [error for error in self.errors if not (lost and NO_CONNECTION.search(error))]
+        assert errors == [] and self.hosts == {self.url.split("/")[2]}
+        self.context.close()
+
+
+def screen(chromium: Browser, gateway: Gateway, size: tuple[int, int], scheme: str = "light") -> Screen:
+    context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    context.set_default_timeout(20_000)
+    return Screen(context, f"http://{gateway.settings['dashboard']['listen']}")
+
+
+def started(scene: Scene) -> Gateway:
+    gateway, _ = dashboard(scene)
+    add(gateway, "operator", "operator")
+    return scene.start(gateway)
+
+
+def test_an_alarm_is_acknowledged_and_shelved_on_a_phone_by_keyboard(scene: Scene, chromium: Browser) -> None:
+    gateway = started(scene)
+    phone = screen(chromium, gateway, PHONE).log_in()
+    page = phone.page
+    assert page.locator("text=No event is open.").is_visible() and phone.fits()
+    page.click("nav >> text=Events")
+    pressure(scene, "8.25")
+    event = page.wait_for_selector("[data-event]")
+    assert event.get_attribute("data-acknowledged") == "false" and phone.fits()
+    page.keyboard.press("j")
+    page.keyboard.press("a")
+    page.wait_for_selector('[data-acknowledged="true"]')
+    assert page.locator("text=acknowledged by dashboard: operator").count() >= 1
+    assert page.evaluate("document.activeElement.classList.contains('event')"), "the focus stays in the list"
+    page.click("summary")
+    page.select_option("select[name=minutes]", "60")
+    page.click("button:text-is('Shelve')")
+    page.wait_for_selector("text=shelved until")
+    small = page.evaluate("[...document.querySelectorAll('main button, nav a, summary')].filter(e => e.offsetHeight && e.offsetHeight < 44).length")
+    assert small == 0, "targets for a thumb"
+    phone.end()
+
+
+def test_a_page_says_that_it_is_old_and_recovers_by_itself(scene: Scene, chromium: Browser) -> None:
+    gateway = started(scene)
+    pressure(scene, "8.25")
+    phone, wall = (screen(chromium, gateway, size).log_in() for size in (PHONE, WALL))
+    page, far = phone.open("/events"), wall.open("/?wall")
+    page.wait_for_selector("[data-event]")
+    far.wait_for_selector(".alarms li")
+    assert far.locator("button, nav").count() == 0
+    gateway.kill()
+    for one in (page, far):
+        one.wait_for_selector('html[data-connection="lost"]', timeout=40_000)
+        assert one.locator("[data-lost]").is_visible()
+    assert page.locator("main button:enabled").count() == 0
+    phone.is_accessible("lost")
+    scene.start(gateway)
+    for one in (page, far):
+        one.wait_for_selector('html[data-connection="live"]', timeout=40_000)
+        assert not one.locator("[data-lost]").is_visible()
+    # What happens after it is shown, by the same login.
+    page.click("button:text-is('Acknowledge')")
+    page.wait_for_selector('[data-acknowledged="true"]')
+    pressure(scene, "5")
+    page.wait_for_selector('[data-state="cleared"]')
+    far.wait_for_selector("text=No event is open.")
+    phone.end(lost=True)
+    wall.end(lost=True)
+
+
+def test_numbers_follow_the_status(scene: Scene, chromium: Browser) -> None:
+    gateway = started(scene)
+    desk = screen(chromium, gateway, DESK).log_in()
+    place = desk.open("/accounts").locator('[data-status="/sources/0/received"]')
+    assert place.get_attribute("data-value") == "0"
+    pressure(scene, "5")
+    wait_for(lambda: place.get_attribute("data-value") == "1" and place.inner_text() == "1", "the number is shown", seconds=5)
+    desk.end()
+
+
+def test_a_refused_button_says_so(scene: Scene, chromium: Browser) -> None:
+    gateway = started(scene)
+    pressure(scene, "8.25")
+    desk = screen(chromium, gateway, DESK).log_in()
+    page = desk.open("/events")
+    page.wait_for_selector("[data-event]")
+    page.evaluate("document.querySelector('form[action$=\"/acknowledge\"]').action = '/events/" + "0" * 32 + "/acknowledge'")
+    page.click("button:text-is('Acknowledge')")
+    page.wait_for_selector("[data-failure]:has-text('is not known here')")
+    assert all("404" in error for error in desk.errors)
+    desk.errors.clear()
+    desk.end()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(scene: Scene, chromium: Browser, scheme: str) -> None:
+    gateway = started(scene)
+    for size in (PHONE, DESK):
+        empty = screen(chromium, gateway, size, scheme)
+        empty.open("/login")
+        empty.is_accessible("login")
+        empty.log_in()
+        for path in ("/", "/events", "/accounts"):
+            empty.open(path)
+            empty.is_accessible(f"{path}, {size}")
+        empty.end()
+    pressure(scene, "8.25")
+    pressure(scene, "9", "pump-22")
+    pressure(scene, "4", "pump-22")
+    for size in (PHONE, DESK):
+        full = screen(chromium, gateway, size, scheme).log_in()
+        page = full.open("/events")
+        page.wait_for_selector('[data-state="cleared"]')
+        full.is_accessible("events")
+        page.locator("summary").first.click()
+        full.is_accessible("what operators do")
+        event = page.get_attribute("[data-event]", "data-event")
+        for path in ("/", "/?wall", f"/events/{event}", "/events?state=past", "/accounts"):
+            full.open(path)
+            full.is_accessible(f"{path}, {size}")
+        full.end()
+        missing = screen(chromium, gateway, size, scheme).log_in()
+        missing.open("/nothing")
+        missing.is_accessible("not found")
+        missing.context.close()
