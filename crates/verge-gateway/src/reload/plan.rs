@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use verge_domain::id::LinkId;
 use verge_domain::reading::SourceIndex;
 
 use super::{KeyChange, ReloadReport};
 use crate::config::SectionValues;
-use crate::settings::{JudgeRules, JudgeSection, Settings};
+use crate::settings::{JudgeRules, JudgeSection, Settings, UplinkKind};
 use crate::wiring::ModelContents;
 use crate::wiring::classes::{Classes, JudgeClass, scope_of};
 
@@ -77,6 +78,7 @@ impl ReloadPlan {
         if !at_work.takes_frames {
             restart.extend(next.judges.iter().filter(|judge| sees_frames(judge)).map(first_over_frames));
         }
+        sites(running, next, &mut restart);
         if restart.is_empty() {
             orders(running, next, &mut restart);
         }
@@ -155,6 +157,23 @@ impl ReloadPlan {
             ("judge", Some(name)) if judge(next, name).is_some() => self.report.added.push(name.clone()),
             ("model", _) => self.report.changed.push(change()),
             _ => restart.push(change()),
+        }
+    }
+}
+
+/// Sites of RSMP whose components are made of what their judges say: intervals, causes of faults.
+fn sites(running: &Settings, next: &Settings, restart: &mut Vec<KeyChange>) {
+    let site = |settings: &Settings, name: &LinkId| {
+        let uplink = settings.uplinks.iter().find(|uplink| uplink.name == *name)?;
+        if let UplinkKind::Rsmp(rsmp) = &uplink.kind { Some(rsmp.site.components.clone()) } else { None }
+    };
+    for uplink in &running.uplinks {
+        let (before, after) = (site(running, &uplink.name), site(next, &uplink.name));
+        let says_so = restart.iter().any(|change| change.key.starts_with(&uplink.section()));
+        if after.is_some() && before != after && !says_so {
+            let why = "a judge that it names counts in other intervals, or watches for other causes";
+            let key = format!("{}.component", uplink.section());
+            restart.push(KeyChange { key, why: Some(why.to_owned()), ..KeyChange::default() });
         }
     }
 }

@@ -162,7 +162,7 @@ impl Driver {
         let (mut unwritten, mut unflushed): (Vec<u8>, bool) = (Vec::new(), false);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.site.connected();
+        self.site.connected(&*self.view);
         loop {
             if !self.pass_on(&mut unwritten).await {
                 return "the gateway stops".to_owned();

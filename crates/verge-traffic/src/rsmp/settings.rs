@@ -123,7 +123,7 @@ pub struct SiteSettings {
 }
 
 /// A detector.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SiteComponent {
     /// Its identifier.
     pub id: String,
@@ -144,7 +144,7 @@ pub struct SiteComponent {
 }
 
 /// Which counts are those of a detector.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CountsOf {
     /// The judge.
     pub judge: JudgeId,

@@ -128,6 +128,8 @@ pub(super) struct Site {
     heads: [Seq; 3],
     offered: [Seq; 3],
     up_at: Moment,
+    /// When the exchange at the beginning came to its present step.
+    step_at: Monotonic,
     last_watchdog: Monotonic,
     orders: Vec<(u64, Ordered)>,
     next_order: u64,
@@ -158,6 +160,7 @@ impl Site {
             heads: [Seq::ZERO; 3],
             offered: [Seq::ZERO; 3],
             up_at: now,
+            step_at: now.mono,
             last_watchdog: now.mono,
             orders: Vec::new(),
             next_order: 0,
@@ -170,8 +173,9 @@ impl Site {
     }
 
     /// The line stands: the versions are exchanged first.
-    pub(super) fn connected(&mut self) {
+    pub(super) fn connected(&mut self, view: &dyn SiteView) {
         self.state = SiteState::Version;
+        self.step_at = view.now().mono;
         let version = message::version(self.id(), &self.settings);
         self.queue.push_back((version, About::Version));
     }
@@ -218,7 +222,7 @@ impl Site {
             self.hang_up_for(format!("the supervisor has not acknowledged a message within {seconds} s"));
         }
         if self.state != SiteState::Up {
-            return;
+            return self.wait_for_supervisor(now);
         }
         if now.mono.since(self.last_watchdog) >= self.settings.watchdog {
             self.say_watchdog(now);
@@ -304,6 +308,19 @@ impl Site {
         self.hang_up.get_or_insert(reason);
     }
 
+    /// A supervisor that acknowledges and says nothing is none.
+    fn wait_for_supervisor(&mut self, now: Moment) {
+        let (what, wait) = match self.state {
+            SiteState::Version => ("version", self.settings.ack_timeout),
+            // One that sends it at its own pace is waited for.
+            SiteState::Watchdog => ("watchdog", self.settings.ack_timeout + self.settings.watchdog),
+            SiteState::Down | SiteState::Up => return,
+        };
+        if now.mono.since(self.step_at) >= wait {
+            self.hang_up_for(format!("the supervisor has sent no {what} within {} s", wait.as_secs_f32()));
+        }
+    }
+
     fn say_watchdog(&mut self, now: Moment) {
         self.last_watchdog = now.mono;
         let watchdog = message::watchdog(self.id(), now.wall);
@@ -315,6 +332,7 @@ impl Site {
         let Exchange { version_taken, version_came, watchdog_taken, watchdog_came } = self.exchange;
         if self.state == SiteState::Version && version_taken && version_came {
             self.state = SiteState::Watchdog;
+            self.step_at = view.now().mono;
             self.say_watchdog(view.now());
         }
         if self.state == SiteState::Watchdog && watchdog_taken && watchdog_came {

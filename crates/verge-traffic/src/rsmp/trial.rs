@@ -51,7 +51,7 @@ impl RsmpTrial {
         let (mut from, mut to) = split(stream);
         let (mut reader, mut packets) = (PacketReader::default(), Vec::new());
         let mut read = vec![0; 4096];
-        site.connected();
+        site.connected(&view);
         loop {
             // Watchdogs come next: they are not sent.
             let agrees = site.has_exchanged_versions();

@@ -244,3 +244,38 @@ fn a_password_is_in_no_comparison() {
     let shown = format!("{:?}", loaded.values);
     assert!(shown.contains("username") && !shown.contains("hush"), "{shown}");
 }
+
+#[test]
+fn what_a_site_makes_of_a_judge_stays_until_the_next_start() {
+    const SITE: &str = r#"
+[uplink.site]
+kind = "rsmp"
+url = "rsmps://supervisor.example:12111"
+ca = "ca.pem"
+site = "SI1"
+main = "TC"
+[uplink.site.component.north]
+id = "DL1"
+device = "loop-1"
+traffic = "counts"
+[judge.counts]
+inputs = ["pump"]
+detector = "loop"
+pulses = "vibration"
+interval = "1m"
+max_silence = "1h"
+"#;
+    let text = format!("{RUNNING}{SITE}");
+    let (running, models) = (settings(&text), contents(&[("flat", "a"), ("round", "b")]));
+    let at_work = AtWork { settings: &running, models: &models, takes_frames: true };
+    let changed = |from: &str, to: &str| {
+        let plan = ReloadPlan::between(&at_work, &settings(&text.replacen(from, to, 1)), &models);
+        plan.map(|_| ()).map_err(|keys| ReloadAnswer::NeedsRestart { keys }.words().split_off(1))
+    };
+    assert_eq!(changed("\"1h\"", "\"30m\""), Ok(()));
+    let refused = changed("\"1m\"", "\"5m\"").unwrap_err();
+    assert!(
+        refused[0].starts_with("uplink.site.component") && refused[0].contains("other intervals"),
+        "{refused:?}"
+    );
+}

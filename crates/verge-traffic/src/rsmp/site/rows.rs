@@ -1,5 +1,6 @@
 //! From stored rows to messages.
 
+use verge_domain::id::Seq;
 use verge_domain::stage::{Token, VerdictRow};
 use verge_domain::verdict::Verdict;
 
@@ -34,14 +35,16 @@ impl Site {
 
     fn take_up(&mut self, row: &VerdictRow, token: Token) {
         if let Some(verdict) = &row.verdict {
-            self.alarms_of(verdict, token);
+            let is_old = row.seq != Seq::ZERO && row.seq <= self.heads[row.lane.index()];
+            self.alarms_of(verdict, is_old, token);
             let waits = self.subscriptions.fold(&self.settings, verdict, token);
             self.wait_for(token, waits);
         }
         self.done_with(token);
     }
 
-    fn alarms_of(&mut self, verdict: &Verdict, token: Token) {
+    /// `is_old`: it was committed when all alarms were said.
+    fn alarms_of(&mut self, verdict: &Verdict, is_old: bool, token: Token) {
         let Some(book) = &mut self.book else { return };
         for one in book.fold(&self.settings, verdict) {
             let (says, alarm, at) = match one {
@@ -50,7 +53,7 @@ impl Site {
             };
             // A suspended alarm says nothing of itself; its end says how it stands.
             let is_quiet = says == AlarmSays::Issue && self.suspended.contains(&alarm.place);
-            if is_quiet || self.settings.secondary || self.was_reported(says, &alarm) {
+            if is_quiet || self.settings.secondary || is_old && self.was_reported(says, &alarm) {
                 continue;
             }
             self.say_alarm(says, alarm, at, About::Row(token));

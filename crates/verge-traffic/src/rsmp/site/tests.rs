@@ -127,7 +127,7 @@ impl Play {
 
     /// The whole beginning. Returns what the site says of itself then.
     fn connect(&mut self) -> Vec<Value> {
-        self.site.connected();
+        self.site.connected(&self.view);
         assert_eq!(kinds(&self.listen()), ["Version"]);
         self.say(&version());
         assert_eq!(kinds(&self.listen()), ["MessageAck", "Watchdog"]);

@@ -74,6 +74,7 @@ fn what_came_with_all_alarms_is_not_sent_again_and_what_was_before_is() {
     ];
     let second = fault(2, Member::Silent, EventState::Raised, NOON - 7000, NOON - 7000);
     *play.view.words.lock().unwrap() = vec![Arc::new(LastWord::new(second.clone(), Some(Seq(3))))];
+    *play.view.heads.lock().unwrap() = [Seq(1000); 3];
     let said = play.connect();
     assert!(alarms(&said).contains(&row(ISSUED)));
     let tokens: Vec<Token> = first.into_iter().chain([second]).map(|verdict| play.offer(verdict)).collect();
@@ -131,6 +132,21 @@ fn an_acknowledgement_is_carried_out_and_reported_when_it_is_done() {
         play.listen()[0],
         json!({"mType": "rSMsg", "type": "MessageNotAck", "oMId": id, "rea": "no open event"})
     );
+}
+
+#[test]
+fn what_gets_worse_after_it_was_acknowledged_is_said_again() {
+    let mut play = Play::new(|_| {});
+    let raised = fault(1, Member::Silent, EventState::Raised, NOON, NOON);
+    *play.view.words.lock().unwrap() = vec![Arc::new(LastWord::new(raised, Some(Seq(1))))];
+    play.connect();
+    let mut known = fault(1, Member::Silent, EventState::Updated, NOON, NOON + 500);
+    let handling = AlarmHandling { acknowledged: Some(UtcMillis(NOON + 400)), shelved: None };
+    known.event = known.event.map(|event| Event { handling, ..event });
+    play.offer(known);
+    assert_eq!(alarms(&play.listen()), [] as [[String; 6]; 0], "nobody has acknowledged it by this verdict");
+    play.offer(fault(1, Member::Silent, EventState::Updated, NOON, NOON + 900));
+    assert_eq!(alarms(&play.listen()), [row(ISSUED)]);
 }
 
 #[test]

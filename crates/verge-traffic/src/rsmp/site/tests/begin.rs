@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn versions_and_watchdogs_come_first_then_how_everything_stands() {
     let mut play = Play::new(|_| {});
-    play.site.connected();
+    play.site.connected(&play.view);
     let said = play.unanswered();
     assert_eq!(said[0]["RSMP"], json!([{"vers": "3.2.2"}]));
     assert_eq!((&said[0]["SXL"], &said[0]["siteId"]), (&json!("1.2.1"), &json!([{"sId": "RN+SI0001"}])));
@@ -32,7 +32,7 @@ fn versions_and_watchdogs_come_first_then_how_everything_stands() {
 fn a_version_that_does_not_agree_is_refused_with_its_reason_and_ends_the_connection() {
     let check = |changed: Value, expected: &str| {
         let mut play = Play::new(|_| {});
-        play.site.connected();
+        play.site.connected(&play.view);
         play.unanswered();
         let mut version = version();
         for (key, value) in changed.as_object().unwrap() {
@@ -49,10 +49,30 @@ fn a_version_that_does_not_agree_is_refused_with_its_reason_and_ends_the_connect
     check(json!({"siteId": [{"sId": "RN+SI0002"}]}), "site id RN+SI0002");
 
     let mut play = Play::new(|_| {});
-    play.site.connected();
+    play.site.connected(&play.view);
     let id = play.unanswered()[0]["mId"].clone();
     play.say(&json!({"type": "MessageNotAck", "oMId": id, "rea": "unknown site", "mId": "x"}));
     assert!(play.site.hang_up().unwrap().contains("unknown site"));
+}
+
+#[test]
+fn a_supervisor_that_acknowledges_and_says_nothing_is_given_up() {
+    let mut play = Play::new(|_| {});
+    play.site.connected(&play.view);
+    play.listen();
+    play.pass(29_000);
+    assert_eq!(play.site.hang_up(), None);
+    play.pass(1_000);
+    assert!(play.site.hang_up().unwrap().contains("has sent no version within 30 s"));
+    play.site.lost();
+    play.site.connected(&play.view);
+    play.listen();
+    play.say(&version());
+    play.listen();
+    play.pass(89_000);
+    assert_eq!(play.site.hang_up(), None);
+    play.pass(1_000);
+    assert!(play.site.hang_up().unwrap().contains("has sent no watchdog within 90 s"));
 }
 
 #[test]
