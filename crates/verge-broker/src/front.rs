@@ -137,6 +137,8 @@ struct FrontShared {
     refused_clients: AtomicU64,
     cut_off: AtomicU64,
     devices: Arc<Devices>,
+    /// For connections from now on.
+    policy: Mutex<Arc<Policy>>,
     last_refusal: Mutex<Option<String>>,
     warned: Mutex<Option<Instant>>,
     slots: Arc<Slots>,
@@ -158,7 +160,7 @@ impl Front {
         let listener = TcpListener::bind(listen).await.map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
         let acceptor = settings.tls.clone().map(Acceptor::new);
-        let shared = Arc::new(FrontShared::new(acceptor, Devices::new(settings.policy.limits)));
+        let shared = Arc::new(FrontShared::new(acceptor, settings.policy.clone()));
         let (running, held) = watch::channel(());
         let accept = accept(listener, settings, Arc::clone(&shared));
         let accepting = tokio::spawn(async move {
@@ -205,6 +207,11 @@ impl FrontView {
         if let Some(acceptor) = acceptor.as_mut() {
             *acceptor = Acceptor::new(tls);
         }
+    }
+
+    /// Clients that connect from now on may do what this says; its rates stay as they were at the start.
+    pub fn renew_policy(&self, policy: Policy) {
+        *self.shared.policy.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 
     /// What it has counted.
@@ -258,8 +265,8 @@ impl Drop for Front {
 }
 
 async fn accept(listener: TcpListener, settings: FrontSettings, shared: Arc<FrontShared>) {
-    let FrontSettings { broker, login, policy, limits, .. } = settings;
-    let backend = Arc::new(Backend { broker, login, policy: Arc::new(policy) });
+    let FrontSettings { broker, login, limits, .. } = settings;
+    let backend = Arc::new(Backend { broker, login });
     // The connections live in this set and end with it.
     let mut connections = JoinSet::new();
     loop {
@@ -327,19 +334,24 @@ impl Accepted {
 }
 
 impl FrontShared {
-    fn new(acceptor: Option<Acceptor>, devices: Devices) -> Self {
+    fn new(acceptor: Option<Acceptor>, policy: Policy) -> Self {
         Self {
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             failed_handshakes: AtomicU64::new(0),
             refused_clients: AtomicU64::new(0),
             cut_off: AtomicU64::new(0),
-            devices: Arc::new(devices),
+            devices: Arc::new(Devices::new(policy.limits)),
+            policy: Mutex::new(Arc::new(policy)),
             last_refusal: Mutex::default(),
             warned: Mutex::default(),
             slots: Arc::default(),
             acceptor: Mutex::new(acceptor),
         }
+    }
+
+    fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A client is not let in.

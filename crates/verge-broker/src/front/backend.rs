@@ -19,7 +19,7 @@ use super::identity::{Introduced, identify};
 use super::packets::{Guard, Refused};
 use super::pass::{Pacing, PassEnd, pass};
 use super::slots::Admission;
-use crate::policy::{Policy, Refusal};
+use crate::policy::Refusal;
 
 /// Time for the broker to accept a connection and to answer CONNECT. One that hangs is started again before long.
 const BROKER_ANSWER: Duration = Duration::from_secs(10);
@@ -33,7 +33,6 @@ const CONNACK: [u8; 2] = [0x20, 2];
 pub(super) struct Backend {
     pub(super) broker: SocketAddr,
     pub(super) login: Option<Credentials>,
-    pub(super) policy: Arc<Policy>,
 }
 
 impl Backend {
@@ -51,14 +50,22 @@ impl Backend {
         let Admission { waiting, connection: _connection } = admission;
         let read = tokio::time::timeout_at(deadline, connect::read(&mut outside)).await;
         drop(waiting);
-        let mut nameless = None;
+        let (policy, mut nameless) = (shared.policy(), None);
         let admitted = read.unwrap_or(Err(ConnectRefusal::Late)).and_then(|(connect, rest)| {
             let connect = connect::admit(connect, self.login.as_ref())?;
             let new_name = || nameless.insert(shared.devices.nameless()).client_id();
-            let introduced = identify(connect, identities, &self.policy, new_name)?;
-            let (name, client_id) = (introduced.client.name(), &introduced.connect.client_id);
-            let device = shared.devices.connect(name, client_id);
-            Ok((introduced, device.map_err(|_| ConnectRefusal::TooManyClientIds)?, rest))
+            let mut introduced = identify(connect, identities, &policy, new_name)?;
+            let too_many = |_| ConnectRefusal::TooManyClientIds;
+            let device = shared.devices.device(introduced.client.name()).map_err(too_many)?;
+            let connect = &mut introduced.connect;
+            if nameless.is_none() && !shared.devices.takes(&device, &connect.client_id) {
+                // Only a session that is to be kept needs its own.
+                if !connect.clean_session {
+                    return Err(ConnectRefusal::TooManyClientIds);
+                }
+                connect.client_id = nameless.insert(shared.devices.nameless()).client_id();
+            }
+            Ok((introduced, device, rest))
         });
         let (Introduced { connect, client }, device, rest) = match admitted {
             Ok(admitted) => admitted,
@@ -81,7 +88,7 @@ impl Backend {
         shared.accepted.fetch_add(1, Ordering::Relaxed);
         let silence = Duration::from_secs(connect.keep_alive.into()) * 3 / 2;
         let devices = Arc::clone(&shared.devices);
-        let guard = Guard::new(Arc::clone(&self.policy), client, Arc::clone(&device), devices);
+        let guard = Guard::new(policy, client, Arc::clone(&device), devices);
         let pacing = Pacing { device: &device, devices: &shared.devices, silence };
         match pass_on(outside, inside, &answer, rest, guard, pacing).await {
             Ok(()) => {}

@@ -15,8 +15,9 @@ use crate::policy::{ClientLimits, Refusal, SendRate};
 
 /// Devices that are known; beyond them one that is not connected is forgotten.
 const MOST_DEVICES: usize = 4096;
-/// Client identifiers since the start.
+/// Client identifiers since the start, of all devices and of one.
 const MOST_CLIENT_IDS: usize = 16_384;
+const MOST_CLIENT_IDS_OF_ONE: usize = 256;
 /// Topics, and filters, of all devices since the start.
 const MOST_TOPICS: usize = 100_000;
 const MOST_FILTERS: usize = 4096;
@@ -53,6 +54,7 @@ struct Sent {
     allowance: Option<Allowance>,
     topics: HashSet<u64>,
     filters: HashSet<u64>,
+    client_ids: HashSet<u64>,
 }
 
 /// A client identifier that was made up; free again when it is dropped.
@@ -88,15 +90,23 @@ impl Devices {
         }
     }
 
-    /// The device of this name, under this client identifier.
+    /// Whether the broker may see this client identifier of a device: it is known, or one more has room.
+    pub(super) fn takes(&self, device: &Device, client_id: &str) -> bool {
+        let id = self.hasher.hash_one(client_id);
+        let mut sent = lock(&device.sent);
+        if sent.client_ids.contains(&id) {
+            return true;
+        }
+        let has_room =
+            sent.client_ids.len() < MOST_CLIENT_IDS_OF_ONE && take(&self.client_ids, id, MOST_CLIENT_IDS);
+        has_room && sent.client_ids.insert(id)
+    }
+
+    /// The device of this name.
     ///
     /// # Errors
-    /// There were too many identifiers.
-    pub(super) fn connect(&self, name: &str, client_id: &str) -> Result<Arc<Device>, Refusal> {
-        let id = self.hasher.hash_one(client_id);
-        if !take(&self.client_ids, id, MOST_CLIENT_IDS) {
-            return Err(Refusal::TooManyClientIds);
-        }
+    /// There are too many.
+    pub(super) fn device(&self, name: &str) -> Result<Arc<Device>, Refusal> {
         let mut known = lock(&self.known);
         if let Some(device) = known.get(name) {
             return Ok(Arc::clone(device));
@@ -211,7 +221,8 @@ impl Devices {
 impl Device {
     fn new(name: &str, rate: Option<SendRate>) -> Self {
         let allowance = rate.map(|rate| Allowance::of(rate, Instant::now()));
-        let sent = Sent { allowance, topics: HashSet::new(), filters: HashSet::new() };
+        let (topics, filters, client_ids) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let sent = Sent { allowance, topics, filters, client_ids };
         Self {
             name: name.to_owned(),
             sent: Mutex::new(sent),
@@ -283,13 +294,13 @@ mod tests {
     #[test]
     fn a_device_that_sends_too_fast_is_left_unread_until_it_is_slow_enough() {
         let devices = Devices::new(ClientLimits { rate: Some(RATE), ..ClientLimits::DEFAULT });
-        let device = devices.connect("pump-1", "pump-1").unwrap();
+        let device = devices.device("pump-1").unwrap();
         let begin = Instant::now();
         assert_eq!(devices.spend(&device, 150, 1_000, begin), None);
         let wait = devices.spend(&device, 150, 1_000, begin).unwrap();
         assert!((0.9..1.1).contains(&wait.as_secs_f64()), "{wait:?}");
         // Its other connection shares that.
-        let again = devices.connect("pump-1", "pump-1:frames").unwrap();
+        let again = devices.device("pump-1").unwrap();
         assert!(devices.spend(&again, 1, 10, begin).is_some());
         assert_eq!(devices.spend(&device, 1, 10, begin + Duration::from_secs(3)), None);
         let wait = devices.spend(&device, 1, 30_000, begin + Duration::from_secs(3)).unwrap();
@@ -298,14 +309,14 @@ mod tests {
         // A clock does not run backwards.
         assert!(devices.spend(&device, 1, 10, begin).is_some());
         let free = Devices::new(ClientLimits::DEFAULT);
-        let device = free.connect("a", "a").unwrap();
+        let device = free.device("a").unwrap();
         assert_eq!(free.spend(&device, u64::MAX, usize::MAX, begin), None);
     }
 
     #[test]
     fn topics_filters_and_identifiers_are_counted() {
         let devices = Devices::new(ClientLimits { topics: 2, filters: 1, ..ClientLimits::DEFAULT });
-        let device = devices.connect("a", "a").unwrap();
+        let device = devices.device("a").unwrap();
         for _ in 0..2 {
             assert_eq!(devices.note_topic(&device, "a/1"), Ok(()));
             assert_eq!(devices.note_topic(&device, "a/2"), Ok(()));
@@ -314,20 +325,23 @@ mod tests {
             assert_eq!(devices.note_filter(&device, "a/2"), Err(Refusal::TooManyFilters));
         }
         for number in 0..MOST_DEVICES + 10 {
-            let name = number.to_string();
-            assert!(devices.connect(&name, &name).is_ok(), "one that is away gives way");
+            assert!(devices.device(&number.to_string()).is_ok(), "one that is away gives way");
         }
         assert_eq!(lock(&devices.known).len(), MOST_DEVICES);
-        let refused =
-            (0..MOST_CLIENT_IDS).filter(|id| devices.connect("a", &format!("a:{id}")).is_err()).count();
-        assert_eq!(refused, MOST_DEVICES + 11);
-        assert!(devices.connect("a", "a").is_ok(), "those that are known stay so");
+        // One device cannot use up what all have.
+        let taken = (0..1_000).filter(|id| devices.takes(&device, &format!("a:{id}"))).count();
+        assert_eq!(taken, MOST_CLIENT_IDS_OF_ONE);
+        assert!(devices.takes(&device, "a:0"), "those that are known stay so");
+        let of_all = (0..MOST_CLIENT_IDS)
+            .filter(|id| devices.takes(&devices.device(&id.to_string()).unwrap(), &id.to_string()))
+            .count();
+        assert_eq!(of_all, MOST_CLIENT_IDS - MOST_CLIENT_IDS_OF_ONE);
     }
 
     #[test]
     fn refusals_are_counted_by_reason_and_device_and_names_are_given_back() {
         let devices = Arc::new(Devices::new(ClientLimits::DEFAULT));
-        let (one, other) = (devices.connect("a", "a").unwrap(), devices.connect("b", "b").unwrap());
+        let (one, other) = (devices.device("a").unwrap(), devices.device("b").unwrap());
         devices.refuse(Some(&one), Refusal::PublishNotAllowed);
         devices.refuse(Some(&other), Refusal::PublishNotAllowed);
         devices.refuse(Some(&other), Refusal::TooLarge);

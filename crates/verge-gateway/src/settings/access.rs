@@ -49,6 +49,14 @@ impl BrokerRules {
         }
     }
 
+    /// The file of the access list.
+    pub(super) const fn list(&self) -> Option<&PathBuf> {
+        match &self.access {
+            BrokerAccess::List(file) => Some(file),
+            BrokerAccess::Open | BrokerAccess::Own => None,
+        }
+    }
+
     /// Reads the access list, where there is one. `readings` and `frames`: largest packets of each.
     ///
     /// # Errors

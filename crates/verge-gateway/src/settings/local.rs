@@ -83,11 +83,17 @@ impl EmbeddedBroker {
         }
     }
 
-    /// The files of the listener's certificates.
+    /// The files of the listener: its certificates, and its access list.
     #[must_use]
-    pub fn certificates(&self) -> WatchedFiles {
+    pub fn files(&self) -> WatchedFiles {
         let files = self.tls.iter().flat_map(|files| [&files.cert, &files.key, &files.ca]);
-        WatchedFiles::new(files.cloned().collect())
+        WatchedFiles::new(files.chain(self.rules.list()).cloned().collect())
+    }
+
+    /// Whether there are any.
+    #[must_use]
+    pub const fn has_files(&self) -> bool {
+        self.tls.is_some() || self.rules.list().is_some()
     }
 
     /// What devices may do, with the access list, which is read here.

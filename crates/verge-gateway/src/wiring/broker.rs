@@ -23,12 +23,24 @@ const COMMAND: &str = "broker";
 /// Variables that the child inherits: the level of its log, none of the gateway's own settings.
 const ENVIRONMENT: [&str; 2] = ["VERGE_LOG", "RUST_BACKTRACE"];
 
+/// What the files of a listener hold.
+pub(super) struct ListenerFilesRead {
+    tls: Option<Arc<ServerConfig>>,
+    policy: Policy,
+}
+
+impl ListenerFilesRead {
+    fn of(settings: &EmbeddedBroker, sources: &[SourceSection]) -> Result<Self, BuildError> {
+        Ok(Self { tls: settings.tls()?, policy: settings.policy(sources)? })
+    }
+}
+
 /// How to get the connection to the site's broker: files are read, nothing is started.
 pub(super) enum LocalPlan<'a> {
     /// The broker is there already.
     Connect(ConnectionSettings),
     /// It is to be started.
-    Start { settings: &'a EmbeddedBroker, tls: Option<Arc<ServerConfig>>, policy: Policy },
+    Start { settings: &'a EmbeddedBroker, sources: &'a [SourceSection], files: ListenerFilesRead },
 }
 
 impl<'a> LocalPlan<'a> {
@@ -36,11 +48,11 @@ impl<'a> LocalPlan<'a> {
     ///
     /// # Errors
     /// One of them is missing or cannot be used.
-    pub(super) fn of(local: &'a Local, sources: &[SourceSection]) -> Result<Self, BuildError> {
+    pub(super) fn of(local: &'a Local, sources: &'a [SourceSection]) -> Result<Self, BuildError> {
         Ok(match local {
             Local::External(connection) => Self::Connect(connection.build()?),
             Local::Embedded(settings) => {
-                Self::Start { settings, tls: settings.tls()?, policy: settings.policy(sources)? }
+                Self::Start { settings, sources, files: ListenerFilesRead::of(settings, sources)? }
             }
         })
     }
@@ -55,8 +67,8 @@ impl<'a> LocalPlan<'a> {
     ) -> anyhow::Result<(ConnectionSettings, Option<SiteBroker>)> {
         match self {
             Self::Connect(connection) => Ok((connection, None)),
-            Self::Start { settings, tls, policy } => {
-                let broker = SiteBroker::start(settings, tls, policy, clock).await?;
+            Self::Start { settings, sources, files } => {
+                let broker = SiteBroker::start((settings, sources), files, clock).await?;
                 Ok((broker.connection(settings), Some(broker)))
             }
         }
@@ -87,9 +99,8 @@ impl SiteBroker {
     /// # Errors
     /// The broker does not start, or the address is taken.
     async fn start(
-        settings: &EmbeddedBroker,
-        tls: Option<Arc<ServerConfig>>,
-        policy: Policy,
+        (settings, sources): (&EmbeddedBroker, &[SourceSection]),
+        ListenerFilesRead { tls, policy }: ListenerFilesRead,
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let (child, listen) = (child(settings)?, settings.listen);
@@ -112,8 +123,13 @@ impl SiteBroker {
         let (broker, front) = started.await??;
         tracing::info!(listen = %front.address(), "devices can connect");
         let certificates_fault = Arc::default();
-        if settings.tls.is_some() {
-            let renewing = renew(settings.clone(), front.view().clone(), Arc::clone(&certificates_fault));
+        if settings.has_files() {
+            let renewing = renew(
+                settings.clone(),
+                sources.to_vec(),
+                front.view().clone(),
+                Arc::clone(&certificates_fault),
+            );
             thread.within(|| tokio::spawn(renewing));
         }
         Ok(Self { broker, front, thread, certificates_fault })
@@ -188,9 +204,14 @@ pub fn connection(broker: &ChildBroker, settings: &EmbeddedBroker) -> Connection
     ConnectionSettings::loopback(broker.address(), &client_id, login, settings.max_packet_bytes)
 }
 
-/// Looks for changed certificates of the listener, and uses those that can be used.
-async fn renew(settings: EmbeddedBroker, front: FrontView, fault: Arc<Mutex<Option<String>>>) {
-    let files = settings.certificates();
+/// Looks for changed certificates and access lists of the listener, and uses those that can be used.
+async fn renew(
+    settings: EmbeddedBroker,
+    sources: Vec<SourceSection>,
+    front: FrontView,
+    fault: Arc<Mutex<Option<String>>>,
+) {
+    let files = settings.files();
     let (mut used, mut seen) = (files.print(), None);
     loop {
         tokio::time::sleep(verge_mqtt::LOOK).await;
@@ -200,16 +221,17 @@ async fn renew(settings: EmbeddedBroker, front: FrontView, fault: Arc<Mutex<Opti
             continue;
         }
         used = print;
-        let found = match settings.tls() {
-            Ok(tls) => {
+        let found = match ListenerFilesRead::of(&settings, &sources) {
+            Ok(ListenerFilesRead { tls, policy }) => {
                 tracing::info!(
-                    "certificates of the listener have changed: new connections are shown the new ones"
+                    "certificates or the access list of the listener have changed: they hold for new connections"
                 );
                 tls.into_iter().for_each(|tls| front.renew(tls));
+                front.renew_policy(policy);
                 None
             }
             Err(error) => {
-                tracing::error!(%error, "changed certificates of the listener cannot be used; the ones before stay in use");
+                tracing::error!(%error, "changed certificates or a changed access list of the listener cannot be used; the ones before stay in use");
                 Some(error.to_string())
             }
         };

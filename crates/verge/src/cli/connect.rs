@@ -87,7 +87,8 @@ impl ConnectArgs {
     ) -> anyhow::Result<ConnectionSettings> {
         if broker.tls.is_some() {
             return usage(
-                "devices of this gateway show certificates: connect as one of them, with --url, --ca, --cert and --key",
+                "devices of this gateway show certificates: connect as one of them, with --url, --ca, --cert and --key, and \
+                 --client-id with the name in its certificate",
             );
         }
         let connection = Connection {

@@ -21,7 +21,7 @@ fn policy() -> Policy {
 
 fn guard_of(policy: Policy) -> Guard {
     let devices = Arc::new(Devices::new(policy.limits));
-    let device = devices.connect("a", "a").unwrap();
+    let device = devices.device("a").unwrap();
     let client = policy.client("a", "a", true);
     Guard::new(Arc::new(policy), client, device, devices)
 }
