@@ -32,8 +32,8 @@ use verge_pipeline::judging::GroupSettings;
 use verge_wire::SiteZone;
 
 use crate::config::{self, ConfigValues, Fault, LoadError, Loaded, Origins, Raw, Warning};
-pub use access::BrokerRules;
 pub use crate::states::StateTopics;
+pub use access::BrokerRules;
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 pub use dashboard::DashboardSection;
 use judge::Known;
