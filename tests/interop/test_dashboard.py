@@ -338,6 +338,26 @@ def test_it_is_served_by_tls_and_takes_up_another_certificate(scene: Scene) -> N
     assert "certificate cannot be used" in wait_for(gateway.whole_log, "it is said")
 
 
+def test_a_certificate_has_the_role_of_its_name(scene: Scene) -> None:
+    server, client = scene.certificates.broker, scene.certificates.gateway
+    files = {"cert": str(server.cert), "key": str(server.key), "client_ca": str(scene.certificates.ca)}
+    gateway, browser = dashboard(scene, **files, certificate={"gateway": {"role": "operator"}})
+    scene.start(gateway)
+    pressure(scene, "8.25")
+    browser.context = ssl.create_default_context(cafile=str(scene.certificates.ca))
+    assert browser.get("/api/v1/status").status == 401, "offered, not demanded"
+    browser.context = ssl.create_default_context(cafile=str(scene.certificates.ca))
+    browser.context.load_cert_chain(client.cert, client.key)
+    wait_for(lambda: browser.get("/api/v1/events").json()["events"], "the event is there")
+    (event,) = browser.get("/api/v1/events").json()["events"]
+    assert browser.put(f"/api/v1/events/{event['id']}/acknowledgement").status == 200
+    assert browser.get(f"/api/v1/events/{event['id']}").json()["acknowledged_by"] == "dashboard: gateway"
+    browser.context = ssl.create_default_context(cafile=str(scene.certificates.ca))
+    receiver = scene.certificates.receiver
+    browser.context.load_cert_chain(receiver.cert, receiver.key)
+    assert browser.get("/api/v1/status").status == 401, "a name without a role"
+
+
 def test_a_dashboard_that_others_reach_needs_a_certificate_and_a_login(scene: Scene) -> None:
     gateway, _ = dashboard(scene)
     gateway.settings["dashboard"] = {"listen": "0.0.0.0:8443"}
