@@ -128,8 +128,11 @@ impl Front {
 
 /// Whether a name is the known one; `*` stands for one label, as in certificates.
 fn is_named(known: &str, name: &str) -> bool {
-    let rest = |name: &str| name.split_once('.').map(|(_, rest)| rest.to_owned());
-    known == name || known.starts_with("*.") && rest(known).is_some() && rest(known) == rest(name)
+    let within = |domain: &str| {
+        !domain.is_empty()
+            && name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == domain)
+    };
+    known == name || known.strip_prefix("*.").is_some_and(within)
 }
 
 /// Host without its port, in small letters.

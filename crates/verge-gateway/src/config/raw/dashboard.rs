@@ -4,7 +4,7 @@ use verge_web::dashboard::access::Role;
 
 use super::super::declare::*;
 use super::super::key::*;
-use super::super::tree::{ConfigNode, Map, Table, Value};
+use super::super::tree::{Map, Table, Value};
 
 declare! {
     /// `[dashboard]`
