@@ -105,6 +105,22 @@ def dashboard(scene: Scene, **more: object) -> tuple[Gateway, Browser]:
     return gateway, Browser(port)
 
 
+def start(scene: Scene, gateway: Gateway) -> Gateway:
+    """Starts it and waits until its dashboard listens, which is after the sources have subscribed."""
+    scene.start(gateway)
+    host, port = gateway.settings["dashboard"]["listen"].split(":")
+
+    def listens() -> bool:
+        try:
+            socket.create_connection((host, int(port)), timeout=20).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
+    wait_for(listens, "the dashboard listens")
+    return gateway
+
+
 def add(gateway: Gateway, name: str, role: str) -> None:
     command = ["users", "add", name, "--role", role, "--password-stdin", "-c", str(gateway.configuration)]
     done = gateway.run(*command, stdin=PASSWORD + "\n")
@@ -130,7 +146,7 @@ def actions(receiver: Receiver) -> list[dict]:
 
 def test_nobody_gets_in_without_a_login_and_each_role_does_what_it_may(scene: Scene) -> None:
     gateway, anyone = dashboard(scene)
-    scene.start(gateway)
+    start(scene, gateway)
     wait_for(lambda: anyone.get("/healthz").status == 204, "it serves")
     assert anyone.get("/").headers["location"] == "/login"
     page = anyone.get("/login").text
@@ -174,7 +190,7 @@ def test_nobody_gets_in_without_a_login_and_each_role_does_what_it_may(scene: Sc
 def test_an_acknowledged_event_is_durable_and_upstream_and_on_every_page(scene: Scene) -> None:
     receiver, (gateway, browser) = scene.receiver(), dashboard(scene)
     add(gateway, "operator", "operator")
-    scene.start(gateway)
+    start(scene, gateway)
     pressure(scene, "8.25")
     anna = Browser(browser.port).log_in("operator")
     events = lambda: Hooks(anna.get("/events").text).events  # noqa: E731
@@ -190,7 +206,7 @@ def test_an_acknowledged_event_is_durable_and_upstream_and_on_every_page(scene: 
     assert (done.status, done.headers["location"]) == (303, f"/events/{event}"), done.text
     # The answer came once it was durable: a kill loses nothing.
     gateway.kill()
-    scene.start(gateway)
+    start(scene, gateway)
     wait_for(lambda: Hooks(anna.get("/events").text).events, "the event is on the page again")
     assert events()[event]["data-acknowledged"] == "true", "and the cookie holds"
     wait_for(lambda: actions(receiver), "upstream knows")
@@ -216,7 +232,7 @@ def test_an_acknowledged_event_is_durable_and_upstream_and_on_every_page(scene: 
 def test_who_acknowledged_stays_with_the_event_when_it_is_reported_again(scene: Scene) -> None:
     gateway, browser = dashboard(scene)
     add(gateway, "operator", "operator")
-    scene.start(gateway)
+    start(scene, gateway)
     pressure(scene, "8.25")
     anna = Browser(browser.port).log_in("operator")
     wait_for(lambda: anna.get("/api/v1/events").json()["events"], "the event is there")
@@ -242,7 +258,7 @@ def test_pages_and_metrics_say_what_the_status_says(scene: Scene) -> None:
     gateway, browser = dashboard(scene)
     add(gateway, "viewer", "viewer")
     browser.token = token(gateway, "viewer")
-    scene.start(gateway)
+    start(scene, gateway)
     for value in ("5", "6", "8.25", "no number"):
         pressure(scene, value)
     status = lambda: browser.get("/api/v1/status").json()  # noqa: E731
@@ -291,7 +307,7 @@ def test_a_listener_misses_nothing_and_one_that_reads_nothing_disturbs_nobody(sc
     gateway, browser = dashboard(scene)
     add(gateway, "viewer", "viewer")
     browser.token = token(gateway, "viewer")
-    scene.start(gateway)
+    start(scene, gateway)
     with listen(browser) as stream, listen(browser) as deaf:
         read_until(stream, "retry: 2000")
         pressure(scene, "8.25")
@@ -307,7 +323,7 @@ def test_a_listener_misses_nothing_and_one_that_reads_nothing_disturbs_nobody(sc
             assert "resync" not in seen and last + "\n" not in seen, seen
         deaf.close()
     gateway.kill()
-    scene.start(gateway)
+    start(scene, gateway)
     with listen(browser, last) as later:
         read_until(later, "event: resync")
 
@@ -322,7 +338,7 @@ def test_it_is_served_by_tls_and_takes_up_another_certificate(scene: Scene) -> N
     key.chmod(0o600)
     gateway, browser = dashboard(scene, cert=str(cert), key=str(key))
     add(gateway, "viewer", "viewer")
-    scene.start(gateway)
+    start(scene, gateway)
     browser.context = ssl.create_default_context(cafile=str(scene.certificates.ca))
     browser.context.set_alpn_protocols(["h2", "http/1.1"])
     assert browser.get("/healthz").status == 204
@@ -336,6 +352,26 @@ def test_it_is_served_by_tls_and_takes_up_another_certificate(scene: Scene) -> N
     cert.write_text("damaged")
     assert browser.get("/healthz").status == 204, "the one before stays in use"
     assert "certificate cannot be used" in wait_for(gateway.whole_log, "it is said")
+
+
+def test_a_certificate_has_the_role_of_its_name(scene: Scene) -> None:
+    server, client = scene.certificates.broker, scene.certificates.gateway
+    files = {"cert": str(server.cert), "key": str(server.key), "client_ca": str(scene.certificates.ca)}
+    gateway, browser = dashboard(scene, **files, certificate={"gateway": {"role": "operator"}})
+    start(scene, gateway)
+    pressure(scene, "8.25")
+    browser.context = ssl.create_default_context(cafile=str(scene.certificates.ca))
+    assert browser.get("/api/v1/status").status == 401, "offered, not demanded"
+    browser.context = ssl.create_default_context(cafile=str(scene.certificates.ca))
+    browser.context.load_cert_chain(client.cert, client.key)
+    wait_for(lambda: browser.get("/api/v1/events").json()["events"], "the event is there")
+    (event,) = browser.get("/api/v1/events").json()["events"]
+    assert browser.put(f"/api/v1/events/{event['id']}/acknowledgement").status == 200
+    assert browser.get(f"/api/v1/events/{event['id']}").json()["acknowledged_by"] == "dashboard: gateway"
+    browser.context = ssl.create_default_context(cafile=str(scene.certificates.ca))
+    receiver = scene.certificates.receiver
+    browser.context.load_cert_chain(receiver.cert, receiver.key)
+    assert browser.get("/api/v1/status").status == 401, "a name without a role"
 
 
 def test_a_dashboard_that_others_reach_needs_a_certificate_and_a_login(scene: Scene) -> None:

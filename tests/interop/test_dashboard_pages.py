@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from gateway import Gateway
 from scene import Scene
-from test_dashboard import PASSWORD, add, dashboard, pressure
+from test_dashboard import PASSWORD, add, dashboard, pressure, start
 from waiting import wait_for
 
 PHONE, DESK, WALL = (360, 740), (1280, 800), (1920, 1080)
@@ -82,7 +82,7 @@ def screen(chromium: Browser, gateway: Gateway, size: tuple[int, int], scheme: s
 def started(scene: Scene) -> Gateway:
     gateway, _ = dashboard(scene)
     add(gateway, "operator", "operator")
-    return scene.start(gateway)
+    return start(scene, gateway)
 
 
 def test_an_alarm_is_acknowledged_and_shelved_on_a_phone_by_keyboard(scene: Scene, chromium: Browser) -> None:

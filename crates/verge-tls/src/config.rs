@@ -73,23 +73,28 @@ pub fn client_config(roots: &TrustedRoots, identity: Option<&TlsIdentity>) -> Ar
 /// Never: the provider supports both versions.
 #[must_use]
 pub fn server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRoots>) -> Arc<ServerConfig> {
+    Arc::new(accepting(identity, client_roots.map(ClientVerifier::new)))
+}
+
+fn accepting(identity: &TlsIdentity, clients: Option<Arc<ClientVerifier>>) -> ServerConfig {
     let builder = ServerConfig::builder_with_details(provider(), FlooredClock::new())
         .with_safe_default_protocol_versions()
         .expect("the provider supports TLS 1.2 and 1.3");
-    let builder = match client_roots {
-        Some(roots) => builder.with_client_cert_verifier(ClientVerifier::new(roots)),
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients),
         None => builder.with_no_client_auth(),
     };
-    Arc::new(builder.with_cert_resolver(identity.resolver()))
+    builder.with_cert_resolver(identity.resolver())
 }
 
-/// For a web server: browsers show no certificate, and say by ALPN that they speak HTTP/1.1.
+/// For a web server, which says by ALPN that it speaks HTTP/1.1. With `client_roots` a client may show a certificate that leads
+/// to them; browsers mostly have none.
 ///
 /// # Panics
 /// Never: the provider supports both versions.
 #[must_use]
-pub fn web_server_config(identity: &TlsIdentity) -> Arc<ServerConfig> {
-    let mut config = Arc::unwrap_or_clone(server_config(identity, None));
+pub fn web_server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRoots>) -> Arc<ServerConfig> {
+    let mut config = accepting(identity, client_roots.map(ClientVerifier::optional));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
 }

@@ -27,7 +27,7 @@ pub use credentials::{Credentials, Secret};
 pub use explain::explain;
 pub use identity::{Chain, PrivateKey, TlsIdentity, TrustedRoots};
 pub use pem::{FoundInstead, Mistaken, Wanted};
-pub use stream::{Acceptor, TlsStream, connect, peer_identities};
+pub use stream::{Acceptor, TlsStream, connect, peer_identities, peer_name};
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

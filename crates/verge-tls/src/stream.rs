@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::TlsError;
-use crate::certificate::identities_of;
+use crate::certificate::{identities_of, summarise};
 use crate::verifier::REFUSED;
 
 /// A connection after its handshake, of either end.
@@ -33,6 +33,13 @@ pub async fn connect(config: Arc<ClientConfig>, host: &str, stream: TcpStream) -
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     Ok(TlsConnector::from(config).connect(name, stream).await?.into())
+}
+
+/// The common name of the certificate that the other end has shown and that was verified; `None`: it has shown none.
+#[must_use]
+pub fn peer_name(stream: &TlsStream) -> Option<String> {
+    let (_, session) = stream.get_ref();
+    summarise(session.peer_certificates()?.first()?)?.common_name
 }
 
 /// Accepts TLS on TCP connections that have already been accepted.

@@ -108,6 +108,14 @@ impl ClientVerifier {
         Arc::new(Self { inner, known: Arc::clone(&roots.known) })
     }
 
+    /// The same where a client may also come without a certificate.
+    pub(crate) fn optional(roots: &TrustedRoots) -> Arc<Self> {
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots.store), provider());
+        let inner = builder.allow_unauthenticated().build();
+        let inner = inner.expect("trusted roots hold one at least, and no list of revocations");
+        Arc::new(Self { inner, known: Arc::clone(&roots.known) })
+    }
+
     fn refuse(&self, shown: &PresentedChain<'_>, error: Error) -> Error {
         if let Error::InvalidCertificate(fault) = &error {
             let words = shown.refusal(Peer::Client, &self.known, fault);
@@ -119,6 +127,10 @@ impl ClientVerifier {
 }
 
 impl ClientCertVerifier for ClientVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.inner.client_auth_mandatory()
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.inner.root_hint_subjects()
     }

@@ -1,11 +1,13 @@
 //! `[dashboard]`: the pages, the interface and the metrics. Without `listen` there is no server.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use verge_tls::ServerConfig;
+use verge_domain::id::OperatorText;
+use verge_tls::{ServerConfig, TrustedRoots};
+use verge_web::dashboard::access::Role;
 
 use super::Check;
 use super::connection::{BuildError, load_identity};
@@ -21,6 +23,10 @@ pub struct DashboardSection {
     pub listen: SocketAddr,
     /// Certificate and key; `None` for plain text, which only this machine can reach.
     pub files: Option<(PathBuf, PathBuf)>,
+    /// Certificates that a client's must lead to, where it shows one.
+    pub client_ca: Option<PathBuf>,
+    /// What clients with a certificate may do, by the common name in it.
+    pub certificates: BTreeMap<String, Role>,
     /// Names under which it may be reached, beside its address, localhost and those of its certificate.
     pub hosts: Vec<String>,
 }
@@ -38,7 +44,17 @@ impl DashboardSection {
     /// A file that is missing or cannot be used, with the key that names it.
     pub fn tls(&self) -> Result<Option<Arc<ServerConfig>>, BuildError> {
         let Some((cert, key)) = &self.files else { return Ok(None) };
-        Ok(Some(verge_tls::web_server_config(&load_identity(SECTION, cert, key)?)))
+        let identity = load_identity(SECTION, cert, key)?;
+        let read = |ca: &PathBuf| {
+            let tls_fault = |source| BuildError::Tls {
+                key: SECTION.to_owned(),
+                part: "client_ca",
+                source: Box::new(source),
+            };
+            TrustedRoots::load(ca).map_err(tls_fault)
+        };
+        let clients = self.client_ca.as_ref().map(read).transpose()?;
+        Ok(Some(verge_tls::web_server_config(&identity, clients.as_ref())))
     }
 
     /// All names under which it may be reached.
@@ -58,7 +74,8 @@ fn names_in(cert: &Path) -> Vec<String> {
 
 pub(super) fn check_dashboard(check: &mut Check<'_>, raw: &RawDashboard) -> Option<DashboardSection> {
     let Some(text) = &raw.listen else {
-        if raw.cert.is_some() || raw.key.is_some() || raw.hosts.is_some() {
+        let rest = [&raw.cert, &raw.key, &raw.client_ca];
+        if rest.into_iter().any(Option::is_some) || raw.hosts.is_some() || raw.certificate.is_some() {
             let expected = r#"an address of this machine with a port, such as "127.0.0.1:8080": without one there is no dashboard"#;
             let remedy = "add listen = \"127.0.0.1:8080\" below [dashboard], or take the section out";
             check.faults.push(Fault::missing("dashboard.listen".to_owned(), expected).remedy(remedy));
@@ -73,7 +90,9 @@ pub(super) fn check_dashboard(check: &mut Check<'_>, raw: &RawDashboard) -> Opti
     }
     let files = check_files(check, raw, listen);
     let hosts = raw.hosts.iter().flatten().filter_map(|host| check_host(check, host)).collect();
-    Some(DashboardSection { listen: listen?, files: files?, hosts })
+    let certificates = check_certificates(check, raw, files.as_ref().is_some_and(Option::is_some));
+    let client_ca = raw.client_ca.as_ref().map(|ca| check.path(ca));
+    Some(DashboardSection { listen: listen?, files: files?, client_ca, certificates, hosts })
 }
 
 type Files = Option<(PathBuf, PathBuf)>;
@@ -103,6 +122,43 @@ fn check_files(check: &mut Check<'_>, raw: &RawDashboard, listen: Option<SocketA
             None
         }
     }
+}
+
+/// What certificates may do needs an authority for them, and both need TLS.
+fn check_certificates(check: &mut Check<'_>, raw: &RawDashboard, tls: bool) -> BTreeMap<String, Role> {
+    let named = raw.certificate.iter().flatten();
+    let roles: BTreeMap<String, Role> =
+        named.filter_map(|(name, certificate)| Some((name.clone(), certificate.role?))).collect();
+    for name in roles.keys().filter(|name| OperatorText::new(&format!("dashboard: {name}")).is_err()) {
+        let expected = "a common name of at most 117 bytes without control characters";
+        let fault = Fault::at_text("dashboard.certificate".to_owned(), name, expected);
+        check.faults.push(fault.remedy("make the certificate with a shorter name"));
+    }
+    let mut missing = |key: &str, add: &str, expected: &str| {
+        let remedy = format!("add {add}, or take client_ca and [dashboard.certificate] out");
+        check.faults.push(Fault::missing(format!("dashboard.{key}"), expected).remedy(remedy));
+    };
+    match (&raw.client_ca, raw.certificate.is_some()) {
+        (None, true) => missing(
+            "client_ca",
+            "client_ca = \"FILE\" below [dashboard]",
+            "the certificates that a client's must lead to",
+        ),
+        (Some(_), false) => missing(
+            "certificate",
+            "a section [dashboard.certificate.NAME]",
+            "the role of each certificate, by its name",
+        ),
+        _ => {}
+    }
+    if raw.client_ca.is_some() && !tls && raw.cert.is_none() && raw.key.is_none() {
+        missing(
+            "cert",
+            "cert and key below [dashboard]",
+            "a certificate of the dashboard, without which no client can show one",
+        );
+    }
+    roles
 }
 
 fn check_host(check: &mut Check<'_>, host: &str) -> Option<String> {

@@ -77,6 +77,7 @@ impl WebServer {
         let served = DashboardSettings {
             hosts: section.names(),
             tls,
+            certificates: section.certificates.clone(),
             state_dir: settings.gateway.state_dir.clone(),
             site: settings.gateway.site.clone(),
             version: env!("CARGO_PKG_VERSION"),
@@ -90,7 +91,12 @@ impl WebServer {
 
 /// The certificate as it is now: read again when one of its files is another. What cannot be used leaves the one before.
 fn renewed(section: DashboardSection, first: Arc<ServerConfig>) -> ServerTls {
-    let files = section.files.iter().flat_map(|(cert, key)| [cert.clone(), key.clone()]).collect();
+    let files = section
+        .files
+        .iter()
+        .flat_map(|(cert, key)| [cert.clone(), key.clone()])
+        .chain(section.client_ca.clone())
+        .collect();
     let files = WatchedFiles::new(files);
     let in_use = Mutex::new((files.print(), first));
     Arc::new(move || {

@@ -11,11 +11,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST,
     HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::service::Service;
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, Uri};
 use hyper_util::service::TowerToHyperService;
 
 use super::access::Proof;
@@ -39,16 +39,18 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Both ends of the connection that a request comes by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(crate) address: IpAddr,
     pub(crate) local: IpAddr,
     pub(crate) tls: bool,
+    /// The common name of the certificate that it has shown.
+    pub(crate) certificate: Option<String>,
 }
 
 impl Peer {
     /// Name of the cookie. By TLS it is one that no other host and no plain text can set.
-    pub(crate) fn cookie(self) -> &'static str {
+    pub(crate) fn cookie(&self) -> &'static str {
         if self.tls { "__Host-verge" } else { "verge" }
     }
 }
@@ -73,7 +75,7 @@ impl Front {
 
     pub(super) async fn serve(&self, mut request: Request<Body>, peer: Peer) -> Response {
         let (path, is_head) = (request.uri().path().to_owned(), request.method() == Method::HEAD);
-        let answer = match self.admit(&mut request, peer) {
+        let answer = match self.admit(&mut request, &peer) {
             Err(problem) => problem.into_response(),
             Ok(()) => match tokio::time::timeout(ANSWER_WITHIN, self.router.call(request)).await {
                 Ok(Ok(answer)) => answer,
@@ -85,7 +87,7 @@ impl Front {
     }
 
     /// Refuses what did not come from where it should; notes who asks.
-    fn admit(&self, request: &mut Request<Body>, peer: Peer) -> Result<(), Problem> {
+    fn admit(&self, request: &mut Request<Body>, peer: &Peer) -> Result<(), Problem> {
         let host = host_of(request.uri(), request.headers());
         if !self.is_ours(&host, peer) {
             return Err(Problem::ForeignHost(super::shown::Shown::of(&host).text));
@@ -107,13 +109,13 @@ impl Front {
         if let Some(who) = who {
             request.extensions_mut().insert(who);
         }
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(peer.clone());
         Ok(())
     }
 
     /// Whether a name is one of ours. An address is safe where the connection came to it: pages of other sites can have
     /// any name that leads here, and no address of ours.
-    fn is_ours(&self, host: &str, peer: Peer) -> bool {
+    fn is_ours(&self, host: &str, peer: &Peer) -> bool {
         let bare = bare_host(host);
         let is_address_of_ours = bare
             .parse::<IpAddr>()
@@ -126,8 +128,11 @@ impl Front {
 
 /// Whether a name is the known one; `*` stands for one label, as in certificates.
 fn is_named(known: &str, name: &str) -> bool {
-    let rest = |name: &str| name.split_once('.').map(|(_, rest)| rest.to_owned());
-    known == name || known.starts_with("*.") && rest(known).is_some() && rest(known) == rest(name)
+    let within = |domain: &str| {
+        !domain.is_empty()
+            && name.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest == domain)
+    };
+    known == name || known.strip_prefix("*.").is_some_and(within)
 }
 
 /// Host without its port, in small letters.
@@ -152,7 +157,7 @@ fn host_of(uri: &Uri, headers: &HeaderMap) -> String {
 
 /// Whether a request that changes something was made by a page of ours, or by no browser. What Go's `CrossOriginProtection`
 /// does.
-fn is_same_origin(headers: &HeaderMap, peer: Peer) -> bool {
+fn is_same_origin(headers: &HeaderMap, peer: &Peer) -> bool {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("odd"));
     let site = text(&HeaderName::from_static("sec-fetch-site"));
     let host = text(&HOST).unwrap_or_default();
@@ -166,7 +171,7 @@ fn is_same_origin(headers: &HeaderMap, peer: Peer) -> bool {
     by_origin && site.is_none_or(|site| matches!(site, "same-origin" | "none"))
 }
 
-fn proof(headers: &HeaderMap, peer: Peer) -> Option<Proof> {
+fn proof(headers: &HeaderMap, peer: &Peer) -> Option<Proof> {
     if let Some(header) = headers.get(AUTHORIZATION) {
         let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
         return scheme.eq_ignore_ascii_case("bearer").then(|| Proof::Token(token.trim().to_owned()));
@@ -174,15 +179,15 @@ fn proof(headers: &HeaderMap, peer: Peer) -> Option<Proof> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
     let mut pairs =
         cookies.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == peer.cookie()).map(|(_, value)| Proof::Cookie(value.to_owned()))
+    pairs
+        .find(|(name, _)| *name == peer.cookie())
+        .map(|(_, value)| Proof::Cookie(value.to_owned()))
+        .or_else(|| peer.certificate.clone().map(Proof::Certificate))
 }
 
 /// Writes what a refusal says, and the headers that every answer has.
 fn finish(mut answer: Response, path: &str, is_head: bool) -> Response {
-    let problem = answer.extensions_mut().remove::<Problem>();
-    let allow = answer.headers().get(ALLOW).cloned();
-    let is_bare_refusal = answer.status() == StatusCode::METHOD_NOT_ALLOWED;
-    if let Some(problem) = problem {
+    if let Some(problem) = answer.extensions_mut().remove::<Problem>() {
         let (mut parts, _) = answer.into_parts();
         let is_api =
             path.starts_with("/api/") || path == "/metrics" || path == "/healthz" || path == "/readyz";
@@ -194,8 +199,6 @@ fn finish(mut answer: Response, path: &str, is_head: bool) -> Response {
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         parts.headers.remove(CONTENT_LENGTH);
         answer = Response::from_parts(parts, if is_head { Body::empty() } else { Body::from(text) });
-    } else if is_bare_refusal && let Some(allow) = allow {
-        answer.headers_mut().insert(ALLOW, allow);
     }
     let headers = answer.headers_mut();
     for (name, value) in HEADERS {
@@ -232,13 +235,13 @@ mod tests {
     #[test]
     fn a_request_of_another_site_is_recognised() {
         let local = IpAddr::from([127, 0, 0, 1]);
-        let peer = Peer { address: local, local, tls: false };
+        let peer = Peer { address: local, local, tls: false, certificate: None };
         let check = |pairs: &[(&'static str, &'static str)], expected: bool| {
             let header = |(name, value): &(&'static str, &'static str)| {
                 (HeaderName::from_static(name), HeaderValue::from_static(value))
             };
             let headers: HeaderMap = pairs.iter().map(header).collect();
-            assert_eq!(is_same_origin(&headers, peer), expected, "{pairs:?}");
+            assert_eq!(is_same_origin(&headers, &peer), expected, "{pairs:?}");
         };
         let host = ("host", "localhost:80");
         check(&[host], true);

@@ -27,9 +27,11 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use access::Role;
 use verge_domain::live::LiveGateway;
 use verge_tls::ServerConfig;
 
@@ -45,6 +47,8 @@ pub struct DashboardSettings {
     pub hosts: Vec<String>,
     /// Certificates; `None` for plain text, which only this machine may reach.
     pub tls: Option<ServerTls>,
+    /// What clients may do that show a certificate, by the common name in it.
+    pub certificates: BTreeMap<String, Role>,
     /// Folder of the state, which holds the logins.
     pub state_dir: PathBuf,
     /// The site, as configured.

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use verge_domain::live::LiveGateway;
-use verge_tls::Acceptor;
+use verge_tls::{Acceptor, peer_name};
 
 use super::front::{Front, Peer};
 use super::site::Site;
@@ -100,11 +100,14 @@ async fn accept(listener: TcpListener, tls: Option<ServerTls>, front: Front) {
             let _place = place;
             let Ok(local) = stream.local_addr() else { return };
             let (address, local) = (from.ip().to_canonical(), local.ip().to_canonical());
-            let peer = Peer { address, local, tls: tls.is_some() };
+            let peer = Peer { address, local, tls: tls.is_some(), certificate: None };
             match tls {
                 None => serve(stream, front, peer).await,
                 Some(config) => match Acceptor::new(config).accept(stream, HANDSHAKE_WITHIN).await {
-                    Ok(stream) => serve(stream, front, peer).await,
+                    Ok(stream) => {
+                        let peer = Peer { certificate: peer_name(&stream), ..peer };
+                        serve(stream, front, peer).await;
+                    }
                     Err(error) => tracing::debug!(%address, %error, "a connection to the dashboard failed"),
                 },
             }
@@ -119,13 +122,14 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, front: Front, peer: 
         .header_read_timeout(HEADERS_WITHIN)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS);
+    let address = peer.address;
     let answer = service_fn(move |request| {
-        let front = front.clone();
+        let (front, peer) = (front.clone(), peer.clone());
         async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer).await) }
     });
     let stream = TokioIo::new(NoStall::new(stream, WRITE_WITHIN));
     if let Err(error) = builder.serve_connection(stream, answer).await {
-        tracing::debug!(address = %peer.address, %error, "a connection to the dashboard ended");
+        tracing::debug!(%address, %error, "a connection to the dashboard ended");
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Site {
 
 impl Site {
     pub(super) fn new(settings: DashboardSettings, live: Arc<dyn LiveGateway>) -> Self {
-        let access = Access::open(&settings.state_dir);
+        let access = Access::open(&settings.state_dir, settings.certificates.clone());
         let pulse = Pulse::new(live.now().mono);
         Self {
             settings,

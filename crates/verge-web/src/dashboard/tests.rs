@@ -6,6 +6,7 @@ mod pages;
 mod refusals;
 mod stream;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use gateway::TestGateway;
 
 const PASSWORD: &str = "a long password";
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-const PEER: Peer = Peer { address: HERE, local: HERE, tls: false };
+const PEER: Peer = Peer { address: HERE, local: HERE, tls: false, certificate: None };
 
 /// A dashboard with a login of each role, and a token of each.
 struct Bench {
@@ -37,6 +38,7 @@ fn settings(folder: &TempDir) -> DashboardSettings {
     DashboardSettings {
         hosts: vec!["cabinet-7.example".to_owned(), "203.0.113.5".to_owned()],
         tls: None,
+        certificates: BTreeMap::from([("plc-7".to_owned(), Role::Operator)]),
         state_dir: folder.path().to_owned(),
         site: Some("pump <b>room".to_owned()),
         version: "1",
@@ -65,7 +67,7 @@ impl Bench {
     }
 
     async fn ask(&self, request: Request<Body>) -> Response {
-        self.front.serve(request, PEER).await
+        self.front.serve(request, PEER.clone()).await
     }
 
     async fn get(&self, path: &str, role: Option<Role>) -> Response {
@@ -163,7 +165,7 @@ async fn a_login_is_a_cookie_that_scripts_and_other_sites_do_not_get() {
     };
     assert_eq!(bench.ask(with_cookie(Method::GET, "/events")).await.status(), StatusCode::OK);
     // Over TLS the cookie has a name that nothing else can set.
-    let tls = Peer { tls: true, ..PEER };
+    let tls = Peer { tls: true, ..PEER.clone() };
     assert_eq!(
         bench.front.serve(with_cookie(Method::GET, "/events"), tls).await.status(),
         StatusCode::SEE_OTHER
@@ -171,6 +173,21 @@ async fn a_login_is_a_cookie_that_scripts_and_other_sites_do_not_get() {
     let out = bench.ask(with_cookie(Method::POST, "/logout")).await;
     assert!(out.headers()[SET_COOKIE].to_str().unwrap().contains("Max-Age=0"));
     assert_eq!(bench.ask(with_cookie(Method::GET, "/events")).await.status(), StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn a_certificate_has_the_role_of_its_name() {
+    let bench = Bench::new();
+    let check = async |name: &str, method: Method, path: &str, expected: u16| {
+        let peer = Peer { tls: true, certificate: Some(name.to_owned()), ..PEER };
+        let answer = bench.front.serve(bench.request(method, path, None, "{}"), peer).await;
+        assert_eq!(answer.status().as_u16(), expected, "{name} {path}");
+    };
+    let path = format!("/api/v1/events/{}/acknowledgement", gateway::event_id(1));
+    check("plc-7", Method::PUT, &path, 200).await;
+    assert_eq!(bench.gateway.commands()[0].0, "dashboard: plc-7");
+    check("plc-8", Method::PUT, &path, 401).await;
+    check("plc-8", Method::GET, "/api/v1/status", 401).await;
 }
 
 #[tokio::test]

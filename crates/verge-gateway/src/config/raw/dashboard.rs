@@ -1,8 +1,10 @@
 //! Keys of `[dashboard]`.
 
+use verge_web::dashboard::access::Role;
+
 use super::super::declare::*;
 use super::super::key::*;
-use super::super::tree::{Table, Value};
+use super::super::tree::{Map, Table, Value};
 
 declare! {
     /// `[dashboard]`
@@ -10,6 +12,15 @@ declare! {
         listen: Option<String> = text(r#"an address of this machine with a port, such as "127.0.0.1:8080""#),
         cert: Option<String> = text("the path of a PEM file"),
         key: Option<String> = text("the path of a PEM file"),
+        client_ca: Option<String> = text("the path of a PEM file"),
         hosts: Option<Vec<String>> = texts(r#"names under which it is reached, such as "cabinet-7.example""#),
+        certificate: Option<Map<RawClientCertificate>> = named_tables::<RawClientCertificate>(),
     }
+
+    /// `[dashboard.certificate.NAME]`
+    struct RawClientCertificate {
+        role: Option<Role> = word::<Role>().required(),
+    }
+
+    words for Role { "viewer" => Viewer, "operator" => Operator, "admin" => Admin }
 }

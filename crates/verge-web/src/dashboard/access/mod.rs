@@ -9,6 +9,7 @@ mod role;
 mod secret;
 mod sessions;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,8 @@ pub(crate) enum Proof {
     Cookie(String),
     /// The token of a program.
     Token(String),
+    /// A certificate, verified, by its common name.
+    Certificate(String),
 }
 
 /// Why somebody is not logged in.
@@ -65,6 +68,7 @@ pub(crate) enum LoginRefusal {
 #[derive(Debug)]
 pub(crate) struct Access {
     state_dir: PathBuf,
+    certificates: BTreeMap<String, Role>,
     book: Mutex<Book>,
     sessions: Mutex<Sessions>,
     attempts: Mutex<Attempts>,
@@ -98,10 +102,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Access {
     /// The logins in a state folder.
-    pub(crate) fn open(state_dir: &Path) -> Self {
+    pub(crate) fn open(state_dir: &Path, certificates: BTreeMap<String, Role>) -> Self {
         let book = Book { file: Arc::default(), stamp: None, looked: None };
         Self {
             state_dir: state_dir.to_owned(),
+            certificates,
             book: Mutex::new(book),
             sessions: Mutex::new(Sessions::load(state_dir)),
             attempts: Mutex::default(),
@@ -129,13 +134,14 @@ impl Access {
 
     /// Whether nobody can log in.
     pub(crate) fn is_empty(&self, now: Monotonic) -> bool {
-        self.users(now).users.is_empty()
+        self.certificates.is_empty() && self.users(now).users.is_empty()
     }
 
     /// Whose proof this is.
     pub(crate) fn identify(&self, proof: Proof, now: Moment) -> Option<Who> {
         let users = self.users(now.mono);
         let (user, role) = match &proof {
+            Proof::Certificate(name) => (name.clone(), *self.certificates.get(name)?),
             Proof::Cookie(cookie) => locked(&self.sessions).find(&users, cookie, now.wall)?,
             Proof::Token(token) => {
                 let shown = fingerprint(token.as_bytes());
@@ -204,7 +210,7 @@ mod tests {
     #[tokio::test]
     async fn a_login_made_beside_a_running_gateway_works_and_ends_when_it_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let access = Access::open(folder.path());
+        let access = Access::open(folder.path(), BTreeMap::new());
         assert!(access.is_empty(at(0).mono));
         assert_eq!(access.log_in(HERE, ("anna", "a long password"), at(0)).await, Err(LoginRefusal::Wrong));
         let mut file = AccessFile::default();
@@ -231,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn guessing_is_slowed_down() {
         let folder = tempfile::tempdir().unwrap();
-        let access = Access::open(folder.path());
+        let access = Access::open(folder.path(), BTreeMap::new());
         for index in 0..10 {
             let name = format!("n{index}");
             assert_eq!(

@@ -65,7 +65,7 @@ async fn log_in(State(site): State<Arc<Site>>, Extension(peer): Extension<Peer>,
     let refused = match site.access.log_in(peer.address, (user, password), site.live.now()).await {
         Ok(cookie) => {
             let mut answer = see_other(own_path(next));
-            set_cookie(&mut answer, peer, &cookie, COOKIE_SECONDS);
+            set_cookie(&mut answer, &peer, &cookie, COOKIE_SECONDS);
             return answer;
         }
         Err(LoginRefusal::Wrong) => Problem::WrongLogin,
@@ -86,11 +86,11 @@ async fn log_out(State(site): State<Arc<Site>>, Extension(peer): Extension<Peer>
         site.access.log_out(cookie);
     }
     let mut answer = see_other("/login");
-    set_cookie(&mut answer, peer, "", 0);
+    set_cookie(&mut answer, &peer, "", 0);
     answer
 }
 
-fn set_cookie(answer: &mut Response, peer: Peer, value: &str, seconds: u64) {
+fn set_cookie(answer: &mut Response, peer: &Peer, value: &str, seconds: u64) {
     let secure = if peer.tls { "; Secure" } else { "" };
     let cookie =
         format!("{}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}", peer.cookie());

@@ -5,7 +5,7 @@ use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFT
 use hyper::{Method, Request, StatusCode};
 
 use super::gateway::event_id;
-use super::{Bench, HERE, filled, settings, table, text};
+use super::{Bench, PEER, filled, settings, table, text};
 use crate::dashboard::access::Role;
 use crate::dashboard::front::Peer;
 
@@ -28,22 +28,26 @@ async fn another_name_is_refused_on_every_path() {
 #[tokio::test]
 async fn names_of_ours_are_the_address_localhost_and_what_is_configured() {
     let bench = Bench::new();
-    let remote = Peer { address: [10, 1, 0, 9].into(), local: [10, 1, 0, 5].into(), tls: false };
-    let check = async |host: &str, peer: Peer, expected: u16| {
+    let remote = Peer { address: [10, 1, 0, 9].into(), local: [10, 1, 0, 5].into(), ..PEER };
+    let check = async |host: &str, peer: &Peer, expected: u16| {
         let request = Request::builder().uri("/healthz").header(HOST, host).body(Body::empty()).unwrap();
-        assert_eq!(bench.front.serve(request, peer).await.status().as_u16(), expected, "{host} at {peer:?}");
+        assert_eq!(
+            bench.front.serve(request, peer.clone()).await.status().as_u16(),
+            expected,
+            "{host} at {peer:?}"
+        );
     };
-    let here = Peer { address: HERE, local: HERE, tls: false };
-    check("127.0.0.1:8080", here, 204).await;
-    check("[::1]:8080", here, 204).await;
-    check("LOCALHOST", here, 204).await;
-    check("Cabinet-7.example.:443", here, 204).await;
-    check("10.1.0.5", remote, 204).await;
-    check("127.0.0.1", remote, 421).await;
-    check("10.1.0.6", remote, 421).await;
-    check("203.0.113.5:8443", remote, 204).await;
-    check("localhost.evil.example", here, 421).await;
-    check("", here, 421).await;
+    let here = PEER;
+    check("127.0.0.1:8080", &here, 204).await;
+    check("[::1]:8080", &here, 204).await;
+    check("LOCALHOST", &here, 204).await;
+    check("Cabinet-7.example.:443", &here, 204).await;
+    check("10.1.0.5", &remote, 204).await;
+    check("127.0.0.1", &remote, 421).await;
+    check("10.1.0.6", &remote, 421).await;
+    check("203.0.113.5:8443", &remote, 204).await;
+    check("localhost.evil.example", &here, 421).await;
+    check("", &here, 421).await;
     let none = Request::builder().uri("/healthz").body(Body::empty()).unwrap();
     assert_eq!(bench.front.serve(none, here).await.status(), StatusCode::MISDIRECTED_REQUEST);
 }

@@ -41,15 +41,18 @@ fn look_at_names(dashboard: &DashboardSection, report: &mut CheckReport) {
 }
 
 fn look_at_logins(settings: &Settings, report: &mut CheckReport) {
+    let certificates =
+        settings.dashboard.iter().flat_map(|dashboard| &dashboard.certificates).collect::<Vec<_>>();
     match AccessFile::load(&settings.gateway.state_dir) {
         Err(error) => report.note(SECTION, "logins", Err(words(&error)), Exit::BadConfig),
-        Ok(logins) if logins.users.is_empty() => {
+        Ok(logins) if logins.users.is_empty() && certificates.is_empty() => {
             let remark =
                 "nobody can log in yet: add a login with `verge users add NAME --role admin -c FILE`";
             report.warnings.push(Warning { key: SECTION.to_owned(), remark: remark.to_owned() });
         }
         Ok(logins) => {
-            let says = verge_wire::counted(logins.users.len() as u64, "login");
+            let logins = verge_wire::counted(logins.users.len() as u64, "login");
+            let says = format!("{logins}, {}", verge_wire::counted(certificates.len() as u64, "certificate"));
             report.note(SECTION, "logins", Ok(says), Exit::Fine);
         }
     }
