@@ -51,6 +51,6 @@ pub use rate::RateSettings;
 pub use report::ReportPolicy;
 pub use silence::SilenceSettings;
 pub use threshold::ThresholdSettings;
-pub use track::TrackSettings;
+pub use track::{LiveReport, TrackSettings};
 pub use vehicle_loop::{LoopReports, LoopRoles, LoopSettings, OccupancyScale};
 pub use vibration::{BlockAssessment, VibrationDetector, VibrationSettings};

@@ -5,6 +5,7 @@ mod strand;
 
 use serde::{Deserialize, Serialize};
 
+use crate::frame::Detections;
 use crate::id::SignalId;
 use crate::verdict::{Counts, Regions, Traffic};
 pub use measure::Measure;
@@ -20,6 +21,8 @@ pub enum Finding {
     Counts(Counts),
     /// A finished interval of what was counted before a camera.
     Traffic(Box<Traffic>),
+    /// The objects that are followed before a camera.
+    Tracks(Box<Detections>),
     /// A measure of the finished interval, which other judges may look at like a reading of the camera.
     Measure(Measure),
     /// The view that was observed is worth a verdict of its own, which belongs to no event.

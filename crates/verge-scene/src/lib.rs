@@ -27,7 +27,7 @@ pub use countable::{SightingTally, countability};
 pub use ground::{Footprint, Ground, GroundError};
 pub use interval::{DirectionTally, Partial, SceneInterval};
 pub use record::Crossing;
-pub use scene::{Scene, SceneMisfit, SceneReport, SceneState, ZoneEvent};
+pub use scene::{LiveTrack, Scene, SceneMisfit, SceneReport, SceneState, ZoneEvent};
 pub use settings::{Anchor, BlobUse, SceneError, SceneLine, SceneSettings, SceneZone};
 pub use trace::SceneTrace;
 pub use track::{FrameSize, SeenBox};

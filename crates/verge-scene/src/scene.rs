@@ -17,6 +17,7 @@ use crate::record::{Crossing, CrossingRecord};
 use crate::settings::SceneSettings;
 use crate::track::{BlobBoxes, FrameSize, MAX_BOXES, SeenBox, Track, TrackSighting, Tracker, suppress};
 use crate::zone::{PlacedZone, QueueWait, ZoneEventKind};
+pub use known::LiveTrack;
 pub use saved::SceneMisfit;
 use saved::names_of;
 

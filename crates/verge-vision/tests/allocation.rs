@@ -106,6 +106,58 @@ fn giving_back() {
     assert!(again.1 < pixels / 4, "{again:?}");
 }
 
+/// What is made to cost memory or work is refused, or costs what a picture of its size may: all that is ever set aside for it,
+/// whether given back meanwhile or not, is 64 MiB at most.
+fn hostile() {
+    const MOST: usize = 64 << 20;
+    let coded = |width: u16, height: u16, has_noise: bool, set: &dyn Fn(&mut Encoder<&mut Vec<u8>>)| {
+        let pixels = (0..u32::from(width) * u32::from(height) * 3).map(|at| {
+            let at = at.wrapping_mul(2_654_435_761);
+            if has_noise { (at ^ at >> 15).wrapping_mul(2_246_822_519).to_be_bytes()[0] } else { 99 }
+        });
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(&mut bytes, 60);
+        set(&mut encoder);
+        encoder.encode(&pixels.collect::<Vec<u8>>(), width, height, ColorType::Rgb).unwrap();
+        bytes
+    };
+    let with = |bytes: Vec<u8>, (width, height)| EncodedFrame { bytes: bytes.into(), width, height, ..frame(8, 8) };
+    let progressive = |encoder: &mut Encoder<&mut Vec<u8>>| encoder.set_progressive(true);
+    // Its last scan a thousand times.
+    let scans = |bytes: &[u8]| {
+        let last = bytes.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
+        let (scan, end) = (&bytes[last..bytes.len() - 2], &bytes[bytes.len() - 2..]);
+        [&bytes[..last], &scan.repeat(1000), end].concat()
+    };
+    let exif = |bytes: &[u8]| {
+        let segment = [&[0xff, 0xe1, 0xff, 0xff][..], b"Exif\0\0MM\0*\0\0\0\x08\x13\x88", &[0; 65_517]].concat();
+        [&bytes[..2], &segment.repeat(160), &bytes[2..]].concat()
+    };
+    let small = coded(64, 64, true, &progressive);
+    let mut claims = coded(64, 64, true, &|_| ());
+    let head = claims.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap() + 5;
+    claims[head..head + 4].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
+    let large = coded(2_900, 1_900, true, &progressive);
+    let cases = [
+        ("65,500 x 65,500", with(claims.clone(), (65_500, 65_500)), false),
+        ("65,500 x 65,500 that was said to be small", with(claims, (64, 64)), false),
+        ("a thousand scans", with(scans(&small), (64, 64)), false),
+        ("a thousand scans of a large one", with(scans(&coded(3_000, 2_000, false, &progressive)), (3_000, 2_000)), false),
+        ("ten megabytes of EXIF", with(exif(&coded(64, 64, true, &|_| ())), (64, 64)), true),
+        ("noise, progressive", with(large, (2_900, 1_900)), true),
+    ];
+    for (name, frame, is_decoded) in cases {
+        let mut picture = Picture::new();
+        let began = Instant::now();
+        let mut decoded = None;
+        let (_, bytes) = allocated(|| decoded = Some(picture.decode(&frame)));
+        // For the record: how long depends on the machine.
+        eprintln!("{name}: {:.1} MiB set aside, {:.0?}", bytes as f64 / f64::from(1 << 20), began.elapsed());
+        assert_eq!(decoded.unwrap().is_ok(), is_decoded, "{name}");
+        assert!(bytes <= MOST, "{name}: {bytes} bytes");
+    }
+}
+
 /// fast_image_resize reckons its weights anew for each picture: a short list per row and column of the input, none
 /// of pixels.
 fn preprocessing(model: &FrameModel) {
@@ -282,6 +334,7 @@ fn viewing() {
 
 #[test]
 fn frames_cost_no_buffers() {
+    hostile();
     let input = "layout = \"nchw\"\ncolour = \"bgr\"\nelement = \"f32\"\nresize = \"letterbox\"";
     let card = support::card("yolox", input, "decoder = \"yolox\"\nstrides = [8, 16, 32]");
     let model = support::load(&card, &["a", "b"]).unwrap();

@@ -138,8 +138,10 @@ impl CameraCauses {
             self.reference.forget();
         }
         let usual = self.usual.at(look.mean);
-        let layout_remains =
-            look.known.is_none_or(|known| known.layout >= LAYOUT || known.missing_area <= FEW_GONE);
+        let restart = self.after_restart(look, is_blank, step);
+        // What shows nothing since a restart is not what was usual before, whatever was learnt of it since.
+        let layout_remains = restart != Some(AfterRestart::Covered)
+            && look.known.is_none_or(|known| known.layout >= LAYOUT || known.missing_area <= FEW_GONE);
         let share = |now: f32, usual: f32| now / usual.max(1e-4);
         let detail = usual.map(|usual| share(look.sharpness, usual.sharpness));
         let of_contrast = usual.map(|usual| share(contrast, usual.contrast));
@@ -152,7 +154,6 @@ impl CameraCauses {
         let held = self.hold((look.edges, known), usual.map(|usual| usual.edges), step);
         let missing = held.map_or(known, |edges| Some((1.0 - edges).max(0.0)));
         let is_full = usual.is_some_and(|usual| look.edges >= AS_MANY * usual.edges);
-        let restart = self.after_restart(look, is_blank, step);
         let is_other = match restart {
             Some(AfterRestart::Moved) => Some(true),
             _ => missing.map(|missing| look.shift.is_some() || (missing > ALL_GONE && is_full)),

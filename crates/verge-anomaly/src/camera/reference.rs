@@ -11,7 +11,7 @@ const FOLLOWS: f64 = 3600.0;
 /// Pictures whose mean levels differ by a larger factor say nothing of each other: other edges show by night.
 const OTHER_LIGHT: f32 = 1.6;
 /// Below this correlation a picture is of something else, or of nothing.
-const ALIKE: f32 = 0.5;
+const ALIKE: f32 = 0.65;
 /// With fewer edges than this share of the usual ones, it is of nothing.
 const COVERED: f32 = 0.4;
 /// Seconds with the usual picture after which nothing happened while the gateway did not run.
@@ -87,6 +87,13 @@ impl EdgeReference {
         if !is_bare && !self.is_of_light(look.mean) {
             return None;
         }
+        eprintln!(
+            "DEBUG {is_bare} {:.2} {:.2} {:.0} {:.0}",
+            self.correlation(look),
+            now / sum,
+            look.mean,
+            self.mean
+        );
         Some(match (is_bare, self.correlation(look)) {
             (true, correlation) if correlation < ALIKE => Some(AfterRestart::Covered),
             (false, correlation) if correlation < ALIKE => Some(AfterRestart::Moved),

@@ -17,6 +17,7 @@ use verge_scene::{
     FrameSize, Scene, SceneMisfit, SceneReport, SceneState, SceneTrace, SeenBox, SightingTally, ZoneEventKind,
 };
 
+use super::live::Reported;
 use super::settings::{TrackSettings, ZoneCondition};
 use super::{counts, measures};
 use crate::camera::{Blindness, CameraCauses, CausesMore, UnexplainedMotion};
@@ -50,6 +51,8 @@ pub struct TrackJudge {
     report: SceneReport,
     /// What pictures show of it.
     trace: SceneTrace,
+    /// The objects that were reported last.
+    reported: Reported,
 }
 
 impl TrackJudge {
@@ -121,6 +124,7 @@ impl TrackJudge {
             boxes: Vec::new(),
             report: SceneReport::default(),
             trace: SceneTrace::new(settings.scene()),
+            reported: Reported::default(),
         }
     }
 
@@ -168,6 +172,10 @@ impl TrackJudge {
             _ => return,
         }
         self.was_blind = false;
+        if let Some(how) = self.settings.live {
+            let has_crossed = !self.report.crossings.is_empty();
+            self.reported.look(how, (&self.scene, has_crossed), received.mono, findings);
+        }
         self.say(findings);
         self.say_conditions(findings);
     }
@@ -330,7 +338,7 @@ impl TrackJudge {
         let forecasts = self.forecasts.iter().map(ForecastSeries::heap_bytes).sum::<usize>()
             + self.forecasts.capacity() * size_of::<ForecastSeries>();
         let boxes = self.boxes.capacity() * size_of::<SeenBox>();
-        self.scene.heap_bytes() + self.trace.heap_bytes() + boxes + forecasts
+        self.scene.heap_bytes() + self.trace.heap_bytes() + self.reported.heap_bytes() + boxes + forecasts
     }
 }
 

@@ -3,10 +3,12 @@
 
 mod counts;
 mod judge;
+mod live;
 mod measures;
 mod settings;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use judge::TrackJudge;
+pub use live::LiveReport;
 pub use settings::TrackSettings;

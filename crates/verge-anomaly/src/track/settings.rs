@@ -7,6 +7,7 @@ use verge_domain::id::{JudgeId, NameError, PlaceId, SignalId, Unit};
 use verge_domain::verdict::ForecastMeasure;
 use verge_scene::{SceneSettings, SceneZone, ZoneEventKind};
 
+use super::live::LiveReport;
 use super::measures::{FLOW_UNIT, LINE_MEASURES, ZONE_MEASURES};
 use crate::forecast::ForecastSettings;
 
@@ -16,6 +17,8 @@ pub struct TrackSettings {
     pub(super) named: Arc<NamedScene>,
     /// What its model sees of the picture: left, top, right and bottom edge.
     pub(super) region: [f32; 4],
+    /// When the objects that are followed are reported, beside the intervals.
+    pub(super) live: Option<LiveReport>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -103,13 +106,19 @@ impl TrackSettings {
         parts.dedup();
         let scene = Arc::new(scene);
         let named = Arc::new(NamedScene { scene, conditions, parts, lines, zones, forecast, ahead });
-        Ok(Self { named, region: [0.0, 0.0, 1.0, 1.0] })
+        Ok(Self { named, region: [0.0, 0.0, 1.0, 1.0], live: None })
     }
 
     /// Its model sees this part of the picture alone: left, top, right and bottom edge.
     #[must_use]
     pub fn within(self, region: [f32; 4]) -> Self {
         Self { region, ..self }
+    }
+
+    /// It reports the objects that are followed whenever something about them changes.
+    #[must_use]
+    pub fn reporting(self, live: Option<LiveReport>) -> Self {
+        Self { live, ..self }
     }
 
     /// Lines, zones, classes and ground.

@@ -12,6 +12,7 @@ use verge_domain::time::{DeviceClock, Moment, Monotonic, UtcMillis};
 use verge_domain::verdict::{DirectionCounts, PartialReason, TimeBasis, Traffic};
 use verge_scene::{Anchor, SceneLine, SceneSettings, SceneZone};
 
+use super::live::LiveReport;
 use super::*;
 use crate::forecast::ForecastSettings;
 
@@ -343,4 +344,29 @@ fn sightings_at_lines_are_known_and_saved() {
     let mut next = self::judge();
     next.restore(&judge.save()).unwrap();
     assert_eq!(next.seen_lines().unwrap().lines, seen.lines);
+}
+
+/// One car drives down for ten seconds, is over the zone `lane` all the while, and crosses the line.
+#[test]
+fn what_is_followed_is_reported_whenever_something_about_it_changes() {
+    let found_with = |live: Option<LiveReport>| {
+        let mut judge = TrackJudge::new(&settings().reporting(live));
+        let shown = |ms: i64| if (1_000..10_000).contains(&ms) { driving(ms) } else { view(Vec::new()) };
+        let findings = watch(&mut judge, 0, 20_000, shown);
+        let tracks = findings.into_iter().filter_map(|finding| match finding {
+            Finding::Tracks(tracks) => Some(*tracks),
+            _ => None,
+        });
+        tracks.collect::<Vec<_>>()
+    };
+    assert_eq!(found_with(None), []);
+    let reported = found_with(Some(LiveReport { again: None }));
+    // It is confirmed, crosses, and is lost; whether it is taken for standing at first is its speed's business.
+    assert!((3..=5).contains(&reported.len()), "{reported:?}");
+    let first = &reported[0].objects[0];
+    assert_eq!((first.label.as_str(), first.track), ("car", Some(0)));
+    assert!(first.score.thousandths() > 800 && first.area.width.abs_diff(60) < 10, "{first:?}");
+    assert_eq!(reported.last().unwrap().objects, []);
+    let again = found_with(Some(LiveReport { again: Some(Duration::from_secs(2)) }));
+    assert!(again.len() >= reported.len() + 4, "{}", again.len());
 }

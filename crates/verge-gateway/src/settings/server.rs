@@ -222,6 +222,8 @@ fn check_strand(
         (_, Some(track), Some(zone)) => {
             track.events().filter(|(known, _)| *known == zone).map(|(_, member)| member).collect()
         }
+        // About the camera as a whole.
+        (_, Some(_), None) => vec![Member::UnexplainedMotion],
         _ => Vec::new(),
     };
     let words = strands.iter().map(|member| format!("{:?}", member.as_str())).collect::<Vec<_>>().join(", ");
@@ -236,19 +238,18 @@ fn check_strand(
             None
         }
         Some(_) if strands.is_empty() => {
-            let (expected, remedy) = if track_of(judge).is_some() {
-                let expected = format!("no strand: without a signal, a point of {of} is what it counts");
-                (expected, "add signal = and the zone of the events, or take the line out")
-            } else {
-                (format!("no strand: events of {of} are of one kind"), "take the line out")
-            };
+            let expected = format!("no strand: events of {of} are of one kind");
             let fault = Fault::at_text(key, strand.unwrap_or_default(), expected);
-            check.faults.push(fault.remedy(remedy));
+            check.faults.push(fault.remedy("take the line out"));
             None
         }
         Some(_) => {
+            let remedy = match (track_of(judge), signal) {
+                (Some(_), None) => "add signal = and the zone of the events, or write \"unexplained_motion\"",
+                _ => "write one of them",
+            };
             let fault = Fault::at_text(key, strand.unwrap_or_default(), format!("one of {words}"));
-            check.faults.push(fault.remedy("write one of them"));
+            check.faults.push(fault.remedy(remedy));
             None
         }
     }

@@ -170,6 +170,10 @@ impl<J: Judge> Instance<J> {
                     let body = Body::Traffic((**traffic).clone());
                     self.report_counts(spec, body, times(captured, received, now), out);
                 }
+                Finding::Tracks(tracks) => {
+                    let body = Body::Detections((**tracks).clone());
+                    self.report_for_the_record(spec, body, times(captured, received, now), out);
+                }
                 // The caller that has the view reports it, and hands measures to the judges that look at them.
                 Finding::View | Finding::Measure(_) => {}
             }

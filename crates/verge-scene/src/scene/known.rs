@@ -6,7 +6,33 @@ use super::{SAME_INSTANT, Scene, SceneState, ZoneEvent};
 use crate::settings::SceneSettings;
 use crate::track::{FrameSize, SeenBox};
 
+/// One object that is followed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LiveTrack {
+    /// Its number, never given twice.
+    pub id: u64,
+    /// Where it is taken to be, and its class.
+    pub area: SeenBox,
+    /// How sure the detector is of it, on average; `0..=1`.
+    pub score: f32,
+    /// The zones that it is in, a bit for each in their order.
+    pub zones: u64,
+    /// It does not move.
+    pub stands: bool,
+}
+
 impl Scene {
+    /// The objects that are followed, oldest first.
+    pub fn live(&self) -> impl Iterator<Item = LiveTrack> {
+        let tracks = self.state.tracker.tracks.iter().filter(|track| track.is_confirmed());
+        tracks.map(|track| {
+            let inside = track.course.zones.iter().enumerate().filter(|(_, zone)| zone.inside);
+            let zones = inside.fold(0, |bits, (zone, _)| bits | 1_u64.checked_shl(zone as u32).unwrap_or(0));
+            let score = track.mean_score(&self.settings.kind_of);
+            LiveTrack { id: track.id, area: track.area(), score, zones, stands: track.course.waits }
+        })
+    }
+
     /// The tracks that are alive.
     pub fn tracks(&self) -> impl Iterator<Item = (u64, SeenBox)> {
         self.state

@@ -6,6 +6,14 @@ use super::{SeenBox, Track};
 const LEAD: f32 = 1.25;
 
 impl<T> Track<T> {
+    /// The mean score of the boxes that voted for its class.
+    #[expect(clippy::cast_precision_loss, reason = "frames of one object")]
+    pub(crate) fn mean_score(&self, kind_of: &[Option<usize>]) -> f32 {
+        let class = kind_of.get(self.class).copied().flatten().unwrap_or(self.class);
+        let sum = self.sums.get(class).copied().unwrap_or_default();
+        (sum / self.sightings.max(1) as f32).clamp(0.0, 1.0)
+    }
+
     /// Votes for a class by the score, and for a kind of it by the area of its crop: the larger one tells more.
     #[expect(clippy::cast_possible_truncation, reason = "a score, and pixels of a frame")]
     pub(super) fn add_class(&mut self, seen: &SeenBox, kind_of: &[Option<usize>]) {

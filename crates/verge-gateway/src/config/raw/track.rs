@@ -37,6 +37,7 @@ declare! {
         interval: Span = span(SECOND, DAY).or("1m"),
         max_gap: Span = span(Duration::from_millis(100), HOUR).or("5s"),
         forecast: Option<Vec<String>> = texts(SPANS_AHEAD),
+        report: RawTrackReport = word::<RawTrackReport>().or("interval"),
         blobs: BlobUse = word::<BlobUse>().or("off"),
         gate: Option<RawGate> = table::<RawGate>(),
         tiles: usize = whole(1, 2).or("1"),
@@ -47,6 +48,9 @@ declare! {
         line: Option<Map<RawSceneLine>> = named_tables::<RawSceneLine>(),
         zone: Option<Map<RawSceneZone>> = named_tables::<RawSceneZone>(),
     }
+
+    /// What is reported beside events.
+    words RawTrackReport { "interval" => Interval, "change" => Change }
 
     words for BlobUse { "off" => Off, "continue" => Continue, "count" => Count }
 

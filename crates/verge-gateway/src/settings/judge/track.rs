@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use verge_anomaly::{JudgeSettings, TrackSettings};
+use verge_anomaly::{JudgeSettings, LiveReport, TrackSettings};
 use verge_domain::id::{JudgeId, Label};
 use verge_domain::interval::IntervalGrid;
 use verge_domain::policy::EventPolicy;
@@ -17,7 +17,7 @@ use super::forecast::check_forecast;
 use super::frames::{FrameRules, check_crops, check_rules, gate};
 use super::inputs::Known;
 use super::places;
-use crate::config::{Fault, Map, RawSceneGround, RawTrack, nearest};
+use crate::config::{Fault, Map, RawSceneGround, RawTrack, RawTrackReport, nearest};
 use crate::settings::Check;
 
 /// What all objects are, where no classes are named.
@@ -60,7 +60,11 @@ pub(super) fn check_track(
     let rule = track.as_ref().zip(id).and_then(|(track, id)| {
         let forecast = check_forecast(check, section, raw.forecast.as_ref(), track.scene.interval())?;
         let made = TrackSettings::forecasting(id, track.scene.clone(), forecast);
-        check.keep(section, id.as_str(), made).map(JudgeSettings::Track)
+        let live = match raw.report {
+            RawTrackReport::Interval => None,
+            RawTrackReport::Change => Some(LiveReport { again: raw.events.update_every.0 }),
+        };
+        check.keep(section, id.as_str(), made).map(|made| JudgeSettings::Track(made.reporting(live)))
     });
     let rules = check_rules(check, section, (ModelTask::Detect, rule, policy), &raw.asking, inputs, known);
     let second = raw.then.as_ref().map(|then| check_second_model(check, section, then, &known.models));

@@ -73,9 +73,11 @@ fn a_point_of_a_camera_shows_one_strand_of_a_zone_or_what_is_counted() {
     );
     refused(
         "judge = \"junction\"\nstrand = \"queue\"\n",
-        "expected no strand: without a signal, a point of junction is what it counts; add signal = and the zone of the \
-         events, or take the line out",
+        "\"queue\", expected one of \"unexplained_motion\"; add signal = and the zone of the events, or write \
+         \"unexplained_motion\"",
     );
+    let unknown = of("judge = \"junction\"\nstrand = \"unexplained_motion\"\n");
+    assert_eq!(unknown, (PointContent::Events, Some(Member::UnexplainedMotion)));
     refused(
         "judge = \"junction\"\nsignal = \"field\"\nstrand = \"queue\"\n",
         "\"field\", expected a zone of junction in which something is an event; write one of crossing",

@@ -20,11 +20,22 @@ impl<J: Judge> Instance<J> {
         times: Times,
         out: &mut Decision,
     ) {
+        self.report_for_the_record(spec, body, times, out);
+        // A reported count must not be counted again after a restart.
+        out.checkpoints.extend(self.changed_state(&spec.name));
+    }
+
+    /// The same where nothing is counted.
+    pub(super) fn report_for_the_record(
+        &self,
+        spec: &JudgeSpec<J>,
+        body: Body,
+        times: Times,
+        out: &mut Decision,
+    ) {
         let verdict = self.verdict(spec, self.subject.clone(), times, Severity::Info, None, body);
         let lane = if verdict.lane == Lane::Alarm { Lane::Verdict } else { verdict.lane };
         out.verdicts.push(Verdict { lane, ..verdict });
-        // A reported count must not be counted again after a restart.
-        out.checkpoints.extend(self.changed_state(&spec.name));
     }
 
     /// Makes a verdict from a view.
