@@ -205,6 +205,8 @@ def test_alarms_are_acknowledged_suspended_resumed_and_requested(scene: Scene, s
     wait_for(lambda: said()[-1] == ("Acknowledge", "Active", "notSuspended", "Acknowledged"), "it is acknowledged")
     done = lambda: [v for v in receiver.ledger().in_order() if (v.fields.get("action") or {}).get("kind") == "acknowledged"]
     assert wait_for(done, "the books have it")[0].fields["action"]["by"] == "uplink traffic"
+    links = lambda: [route["links"][0].get("rsmp") for status in receiver.statuses() for route in status["routes"]]
+    wait_for(lambda: any(link and (link["state"], link["components"]) == ("up", 3) for link in links()), "the status")
     assert wish("Suspend")["type"] == "MessageAck"
     wait_for(lambda: said()[-1][::2] == ("Suspend", "suspended"), "it is suspended")
     count = len(said())
