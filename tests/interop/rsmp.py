@@ -1,5 +1,5 @@
-"""A supervisor of RSMP 3.2.2 that holds every message of a site against the published schema, both of the core and of the
-signal exchange list. Nobody has certified either."""
+"""A supervisor of RSMP 3.2.2 that holds every message of a site against the published schema, of the core and of the signal
+exchange list. Nobody has certified either."""
 
 import json
 import socket
@@ -173,7 +173,7 @@ class Supervisor:
         if kind == "Version":
             given: Content = {"RSMP": [{"vers": "3.2.2"}], "siteId": [{"sId": SITE}], "SXL": "1.2.1"}
             self.send({"type": "Version"} | given | self.version)
-        if kind == "Watchdog" and sum(said.connection == number and said.content["type"] == kind for said in self.said) == 1:
+        if kind == "Watchdog" and len(self.of(kind, number)) == 1:
             self.send({"type": "Watchdog", "wTs": "2026-11-29T12:00:00.000Z"})
 
     def send(self, content: Content) -> str:

@@ -6,7 +6,9 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from faults.chaos import Chaos, Mode
 from gateway import Gateway, Settings
+from peers import HOST
 from rsmp import AUX, LOOP, MAIN, SCHEMA, SITE, Supervisor, Traffic
 from scene import UPLINK, Scene, number_source, threshold
 from waiting import wait_for, wait_until_quiet
@@ -128,7 +130,8 @@ def test_intervals_equal_the_books_and_an_outage_comes_once_and_as_old(scene: Sc
     back = time.time() * 1000
     supervisor.wait_for_site(2)
     newest = lambda: supervisor.updates(LOOP)[-1]
-    wait_for(lambda: newest()["vehicles"][1] == "recent" and millis(newest()["starttime"][0] or "") > back, "newer ones")
+    is_new = lambda: newest()["vehicles"][1] == "recent" and millis(newest()["starttime"][0] or "") > back
+    wait_for(is_new, "newer ones")
     traffic.stop()
     wait_until_quiet(lambda: len(supervisor.said))
     updates = supervisor.updates(LOOP)
@@ -166,7 +169,8 @@ def test_alarms_of_an_outage_with_a_kill_come_afterwards(scene: Scene, superviso
     for number in range(2):
         device.publish("aux/aux-1/value", str(number))
         device.flush()
-        states = lambda: [v.fields["event"]["state"] for v in receiver.ledger().in_order() if v.fields["judge"] == "quiet"]
+        of_judge = lambda: [v for v in receiver.ledger().in_order() if v.fields["judge"] == "quiet"]
+        states = lambda: [verdict.fields["event"]["state"] for verdict in of_judge()]
         wait_for(lambda: states().count("raised") == number + 1, "it is silent")
     gateway.kill()
     supervisor.start()
@@ -203,14 +207,17 @@ def test_alarms_are_acknowledged_suspended_resumed_and_requested(scene: Scene, s
     wait_for(lambda: len(said()) >= 3 and said()[-1][0] == "Issue", "how it stands")
     assert wish("Acknowledge")["type"] == "MessageAck"
     wait_for(lambda: said()[-1] == ("Acknowledge", "Active", "notSuspended", "Acknowledged"), "it is acknowledged")
-    done = lambda: [v for v in receiver.ledger().in_order() if (v.fields.get("action") or {}).get("kind") == "acknowledged"]
+    did = lambda verdict: (verdict.fields.get("action") or {}).get("kind")
+    done = lambda: [verdict for verdict in receiver.ledger().in_order() if did(verdict) == "acknowledged"]
     assert wait_for(done, "the books have it")[0].fields["action"]["by"] == "uplink traffic"
+    links = lambda: [route["links"][0].get("rsmp") for status in receiver.statuses() for route in status["routes"]]
+    wait_for(lambda: any(link and (link["state"], link["components"]) == ("up", 3) for link in links()), "the status")
     assert wish("Suspend")["type"] == "MessageAck"
     wait_for(lambda: said()[-1][::2] == ("Suspend", "suspended"), "it is suspended")
     count = len(said())
     device.publish("aux/aux-1/value", "2")
-    cleared = lambda: [v for v in receiver.ledger().in_order() if (v.fields.get("event") or {}).get("state") == "cleared"]
-    wait_for(cleared, "it sends again")
+    state = lambda verdict: (verdict.fields.get("event") or {}).get("state")
+    wait_for(lambda: [v for v in receiver.ledger().in_order() if state(v) == "cleared"], "it sends again")
     time.sleep(0.5)
     assert len(said()) == count, "a suspended alarm says nothing of itself"
     assert wish("Resume")["type"] == "MessageAck"
@@ -224,7 +231,9 @@ def test_alarms_are_acknowledged_suspended_resumed_and_requested(scene: Scene, s
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"SXL": "1.0.15"}, {"RSMP": [{"vers": "3.1.5"}]}, {"siteId": [{"sId": "RN+SI0002"}]}], ids=["sxl", "rsmp", "site"]
+    "wrong",
+    [{"SXL": "1.0.15"}, {"RSMP": [{"vers": "3.1.5"}]}, {"siteId": [{"sId": "RN+SI0002"}]}],
+    ids=["sxl", "rsmp", "site"],
 )
 def test_a_supervisor_of_another_version_is_refused_and_tried_again(
     scene: Scene, supervisor: Supervisor, wrong: dict
@@ -247,8 +256,9 @@ def test_a_supervisor_of_another_version_is_refused_and_tried_again(
 def test_noise_is_borne_and_acknowledgements_that_stop_are_not(scene: Scene, supervisor: Supervisor) -> None:
     scene.start(gateway_of(scene, supervisor))
     supervisor.wait_for_site(1)
-    for noise in (b"\x0c" * 1000, b"{\x0c", b"\x00\xff\x0c", b"[" * 100_000 + b"\x0c", b'{"type":"Alarm"}\x0c', b"x" * 5_000_000 + b"\x0c"):
-        supervisor.send_raw(noise)
+    short = (b"", b"\x0c" * 1000, b"{", b"\x00\xff", b'{"type":"Alarm"}', b'{"type":"Watchdog","mType":"rSMsg"}')
+    for noise in (*short, b"[" * 100_000, b"x" * 5_000_000):
+        supervisor.send_raw(noise + b"\x0c")
     pieces = str(uuid.uuid4())
     watchdog = {"mType": "rSMsg", "type": "Watchdog", "mId": pieces, "wTs": "2026-11-29T12:00:00.000Z"}
     for byte in json.dumps(watchdog).encode() + b"\x0c":
@@ -268,7 +278,33 @@ def test_noise_is_borne_and_acknowledgements_that_stop_are_not(scene: Scene, sup
     supervisor.acks = True
     supervisor.hang_up()
     alarm = ("Issue", "Active", "notSuspended", "notAcknowledged")
-    wait_for(lambda: supervisor.alarms(AUX, "A0303", supervisor.connections)[:1] == [alarm], "what was not acknowledged", 30)
+    newest = lambda: supervisor.alarms(AUX, "A0303", supervisor.connections)
+    wait_for(lambda: newest()[:1] == [alarm], "what was not acknowledged", 30)
+    assert supervisor.faults == []
+
+
+def test_a_half_open_line_is_noticed_and_loses_nothing(scene: Scene, supervisor: Supervisor) -> None:
+    chaos = Chaos(supervisor.port)
+    url = f"rsmp://{HOST}:{chaos.port}"
+    gateway = scene.start(gateway_of(scene, supervisor, url=url, other=True))
+    supervisor.wait_for_site(1)
+    device = scene.device()
+    alarms = lambda: {(alarm["aS"], alarm["aTs"]) for alarm in supervisor.of("Alarm") if alarm["aCId"] == "A0009"}
+
+    def publish(count: int) -> None:
+        for number in range(count):
+            device.publish("pump/pump-1/pressure", "1" if number % 2 == 0 else "-1")
+            time.sleep(0.02)
+        device.flush()
+
+    chaos.switch(Mode.HALF_OPEN)
+    publish(40)
+    wait_for(lambda: "has not acknowledged a message within 2 s" in gateway.whole_log(), "it is noticed")
+    chaos.switch(Mode.PASS)
+    wait_for(lambda: len(alarms()) >= 40, "all of them")
+    chaos.switch(Mode.SLICER)
+    publish(10)
+    wait_for(lambda: len(alarms()) >= 50, "in pieces of a few bytes")
     assert supervisor.faults == []
 
 

@@ -236,6 +236,7 @@ impl Driver {
             if event == SinkEvent::Connected {
                 self.generation += 1;
                 while self.inlets.offers.try_recv().is_ok() {}
+                self.report.send_replace(self.site.report());
             }
             if self.events.send(event).await.is_err() {
                 return false;

@@ -14,8 +14,8 @@ use verge_domain::stage::{Control, OfferError, Sink, SinkEvent, Token, VerdictRo
 use super::driver::{Driver, Inlets, Offered, RsmpSettings};
 use super::site::{Site, SiteView};
 
-/// Outcomes of orders that may wait.
-const OUTCOMES: usize = 64;
+/// Outcomes of orders that may wait: of all that a site may have under way.
+const OUTCOMES: usize = 256;
 
 /// Keeps the connection of a site to its supervisor. Its acknowledgements are the receipts.
 #[derive(Debug)]

@@ -24,8 +24,10 @@ use super::settings::SiteSettings;
 
 /// Messages that may wait for their acknowledgement at a time.
 const MAX_UNACKNOWLEDGED: usize = 64;
-/// Commands that may wait for the judges at a time.
-const MAX_ORDERS: usize = 16;
+/// Commands that may wait for the judges at a time: they are acknowledged before a supervisor gives up.
+const MAX_ORDERS: usize = 128;
+/// Commands that are carried out without a pause; then one with each tick.
+const ORDERS_AT_ONCE: usize = 5;
 /// Messages that may wait to be written: more than a site has alarms.
 const MAX_ANSWERS: usize = 2048;
 
@@ -134,6 +136,8 @@ pub(super) struct Site {
     orders: Vec<(u64, Ordered)>,
     next_order: u64,
     wanted: VecDeque<(u64, Vec<AlarmOrder>)>,
+    /// Commands that may be carried out now.
+    order_credit: usize,
     events: VecDeque<SinkEvent>,
     hang_up: Option<String>,
     counted: SiteReport,
@@ -165,6 +169,7 @@ impl Site {
             orders: Vec::new(),
             next_order: 0,
             wanted: VecDeque::new(),
+            order_credit: ORDERS_AT_ONCE,
             events: VecDeque::new(),
             hang_up: None,
             counted: SiteReport { components: settings.components.len() as u64 + 1, ..SiteReport::default() },
@@ -216,6 +221,7 @@ impl Site {
     /// Time has passed.
     pub(super) fn tick(&mut self, view: &dyn SiteView) {
         let now = view.now();
+        self.order_credit = ORDERS_AT_ONCE.min(self.order_credit + 1);
         let late = |sent: &&Sent| now.mono.since(sent.at) >= self.settings.ack_timeout;
         if self.unacknowledged.values().any(|sent| late(&sent)) {
             let seconds = self.settings.ack_timeout.as_secs_f32();
@@ -272,7 +278,11 @@ impl Site {
 
     /// What the judges are to carry out; `Site::ordered` takes the outcome under the same number.
     pub(super) fn take_order(&mut self) -> Option<(u64, Vec<AlarmOrder>)> {
-        self.wanted.pop_front()
+        self.order_credit.checked_sub(1).and_then(|left| {
+            let order = self.wanted.pop_front()?;
+            self.order_credit = left;
+            Some(order)
+        })
     }
 
     /// Why the connection is to be ended, once all packets are written.

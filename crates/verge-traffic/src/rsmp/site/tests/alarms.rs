@@ -124,6 +124,21 @@ fn an_acknowledgement_is_carried_out_and_reported_when_it_is_done() {
     );
     assert_eq!(said[0]["aTs"], super::super::super::timestamp(UtcMillis(NOON + 400)));
 
+    // Many at a time are carried out one after the other, and none is refused.
+    for _ in 0..8 {
+        play.say(&wish);
+    }
+    let mut done = 0;
+    for _ in 0..8 {
+        while let Some((number, _)) = play.site.take_order() {
+            play.site.ordered(number, Ok(()), &play.view);
+            done += 1;
+        }
+        assert!(done <= ORDERS_AT_ONCE + 8);
+        play.pass(200);
+    }
+    assert_eq!((done, kinds(&play.listen())), (8, vec!["MessageAck"; 8]));
+
     // What the judges refuse is refused in their words.
     let id = play.say(&wish);
     let (number, _) = play.site.take_order().unwrap();

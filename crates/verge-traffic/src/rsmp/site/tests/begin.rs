@@ -159,3 +159,58 @@ fn a_secondary_supervisor_gets_no_alarms_and_holds_up_none() {
     assert_eq!(kinds(&play.listen()), ["AggregatedStatus"]);
     assert_eq!(play.delivered(), [token]);
 }
+
+#[test]
+fn whatever_a_supervisor_says_is_answered_once_or_ignored() {
+    let good = [
+        json!({"type": "Watchdog", "wTs": "2026-11-29T12:00:00.000Z"}),
+        json!({"type": "Alarm", "cId": "DL1", "aCId": "A0301", "aSp": "Suspend"}),
+        json!({"type": "Alarm", "cId": "DL2", "aCId": "A0302", "aSp": "Acknowledge"}),
+        json!({"type": "StatusSubscribe", "cId": "DL1", "sS": [{"sCI": "S0201", "n": "vehicles", "uRt": "60", "sOc": false}]}),
+        json!({"type": "StatusRequest", "cId": "TC", "sS": [{"sCI": "S0205", "n": "vehicles"}]}),
+        json!({"type": "StatusUnsubscribe", "cId": "DL1", "sS": [{"sCI": "S0201", "n": "vehicles"}]}),
+        json!({"type": "AggregatedStatusRequest", "cId": "TC"}),
+        json!({"type": "CommandRequest", "cId": "DL1", "arg": []}),
+    ];
+    let wrong = [
+        Value::Null,
+        json!(7),
+        json!([]),
+        json!({}),
+        json!("x"),
+        json!(["S0201"]),
+        json!("DL1"),
+        json!("TC"),
+    ];
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut play = Play::up();
+    for _ in 0..5_000 {
+        let mut message = good[random.usize(..good.len())].clone();
+        let keys: Vec<String> = message.as_object().unwrap().keys().cloned().collect();
+        if random.bool() {
+            message[&keys[random.usize(..keys.len())]] = wrong[random.usize(..wrong.len())].clone();
+        }
+        let id = play.say(&message);
+        while let Some((number, _)) = play.site.take_order() {
+            play.site.ordered(number, Ok(()), &play.view);
+        }
+        play.pass(200);
+        let said = play.listen();
+        let answers = said.iter().filter(|one| one.get("oMId").is_some_and(|of| *of == *id)).count();
+        assert_eq!(answers, 1, "{message}");
+        assert_eq!(play.site.hang_up(), None, "{message}");
+    }
+    // Bytes that are cut and changed anywhere.
+    for _ in 0..20_000 {
+        let mut bytes = good[random.usize(..good.len())].to_string().into_bytes();
+        bytes.truncate(random.usize(..=bytes.len()));
+        for _ in 0..random.usize(..4) {
+            if let Some(byte) = bytes.get_mut(random.usize(..200)) {
+                *byte = random.u8(..);
+            }
+        }
+        play.site.received(Packet::Whole(bytes), &play.view);
+        play.listen();
+    }
+    assert_eq!(play.site.hang_up(), None);
+}
