@@ -44,7 +44,18 @@ fn word(name: &str, device: &str, state: EventState) -> Arc<LastWord> {
 }
 
 fn counted(device: &str) -> Arc<LastWord> {
-    let counts = Counts { vehicles: Some(12), flow_per_hour: Some(720.0), ..Counts::default() };
+    let counts = Counts {
+        from: UtcMillis(0),
+        length_ms: 60_000,
+        observed_ms: 60_000,
+        partial: false,
+        readings: 60,
+        vehicles: Some(12),
+        flow_per_hour: Some(720.0),
+        occupancy: None,
+        mean_speed: None,
+        forecasts: Vec::new(),
+    };
     let verdict = verdict_of("loop", (device, None), UtcMillis(1_000), None, Body::Counts(counts));
     Arc::new(LastWord::new(verdict, Some(Seq(8))))
 }
