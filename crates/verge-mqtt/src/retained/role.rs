@@ -141,7 +141,9 @@ impl Role for RetainedRole {
         self.shared.with(|state| {
             state.lost(reason);
             if self.failed_reads == MAX_FAILED_READS && was_reading {
-                tracing::warn!("what an earlier run retained cannot be read: what this one does not retain stays there");
+                tracing::warn!(
+                    "what an earlier run retained cannot be read: what this one does not retain stays there"
+                );
                 state.is_read();
             }
         });

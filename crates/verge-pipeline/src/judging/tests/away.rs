@@ -11,7 +11,10 @@ fn a_device_that_is_away_is_silent_at_once_and_no_other() {
     let mut silent = trial.send(1, "away a");
     silent.sort();
     assert_eq!(silent.len(), 2, "{silent:?}");
-    assert!(silent[0].starts_with("hot a temp health raised") && silent[1].starts_with("hot a tension health raised"));
+    assert!(
+        silent[0].starts_with("hot a temp health raised")
+            && silent[1].starts_with("hot a tension health raised")
+    );
     assert_eq!(trial.send(2, "a temp 1").len(), 1, "its next reading ends it");
     assert!(trial.send(3, "away nobody").is_empty());
 }
@@ -20,7 +23,10 @@ fn a_device_that_is_away_is_silent_at_once_and_no_other() {
 fn every_device_is_noted_where_that_is_wanted() {
     let all = Arc::new(WatchedDevices::of([DeviceId::new("b").unwrap()], 1).and_all_others());
     let named = Arc::new(WatchedDevices::of([DeviceId::new("b").unwrap()], 1));
-    for (watched, expected) in [(all, [Some(Monotonic(2_000_000)), Some(Monotonic(1_000_000))]), (named, [None, Some(Monotonic(1_000_000))])] {
+    for (watched, expected) in [
+        (all, [Some(Monotonic(2_000_000)), Some(Monotonic(1_000_000))]),
+        (named, [None, Some(Monotonic(1_000_000))]),
+    ] {
         let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
         trial.set.watch_devices(&watched);
         trial.send(1, "b temp 1");
