@@ -237,7 +237,7 @@ fn several_at_once_are_as_many() {
     );
     check(
         &with(&[
-            ("\"json\"", "\"sparkplug\""),
+            ("\"json\"", "\"modbus\""),
             ("\"/ts\"", "\"ts\""),
             ("pointer = \"/t\"", "pointer = \"t\""),
         ]),

@@ -73,7 +73,7 @@ class Mosquitto:
     rules: tuple[str, ...] = ()
     _process: Process | None = field(default=None, init=False)
 
-    # After so many seconds a signal to stop is repeated.
+    # Seconds after which a signal to stop is repeated.
     SIGNAL_AGAIN: ClassVar[float] = 2.0
 
     @property

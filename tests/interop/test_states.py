@@ -95,7 +95,7 @@ def settings(scene: Scene, broker: Mosquitto, **changes: object) -> Gateway:
 
 
 def verdicts(receiver: Receiver) -> list[dict]:
-    return [verdict.fields | {"seq": verdict.seq} for message in receiver.messages() for verdict in message.verdicts]
+    return [verdict.fields | {"seq": verdict.seq, "lane": message.lane} for message in receiver.messages() for verdict in message.verdicts]
 
 
 def test_a_point_is_retained_and_right_after_a_kill(
@@ -142,6 +142,16 @@ def test_a_point_is_retained_and_right_after_a_kill(
     wait_for(lambda: home.presence == "online", "it is there again")
     state = home.state()
     assert (state["active"], state["fresh"], state["events"]) == (False, False, 1)
+
+    # Whatever was shown is what a verdict says.
+    committed = {(verdict["lane"], verdict["seq"]): verdict for verdict in verdicts(receiver)}
+    shown = [json.loads(payload) for topic, payload in list(home.history) if topic == POINT and payload]
+    numbered = [one for one in shown if one.get("seq") is not None]
+    assert len(numbered) >= 3
+    for one in numbered:
+        verdict = committed[one["lane"], one["seq"]]
+        assert one["observed"] == verdict["anomaly"]["observed"] and one["event"] == verdict["event"]["id"]
+        assert one["active"] == (verdict["event"]["state"] != "cleared")
 
 
 def test_what_is_no_more_is_taken_away(scene_without_upstream: Scene, broker: Mosquitto, home: HomeAssistant) -> None:

@@ -27,7 +27,8 @@ pub(super) fn lines(status: &Snapshot, raised: u64) -> Vec<String> {
         let of_point = "a PLC that polls register 114 of pump-1, vibration-high, at";
         match polled(&server.listening) {
             Ok(events) => {
-                format!("{of_point} {} reads {events} events, as upstream ({raised})", server.listening)
+                let events = verge_wire::counted(events.into(), "event");
+                format!("{of_point} {} reads {events}, as upstream ({raised})", server.listening)
             }
             Err(error) => format!("{of_point} {} reads nothing: {error:#}", server.listening),
         }

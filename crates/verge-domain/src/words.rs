@@ -53,7 +53,7 @@ mod tests {
         for (index, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!((reason.index(), Reason::named(reason.as_str())), (index, Some(reason)));
         }
-        assert_eq!((Reason::ALL[0].to_string(), Reason::ALL.len()), ("unknown_topic".to_owned(), 36));
+        assert_eq!((Reason::ALL[0].to_string(), Reason::ALL.len()), ("unknown_topic".to_owned(), 42));
         assert_eq!(
             (Lane::named("alarm"), Lane::named("Alarm"), Lane::named("")),
             (Some(Lane::Alarm), None, None)
