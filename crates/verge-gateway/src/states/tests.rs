@@ -49,11 +49,7 @@ fn counted(device: &str) -> Arc<LastWord> {
         length_ms: 60_000,
         observed_ms: 60_000,
         partial: false,
-<<<<<<< HEAD
-        readings: 12,
-=======
         readings: 60,
->>>>>>> h-c
         vehicles: Some(12),
         flow_per_hour: Some(720.0),
         occupancy: None,
