@@ -97,7 +97,7 @@ fn read_list(path: &PathBuf) -> Result<AccessList, BuildError> {
         return Err(unreadable(too_large()));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    AccessList::parse(&text).map_err(|error| BuildError::AccessList { path: path.clone(), error })
+    AccessList::parse(&text).map_err(|error| BuildError::AccessList(path.clone(), error))
 }
 
 fn rule_of(source: &SourceSection) -> &DeviceRule {
