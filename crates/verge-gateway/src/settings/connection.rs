@@ -89,7 +89,7 @@ pub enum BuildError {
         path: PathBuf,
     },
     /// The access list of the embedded broker cannot be understood.
-    #[error("local.acl_file: {}, {1}", .0.display())]
+    #[error("local.acl_file: {}, {}", .0.display(), .1)]
     AccessList(PathBuf, verge_broker::policy::AccessListError),
     /// A certificate or key cannot be used.
     #[error("{key}.{part}: {source}")]
