@@ -261,13 +261,17 @@ def test_every_commented_default_is_taken(tmp_path: Path) -> None:
         found = faults(tmp_path, with_lines(lines, number))
         if found and not any(faults(tmp_path, with_lines(lines, number, one)) == [] for one in beside):
             refused[parameter.id] = found
-    # It goes with the other mode alone.
-    assert list(refused) == ["[local] listen"], refused
-    embedded = '[local]\nmode = "embedded"\nlisten = "127.0.0.1:1883"\n'
-    assert embedded.splitlines()[2] in CONFIGURATION.read_text()
+    # These go with the other mode alone.
+    keys = ["listen", "access", "acl_file", "retained", "rate", "rate_bytes", "max_topics"]
+    assert list(refused) == [f"[local] {key}" for key in keys], refused
+    embedded = '[local]\nmode = "embedded"\n'
     text = "\n".join(lines)
     begin, end = text.index("\n[local]"), text.index("\n[uplink.centre]")
-    assert faults(tmp_path, f"{text[:begin]}\n{embedded}{text[end:]}") == []
+    of_local = text[begin:end]
+    assert '#listen = "127.0.0.1:1883"' in of_local
+    for key in keys:
+        (line,) = re.findall(rf"^#({key} = .*)$", of_local, re.MULTILINE)
+        assert faults(tmp_path, f"{text[:begin]}\n{embedded}{line}\n{text[end:]}") == [], key
 
 
 def with_lines(lines: list[str], *numbers: int) -> str:

@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rumqttc::{ConnAck, Connect, ConnectReturnCode};
+use rumqttc::{Connect, ConnectReturnCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use verge_tls::Credentials;
 
 use super::FrontShared;
-use super::connect::{self, ConnectRefusal};
+use super::connect::{self, ConnectRefusal, connack};
 use super::identity::{Introduced, identify};
 use super::packets::{Guard, Refused};
 use super::pass::{Pacing, PassEnd, pass};
@@ -71,7 +71,7 @@ impl Backend {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 shared.refuse(peer, None, refusal.reason(), &refusal.to_string());
-                return turn_away(outside, refusal.code()).await;
+                return turn_away(outside, refusal.answer()).await;
             }
         };
         // Whatever the client does meanwhile, the broker's answer is taken: one that rumqttd cannot give makes it
@@ -82,7 +82,7 @@ impl Backend {
             Err(error) => {
                 let why = format!("the broker did not accept {:?}: {error}", connect.client_id);
                 shared.refuse(peer, Some(&device), Refusal::NotAccepted, &why);
-                return turn_away(outside, Some(self.unaccepted(&error))).await;
+                return turn_away(outside, Some(connack(self.unaccepted(&error)))).await;
             }
         };
         shared.accepted.fetch_add(1, Ordering::Relaxed);
@@ -144,14 +144,12 @@ where
 
 /// Closes a connection so that the answer arrives: what the client still sends is read, since unread bytes would reset
 /// the connection.
-async fn turn_away<S>(mut outside: S, code: Option<ConnectReturnCode>)
+async fn turn_away<S>(mut outside: S, answer: Option<Vec<u8>>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let leave = async {
-        if let Some(code) = code {
-            let mut answer = BytesMut::new();
-            ConnAck::new(code, false).write(&mut answer).map_err(io::Error::other)?;
+        if let Some(answer) = answer {
             outside.write_all(&answer).await?;
         }
         outside.shutdown().await?;

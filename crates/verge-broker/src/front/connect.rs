@@ -24,6 +24,8 @@ pub(super) const MAX_CLIENT_ID_BYTES: usize = 128;
 pub(super) const KEEP_ALIVE_FOR_NONE: u16 = 60;
 /// The longest: a client that is silent for longer is closed, and connects again if it is there.
 const MAX_KEEP_ALIVE: u16 = 3600;
+/// CONNACK of MQTT 5: unsupported protocol version, no properties (section 3.2).
+const UNSUPPORTED_FOR_5: [u8; 5] = [0x20, 3, 0, 0x84, 0];
 /// The first byte of CONNECT (MQTT 3.1.1, section 3.1.1).
 const CONNECT: u8 = 0x10;
 /// MQTT 3.1.1 on the wire.
@@ -91,6 +93,14 @@ impl ConnectRefusal {
 }
 
 impl ConnectRefusal {
+    /// CONNACK, where there is a code. A client that speaks version 5 is answered in its own.
+    pub(super) fn answer(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Version(5) => Some(UNSUPPORTED_FOR_5.to_vec()),
+            _ => self.code().map(connack),
+        }
+    }
+
     /// Under which reason it is counted.
     pub(super) const fn reason(&self) -> Refusal {
         match self {
@@ -105,6 +115,12 @@ impl ConnectRefusal {
             Self::Will(_) | Self::WillNotAllowed { .. } => Refusal::Will,
         }
     }
+}
+
+/// CONNACK of MQTT 3.1.1.
+pub(super) fn connack(code: ConnectReturnCode) -> Vec<u8> {
+    // A refusal has no session; the code alone is the last byte (section 3.2.2).
+    vec![0x20, 2, 0, code as u8]
 }
 
 /// Reads CONNECT, and returns with it what came behind it.

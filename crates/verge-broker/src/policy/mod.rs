@@ -11,6 +11,9 @@ use verge_domain::filter::{self, CANARY_TOPIC, FilterError};
 pub use acl::{AccessList, AccessListError};
 pub use refusal::Refusal;
 
+/// The level below which a device reads.
+const COMMANDS: &str = "cmd";
+
 /// Who may do what, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -51,6 +54,8 @@ pub enum Owner {
     Level(usize),
     /// All are of this device.
     Named(String),
+    /// Not in the topic; where a level of the filter is open, a device may put its name there.
+    Elsewhere,
 }
 
 /// How much a client may do. Bytes are those of a packet without its fixed header.
@@ -131,17 +136,31 @@ impl Policy {
         match &self.access {
             Access::Open => {}
             Access::Own(owned) => {
-                let mut prefixes = vec![name.to_owned(), format!("+/{name}")];
+                let mut prefixes: Vec<String> = Vec::new();
                 for OwnedTopics { filter, owner } in owned {
                     match owner {
                         Owner::Level(level) => prefixes.extend(prefix_of(filter, *level, name)),
+                        Owner::Elsewhere => {
+                            let open = filter
+                                .split('/')
+                                .enumerate()
+                                .filter(|(_, level)| matches!(*level, "+" | "#"));
+                            prefixes.extend(open.filter_map(|(level, _)| prefix_of(filter, level, name)));
+                        }
                         Owner::Named(owner) if owner == name => client.publish.push(filter.clone()),
                         Owner::Named(_) => {}
                     }
                 }
+                // Where no source says where names stand: one level below the first. One of this name would write the
+                // commands of all others there.
+                if prefixes.is_empty() && name != COMMANDS {
+                    prefixes.push(format!("+/{name}"));
+                }
+                prefixes.push(name.to_owned());
+                prefixes.sort_unstable();
                 prefixes.dedup();
                 client.publish.extend(prefixes.iter().map(|prefix| format!("{prefix}/#")));
-                client.read.extend(prefixes.iter().map(|prefix| format!("{prefix}/cmd/#")));
+                client.read.extend(prefixes.iter().map(|prefix| format!("{prefix}/{COMMANDS}/#")));
             }
             Access::List(list) => {
                 let user = proved.then_some(name);
@@ -216,7 +235,7 @@ impl Policy {
         match &self.access {
             Access::Open => true,
             // What a source holds to be another device's is never this one's, whatever stands at another level.
-            Access::Own(owned) => allowed() && owned.iter().all(|owned| owned.is_of(&client.name, topic)),
+            Access::Own(owned) => allowed() && is_of(owned, &client.name, topic),
             Access::List(_) => {
                 allowed() && !client.denied.0.iter().any(|denied| filter::matches(denied, topic))
             }
@@ -225,16 +244,35 @@ impl Policy {
 }
 
 impl OwnedTopics {
-    /// Whether a topic is none of these, or this client's.
+    /// Whether a topic that is one of these is this client's.
     fn is_of(&self, name: &str, topic: &str) -> bool {
-        if !filter::matches(&self.filter, topic) {
-            return true;
-        }
         match &self.owner {
             Owner::Level(level) => topic.split('/').nth(*level) == Some(name),
             Owner::Named(owner) => owner == name,
+            Owner::Elsewhere => true,
         }
     }
+
+    /// Whether a topic is below some device's name as these are, behind levels that are written out.
+    fn is_near(&self, topic: &str) -> bool {
+        let Owner::Level(level) = self.owner else { return false };
+        let (mut levels, mut wanted) = (topic.split('/'), self.filter.split('/'));
+        let is_same = (0..level).all(|_| {
+            let wanted = wanted.next();
+            wanted.is_some_and(|wanted| !matches!(wanted, "+" | "#")) && wanted == levels.next()
+        });
+        level > 0 && is_same && levels.next().is_some()
+    }
+}
+
+/// Whether no source holds a topic to be another device's: neither the topic itself nor what it lies below.
+fn is_of(owned: &[OwnedTopics], name: &str, topic: &str) -> bool {
+    let mut taking = owned.iter().filter(|owned| filter::matches(&owned.filter, topic)).peekable();
+    if taking.peek().is_some() {
+        return taking.all(|owned| owned.is_of(name, topic));
+    }
+    let mut near = owned.iter().filter(|owned| owned.is_near(topic)).peekable();
+    near.peek().is_none() || near.any(|owned| owned.is_of(name, topic))
 }
 
 impl PolicyClient {

@@ -10,6 +10,7 @@ fn own() -> Policy {
     let owned = vec![
         level("plant/+/vibration", 1),
         level("site/line/+/temp", 2),
+        OwnedTopics { filter: "meters/+/senml".to_owned(), owner: Owner::Elsewhere },
         OwnedTopics { filter: "hall/door".to_owned(), owner: Owner::Named("door-1".to_owned()) },
     ];
     let limits = ClientLimits { frame_bytes: 2_000_000, packet_bytes: 65_536, ..ClientLimits::DEFAULT };
@@ -40,7 +41,12 @@ fn a_device_publishes_below_its_own_name_alone() {
         ("site/line/temp/pump-1", refused),
         ("hall/door", refused),
         ("plant", refused),
-        ("/pump-1/x", Ok(())),
+        ("/pump-1/x", refused),
+        ("other/pump-1/x", refused),
+        ("pump-1/pump-2/x", Ok(())),
+        ("meters/pump-1/senml", Ok(())),
+        ("meters/pump-2/senml", refused),
+        ("meters/x/y/pump-1", refused),
         ("a/b/pump-1", refused),
     ] {
         check(&policy, "pump-1", PUBLISH, topic, expected);
@@ -50,6 +56,16 @@ fn a_device_publishes_below_its_own_name_alone() {
     check(&policy, "plant", PUBLISH, "plant/pump-1/vibration", refused);
     check(&policy, "line", PUBLISH, "site/line/pump-1/temp", refused);
     check(&policy, "plant", PUBLISH, "plant/plant/vibration", Ok(()));
+    check(&policy, "plant", PUBLISH, "plant/pump-1/cmd/stop", refused);
+    check(&policy, "site", PUBLISH, "site/line/pump-1/other", refused);
+    check(&policy, "site", PUBLISH, "site/other", Ok(()));
+    check(&policy, "cmd", PUBLISH, "plant/pump-1/cmd/stop", refused);
+    check(&policy, "cmd", PUBLISH, "pump-1/cmd/stop", refused);
+    // No source says where names stand.
+    let plain = Policy { access: Access::Own(Vec::new()), ..own() };
+    check(&plain, "pump-1", PUBLISH, "any/pump-1/x", Ok(()));
+    check(&plain, "pump-1", PUBLISH, "any/other/pump-1", refused);
+    check(&plain, "cmd", PUBLISH, "pump-1/cmd/stop", refused);
     check(&policy, "hall", PUBLISH, "hall/door", refused);
 }
 
@@ -61,7 +77,8 @@ fn a_device_reads_its_own_commands_alone() {
         ("pump-1/cmd/#", Ok(())),
         ("pump-1/cmd", Ok(())),
         ("plant/pump-1/cmd/+", Ok(())),
-        ("+/pump-1/cmd/#", Ok(())),
+        ("+/pump-1/cmd/#", refused),
+        ("meters/pump-1/cmd/#", Ok(())),
         ("site/line/pump-1/cmd/speed", Ok(())),
         ("pump-1/#", refused),
         ("#", refused),

@@ -141,7 +141,8 @@ async fn clients_that_would_harm_are_refused_by_the_standards_codes() {
     check(&named("@verge-gateway", false), BAD_CLIENT_ID, "gateway's own").await;
     check(&named(&"x".repeat(129), true), BAD_CLIENT_ID, "longer than 128").await;
     check(&named("", false), BAD_CLIENT_ID, "is empty").await;
-    check(b"\x10\x0d\0\x04MQTT\x05\x02\0\x3c\0\0\0", BAD_VERSION, "protocol level 5").await;
+    // In its own version.
+    check(b"\x10\x0d\0\x04MQTT\x05\x02\0\x3c\0\0\0", b"\x20\x03\x00\x84\x00", "protocol level 5").await;
     check(b"\x10\x0e\0\x06MQIsdp\x03\x02\0\x3c\0\0", BAD_VERSION, "protocol level 3").await;
     check(b"\x10\xff\xff\xff\x7f", b"", "at most 16384").await;
     check(b"GET / HTTP/1.1\r\n\r\n", b"", "did not begin with CONNECT").await;

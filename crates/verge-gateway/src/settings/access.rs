@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use verge_broker::policy::{Access, AccessList, ClientLimits, OwnedTopics, Owner, Policy, SendRate};
 use verge_codec::DeviceRule;
-use verge_domain::filter;
 
 use super::Check;
 use super::connection::BuildError;
@@ -14,8 +13,6 @@ use crate::config::{Fault, RawAccess, RawListener, Warning};
 
 /// Largest access list.
 const MAX_LIST_BYTES: u64 = 1 << 20;
-/// Any name of a client.
-const SOMEBODY: &str = "somebody";
 
 /// What the configuration says of that.
 #[derive(Debug, Clone)]
@@ -68,7 +65,7 @@ impl BrokerRules {
     ) -> Result<Policy, BuildError> {
         let access = match &self.access {
             BrokerAccess::Open => Access::Open,
-            BrokerAccess::Own => Access::Own(sources.iter().filter_map(owned).collect()),
+            BrokerAccess::Own => Access::Own(sources.iter().map(owned).collect()),
             BrokerAccess::List(path) => Access::List(read_list(path)?),
         };
         let carries_frames = |source: &&SourceSection| matches!(source.carries, Carries::Frames(_));
@@ -100,7 +97,7 @@ fn read_list(path: &PathBuf) -> Result<AccessList, BuildError> {
         return Err(unreadable(too_large()));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    AccessList::parse(&text).map_err(|error| BuildError::AccessList { path: path.clone(), error })
+    AccessList::parse(&text).map_err(|error| BuildError::AccessList(path.clone(), error))
 }
 
 fn rule_of(source: &SourceSection) -> &DeviceRule {
@@ -110,14 +107,16 @@ fn rule_of(source: &SourceSection) -> &DeviceRule {
     }
 }
 
-/// Whose the topics of a source are, where the source says so.
-fn owned(source: &SourceSection) -> Option<OwnedTopics> {
+/// Whose the topics of a source are.
+fn owned(source: &SourceSection) -> OwnedTopics {
     let owner = match rule_of(source) {
         DeviceRule::TopicLevel(level) => Owner::Level(*level),
         DeviceRule::Fixed(device) => Owner::Named(device.to_string()),
-        _ => return None,
+        DeviceRule::Pointer(_) | DeviceRule::Tag(_) | DeviceRule::SenmlName | DeviceRule::Composed(_) => {
+            Owner::Elsewhere
+        }
     };
-    Some(OwnedTopics { filter: source.filter.clone(), owner })
+    OwnedTopics { filter: source.filter.clone(), owner }
 }
 
 pub(super) fn check_rules(check: &mut Check<'_>, raw: &RawListener, has_tls: bool) -> Option<BrokerRules> {
@@ -150,15 +149,15 @@ pub(super) fn warn_of_unreachable(check: &mut Check<'_>, local: &Local, sources:
     if !matches!(broker.rules.access, BrokerAccess::Own) {
         return;
     }
-    for source in sources.iter().filter(|source| owned(source).is_none()) {
-        let own = [format!("{SOMEBODY}/#"), format!("+/{SOMEBODY}/#")];
-        if own.iter().any(|own| filter::overlaps(own, &source.filter)) {
+    for source in sources.iter().filter(|source| owned(source).owner == Owner::Elsewhere) {
+        // Somebody may write a name where the filter is open.
+        if source.filter.split('/').any(|level| matches!(level, "+" | "#")) {
             continue;
         }
         check.warnings.push(Warning {
             key: format!("source.{}.topic", source.name),
             remark: format!(
-                "no device may publish to {}: its first two levels name no device, and a device publishes below its own name \
+                "no device may publish to {}: no level of it can name a device, and a device publishes below its own name \
                  alone. Put the device's name into the topic, list who may in local.acl_file, or write access = \"open\" below \
                  [local] to allow every device everything, as up to version 0.2",
                 source.filter

@@ -89,13 +89,8 @@ pub enum BuildError {
         path: PathBuf,
     },
     /// The access list of the embedded broker cannot be understood.
-    #[error("local.acl_file: {}, {error}", path.display())]
-    AccessList {
-        /// The file.
-        path: PathBuf,
-        /// Where, and what is expected.
-        error: verge_broker::policy::AccessListError,
-    },
+    #[error("local.acl_file: {}, {}", .0.display(), .1)]
+    AccessList(PathBuf, verge_broker::policy::AccessListError),
     /// A certificate or key cannot be used.
     #[error("{key}.{part}: {source}")]
     Tls {

@@ -1,5 +1,6 @@
 //! Connections of the commands that are no gateway: written on the command line, or taken from a file.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -35,7 +36,7 @@ pub(super) struct ConnectArgs {
     /// File whose text is the password
     #[arg(long, value_name = "FILE", requires = "username")]
     password_file: Option<PathBuf>,
-    /// Client identifier; by default a random one
+    /// Client identifier; by default a random one, behind the name in the certificate where there is one
     #[arg(long, value_name = "NAME")]
     client_id: Option<String>,
 }
@@ -87,8 +88,7 @@ impl ConnectArgs {
     ) -> anyhow::Result<ConnectionSettings> {
         if broker.tls.is_some() {
             return usage(
-                "devices of this gateway show certificates: connect as one of them, with --url, --ca, --cert and --key, and \
-                 --client-id with the name in its certificate",
+                "devices of this gateway show certificates: connect as one of them, with --url, --ca, --cert and --key",
             );
         }
         let connection = Connection {
@@ -109,8 +109,20 @@ impl ConnectArgs {
     }
 
     fn client_id(&self, purpose: &str) -> String {
-        let random = || format!("verge-{purpose}-{:08x}", fastrand::u32(..));
+        let random = || match self.name_in_certificate() {
+            // The embedded broker takes nothing else of a client that shows a certificate.
+            Some(name) => format!("{name}:{purpose}-{:08x}", fastrand::u32(..)),
+            None => format!("verge-{purpose}-{:08x}", fastrand::u32(..)),
+        };
         self.client_id.clone().unwrap_or_else(random)
+    }
+
+    /// The name of whoever the certificate to show belongs to. One that cannot be read is reported by the connection.
+    fn name_in_certificate(&self) -> Option<String> {
+        let path = self.cert.as_ref()?;
+        let summaries = verge_tls::summary(&std::fs::read(path).ok()?, &path.display().to_string()).ok()?;
+        let own = summaries.into_iter().next()?;
+        own.names.into_iter().find(|name| name.parse::<IpAddr>().is_err()).or(own.common_name)
     }
 }
 

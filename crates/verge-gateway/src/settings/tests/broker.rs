@@ -25,7 +25,7 @@ fn may(policy: &Policy, name: &str, action: Action, topic: &str) -> Result<(), R
 #[test]
 fn a_device_publishes_where_its_name_stands_in_the_topics_of_sources() {
     let more = "[source.hall]\ntopic = \"hall/line/+/temp\"\ncodec = \"number\"\ndevice = \"topic:2\"\nsignal = \"t\"\n\
-                [source.door]\ntopic = \"hall/door\"\ncodec = \"number\"\ndevice = \"door-1\"\nsignal = \"open\"\n\
+                [source.door]\ntopic = \"hall/door\"\ncodec = \"number\"\ndevice = \"fixed:door-1\"\nsignal = \"open\"\n\
                 [source.cams]\ntopic = \"yard/+/frame\"\ncodec = \"jpeg\"\ndevice = \"topic:1\"\n";
     let own = policy(TLS, more);
     assert_eq!(may(&own, "pump-1", PUBLISH, "plant/pump-1/vibration"), Ok(()));
