@@ -236,11 +236,7 @@ fn several_at_once_are_as_many() {
         ],
     );
     check(
-        &with(&[
-            ("\"json\"", "\"modbus\""),
-            ("\"/ts\"", "\"ts\""),
-            ("pointer = \"/t\"", "pointer = \"t\""),
-        ]),
+        &with(&[("\"json\"", "\"modbus\""), ("\"/ts\"", "\"ts\""), ("pointer = \"/t\"", "pointer = \"t\"")]),
         &[(24, "codec"), (26, "time.pointer"), (29, "reading[0].pointer")],
     );
     // Behind a detector that there is not.

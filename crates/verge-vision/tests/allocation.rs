@@ -121,7 +121,8 @@ fn hostile() {
         encoder.encode(&pixels.collect::<Vec<u8>>(), width, height, ColorType::Rgb).unwrap();
         bytes
     };
-    let with = |bytes: Vec<u8>, (width, height)| EncodedFrame { bytes: bytes.into(), width, height, ..frame(8, 8) };
+    let with =
+        |bytes: Vec<u8>, (width, height)| EncodedFrame { bytes: bytes.into(), width, height, ..frame(8, 8) };
     let progressive = |encoder: &mut Encoder<&mut Vec<u8>>| encoder.set_progressive(true);
     // Its last scan a thousand times.
     let scans = |bytes: &[u8]| {
@@ -130,7 +131,8 @@ fn hostile() {
         [&bytes[..last], &scan.repeat(1000), end].concat()
     };
     let exif = |bytes: &[u8]| {
-        let segment = [&[0xff, 0xe1, 0xff, 0xff][..], b"Exif\0\0MM\0*\0\0\0\x08\x13\x88", &[0; 65_517]].concat();
+        let segment =
+            [&[0xff, 0xe1, 0xff, 0xff][..], b"Exif\0\0MM\0*\0\0\0\x08\x13\x88", &[0; 65_517]].concat();
         [&bytes[..2], &segment.repeat(160), &bytes[2..]].concat()
     };
     let small = coded(64, 64, true, &progressive);
@@ -142,7 +144,11 @@ fn hostile() {
         ("65,500 x 65,500", with(claims.clone(), (65_500, 65_500)), false),
         ("65,500 x 65,500 that was said to be small", with(claims, (64, 64)), false),
         ("a thousand scans", with(scans(&small), (64, 64)), false),
-        ("a thousand scans of a large one", with(scans(&coded(3_000, 2_000, false, &progressive)), (3_000, 2_000)), false),
+        (
+            "a thousand scans of a large one",
+            with(scans(&coded(3_000, 2_000, false, &progressive)), (3_000, 2_000)),
+            false,
+        ),
         ("ten megabytes of EXIF", with(exif(&coded(64, 64, true, &|_| ())), (64, 64)), true),
         ("noise, progressive", with(large, (2_900, 1_900)), true),
     ];

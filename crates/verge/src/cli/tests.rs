@@ -49,7 +49,7 @@ fn every_command_explains_itself_and_shows_an_example() {
             assert!(argument.get_help().is_some(), "{path}: {} is explained", argument.get_id());
         }
         if deepest
-            && !["certs", "outbox", "model", "runtime", "eval", "state"]
+            && !["certs", "outbox", "model", "runtime", "eval", "state", "users"]
                 .iter()
                 .any(|group| path.contains(group))
         {
@@ -90,6 +90,7 @@ fn every_command_explains_itself_and_shows_an_example() {
             "alarms",
             "reload",
             "outbox",
+            "users",
             "certs",
             "model",
             "runtime",

@@ -16,10 +16,10 @@ use super::{FileArgs, say};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  verge users add anna --role operator -c gateway.toml          asks for a password
+  verge users add anna --role operator -c gateway.toml   asks for a password
   verge users add anna --role operator --password-stdin -c gateway.toml < FILE
   verge users add prometheus --role viewer --no-password -c gateway.toml
-  verge users token prometheus --label \"scrape\" -c gateway.toml  prints the token, once
+  verge users token prometheus --label scrape -c gateway.toml   prints it once
   verge users ls -c gateway.toml
 
 Roles: a viewer sees; an operator also acknowledges, shelves and labels; an admin does everything. The gateway takes changes \
