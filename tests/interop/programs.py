@@ -13,7 +13,7 @@ def tool(name: str) -> str:
     """Full path of an installed program."""
     found = shutil.which(name, path=SEARCH_PATH)
     if found is None:
-        raise FileNotFoundError(f"{name} is not installed (Debian: apt-get install mosquitto mosquitto-clients)")
+        raise FileNotFoundError(f"{name} is not installed (see PACKAGES in .ci/run)")
     return found
 
 

@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import ssl
+import subprocess
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from clients import Receiver
 from gateway import Gateway
 from peers import HOST, free_port
+from programs import tool
 from scene import Scene, number_source, threshold
 from waiting import wait_for
 
@@ -275,6 +277,11 @@ def test_pages_and_metrics_say_what_the_status_says(scene: Scene) -> None:
 
     plain = browser.get("/metrics")
     assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
+    # Prometheus' own checker; its advice on names counts as well.
+    checked = subprocess.run(
+        [tool("promtool"), "check", "metrics"], input=plain.text, capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0 and not checked.stderr, checked.stdout + checked.stderr
     opened = browser.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
     families = {family.name: family for family in text_string_to_metric_families(opened.text)}
     samples = {sample.name + str(sorted(sample.labels.items())): sample.value for one in families.values() for sample in one.samples}

@@ -17,7 +17,7 @@ import pytest
 from certificates import Certificates
 from peers import HOST, Mosquitto, accepts, free_port
 from processes import Process
-from programs import REPOSITORY, verge
+from programs import REPOSITORY, tool, verge
 from scene import Scene, number_source, threshold
 from waiting import wait_for
 
@@ -156,6 +156,9 @@ def test_every_example_is_run_by_a_test() -> None:
         "systemd/verge.service": "test_examples.py",
         "junction_frames.rs": "compiled with the workspace",
         "junction_clip.rs": "compiled with the workspace",
+        "grafana/verge.json": "test_examples.py",
+        "prometheus/alerts.yml": "test_examples.py",
+        "prometheus/prometheus.yml": "test_examples.py",
         "sumo-junction/README.md": "test_documents.py",
         "sumo-junction/drive.py": "test_sumo.py",
         "sumo-junction/gateway.toml": "test_sumo.py",
@@ -174,6 +177,24 @@ def test_every_example_is_run_by_a_test() -> None:
         ["git", "ls-files", "examples"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout.split()
     assert {name.removeprefix("examples/") for name in listed} == set(run_by)
+
+
+def test_prometheus_and_grafana_ask_for_metrics_that_there_are(tmp_path: Path) -> None:
+    made = (REPOSITORY / "crates" / "verge-web" / "src" / "dashboard" / "metrics.rs").read_text()
+    named = re.findall(r"out\.(counter|gauge)\(\s*\"([a-z_]+)\"", made)
+    known = {name + ("_total" if kind == "counter" else "") for kind, name in named}
+    assert "verge_messages_received_total" in known
+    for example in ("prometheus/alerts.yml", "grafana/verge.json"):
+        asked = set(re.findall(r"\b(?:verge|process)_[a-z_]+", (EXAMPLES / example).read_text()))
+        assert asked and asked <= known, (example, asked - known)
+    # Prometheus reads its configuration and the rules that it names.
+    for name in ("alerts.yml", "prometheus.yml"):
+        (tmp_path / name).write_text((EXAMPLES / "prometheus" / name).read_text())
+    for name in ("verge.token", "ca.pem"):
+        (tmp_path / name).touch()
+    command = [tool("promtool"), "check", "config", "prometheus.yml"]
+    checked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_the_training_script_is_python() -> None:

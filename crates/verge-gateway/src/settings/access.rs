@@ -111,6 +111,8 @@ fn rule_of(source: &SourceSection) -> &DeviceRule {
 fn owned(source: &SourceSection) -> OwnedTopics {
     let owner = match rule_of(source) {
         DeviceRule::TopicLevel(level) => Owner::Level(*level),
+        // An edge node speaks for its devices.
+        DeviceRule::Sparkplug(_) => Owner::Level(SPARKPLUG_NODE),
         DeviceRule::Fixed(device) => Owner::Named(device.to_string()),
         DeviceRule::Pointer(_) | DeviceRule::Tag(_) | DeviceRule::SenmlName | DeviceRule::Composed(_) => {
             Owner::Elsewhere
