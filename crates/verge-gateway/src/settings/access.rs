@@ -11,6 +11,8 @@ use super::local::Local;
 use super::source::{Carries, SourceSection};
 use crate::config::{Fault, RawAccess, RawListener, Warning};
 
+/// Level of the edge node's name in topics of Sparkplug B: `spBv1.0/GROUP/TYPE/NODE`.
+const SPARKPLUG_NODE: usize = 3;
 /// Largest access list.
 const MAX_LIST_BYTES: u64 = 1 << 20;
 
