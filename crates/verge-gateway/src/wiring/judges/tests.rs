@@ -109,8 +109,8 @@ impl RestoredRun {
         self.store.commit(&[], &out.checkpoints).unwrap();
     }
 
-    fn alarms(&self) -> Vec<(String, u64)> {
-        let rates = self.set.alarm_rates(at(THEN));
+    fn alarms(&self, second: i64) -> Vec<(String, u64)> {
+        let rates = self.set.alarm_rates(at(second));
         rates.iter().map(|rate| (rate.judge.to_string(), rate.alarms)).collect()
     }
 }
@@ -160,11 +160,11 @@ fn a_camera_is_known_after_the_process_was_killed() {
     let raised = before.frame(300, 0.15, 3);
     let id = raised[1].strip_prefix("strange strange raised ").unwrap().to_owned();
     assert_eq!(raised[0], "seen detections");
-    assert_eq!(before.alarms(), [("strange".to_owned(), 1)]);
+    assert_eq!(before.alarms(300), [("strange".to_owned(), 1)]);
     before.killed(301);
 
     let mut after = RestoredRun::open(folder.path(), 310);
-    assert_eq!(after.alarms(), [("strange".to_owned(), 1)]);
+    assert_eq!(after.alarms(310), [("strange".to_owned(), 1)]);
     assert_eq!(after.frame(311, 0.15, 3), [""; 0], "neither is reported again");
     let verdicts: Vec<String> = (312..400).flat_map(|second| after.frame(second, usual(second), 3)).collect();
     assert_eq!(verdicts, [format!("strange strange cleared {id}")], "and nothing is to be learnt anew");
@@ -188,7 +188,7 @@ fn what_an_earlier_version_knew_of_a_camera_is_taken_up() {
     open(folder.path()).commit(&[], &checkpoints).unwrap();
 
     let mut run = RestoredRun::open(folder.path(), THEN + 10);
-    assert_eq!(run.alarms(), [("strange".to_owned(), 1)]);
+    assert_eq!(run.alarms(THEN + 10), [("strange".to_owned(), 1)]);
     assert_eq!(run.set.account().instances, 2, "of the two judges that had saved something");
     // The open event goes on, and is cleared under its identity.
     let first = run.frame(THEN + 11, 0.15, 1);
