@@ -156,7 +156,7 @@ def test_nobody_gets_in_without_a_login_and_each_role_does_what_it_may(scene: Sc
     # Made beside the running gateway.
     for role in ROLES:
         add(gateway, role, role)
-    wait_for(lambda: "No login exists yet" not in anyone.get("/login").text, "logins are taken up", seconds=4)
+    wait_for(lambda: "No login exists yet" not in anyone.get("/login").text, "logins are taken up")
     assert oct(gateway.state_dir.joinpath("access.toml").stat().st_mode & 0o777) == "0o600"
     assert PASSWORD not in gateway.state_dir.joinpath("access.toml").read_text()
     assert anyone.post("/login", user="viewer", password="wrong").status == 401
@@ -169,7 +169,7 @@ def test_nobody_gets_in_without_a_login_and_each_role_does_what_it_may(scene: Sc
     allowed = {"viewer": 403, "operator": 404, "admin": 404}
     for role in ROLES:
         for who in (Browser(anyone.port).log_in(role), Browser(anyone.port, token=token(gateway, role))):
-            wait_for(lambda: who.get("/api/v1/status").status == 200, "its token is known", seconds=4)
+            wait_for(lambda: who.get("/api/v1/status").status == 200, "its token is known")
             for path in ("/", "/events", "/accounts", "/metrics", "/api/v1/events"):
                 assert who.get(path).status == 200, (role, path)
             assert who.put(f"/api/v1/events/{event}/acknowledgement").status == allowed[role]
@@ -184,7 +184,7 @@ def test_nobody_gets_in_without_a_login_and_each_role_does_what_it_may(scene: Sc
         "users", "password", "operator", "--password-stdin", "-c", str(gateway.configuration), stdin="another password\n"
     )
     assert other.returncode == 0, other.stderr
-    wait_for(lambda: admin.get("/").status == 303 and operator.get("/").status == 303, "both are out", seconds=4)
+    wait_for(lambda: admin.get("/").status == 303 and operator.get("/").status == 303, "both are out")
     listed = json.loads(gateway.run("--json", "users", "ls", "-c", str(gateway.configuration)).stdout)["users"]
     assert [(user["name"], user["tokens"]) for user in listed] == [("operator", ["test"]), ("viewer", ["test"])]
 
@@ -358,7 +358,7 @@ def test_it_is_served_by_tls_and_takes_up_another_certificate(scene: Scene) -> N
         assert not plain.recv(4096).startswith(b"HTTP")
     cert.write_text("damaged")
     assert browser.get("/healthz").status == 204, "the one before stays in use"
-    assert "certificate cannot be used" in wait_for(gateway.whole_log, "it is said")
+    wait_for(lambda: "certificate cannot be used" in gateway.whole_log(), "it is said")
 
 
 def test_a_certificate_has_the_role_of_its_name(scene: Scene) -> None:

@@ -25,6 +25,8 @@ pub const MAX_POINTS: usize = 65_536;
 /// Words in the inbox at most; past that the committer waits for the reader after all. A reader holds the points for
 /// milliseconds.
 const INBOX: usize = 4_096;
+/// Wakers at most. Nothing tells of a follower that has gone: at this number all are woken, and those still there wait anew.
+const WAKERS: usize = 1_024;
 
 /// The board. Its writer is the committer alone.
 #[derive(Debug)]
@@ -153,9 +155,15 @@ impl Board for LastWords {
             // While the points are held, what is committed comes to the inbox.
             let mut inbox = self.inbox();
             if inbox.words.is_empty() {
+                let mut woken = Vec::new();
                 if !inbox.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                    if inbox.wakers.len() >= WAKERS {
+                        woken = std::mem::take(&mut inbox.wakers);
+                    }
                     inbox.wakers.push(context.waker().clone());
                 }
+                drop((inbox, points));
+                woken.into_iter().for_each(Waker::wake);
                 return Poll::Pending;
             }
         }

@@ -5,6 +5,11 @@
 const LOST_AFTER = 15_000;
 const REFRESH_AT_LEAST = 400;
 const REFRESH_AT_MOST = 10_000;
+const RELOAD_AFTER = 6 * 3_600_000;
+// The status comes every two seconds.
+const HEARD_JUST_NOW = 5_000;
+// How long a page that was hidden may take to be heard again.
+const HEARD_AGAIN = 3_000;
 
 const root = document.documentElement;
 const lost = document.querySelector("[data-lost]");
@@ -35,13 +40,29 @@ function isBusy(part) {
   return types || part.querySelector("details[open]") !== null;
 }
 
+// Events with which somebody is busy stay as they are, the others of the list are exchanged.
+function exchangeAround(list, next) {
+  if (!list || !next) return;
+  const busy = [...list.children].filter(isBusy);
+  const kept = new Map(busy.map((event) => [event.id, event]));
+  const fresh = [...next.children].map((event) => kept.get(event.id) || document.adoptNode(event));
+  const all = [...busy.filter((event) => !fresh.includes(event)), ...fresh];
+  for (const event of [...list.children]) if (!all.includes(event)) event.remove();
+  // The one with the focus is not moved: it would lose it.
+  const still = all.findIndex((event) => event.contains(document.activeElement));
+  all.forEach((event, index) => {
+    if (index < still) all[still].before(event);
+    else if (index > still) list.append(event);
+  });
+}
+
 function exchange(fresh) {
   const focused = document.activeElement && document.activeElement.id;
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
-    if (!next || isBusy(part)) continue;
-    if (part.isEqualNode(next)) continue;
-    part.replaceWith(document.adoptNode(next));
+    if (!next || part.isEqualNode(next)) continue;
+    if (isBusy(part)) exchangeAround(part.querySelector(".events"), next.querySelector(".events"));
+    else part.replaceWith(document.adoptNode(next));
   }
   const again = focused && document.getElementById(focused);
   if (again && again !== document.activeElement) again.focus({ preventScroll: true });
@@ -118,6 +139,8 @@ function open() {
     if (JSON.parse(event.data).event) refreshSoon();
   });
   source.addEventListener("resync", refreshSoon);
+  // What happened between the making of the page and now did not come by the stream.
+  source.addEventListener("open", refreshSoon);
   source.addEventListener("error", () => {
     // Refused, not lost: a login that has ended, or too many listeners. The browser does not try again by itself.
     if (source && source.readyState === EventSource.CLOSED) {
@@ -141,7 +164,8 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     close();
   } else {
-    aliveAt = Date.now();
+    // What is shown may be old: it counts as lost soon if nothing comes.
+    aliveAt = Date.now() - LOST_AFTER + HEARD_AGAIN;
     open();
     refresh();
   }
@@ -190,7 +214,13 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// A wall screen takes up a new version by itself.
-if (wall) setInterval(() => location.reload(), 6 * 3_600_000);
+// A wall screen takes up a new version by itself, but only from a gateway that was just heard: nobody would bring back a page
+// that could not be loaded.
+if (wall) {
+  const due = Date.now() + RELOAD_AFTER;
+  setInterval(() => {
+    if (source && Date.now() >= due && Date.now() - aliveAt < HEARD_JUST_NOW) location.reload();
+  }, 60_000);
+}
 
 if (!document.hidden) open();

@@ -141,7 +141,12 @@ impl LiveGateway for LiveView {
     }
 
     fn progress(&self) -> Vec<u64> {
-        self.counters.progress()
+        let mut progress = self.counters.progress();
+        // A store that is full or in fault makes judging and committing wait for room: a restart would not help.
+        if self.counters.store_full() || self.counters.store_fault() {
+            progress.fill(self.clock.now().mono.0);
+        }
+        progress
     }
 
     fn verdict_json(&self, word: &LastWord) -> Option<Bytes> {

@@ -8,7 +8,7 @@ use verge_domain::id::OperatorText;
 use verge_domain::live::CommandOutcome;
 
 use super::access::Who;
-use super::events::EventView;
+use super::events::{EventView, find};
 use super::problem::Problem;
 use super::site::Site;
 
@@ -29,11 +29,11 @@ pub(crate) enum EventCommand {
 }
 
 impl EventCommand {
-    /// The command in JSON: about the event by its number, or by its names where it has none.
-    fn about(self, event: &EventView) -> Value {
+    /// The command in JSON: about an event by its number, or by its names where there is none.
+    fn about(self, event: &EventView, number: Option<u64>) -> Value {
         let mut keys = Map::new();
         keys.insert("id".to_owned(), "dashboard".into());
-        match event.number {
+        match number {
             Some(number) => drop(keys.insert("event".to_owned(), number.into())),
             None => {
                 for (key, name) in
@@ -67,7 +67,15 @@ pub(crate) async fn of_event(
     event: &EventView,
     what: EventCommand,
 ) -> Result<Value, Problem> {
-    carry_out(site, who, &what.about(event)).await
+    let done = carry_out(site, who, &what.clone().about(event, event.number)).await;
+    // Only the newest numbers are known to judges; an older event that is still open is the one of its names.
+    let is_open = || find(site, &event.id).is_some_and(|event| event.is_open());
+    match done {
+        Err(Problem::CommandUnknown(_)) if event.number.is_some() && is_open() => {
+            carry_out(site, who, &what.about(event, None)).await
+        }
+        done => done,
+    }
 }
 
 async fn carry_out(site: &Site, who: &Who, command: &Value) -> Result<Value, Problem> {

@@ -253,7 +253,7 @@ pub(crate) fn find(site: &Site, id: &str) -> Option<EventView> {
     if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
-    let id = id.to_ascii_lowercase();
-    let is_it = |word: &LastWord| word.verdict.event.is_some_and(|event| event.id.to_string() == id);
+    let id = u128::from_str_radix(id, 16).ok()?.to_be_bytes();
+    let is_it = |word: &LastWord| word.verdict.event.is_some_and(|event| event.id.0 == id);
     site.live.board().words(&is_it).first().and_then(|word| EventView::of(site, word))
 }

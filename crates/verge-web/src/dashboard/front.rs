@@ -104,8 +104,9 @@ impl Front {
         {
             return Err(Problem::TooLarge { limit: MAX_BODY_BYTES });
         }
-        let who = proof(request.headers(), peer)
-            .and_then(|proof| self.site.access.identify(proof, self.site.live.now()));
+        let now = self.site.live.now();
+        let mut shown = proofs(request.headers(), peer).into_iter().flatten();
+        let who = shown.find_map(|proof| self.site.access.identify(proof, now));
         if let Some(who) = who {
             request.extensions_mut().insert(who);
         }
@@ -171,18 +172,20 @@ fn is_same_origin(headers: &HeaderMap, peer: &Peer) -> bool {
     by_origin && site.is_none_or(|site| matches!(site, "same-origin" | "none"))
 }
 
-fn proof(headers: &HeaderMap, peer: &Peer) -> Option<Proof> {
+/// What is shown, in the order in which it counts: a token alone; else a cookie, and a certificate where no session is the
+/// cookie's, which browsers keep for long after its end.
+fn proofs(headers: &HeaderMap, peer: &Peer) -> [Option<Proof>; 2] {
     if let Some(header) = headers.get(AUTHORIZATION) {
-        let (scheme, token) = header.to_str().ok()?.split_once(' ')?;
-        return scheme.eq_ignore_ascii_case("bearer").then(|| Proof::Token(token.trim().to_owned()));
+        let pair = header.to_str().ok().and_then(|header| header.split_once(' '));
+        let token = pair.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        return [token.map(|(_, token)| Proof::Token(token.trim().to_owned())), None];
     }
     let cookies = headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
     let mut pairs =
         cookies.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs
-        .find(|(name, _)| *name == peer.cookie())
-        .map(|(_, value)| Proof::Cookie(value.to_owned()))
-        .or_else(|| peer.certificate.clone().map(Proof::Certificate))
+    let cookie = pairs.find(|(name, _)| *name == peer.cookie());
+    let cookie = cookie.map(|(_, value)| Proof::Cookie(value.to_owned()));
+    [cookie, peer.certificate.clone().map(Proof::Certificate)]
 }
 
 /// Writes what a refusal says, and the headers that every answer has.

@@ -10,7 +10,8 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use hyper::header::{HeaderValue, LOCATION};
-use hyper::{Method, StatusCode};
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, StatusCode, Uri};
 
 use super::access::{Role, Who};
 use super::problem::Problem;
@@ -107,7 +108,7 @@ async fn gate(allowed: Allowed, request: Request, next: Next) -> Response {
     match request.extensions().get::<Who>() {
         Some(who) if who.role >= needed => next.run(request).await,
         Some(_) => Problem::Forbidden(needed).into_response(),
-        None if is_page(&request) => to_login(request.uri().path()),
+        None if is_page(&request) => to_login(request.uri()),
         None => Problem::Unauthenticated.into_response(),
     }
 }
@@ -120,9 +121,11 @@ fn is_page(request: &Request) -> bool {
         && path != "/metrics"
 }
 
-fn to_login(path: &str) -> Response {
-    let next = form_urlencoded::byte_serialize(path.as_bytes()).collect::<String>();
-    let target = if path == "/" { "/login".to_owned() } else { format!("/login?next={next}") };
+/// Leads back to the same page, with its query.
+fn to_login(asked: &Uri) -> Response {
+    let asked = asked.path_and_query().map_or("/", PathAndQuery::as_str);
+    let next = form_urlencoded::byte_serialize(asked.as_bytes()).collect::<String>();
+    let target = if asked == "/" { "/login".to_owned() } else { format!("/login?next={next}") };
     see_other(&target)
 }
 
@@ -148,6 +151,7 @@ mod tests {
     #[test]
     fn a_form_leads_to_a_path_of_ours_only() {
         assert_eq!(own_path("/events/ab"), "/events/ab");
+        assert_eq!(own_path("/events?state=open&device=a%20b"), "/events?state=open&device=a%20b");
         for foreign in
             ["", "//evil.example", "https://evil.example", "/\\evil.example", "/\t/evil.example", "/a b"]
         {

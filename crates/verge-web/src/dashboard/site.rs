@@ -44,7 +44,7 @@ impl Site {
         }
     }
 
-    /// The status document for the stream: all listeners share one of the last second.
+    /// The status document for the stream and for whoever asks without a login: all share one of the last second.
     pub(crate) fn shared_status(&self) -> Bytes {
         let now = self.live.now().mono;
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);

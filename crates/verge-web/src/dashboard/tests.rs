@@ -140,21 +140,22 @@ async fn a_login_is_a_cookie_that_scripts_and_other_sites_do_not_get() {
         (StatusCode::SEE_OTHER, &"/login".parse().unwrap())
     );
     let answer = bench.get("/events?state=open", None).await;
-    assert_eq!(answer.headers()[LOCATION], "/login?next=%2Fevents");
+    assert_eq!(answer.headers()[LOCATION], "/login?next=%2Fevents%3Fstate%3Dopen");
+    assert_eq!(bench.get("/?wall", None).await.headers()[LOCATION], "/login?next=%2F%3Fwall");
 
     let wrong = bench.request(Method::POST, "/login", None, "user=operator&password=wrong");
     let answer = bench.ask(wrong).await;
     assert_eq!((answer.status(), answer.headers().get(SET_COOKIE)), (StatusCode::UNAUTHORIZED, None));
     assert!(text(answer).await.contains("name or password is wrong"));
 
-    let body = format!("user=operator&password={}&next=/events", PASSWORD.replace(' ', "+"));
+    let body = format!("user=operator&password={}&next=%2Fevents%3Fstate%3Dopen", PASSWORD.replace(' ', "+"));
     let answer = bench.ask(bench.request(Method::POST, "/login", None, &body)).await;
     assert_eq!(
         (answer.status(), &answer.headers()[LOCATION]),
-        (StatusCode::SEE_OTHER, &"/events".parse().unwrap())
+        (StatusCode::SEE_OTHER, &"/events?state=open".parse().unwrap())
     );
     let cookie = answer.headers()[SET_COOKIE].to_str().unwrap().to_owned();
-    for part in ["verge=", "HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=2592000"] {
+    for part in ["verge=", "HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=34560000"] {
         assert!(cookie.contains(part), "{cookie}");
     }
     let pair = cookie.split(';').next().unwrap().to_owned();
@@ -188,6 +189,11 @@ async fn a_certificate_has_the_role_of_its_name() {
     assert_eq!(bench.gateway.commands()[0].0, "dashboard: plc-7");
     check("plc-8", Method::PUT, &path, 401).await;
     check("plc-8", Method::GET, "/api/v1/status", 401).await;
+    // The cookie of a session that has ended takes nothing from it.
+    let mut request = bench.request(Method::GET, "/api/v1/status", None, "");
+    request.headers_mut().insert(COOKIE, "__Host-verge=old".parse().unwrap());
+    let peer = Peer { tls: true, certificate: Some("plc-7".to_owned()), ..PEER };
+    assert_eq!(bench.front.serve(request, peer).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -238,4 +244,10 @@ async fn what_becomes_of_a_command_is_said_by_the_status_of_its_answer() {
         let problem: serde_json::Value = serde_json::from_str(&text(answer).await).unwrap();
         assert_eq!((&problem["status"], &problem["detail"]), (&expected.into(), &"<b>because</b>".into()));
     }
+    // An open event whose number is not known any more is tried by its names.
+    let commands = bench.gateway.commands();
+    let about = |index: usize| ["event", "judge"].map(|key| commands[index].1[key].clone());
+    let none = serde_json::Value::Null;
+    assert_eq!((about(1), about(2)), ([1.into(), none.clone()], [none, "j".into()]));
+    assert_eq!(commands.len(), cases.len() + 1);
 }

@@ -1,6 +1,8 @@
 //! `verge users`: who may log in at the dashboard.
 
-use std::io::{BufRead, IsTerminal, Write, stdin};
+use std::fs::{DirBuilder, File};
+use std::io::{self, BufRead, IsTerminal, Write, stdin};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -167,10 +169,10 @@ fn changed<T>(
         _ => Exit::Usage,
     };
     let made = || {
+        let _turn = write.then(|| turn(folder)).transpose()?;
         let mut users = AccessFile::load(folder)?;
         let done = change(&mut users)?;
         if write {
-            make(folder)?;
             users.save(folder)?;
         }
         Ok(done)
@@ -181,9 +183,16 @@ fn changed<T>(
     })
 }
 
-/// Logins can be made before the first start.
-fn make(folder: &Path) -> Result<(), AccessError> {
-    std::fs::create_dir_all(folder).map_err(|error| AccessError::Write { path: folder.to_owned(), error })
+/// One command at a time changes the logins: another waits until the file is dropped. Logins can be made before the first
+/// start, so the folder may have to be made, as the gateway makes it.
+fn turn(folder: &Path) -> Result<File, AccessError> {
+    let taken = || -> io::Result<File> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let folder = File::open(folder)?;
+        folder.lock()?;
+        Ok(folder)
+    };
+    taken().map_err(|error| AccessError::Write { path: folder.to_owned(), error })
 }
 
 fn done(

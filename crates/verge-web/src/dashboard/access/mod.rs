@@ -73,7 +73,7 @@ pub(crate) struct Access {
     sessions: Mutex<Sessions>,
     attempts: Mutex<Attempts>,
     /// One password is hashed at a time: each takes memory.
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -81,6 +81,8 @@ struct Book {
     file: Arc<AccessFile>,
     stamp: Option<Stamp>,
     looked: Option<Monotonic>,
+    /// The system gave an error for the file, which may pass without another stamp.
+    unread: bool,
 }
 
 /// The first characters of the SHA-256 of what is no secret.
@@ -103,14 +105,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Access {
     /// The logins in a state folder.
     pub(crate) fn open(state_dir: &Path, certificates: BTreeMap<String, Role>) -> Self {
-        let book = Book { file: Arc::default(), stamp: None, looked: None };
+        let book = Book { file: Arc::default(), stamp: None, looked: None, unread: false };
         Self {
             state_dir: state_dir.to_owned(),
             certificates,
             book: Mutex::new(book),
             sessions: Mutex::new(Sessions::load(state_dir)),
             attempts: Mutex::default(),
-            hashing: Semaphore::new(1),
+            hashing: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -122,11 +124,20 @@ impl Access {
         }
         let first = book.looked.replace(now).is_none();
         let stamp = stamp_of(&AccessFile::path(&self.state_dir));
-        if first || stamp != book.stamp {
+        let changed = first || stamp != book.stamp;
+        if changed || book.unread {
             book.stamp = stamp;
             match AccessFile::load(&self.state_dir) {
-                Ok(file) => book.file = Arc::new(file),
-                Err(error) => tracing::error!(%error, "the logins of the dashboard stay as they were"),
+                Ok(file) => {
+                    book.file = Arc::new(file);
+                    book.unread = false;
+                }
+                Err(error) => {
+                    book.unread = matches!(error, AccessError::Read { .. });
+                    if changed {
+                        tracing::error!(%error, "the logins of the dashboard stay as they were");
+                    }
+                }
             }
         }
         Arc::clone(&book.file)
@@ -177,8 +188,13 @@ impl Access {
         let known = users.users.get(name).and_then(|user| PasswordHash::read(user.password.as_ref()?));
         let (stored, shown) = (known.unwrap_or_else(PasswordHash::of_nobody), password.to_owned());
         let matches = {
-            let _turn = self.hashing.acquire().await.map_err(|_| LoginRefusal::Wrong)?;
-            tokio::task::spawn_blocking(move || stored.matches(&shown)).await.unwrap_or(false)
+            let turn = Arc::clone(&self.hashing).acquire_owned().await.map_err(|_| LoginRefusal::Wrong)?;
+            let hash = move || {
+                // The turn goes with the thread: it goes on hashing when the peer has gone and nobody awaits it.
+                let _turn = turn;
+                stored.matches(&shown)
+            };
+            tokio::task::spawn_blocking(hash).await.unwrap_or(false)
         };
         if !matches {
             tracing::warn!(%address, "a login at the dashboard was refused");

@@ -17,8 +17,8 @@ use crate::dashboard::problem::Problem;
 use crate::dashboard::routes::{Allowed, Routes, own_path, see_other};
 use crate::dashboard::site::Site;
 
-/// 30 days; each day of use begins them anew.
-const COOKIE_SECONDS: u64 = 30 * 24 * 3_600;
+/// As long as browsers keep one: the session ends at the gateway, when it was not used for 30 days.
+const COOKIE_SECONDS: u64 = 400 * 24 * 3_600;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes.get("/login", Allowed::Anyone, form).post("/login", Allowed::Anyone, log_in).post(

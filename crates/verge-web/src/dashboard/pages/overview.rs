@@ -1,5 +1,6 @@
 //! Is anything wrong, and is it blind? One tile for each part: grey while it is well, the abnormal first.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -69,7 +70,7 @@ struct Alarm {
     severity: &'static str,
     words: Shown,
     age: String,
-    acknowledged: bool,
+    waits: bool,
 }
 
 async fn overview(State(site): State<Arc<Site>>, who: Who, RawQuery(query): RawQuery) -> Response {
@@ -89,7 +90,7 @@ async fn overview(State(site): State<Arc<Site>>, who: Who, RawQuery(query): RawQ
         severity: event.severity,
         words: Shown::sentence(&event.words),
         age: span(event.lasted_ms / 1_000),
-        acknowledged: event.acknowledged,
+        waits: event.waits(),
     };
     let last_ten_minutes = whole(&status["alarms"]["last_ten_minutes"]);
     html(&Overview {
@@ -121,6 +122,9 @@ fn machine_tiles(open: &EventList) -> Vec<Tile> {
             form_urlencoded::byte_serialize(device.as_bytes()).collect::<String>()
         )),
     };
+    let mut machines: Vec<_> = machines.into_iter().collect();
+    // The worst first, so that none of them is left out for want of room.
+    machines.sort_by_key(|(_, (severity, _))| Reverse(*severity));
     machines.into_iter().take(MACHINES).map(tile).collect()
 }
 
