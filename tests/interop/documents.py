@@ -15,7 +15,7 @@ DOCUMENTS = sorted(
         *(REPOSITORY / "examples").glob("**/README.md"),
     ]
 )
-SECTIONS = ("gateway", "local", "uplink", "route", "engine", "model", "source", "judge", "server")
+SECTIONS = ("gateway", "local", "uplink", "route", "engine", "model", "source", "judge", "server", "dashboard")
 # What a block may run beside verge. A program that is not here is a mistake of the document, or new here.
 PROGRAMS = (
     *("cargo", "just", "python", "venv/bin/python", "venv/bin/pip", "mosquitto", "mosquitto_pub", "mosquitto_sub", "ffmpeg", "while"),

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway import Gateway
-from peers import HOST, Listener, Mosquitto, free_port
+from peers import HOST, Listener, Mosquitto, accepts, free_port
 from programs import REPOSITORY
+from waiting import wait_for
 
 EXAMPLE = REPOSITORY / "examples" / "sumo-junction"
 
@@ -32,6 +33,7 @@ class Site:
         """Starts the gateway and connects what polls it."""
         self.gateway.start()
         self.broker.wait_for_subscriber("verge-junction-1")
+        wait_for(lambda: accepts(self.port), "the gateway's Modbus server")
         self.controller = self.script["Gateway"]((HOST, self.broker.port), (HOST, self.port))
 
     def close(self) -> None:

@@ -155,21 +155,25 @@ class Supervisor:
                     return
 
     def _take(self, content: Content, number: int) -> None:
+        kind = content["type"]
+        is_answer = kind in ("MessageAck", "MessageNotAck")
+        if self.delay:
+            time.sleep(self.delay)
+        # First, since a site does not wait for what takes long here.
+        acks = self.acks
+        if acks and not is_answer:
+            self.send({"type": "MessageAck", "oMId": content["mId"]})
         if self.delay == 0:
             self.faults += SCHEMA.faults(content)
-        kind = content["type"]
-        if kind in ("MessageAck", "MessageNotAck"):
+        if is_answer:
             self.answers[content["oMId"]] = content
             return
         ids = {said.content["mId"] for said in self.said} if self.delay == 0 else set()
         if content["mId"] in ids:
             self.faults.append(f"the identifier {content['mId']} comes again")
         self.said.append(Said(content, number, time.monotonic()))
-        if not self.acks:
+        if not acks:
             return
-        if self.delay:
-            time.sleep(self.delay)
-        self.send({"type": "MessageAck", "oMId": content["mId"]})
         if kind == "Version":
             given: Content = {"RSMP": [{"vers": "3.2.2"}], "siteId": [{"sId": SITE}], "SXL": "1.2.1"}
             self.send({"type": "Version"} | given | self.version)

@@ -49,7 +49,7 @@ class HomeAssistant:
         return self.held.get(ROOT, b"").decode()
 
     def configs(self) -> dict[str, dict]:
-        found = {CONFIG.fullmatch(topic): payload for topic, payload in self.held.items() if "homeassistant" in topic}
+        found = {CONFIG.fullmatch(topic): payload for topic, payload in list(self.held.items()) if "homeassistant" in topic}
         assert None not in found, "only announcements of devices, under identifiers that Home Assistant takes"
         return {match[1]: json.loads(payload) for match, payload in found.items() if match}
 
@@ -90,7 +90,7 @@ def settings(scene: Scene, broker: Mosquitto, **changes: object) -> Gateway:
     judges = {"high": threshold(["pump"], above=7.5, severity="critical", update_every="0s")}
     uplink: dict = {"url": broker.url, "insecure_plaintext": True, "format": "json", "homeassistant": True}
     return scene.gateway(
-        {"pump": number_source("pump/+/pressure", "pressure")}, judges, centre=uplink | {"stale_after": "4s"} | changes
+        {"pump": number_source("pump/+/pressure", "pressure")}, judges, centre=uplink | {"stale_after": "10s"} | changes
     )
 
 
@@ -115,7 +115,7 @@ def test_a_point_is_retained_and_right_after_a_kill(
     wait_for(lambda: verdicts(receiver), "the verdict is upstream as well")
     verdict = verdicts(receiver)[-1]
     assert state["event"] == verdict["event"]["id"] and state["seq"] == verdict["seq"]
-    config = home.configs()[f"verge-{GATEWAY_ID}--pump-1"]
+    config = wait_for(lambda: home.configs().get(f"verge-{GATEWAY_ID}--pump-1"), "its announcement")
     check_discovery(config)
     component = config["components"]["high_pressure_high"]
     assert (component["platform"], component["state_topic"]) == ("binary_sensor", POINT)
@@ -184,12 +184,13 @@ def test_what_is_no_more_is_taken_away(scene_without_upstream: Scene, broker: Mo
     del gateway.settings["judge"]["low"]
     scene.start(gateway)
     wait_for(lambda: home.presence == "online", "it is there again")
-    wait_for(lambda: low not in home.held, "its judge is no more")
-    assert ghost not in home.held and POINT in home.held
+    wait_for(lambda: low not in home.held and ghost not in home.held, "its judge is no more")
+    assert POINT in home.held
     assert foreign in home.held and stranger in home.held, "announcements of others stay"
-    config = home.configs()[f"verge-{GATEWAY_ID}--pump-1"]
-    check_discovery(config)
-    assert config["components"]["low_pressure_low"] == {"platform": "binary_sensor"}, "the entity is removed"
+    pump = lambda: home.configs()[f"verge-{GATEWAY_ID}--pump-1"]
+    is_removed = lambda: pump()["components"]["low_pressure_low"] == {"platform": "binary_sensor"}
+    wait_for(is_removed, "the entity is removed")
+    check_discovery(pump())
     wait_for(lambda: f"verge-{GATEWAY_ID}--pump-2" not in home.configs(), "a device without points goes")
     assert f"verge-{GATEWAY_ID}--pump-2" not in home.configs(), "the device has no point any more"
 

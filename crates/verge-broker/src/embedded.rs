@@ -10,11 +10,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use rumqttd::{Broker, Config, ConnectionSettings as ListenerConnections, RouterConfig, ServerSettings};
+use rumqttd::{
+    Broker, Config, ConnectionSettings as ListenerConnections, RouterConfig, SegmentConfig, ServerSettings,
+};
 use verge_tls::Credentials;
 
 use crate::client::Client;
 use crate::endpoint::Endpoint;
+use crate::policy::COMMANDS;
 
 /// A free port may be taken by someone else before rumqttd listens on it; then another is tried.
 const PORT_ATTEMPTS: usize = 5;
@@ -27,6 +30,10 @@ const MAX_CONNECTIONS: usize = 10_000;
 /// Log per topic filter: two segments of 8 MiB. Filters are never forgotten, so this bounds memory per filter.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 const SEGMENTS: usize = 2;
+/// The same for commands, which are short: every device may subscribe to many filters of its own, and fill their logs.
+const COMMAND_SEGMENT_BYTES: usize = 128 * 1024;
+/// Levels in front of `cmd` at which filters of commands are known as such.
+const MOST_COMMAND_LEVELS: usize = 16;
 
 /// How to run the embedded broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,11 +148,23 @@ fn config(endpoint: &Endpoint) -> Config {
             max_outgoing_packet_count: 200,
             max_segment_size: SEGMENT_BYTES,
             max_segment_count: SEGMENTS,
+            custom_segment: Some(command_segments()),
             ..RouterConfig::default()
         },
         v4: Some(HashMap::from([("embedded".to_owned(), listener)])),
         ..Config::default()
     }
+}
+
+/// The logs of filters of commands, wherever the device's name stands: rumqttd holds the text of a filter against these.
+fn command_segments() -> HashMap<String, SegmentConfig> {
+    (1..=MOST_COMMAND_LEVELS)
+        .map(|levels| {
+            let config =
+                SegmentConfig { max_segment_size: COMMAND_SEGMENT_BYTES, max_segment_count: SEGMENTS };
+            (format!("{}{COMMANDS}/#", "+/".repeat(levels)), config)
+        })
+        .collect()
 }
 
 fn free_port() -> io::Result<SocketAddr> {

@@ -8,6 +8,7 @@ mod answers;
 mod backend;
 mod connect;
 mod devices;
+mod holds;
 mod identity;
 mod packets;
 mod pass;

@@ -138,7 +138,7 @@ impl SparkplugReader {
                 if device.is_none() {
                     node.bd_seq = head.bd_seq;
                     node.is_alive = true;
-                    node.seq = head.seq;
+                    node.seq = head.seq.map(|seq| seq % 256);
                 } else {
                     gap = node.follows(head.seq);
                 }
@@ -282,18 +282,21 @@ impl SparkplugReader {
     /// Makes room for a birth.
     fn make_room(&mut self, speaker: Speaker<'_>) -> Result<(), Reason> {
         let known = self.nodes.get(&key_of(speaker));
-        let is_new_device =
-            speaker.device.is_some_and(|device| known.is_none_or(|node| !node.devices.contains_key(device)));
+        let new = speaker.device.filter(|name| known.is_none_or(|node| !node.devices.contains_key(*name)));
         if known.is_none() && self.nodes.len() >= MAX_NODES {
-            self.nodes.retain(|_, node| node.is_alive || !node.devices.is_empty());
+            // Those too that were never born, with their devices.
+            self.nodes.retain(|_, node| node.is_alive);
             if self.nodes.len() >= MAX_NODES {
                 return Err(Reason::TooManyStreams);
             }
+            self.devices = self.nodes.values().map(|node| node.devices.len()).sum();
+            self.metrics = self.nodes.values().map(KnownNode::metrics).sum();
         }
-        if is_new_device {
+        if let Some(device) = new {
             if self.devices >= MAX_KNOWN_DEVICES {
                 return Err(Reason::TooManyStreams);
             }
+            self.node(speaker).devices.insert(device.into(), KnownNames::default());
             self.devices += 1;
         }
         Ok(())
@@ -323,6 +326,10 @@ impl SparkplugReader {
 }
 
 impl KnownNode {
+    fn metrics(&self) -> usize {
+        self.devices.values().chain([&self.own]).map(KnownNames::len).sum()
+    }
+
     /// Takes up the number of a message. Says whether one before it is missing.
     fn follows(&mut self, seq: Option<u64>) -> bool {
         let expected = self.seq.map(|last| (last + 1) % 256);

@@ -15,6 +15,7 @@ use verge_tls::Credentials;
 
 use super::FrontShared;
 use super::connect::{self, ConnectRefusal, connack};
+use super::holds::Place;
 use super::identity::{Introduced, identify};
 use super::packets::{Guard, Refused};
 use super::pass::{Pacing, PassEnd, pass};
@@ -50,13 +51,17 @@ impl Backend {
         let Admission { waiting, connection: _connection } = admission;
         let read = tokio::time::timeout_at(deadline, connect::read(&mut outside)).await;
         drop(waiting);
-        let (policy, mut nameless) = (shared.policy(), None);
+        let (policy, mut nameless, mut known) = (shared.policy(), None, None);
         let admitted = read.unwrap_or(Err(ConnectRefusal::Late)).and_then(|(connect, rest)| {
             let connect = connect::admit(connect, self.login.as_ref())?;
             let new_name = || nameless.insert(shared.devices.nameless()).client_id();
             let mut introduced = identify(connect, identities, &policy, new_name)?;
             let too_many = |_| ConnectRefusal::TooManyClientIds;
-            let device = shared.devices.device(introduced.client.name()).map_err(too_many)?;
+            let device = shared.devices.device(&introduced.account).map_err(too_many)?;
+            // What is refused from here on is counted as this device's.
+            let device = Arc::clone(known.insert(device));
+            let place = Place::of(&device).ok_or(ConnectRefusal::TooManyClientIds)?;
+            introduced.check_will(&policy, |topic| shared.devices.note_topic(&device, topic))?;
             let connect = &mut introduced.connect;
             if nameless.is_none() && !shared.devices.takes(&device, &connect.client_id) {
                 // Only a session that is to be kept needs its own.
@@ -65,12 +70,12 @@ impl Backend {
                 }
                 connect.client_id = nameless.insert(shared.devices.nameless()).client_id();
             }
-            Ok((introduced, device, rest))
+            Ok((introduced, (device, place), rest))
         });
-        let (Introduced { connect, client }, device, rest) = match admitted {
+        let (Introduced { connect, client, .. }, (device, place), rest) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                shared.refuse(peer, None, refusal.reason(), &refusal.to_string());
+                shared.refuse(peer, known.as_deref(), refusal.reason(), &refusal.to_string());
                 return turn_away(outside, refusal.answer()).await;
             }
         };
@@ -101,7 +106,7 @@ impl Backend {
                 shared.cut_off(peer, &device, why, &words);
             }
         }
-        drop(nameless);
+        drop((nameless, place));
     }
 
     /// Gives CONNECT to the broker and takes its answer.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::holds::Holds;
 use crate::policy::{ClientLimits, Refusal, SendRate};
 
 /// Devices that are known; beyond them one that is not connected is forgotten.
@@ -45,6 +46,7 @@ pub(super) struct Devices {
 pub(super) struct Device {
     name: String,
     sent: Mutex<Sent>,
+    pub(super) holds: Holds,
     refused: AtomicU64,
     last_refusal: AtomicUsize,
 }
@@ -226,6 +228,7 @@ impl Device {
         Self {
             name: name.to_owned(),
             sent: Mutex::new(sent),
+            holds: Holds::default(),
             refused: AtomicU64::new(0),
             last_refusal: AtomicUsize::new(usize::MAX),
         }

@@ -3,7 +3,7 @@
 use rumqttc::Connect;
 
 use super::connect::{ConnectRefusal, check_client_id, shortened};
-use crate::policy::{Access, Action, Policy, PolicyClient};
+use crate::policy::{Access, Action, Policy, PolicyClient, Refusal};
 
 /// Behind the name of a certificate: then a device may have several connections, each under an identifier of its own.
 const NAME_END: char = ':';
@@ -13,13 +13,32 @@ const NAME_END: char = ':';
 pub(super) struct Introduced {
     pub(super) connect: Connect,
     pub(super) client: PolicyClient,
+    /// The device to which all it does is counted: the name in its certificate where it has shown one.
+    pub(super) account: String,
+}
+
+impl Introduced {
+    /// Judges the last will, whose topic is one of the device's, which `note_topic` counts.
+    ///
+    /// # Errors
+    /// The client may not leave it.
+    pub(super) fn check_will(
+        &self,
+        policy: &Policy,
+        note_topic: impl FnOnce(&str) -> Result<(), Refusal>,
+    ) -> Result<(), ConnectRefusal> {
+        let Some(will) = &self.connect.last_will else { return Ok(()) };
+        let refused = |why| ConnectRefusal::WillNotAllowed { why, topic: shortened(&will.topic) };
+        let action = Action::Publish { retained: will.retain };
+        policy.may(&self.client, action, &will.topic).and_then(|()| note_topic(&will.topic)).map_err(refused)
+    }
 }
 
 /// Finds out who a client is. `identities`: the names in its certificate, where it has shown one. A client without an
 /// identifier of its own gets the name in its certificate, or `nameless`.
 ///
 /// # Errors
-/// It says that it is somebody else, or leaves a last will that it may not.
+/// It says that it is somebody else.
 pub(super) fn identify(
     mut connect: Connect,
     identities: Option<&[String]>,
@@ -51,12 +70,10 @@ pub(super) fn identify(
     }
     let name = proved.as_ref().unwrap_or(&connect.client_id);
     let client = policy.client(name, &connect.client_id, proved.is_some());
-    if let Some(will) = &connect.last_will {
-        let action = Action::Publish { retained: will.retain };
-        let refused = |why| ConnectRefusal::WillNotAllowed { why, topic: shortened(&will.topic) };
-        policy.may(&client, action, &will.topic).map_err(refused)?;
-    }
-    Ok(Introduced { connect, client })
+    // A broker for everybody takes every identifier, but one certificate has the limits of one device under all of them.
+    let first = identities.and_then(|names| names.iter().find(|name| check_client_id(name, false).is_ok()));
+    let account = proved.as_ref().or(first).map_or_else(|| client.name().to_owned(), String::clone);
+    Ok(Introduced { connect, client, account })
 }
 
 #[cfg(test)]
@@ -64,7 +81,6 @@ mod tests {
     use rumqttc::{ConnectReturnCode, LastWill, QoS};
 
     use super::*;
-    use crate::policy::Refusal;
 
     #[test]
     fn a_client_is_who_its_certificate_says() {
@@ -100,6 +116,16 @@ mod tests {
         check(&own, "pump-1", None, Ok("pump-1"));
         check(&own, "", None, Ok("nameless-1"));
         check(&Policy::open(), "anything", Some(&["pump-1"]), Ok("anything"));
+        let account = |policy: &Policy, client_id: &str, identities: Option<&[&str]>| {
+            let identities = identities.map(names);
+            let connect = Connect::new(client_id);
+            identify(connect, identities.as_deref(), policy, String::new).unwrap().account
+        };
+        assert_eq!(account(&own, "pump-1:a", Some(&["x", "pump-1"])), "pump-1");
+        assert_eq!(account(&own, "pump-1:a", None), "pump-1:a");
+        assert_eq!(account(&Policy::open(), "anything", Some(&["+", "pump-1"])), "pump-1");
+        assert_eq!(account(&Policy::open(), "anything", Some(&[])), "anything");
+        assert_eq!(account(&Policy::open(), "anything", None), "anything");
     }
 
     #[test]
@@ -108,12 +134,13 @@ mod tests {
         let check = |policy: &Policy, topic: &str, retain: bool, expected: Option<Refusal>| {
             let mut connect = Connect::new("pump-1");
             connect.last_will = Some(LastWill::new(topic, "gone", QoS::AtMostOnce, retain));
-            match (identify(connect, None, policy, String::new), expected) {
-                (Ok(_), None) => {}
+            let introduced = identify(connect, None, policy, String::new).unwrap();
+            match (introduced.check_will(policy, |_| Ok(())), expected) {
+                (Ok(()), None) => {}
                 (Err(ConnectRefusal::WillNotAllowed { why, .. }), Some(expected)) => {
                     assert_eq!(why, expected)
                 }
-                (introduced, _) => panic!("{topic}: {introduced:?}"),
+                (checked, _) => panic!("{topic}: {checked:?}"),
             }
         };
         check(&own, "plant/pump-1/state", false, None);
@@ -121,5 +148,11 @@ mod tests {
         check(&own, "plant/pump-1/state", true, Some(Refusal::Retained));
         check(&own, "@verge-canary", false, Some(Refusal::ReservedTopic));
         check(&Policy::open(), "plant/pump-2/state", true, None);
+        // Its topic is one of those that the device may have.
+        let mut connect = Connect::new("pump-1");
+        connect.last_will = Some(LastWill::new("pump-1/state", "gone", QoS::AtMostOnce, false));
+        let introduced = identify(connect, None, &own, String::new).unwrap();
+        let checked = introduced.check_will(&own, |_| Err(Refusal::TooManyTopics));
+        assert!(matches!(checked, Err(ConnectRefusal::WillNotAllowed { why: Refusal::TooManyTopics, .. })));
     }
 }

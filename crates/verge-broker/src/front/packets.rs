@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::policy::{Action, Policy, PolicyClient, Refusal};
 
 use super::devices::{Device, Devices};
+use super::holds::HeldMessages;
 
 /// Longest packet of filters. The buffer of a connection has room for one.
 pub(super) const MAX_CONTROL_BYTES: usize = 8 * 1024 - 8;
@@ -93,6 +94,8 @@ pub(super) struct Guard {
     client: PolicyClient,
     device: Arc<Device>,
     devices: Arc<Devices>,
+    /// What rumqttd keeps until its release comes.
+    held: HeldMessages,
     /// Payload of a PUBLISH that is still to come.
     left: usize,
     packets: u64,
@@ -107,7 +110,8 @@ impl Guard {
         device: Arc<Device>,
         devices: Arc<Devices>,
     ) -> Self {
-        Self { policy, client, device, devices, left: 0, packets: 0, last: (Vec::new(), false, 0) }
+        let held = HeldMessages::of(Arc::clone(&device));
+        Self { policy, client, device, devices, held, left: 0, packets: 0, last: (Vec::new(), false, 0) }
     }
 
     /// Packets that have begun.
@@ -170,6 +174,9 @@ impl Guard {
                     let Some(()) = check_fixed(header, rest)? else { break };
                     self.packets += 1;
                     passed += packet;
+                    if header.kind == 6 {
+                        self.held.release();
+                    }
                     if header.kind == 14 {
                         return Ok(Next::Leave(passed));
                     }
@@ -207,6 +214,9 @@ impl Guard {
             return Err(Refusal::Malformed.into());
         }
         self.judge(&input[topic], header.flags & 1 != 0, header.length)?;
+        if quality == 2 {
+            self.held.add(header.length, self.policy.most_bytes_of_all().saturating_mul(2))?;
+        }
         Ok(Some(head))
     }
 

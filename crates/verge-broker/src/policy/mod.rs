@@ -12,7 +12,7 @@ pub use acl::{AccessList, AccessListError};
 pub use refusal::Refusal;
 
 /// The level below which a device reads.
-const COMMANDS: &str = "cmd";
+pub(crate) const COMMANDS: &str = "cmd";
 
 /// Who may do what, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,11 +151,15 @@ impl Policy {
                         Owner::Named(_) => {}
                     }
                 }
-                // Where no source says where names stand: one level below the first. One of this name would write the
-                // commands of all others there.
-                if prefixes.is_empty() && name != COMMANDS {
+                // Where no source says where names stand: one level below the first.
+                if prefixes.is_empty() {
                     prefixes.push(format!("+/{name}"));
                 }
+                // One of this name would write the commands of all others there.
+                if name == COMMANDS {
+                    prefixes.retain(|prefix| !prefix.contains('+'));
+                }
+                client.read.extend(prefixes.iter().filter_map(|prefix| sparkplug_reads(prefix)).flatten());
                 prefixes.push(name.to_owned());
                 prefixes.sort_unstable();
                 prefixes.dedup();
@@ -297,6 +301,20 @@ fn prefix_of(filter: &str, level: usize, name: &str) -> Option<String> {
         return None;
     }
     Some(levels.join("/"))
+}
+
+/// What an edge node of Sparkplug B reads, whose name stands at the end of this prefix: commands to it and its devices, and
+/// the states of hosts.
+fn sparkplug_reads(prefix: &str) -> Option<[String; 3]> {
+    let mut levels = prefix.split('/');
+    let (space, group, _, node) = (levels.next()?, levels.next()?, levels.next()?, levels.next()?);
+    (space == "spBv1.0" && levels.next().is_none()).then(|| {
+        [
+            format!("{space}/{group}/NCMD/{node}/#"),
+            format!("{space}/{group}/DCMD/{node}/#"),
+            format!("{space}/STATE/+"),
+        ]
+    })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ verge_domain::words! {
         ClientId = "client_id",
         /// A client identifier that is not the name in the client's certificate.
         ForeignClientId = "foreign_client_id",
-        /// More client identifiers than the broker may remember.
+        /// More client identifiers than the broker may remember, or more connections than one device may have.
         TooManyClientIds = "too_many_client_ids",
         /// A last will that the client may not publish.
         Will = "will",
@@ -47,6 +47,8 @@ verge_domain::words! {
         TooManyTopics = "too_many_topics",
         /// More filters than one device may subscribe to.
         TooManyFilters = "too_many_filters",
+        /// More messages of `QoS` 2 than one device may have wait for their release.
+        TooManyHeld = "too_many_held",
     }
 }
 
@@ -66,7 +68,7 @@ impl Refusal {
             Self::ProtocolVersion => "it speaks another version of MQTT than 3.1.1",
             Self::ClientId => "its client identifier cannot be used",
             Self::ForeignClientId => "its client identifier is not the name in its certificate",
-            Self::TooManyClientIds => "more client identifiers than are taken",
+            Self::TooManyClientIds => "more client identifiers or connections than are taken",
             Self::Will => "its last will is not allowed",
             Self::NotAccepted => "the broker does not accept it",
             Self::PacketOrder => "it sent a packet that no client sends after CONNECT",
@@ -83,6 +85,7 @@ impl Refusal {
             Self::BadTopic => "that is no topic, or it begins with other than an ASCII character:",
             Self::TooManyTopics => "it publishes to more topics than one device may, with",
             Self::TooManyFilters => "it subscribes to more filters than one device may, with",
+            Self::TooManyHeld => "more of its messages of QoS 2 wait for their release than may",
         }
     }
 }

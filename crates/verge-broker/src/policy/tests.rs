@@ -66,6 +66,13 @@ fn a_device_publishes_below_its_own_name_alone() {
     check(&plain, "pump-1", PUBLISH, "any/pump-1/x", Ok(()));
     check(&plain, "pump-1", PUBLISH, "any/other/pump-1", refused);
     check(&plain, "cmd", PUBLISH, "pump-1/cmd/stop", refused);
+    check(&plain, "cmd", PUBLISH, "cmd/state", Ok(()));
+    // Nor does one that says it with an open level.
+    let anywhere = OwnedTopics { filter: "+/+/vibration".to_owned(), owner: Owner::Level(1) };
+    let anywhere = Policy { access: Access::Own(vec![anywhere]), ..own() };
+    check(&anywhere, "cmd", PUBLISH, "pump-1/cmd/stop", refused);
+    check(&anywhere, "cmd", PUBLISH, "cmd/state", Ok(()));
+    check(&anywhere, "pump-1", PUBLISH, "plant/pump-1/vibration", Ok(()));
     check(&policy, "hall", PUBLISH, "hall/door", refused);
 }
 
@@ -95,6 +102,38 @@ fn a_device_reads_its_own_commands_alone() {
     ] {
         check(&policy, "pump-1", Action::Subscribe, filter, expected);
     }
+}
+
+#[test]
+fn an_edge_node_of_sparkplug_reads_its_own_commands_and_the_states_of_hosts() {
+    let policy = |filter: &str| {
+        let owned = OwnedTopics { filter: filter.to_owned(), owner: Owner::Level(3) };
+        Policy { access: Access::Own(vec![owned]), ..own() }
+    };
+    let refused = Err(Refusal::SubscribeNotAllowed);
+    let policies = ["spBv1.0/g/+/+/#", "spBv1.0/g/#", "spBv1.0/+/+/+/#"].map(policy);
+    for policy in &policies {
+        for (filter, expected) in [
+            ("spBv1.0/g/NCMD/n", Ok(())),
+            ("spBv1.0/g/NCMD/n/#", Ok(())),
+            ("spBv1.0/g/DCMD/n/#", Ok(())),
+            ("spBv1.0/g/DCMD/n/d", Ok(())),
+            ("spBv1.0/STATE/host", Ok(())),
+            ("spBv1.0/STATE/+", Ok(())),
+            ("spBv1.0/g/NCMD/other", refused),
+            ("spBv1.0/g/NCMD/+", refused),
+            ("spBv1.0/g/+/n/#", refused),
+            ("spBv1.0/g/NDATA/n", refused),
+            ("spBv1.0/g/DDATA/n/d", refused),
+            ("spBv1.0/#", refused),
+        ] {
+            check(policy, "n", Action::Subscribe, filter, expected);
+        }
+    }
+    check(&policies[0], "n", PUBLISH, "spBv1.0/g/DDATA/n/d", Ok(()));
+    check(&policies[0], "n", PUBLISH, "spBv1.0/g/NCMD/other", Err(Refusal::PublishNotAllowed));
+    check(&policies[0], "n", Action::Subscribe, "spBv1.0/h/NCMD/n", refused);
+    check(&own(), "n", Action::Subscribe, "spBv1.0/STATE/host", refused);
 }
 
 #[test]

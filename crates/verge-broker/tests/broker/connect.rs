@@ -153,7 +153,7 @@ async fn clients_that_would_harm_are_refused_by_the_standards_codes() {
 #[tokio::test]
 async fn a_connect_that_does_not_come_holds_a_place_for_so_long_and_stops_nobody() {
     let broker = embedded().await;
-    let limits = FrontLimits { handshake: Duration::from_millis(400), ..FrontLimits::default() };
+    let limits = FrontLimits { handshake: Duration::from_secs(2), ..FrontLimits::default() };
     let front = front_before(broker.address(), Some(broker.credentials().clone()), limits).await;
     let connect = bytes(Packet::Connect(Connect::new("slow")));
     let idle = open(&front, b"").await;
@@ -164,7 +164,7 @@ async fn a_connect_that_does_not_come_holds_a_place_for_so_long_and_stops_nobody
             if stream.write_all(&[*byte]).await.is_err() {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
         answer(stream).await
     };

@@ -96,7 +96,7 @@ async fn handshakes_of_an_address_are_bounded_and_time_frees_them() {
     let certificates = Certificates::new();
     let limits = FrontLimits {
         unauthenticated_per_address: 4,
-        handshake: Duration::from_millis(300),
+        handshake: Duration::from_secs(3),
         ..FrontLimits::default()
     };
     let front = certificates.front(limits).await;

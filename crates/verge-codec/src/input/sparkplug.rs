@@ -66,10 +66,16 @@ impl SparkplugCodec {
                     }
                     device = Some(known);
                 }
-                SparkplugRead::Refused { reason, name } => match name {
-                    Some(name) => output.reject(reason, &Arc::from(name)),
-                    None => output.reject_whole(reason),
-                },
+                SparkplugRead::Refused { reason, name } => {
+                    // A gap comes once in a message, and is about those before it.
+                    if reason != Reason::SeqGap && !output.take_room() {
+                        return;
+                    }
+                    match name {
+                        Some(name) => output.reject(reason, &Arc::from(name)),
+                        None => output.reject_whole(reason),
+                    }
+                }
                 SparkplugRead::Away(speaker) => {
                     if let Ok(device) = device_of(*rule, speaker, room, names) {
                         output.away(device);
@@ -210,6 +216,12 @@ mod tests {
         let (lines, refused, _) =
             read(&mut decoders, "spBv1.0/g/NBIRTH/n", &message(Some(0), metrics.collect()));
         assert_eq!((lines.len(), refused), (2, vec!["too_many_readings".to_owned()]));
+        // Bad ones count as good ones do, and a gap does not.
+        let metrics = [metric(Some("a"), 0, 1.0), metric(None, 7, 1.0), metric(None, 8, 1.0)];
+        let data = message(Some(5), metrics.to_vec());
+        let (lines, refused, _) = read(&mut decoders, "spBv1.0/g/NDATA/n", &data);
+        let expected = ["seq_gap", "unknown_alias", "too_many_readings"].map(str::to_owned);
+        assert_eq!((lines.len(), refused), (1, expected.to_vec()));
     }
 
     #[test]

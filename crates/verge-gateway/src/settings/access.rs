@@ -147,6 +147,21 @@ pub(super) fn check_rules(check: &mut Check<'_>, raw: &RawListener, has_tls: boo
     Some(BrokerRules { access, retained: raw.retained, rate, topics: raw.max_topics })
 }
 
+/// Sources whose topics the embedded broker does not take: rumqttd cuts off their first byte, and ends where that is no
+/// character.
+pub(super) fn refuse_unroutable(check: &mut Check<'_>, local: &Local, sources: &[SourceSection]) {
+    if !matches!(local, Local::Embedded(_)) {
+        return;
+    }
+    for source in sources.iter().filter(|source| !source.filter.starts_with(|first: char| first.is_ascii())) {
+        let expected = "a topic that begins with a character of ASCII, as the embedded broker takes no other";
+        let remedy = "put a level such as \"plant\" in front, or use a broker of your own (local.url)";
+        check.faults.push(
+            Fault::at_text(format!("source.{}.topic", source.name), &source.filter, expected).remedy(remedy),
+        );
+    }
+}
+
 /// Sources that no device may publish to.
 pub(super) fn warn_of_unreachable(check: &mut Check<'_>, local: &Local, sources: &[SourceSection]) {
     let Local::Embedded(broker) = local else { return };

@@ -239,6 +239,7 @@ impl Settings {
         if let Some(local) = &local {
             uplink::check_client_ids(&mut check, local, &uplinks);
             uplink::check_loops(&mut check, local, &uplinks, &sources);
+            access::refuse_unroutable(&mut check, local, &sources);
             access::warn_of_unreachable(&mut check, local, &sources);
         }
         uplink::check_lanes(&mut check, &uplinks);

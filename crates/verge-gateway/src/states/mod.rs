@@ -73,6 +73,8 @@ pub(crate) struct StateBook {
     discovery: Discovery,
     /// Devices whose discovery may be out of date.
     devices_due: BTreeSet<DeviceId>,
+    /// What an earlier run left is known: an announcement before that would not take away its entities.
+    is_read: bool,
     /// Topics of points that are no more.
     gone: Vec<Arc<str>>,
     /// Where repeating goes on.
@@ -100,6 +102,7 @@ impl StateBook {
             topics: HashSet::new(),
             discovery,
             devices_due: BTreeSet::new(),
+            is_read: false,
             gone: Vec::new(),
             next_again: 0,
             left_out: 0,
@@ -249,6 +252,7 @@ impl StateBook {
             }
         }
         self.add(points);
+        self.is_read = true;
     }
 
     /// A second has passed: quality changes by itself.
@@ -296,10 +300,12 @@ impl StateBook {
             let message = point_message(&self.gateway, selector, &self.image, index, (quality, alarm));
             messages.push((Arc::clone(&point.topic), message));
         }
-        if self.settings.homeassistant {
-            messages.extend(self.announcements());
+        if self.is_read {
+            if self.settings.homeassistant {
+                messages.extend(self.announcements());
+            }
+            self.devices_due.clear();
         }
-        self.devices_due.clear();
         messages
     }
 

@@ -27,7 +27,15 @@ fn judge(name: &str) -> JudgeId {
     JudgeId::new(name).unwrap()
 }
 
+/// One that nothing lies at the broker for.
 fn book(judges: &[(&str, PointContent)]) -> StateBook {
+    let mut book = unread(judges);
+    book.earlier(Vec::new());
+    book
+}
+
+/// One that does not know yet what lies at the broker.
+fn unread(judges: &[(&str, PointContent)]) -> StateBook {
     let settings = StateTopics {
         root: "v/g/state".to_owned(),
         homeassistant: true,
@@ -169,9 +177,17 @@ fn what_an_earlier_run_left_is_taken_over_or_away() {
             ),
         ])
         .collect();
-    let mut book = book(&[("silence", PointContent::Events), ("loop", PointContent::Counts)]);
+    let mut book = unread(&[("silence", PointContent::Events), ("loop", PointContent::Counts)]);
+    book.fold(&[word("silence", "e", EventState::Raised)]);
+    let messages = held(&mut book, SENDS);
+    assert_eq!(
+        messages.keys().collect::<Vec<_>>(),
+        ["v/g/state/e/silence/s/silent"],
+        "nothing is announced before it is known what was"
+    );
     book.earlier(left);
     let messages = held(&mut book, IDLE);
+    assert!(messages.contains_key("homeassistant/device/verge-g--e/config"), "and then it is");
     assert_eq!(messages["v/g/state/x/loop"], Value::Null);
     assert!(
         !messages.contains_key("homeassistant/device/verge-g--x/config"),

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use verge_domain::board::{Board, LastWord};
-use verge_domain::id::{DeviceId, JudgeId, LinkId, OperatorText, Seq};
+use verge_domain::id::{LinkId, OperatorText, Seq};
 use verge_domain::time::Moment;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::commands::CommandRate;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::intake::OrderDesk;
 use verge_pipeline::judging::{KnownEvent, LONGEST_SHELVING, Operator, Order, Selector};
-use verge_traffic::rsmp::{AlarmOrder, SiteView};
+use verge_traffic::rsmp::{AlarmOrder, IsShelved, SiteView};
 
 pub(super) struct SiteSight {
     /// Who acts by it.
@@ -78,12 +78,13 @@ impl SiteView for SiteSight {
         self.board.words(selected)
     }
 
-    fn is_shelved(&self, judge: &JudgeId, device: &DeviceId) -> bool {
-        self.counters.maintenance().iter().any(|window| {
-            window.by.is_some()
-                && window.device == *device
-                && window.signal.is_none()
-                && window.judge.as_ref().is_none_or(|of| of == judge)
+    fn shelved(&self) -> IsShelved {
+        let mut windows = self.counters.maintenance();
+        windows.retain(|window| window.by.is_some() && window.signal.is_none());
+        Box::new(move |judge, device| {
+            windows
+                .iter()
+                .any(|window| window.device == *device && window.judge.as_ref().is_none_or(|of| of == judge))
         })
     }
 

@@ -259,7 +259,9 @@ impl TopicsState {
             kept.progress = Progress::InFlight { outdated: false };
             self.in_flight.hand_over(Flight::Topic(topic));
         }
-        if self.wanted == Some(true) && matches!(self.earlier, Earlier::Taken) && self.is_settled() {
+        // Behind what is in flight: messages of one client arrive in order. To wait for their acknowledgements would be to
+        // wait for ever where something always changes.
+        if self.wanted == Some(true) && matches!(self.earlier, Earlier::Taken) && self.due.is_empty() {
             self.send_presence(&client, true);
         }
         if self.in_flight.len() == 0 {
@@ -267,11 +269,6 @@ impl TopicsState {
         } else {
             self.owed_since.get_or_insert_with(Instant::now);
         }
-    }
-
-    /// All topics are at the broker.
-    fn is_settled(&self) -> bool {
-        self.due.is_empty() && !self.in_flight.any(|flight| matches!(flight, Flight::Topic(_)))
     }
 
     fn is_drained(&self) -> bool {

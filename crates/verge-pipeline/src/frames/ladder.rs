@@ -19,6 +19,9 @@ const ENOUGH: f64 = 0.9;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct CameraTally {
     pub(super) came: u32,
+    /// Of those, the ones far enough apart for the rate that the camera must have: of some that come all at once the newest alone
+    /// is looked at, whatever is given up.
+    pub(super) apart: u32,
     pub(super) taken: u32,
 }
 
@@ -70,9 +73,9 @@ impl Ladder {
         seconds: f64,
         (cameras, passed_over): (impl Iterator<Item = (f64, CameraTally)>, bool),
     ) {
-        let falls_short = |&(least, CameraTally { came, taken }): &(f64, CameraTally)| {
+        let falls_short = |&(least, CameraTally { apart, taken, .. }): &(f64, CameraTally)| {
             // The newest may still wait.
-            f64::from(taken + 1) < ENOUGH * f64::from(came).min(least * seconds)
+            f64::from(taken + 1) < ENOUGH * f64::from(apart).min(least * seconds)
         };
         let below = cameras.filter(falls_short).count() as u64;
         let before = self.overload.given_up;
@@ -134,7 +137,7 @@ mod tests {
         for (number, taken) in (0..).zip(taken_a_second) {
             let now = Monotonic(number * 5_000_000);
             let Some(seconds) = ladder.due(now) else { continue };
-            let tally = CameraTally { came: 10 * 5, taken: taken * 5 };
+            let tally = CameraTally { came: 10 * 5, apart: 5 * 5, taken: taken * 5 };
             ladder.look(seconds, ([(3.0, tally)].into_iter(), *taken < 10));
             said.push(ladder.overload().given_up.as_str());
         }
@@ -170,7 +173,7 @@ mod tests {
         let mut ladder = Ladder::new();
         ladder.due(Monotonic(0));
         let seconds = ladder.due(Monotonic(5_000_000)).unwrap();
-        let tally = CameraTally { came: 5, taken: 5 };
+        let tally = CameraTally { came: 5, apart: 5, taken: 5 };
         ladder.look(seconds, ([(3.0, tally)].into_iter(), false));
         assert_eq!(ladder.overload(), FrameOverload::default());
     }

@@ -76,6 +76,8 @@ struct Slot<M> {
     /// Frames a second that it must have.
     least: Option<f64>,
     tally: CameraTally,
+    /// When the last frame came that is counted as apart from those before it.
+    counted: Option<Monotonic>,
     /// Frames that were superseded or given up since one was taken.
     passed_over: u32,
 }
@@ -91,6 +93,17 @@ impl<M> Slot<M> {
     fn period(&self) -> u64 {
         let period = self.least.map_or(OTHERS, |least| Duration::from_secs_f64(least.recip()));
         u64::try_from(period.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// One has come.
+    fn note_came(&mut self, now: Monotonic) {
+        self.last_received = now;
+        self.tally.came = self.tally.came.saturating_add(1);
+        let half = self.period() / 2;
+        if self.counted.is_none_or(|counted| now.0 >= counted.0.saturating_add(half)) {
+            self.counted = Some(now);
+            self.tally.apart = self.tally.apart.saturating_add(1);
+        }
     }
 
     /// One is taken. What it lacked before is not made up for.
@@ -173,12 +186,12 @@ impl<M: Default> Schedule<M> {
                 must_by: received.mono,
                 least: spec.least_of(has_lines),
                 tally: CameraTally::default(),
+                counted: None,
                 passed_over: 0,
             }
         });
         self.has_least |= camera.least.is_some();
-        camera.last_received = received.mono;
-        camera.tally.came = camera.tally.came.saturating_add(1);
+        camera.note_came(received.mono);
         match spec.keep {
             Keep::Newest { .. } => {
                 if let Some(older) = camera.waiting.pop_front() {
@@ -321,7 +334,11 @@ impl<M: Default> Schedule<M> {
     /// Now and then: whether cameras have the frames that they must have.
     fn look_at_rates(&mut self, now: Monotonic) {
         let Some(seconds) = self.ladder.due(now) else { return };
-        let passed_over = self.cameras.values().any(|camera| camera.tally.came > camera.tally.taken + 1);
+        // Where every frame is looked at, those that were not taken wait.
+        let passed_over = self
+            .cameras
+            .iter()
+            .any(|(of, camera)| !self.judges_every(of.source) && camera.tally.came > camera.tally.taken + 1);
         let tallies = self.cameras.values_mut().filter_map(|camera| {
             let tally = std::mem::take(&mut camera.tally);
             Some((camera.least?, tally))

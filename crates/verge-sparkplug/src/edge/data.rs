@@ -180,6 +180,10 @@ impl EdgeNode {
             self.devices.list[folded.device].born = None;
             return self.next_birth(now).map_or(RowFate::Done, RowFate::Send);
         }
+        let is_silent = self.devices.list[folded.device].is_silent();
+        if self.settings.silent_is_death && is_silent && !self.deaths_due.contains(&folded.device) {
+            self.deaths_due.push_back(folded.device);
+        }
         self.device_data(folded.device, &folded.changed, now).map_or(RowFate::Done, RowFate::Send)
     }
 

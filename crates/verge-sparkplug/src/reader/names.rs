@@ -54,7 +54,10 @@ impl KnownNames {
             metric.datatype = datatype;
             metric.unit = unit.filter(|unit| unit.len() <= super::MAX_NAME).map(Into::into);
         }
-        if let Some(alias) = alias {
+        // No more aliases than metrics: one name under many would not be bounded by room.
+        if let Some(alias) = alias
+            && (self.by_alias.len() < self.metrics.len() || self.by_alias.contains_key(&alias))
+        {
             self.by_alias.insert(alias, index);
         }
         true

@@ -301,6 +301,41 @@ fn what_nodes_make_us_know_is_bounded() {
     check(&mut reader, &format!("spBv1.0/g/NBIRTH/{long}"), &empty, &[], Err(Reason::UnknownTopic));
 }
 
+#[test]
+fn any_number_of_a_message_is_borne() {
+    let mut reader = SparkplugReader::new(false);
+    let birth = message(Some(u64::MAX), vec![bd_seq(1)]);
+    check(&mut reader, NODE, &birth, &[], Ok(false));
+    let device = message(Some(0), vec![double("p", 1.0)]);
+    check(&mut reader, "spBv1.0/g/DBIRTH/n/d", &device, &["d p 1"], Ok(false));
+    check(&mut reader, NODE, &birth, &[], Ok(false));
+    check(&mut reader, "spBv1.0/g/NDATA/n", &message(Some(u64::MAX), vec![]), &["seq_gap -"], Ok(true));
+    check(&mut reader, "spBv1.0/g/NDATA/n", &message(Some(0), vec![]), &[], Ok(false));
+}
+
+#[test]
+fn a_name_under_many_aliases_has_the_room_of_one() {
+    let mut reader = SparkplugReader::new(false);
+    let metrics = (0..1_000).map(|alias| under(alias, double("p", 1.0))).collect();
+    let (out, _) = read(&mut reader, NODE, &message(Some(0), metrics));
+    assert_eq!((out.len(), reader.metrics), (1_000, 1));
+    check(&mut reader, "spBv1.0/g/NDATA/n", &message(Some(1), vec![data(0, 2.0)]), &["- p 2"], Ok(false));
+    let other = message(Some(2), vec![data(999, 2.0)]);
+    check(&mut reader, "spBv1.0/g/NDATA/n", &other, &["unknown_alias -"], Ok(true));
+}
+
+#[test]
+fn nodes_that_were_never_born_give_way_with_their_devices() {
+    let mut reader = SparkplugReader::new(false);
+    let birth = message(Some(0), vec![double("p", 1.0)]);
+    for node in 0..MAX_NODES {
+        check(&mut reader, &format!("spBv1.0/g/DBIRTH/n{node}/d"), &birth, &["d p 1"], Ok(true));
+    }
+    assert_eq!((reader.nodes.len(), reader.devices, reader.metrics), (MAX_NODES, MAX_NODES, MAX_NODES));
+    check(&mut reader, "spBv1.0/g/NBIRTH/more", &birth, &["- p 1"], Ok(false));
+    assert_eq!((reader.nodes.len(), reader.devices, reader.metrics), (1, 0, 1));
+}
+
 proptest! {
     /// Whatever comes: no panic, no more known than is allowed, and a damaged message changes nothing that is known.
     #[test]

@@ -137,6 +137,15 @@ impl AlarmBook {
         }
     }
 
+    /// Events that are open no more go, though the verdict of their end may never come: an outage can be longer than the
+    /// store.
+    pub(super) fn forget_ended(&mut self, present: &Self) {
+        for (place, state) in &mut self.states {
+            let open = present.states.get(place).map(|present| present.open.as_slice()).unwrap_or_default();
+            state.open.retain(|fault| open.iter().any(|known| known.event == fault.event));
+        }
+    }
+
     /// An inactive alarm is acknowledged: no event is open that would say so.
     pub(super) fn acknowledge_inactive(&mut self, place: AlarmPlace) {
         if let Some(state) = self.states.get_mut(&place) {
@@ -208,7 +217,8 @@ impl AlarmBook {
 /// The alarms that the event of a verdict stands for.
 pub(super) fn places_of(site: &SiteSettings, verdict: &Verdict) -> Vec<AlarmPlace> {
     let Some(event) = &verdict.event else { return Vec::new() };
-    if event.learning || verdict.severity < Severity::Warning {
+    // What joins another alarm is for the record (info), and a fault of its own detector all the same.
+    if event.learning || verdict.severity < Severity::Warning && event.group.is_none() {
         return Vec::new();
     }
     let member = match &verdict.body {

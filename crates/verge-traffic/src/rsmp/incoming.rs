@@ -6,6 +6,8 @@ use serde_json::Value;
 
 /// Values that one message may ask for.
 const MAX_ITEMS: usize = 256;
+/// Bytes of an identifier or a word: answers repeat them, and many answers may wait.
+const MAX_WORD: usize = 256;
 /// The longest even interval: a day.
 const MAX_EVERY: u64 = 86_400;
 
@@ -70,16 +72,17 @@ pub(super) fn read(packet: &[u8]) -> Result<Incoming, Unread> {
     if !value.is_object() {
         return Err(Unread::Unreadable("it is no JSON object"));
     }
-    let own = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
+    let own = |key: &str| word(&value, key).map(str::to_owned);
     let of = || own("oMId").ok_or(Unread::Unreadable("it acknowledges no message (oMId)"));
     match own("type").as_deref() {
         Some("MessageAck") => return Ok(Incoming::Ack { of: of()? }),
         Some("MessageNotAck") => {
-            return Ok(Incoming::NotAck { of: of()?, reason: own("rea").unwrap_or_default() });
+            let reason = value.get("rea").and_then(Value::as_str).unwrap_or_default();
+            return Ok(Incoming::NotAck { of: of()?, reason: reason.chars().take(MAX_WORD).collect() });
         }
         _ => {}
     }
-    let id = own("mId").ok_or(Unread::Unreadable("it has no identifier (mId)"))?;
+    let id = own("mId").ok_or(Unread::Unreadable("it has no identifier (mId) of at most 256 bytes"))?;
     match asked(&value) {
         Ok(what) => Ok(Incoming::Asked { id, what }),
         Err(reason) => Err(Unread::Refused { id, reason }),
@@ -122,12 +125,14 @@ fn asked(value: &Value) -> Result<Asked, String> {
     })
 }
 
+fn word<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Value::as_str).filter(|word| word.len() <= MAX_WORD)
+}
+
 fn text(value: &Value, key: &str) -> Result<String, String> {
-    value
-        .get(key)
-        .and_then(Value::as_str)
+    word(value, key)
         .map(str::to_owned)
-        .ok_or_else(|| format!("{key} is missing, or no text"))
+        .ok_or_else(|| format!("{key} is missing, or no text of at most {MAX_WORD} bytes"))
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> Result<&'a Vec<Value>, String> {
@@ -196,5 +201,11 @@ mod tests {
         check(&subscribe("\"-5\""), Some("uRt"));
         check(&subscribe("\"99999999999999999999999\""), Some("uRt"));
         assert!(read(subscribe("\"300\"").as_bytes()).is_ok());
+        let long = "x".repeat(MAX_WORD + 1);
+        check(&format!(r#"{{"mId":"{long}","mType":"rSMsg","type":"Watchdog"}}"#), None);
+        check(
+            &format!(r#"{{"mId":"1","mType":"rSMsg","type":"CommandRequest","cId":"{long}"}}"#),
+            Some("at most 256 bytes"),
+        );
     }
 }

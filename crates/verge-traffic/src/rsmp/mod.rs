@@ -29,7 +29,7 @@ pub use settings::{
     SpeedUnit,
 };
 pub use sink::RsmpSink;
-pub use site::{AlarmOrder, SiteView};
+pub use site::{AlarmOrder, IsShelved, SiteView};
 pub use target::{RsmpTarget, RsmpTargetError};
 pub use trial::RsmpTrial;
 

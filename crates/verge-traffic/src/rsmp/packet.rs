@@ -1,7 +1,7 @@
 //! Packets out of a stream of bytes: each ends with a form feed.
 
 /// A longer packet is skipped as it streams by: no message of the protocol comes near.
-const MAX_PACKET: usize = 1024 * 1024;
+const MAX_PACKET: usize = 64 * 1024;
 const END: u8 = 0x0c;
 
 /// Cuts a stream into packets.

@@ -99,13 +99,16 @@ impl Subscriptions {
         target: Target,
         every: Duration,
     ) -> Result<IntervalGrid, String> {
-        if self.series.len() >= MAX_SERIES {
+        let every = grid_of(site, target, every)?;
+        let is_there = self.series.iter().any(|one| one.target == target && one.every == every);
+        if !is_there && self.series.len() >= MAX_SERIES {
             return Err(format!("{MAX_SERIES} series are subscribed to already"));
         }
-        grid_of(site, target, every)
+        Ok(every)
     }
 
-    /// Subscribes to a value from the present interval on.
+    /// Subscribes to a value from the present interval on. Returns what has waited for intervals that go with another
+    /// subscription to it.
     pub(super) fn subscribe(
         &mut self,
         site: &SiteSettings,
@@ -113,13 +116,13 @@ impl Subscriptions {
         (status, name): (&'static StatusCode, &str),
         every: IntervalGrid,
         now: UtcMillis,
-    ) {
-        self.unsubscribe(target, status, name, Some(every));
+    ) -> Vec<Token> {
+        let freed = self.unsubscribe(target, status, name, Some(every));
         if let Some(series) = self.series.iter_mut().find(|one| one.target == target && one.every == every) {
             if !series.wants.iter().any(|(known, of)| *known == status && of == name) {
                 series.wants.push((status, name.to_owned()));
             }
-            return;
+            return freed;
         }
         let mut series =
             Series { target, every, wants: vec![(status, name.to_owned())], bins: BTreeMap::new(), next: 0 };
@@ -132,6 +135,7 @@ impl Subscriptions {
             }
         }
         self.series.push(series);
+        freed
     }
 
     /// Whether the present interval is known since it began.
@@ -144,18 +148,26 @@ impl Subscriptions {
         })
     }
 
-    /// Ends a subscription to a value, save in the series of these intervals.
+    /// Ends a subscription to a value, save in the series of these intervals. Returns what has waited for intervals that
+    /// nobody wants any more.
     pub(super) fn unsubscribe(
         &mut self,
         target: Target,
         status: &StatusCode,
         name: &str,
         but: Option<IntervalGrid>,
-    ) {
+    ) -> Vec<Token> {
         for series in self.series.iter_mut().filter(|one| one.target == target && Some(one.every) != but) {
             series.wants.retain(|(known, of)| *known != status || of != name);
         }
-        self.series.retain(|series| !series.wants.is_empty());
+        let mut freed = Vec::new();
+        self.series.retain_mut(|series| {
+            if series.wants.is_empty() {
+                series.bins.values_mut().for_each(|bin| freed.append(&mut bin.waiting));
+            }
+            !series.wants.is_empty()
+        });
+        freed
     }
 
     /// Ends all of them.

@@ -30,6 +30,8 @@ const MAX_ORDERS: usize = 128;
 const ORDERS_AT_ONCE: usize = 5;
 /// Messages that may wait to be written: more than a site has alarms.
 const MAX_ANSWERS: usize = 2048;
+/// Messages that may wait where a further answer holds many values.
+const MAX_BEFORE_STATUS: usize = 1024;
 
 /// What a supervisor wants to be done about an alarm.
 #[derive(Debug, Clone)]
@@ -47,6 +49,9 @@ pub enum AlarmOrder {
     },
 }
 
+/// Whether an operator has taken the alarms of a judge about a device off the list.
+pub type IsShelved = Box<dyn Fn(&JudgeId, &DeviceId) -> bool>;
+
 /// What a site sees of its gateway. Every call is quick.
 pub trait SiteView: Send + Sync {
     /// The clock.
@@ -58,8 +63,8 @@ pub trait SiteView: Send + Sync {
     /// The last words that are selected.
     fn words(&self, selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>>;
 
-    /// Whether an operator has taken the alarms of a judge about a device off the list.
-    fn is_shelved(&self, judge: &JudgeId, device: &DeviceId) -> bool;
+    /// Says whether an operator has taken the alarms of a judge about a device off the list, as it is at this moment.
+    fn shelved(&self) -> IsShelved;
 
     /// Carries out orders; `done` is called once, with a refusal in words.
     fn carry_out(&self, orders: Vec<AlarmOrder>, done: Box<dyn FnOnce(Result<(), String>) + Send>);

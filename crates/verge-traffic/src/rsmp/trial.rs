@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::time::timeout;
 use verge_domain::board::LastWord;
-use verge_domain::id::{DeviceId, JudgeId, Seq};
+use verge_domain::id::Seq;
 use verge_domain::time::Moment;
 
 use super::driver::{Line, RsmpSettings};
 use super::packet::PacketReader;
-use super::site::{AlarmOrder, Site, SiteView};
+use super::site::{AlarmOrder, IsShelved, Site, SiteView};
 
 /// What a trial of a supervisor gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,8 +101,8 @@ impl SiteView for NothingToShow {
         Vec::new()
     }
 
-    fn is_shelved(&self, _: &JudgeId, _: &DeviceId) -> bool {
-        false
+    fn shelved(&self) -> IsShelved {
+        Box::new(|_, _| false)
     }
 
     fn carry_out(&self, _: Vec<AlarmOrder>, done: Box<dyn FnOnce(Result<(), String>) + Send>) {

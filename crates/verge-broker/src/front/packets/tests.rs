@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::holds::MOST_HELD;
 use super::*;
 use crate::policy::{Access, ClientLimits};
 
@@ -187,6 +188,30 @@ fn topics_and_filters_of_a_device_are_bounded() {
     let (given, ..) =
         passed(&mut guard, &filters(8, &["a/cmd/1", "a/cmd/2", "a/cmd/3", "a/cmd/4"]), 100).unwrap();
     assert_eq!(given, filters(8, &["a/cmd/1", "a/cmd/2", "a/cmd/3"]));
+}
+
+#[test]
+fn messages_that_wait_for_their_release_are_bounded() {
+    let mut guard = guard();
+    let (message, refused) = (publish("a/x", 2, false, 10), Refused::from(Refusal::TooManyHeld));
+    for _ in 0..MOST_HELD {
+        passed(&mut guard, &message, 100).unwrap();
+    }
+    passed(&mut guard, b"\x62\x02\0\x07", 100).unwrap();
+    passed(&mut guard, &message, 1).unwrap();
+    assert_eq!(passed(&mut guard, &message, 100), Err(refused.clone()));
+    // In bytes as well, and another connection of the device shares that.
+    let mut other = guard_of(policy());
+    let large = publish("cam/a/frame", 2, false, 15_000);
+    passed(&mut other, &large, 100).unwrap();
+    passed(&mut other, &large, 100).unwrap();
+    let (policy, client) = (Arc::clone(&other.policy), other.client.clone());
+    let mut third = Guard::new(policy, client, Arc::clone(&other.device), Arc::clone(&other.devices));
+    assert_eq!(passed(&mut third, &large, 100), Err(refused));
+    passed(&mut third, &publish("cam/a/frame", 1, false, 15_000), 100).unwrap();
+    // What a connection had the broker hold ends with it.
+    drop(other);
+    passed(&mut third, &large, 100).unwrap();
 }
 
 /// What is passed on, read by another reader: packets that a broker takes, all on allowed topics.

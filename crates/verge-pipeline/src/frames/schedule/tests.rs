@@ -236,6 +236,31 @@ fn what_falls_short_of_its_frames_says_so_with_each() {
 }
 
 #[test]
+fn a_camera_that_sends_its_frames_in_bursts_does_not_fall_short() {
+    let counting = FrameSourceSpec { least: Some(3.0), ..NEWEST };
+    let mut bench = TimedSchedule::new(&[counting]);
+    for burst in 0..20_i64 {
+        for frame in 0..15 {
+            bench.offer(0, "line", 1, burst * 5_000 + frame * 3);
+        }
+        let job = bench.take(burst * 5_000 + 50).0.unwrap();
+        assert!(job.shortfall.given_up <= GivenUp::Rate, "{burst}: {:?}", job.shortfall);
+        bench.0.give_back(job);
+    }
+    assert_eq!(bench.0.overload().below, 0);
+}
+
+#[test]
+fn frames_that_are_all_looked_at_are_not_passed_over_while_they_wait() {
+    let mut bench = TimedSchedule::new(&[EVERY]);
+    for millis in 0..40 {
+        bench.offer(0, "part", 1, millis);
+    }
+    bench.offer(0, "part", 1, 6_000);
+    assert_eq!(bench.0.overload().given_up, GivenUp::Nothing);
+}
+
+#[test]
 fn where_lines_are_counted_three_frames_a_second_are_the_least() {
     assert_eq!(NEWEST.least_of(true), Some(LEAST_AT_LINES));
     assert_eq!((NEWEST.least_of(false), EVERY.least_of(true)), (None, None));

@@ -181,6 +181,23 @@ fn a_silent_device_dies_after_its_alarm_and_is_born_again() {
 }
 
 #[test]
+fn a_silent_device_dies_each_time_where_rows_go_in_order() {
+    let in_order = EdgeSettings { silent_is_death: true, history: HistoryOrder::InOrder, ..settings() };
+    let (mut node, mut host) = born(in_order, &[word(raised("p", 9.0, 0), 1)], [1, 0, 0]);
+    for (seq, state) in (2..).zip([EventState::Raised, EventState::Cleared, EventState::Raised]) {
+        let verdict = silence(state, 5000 * seq);
+        node.words(&[word(verdict.clone(), seq)]);
+        assert!(node.offer(vec![row(&verdict, seq)], Token(seq)));
+        host.drain(&mut node, at(5000 * seq));
+    }
+    assert_eq!(
+        births(&host)[2..],
+        ["DBIRTH/p", "DDEATH/p", "DBIRTH/p", "DDATA/p", "DDEATH/p"],
+        "its alarm, its death, its return, and the same again"
+    );
+}
+
+#[test]
 fn a_device_of_which_one_signal_sends_is_not_dead() {
     let with_deaths = EdgeSettings { silent_is_death: true, ..settings() };
     let mut other = raised("p", 9.0, 0);

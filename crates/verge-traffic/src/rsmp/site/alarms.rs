@@ -25,7 +25,10 @@ impl Site {
         self.suspended = self.suspended_now(view);
         self.reported = present.views().map(|alarm| (alarm.place, alarm)).collect();
         self.states = self.states_of(&present);
-        self.book.get_or_insert(present);
+        match &mut self.book {
+            Some(book) => book.forget_ended(&present),
+            None => self.book = Some(present),
+        }
         let (id, at) = (self.id(), self.up_at.wall);
         let status = message::aggregated_status(id, &self.settings.main, self.states, at);
         self.queue.push_back((status, About::Control));
@@ -58,13 +61,14 @@ impl Site {
     }
 
     fn suspended_now(&self, view: &dyn SiteView) -> HashSet<AlarmPlace> {
+        let shelved = view.shelved();
         let places = self.settings.components.iter().enumerate().flat_map(|(index, component)| {
             [false, true].map(|is_logic| {
                 (component, AlarmPlace { component: Some(index), code: component.code(is_logic) })
             })
         });
         let is_shelved = |(component, place): &(&SiteComponent, AlarmPlace)| {
-            component.judges_of(place.code).any(|judge| view.is_shelved(judge, &component.device))
+            component.judges_of(place.code).any(|judge| shelved(judge, &component.device))
         };
         places.filter(is_shelved).map(|(_, place)| place).collect()
     }

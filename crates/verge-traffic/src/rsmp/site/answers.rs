@@ -13,7 +13,7 @@ use super::super::message::{self, AlarmSays, StatusValue};
 use super::super::packet::Packet;
 use super::super::series::{Target, joined};
 use super::super::settings::AlarmCode;
-use super::{About, AlarmOrder, MAX_ORDERS, Ordered, Sent, Site, SiteView};
+use super::{About, AlarmOrder, MAX_BEFORE_STATUS, MAX_ORDERS, Ordered, Sent, Site, SiteView};
 
 /// What a supervisor asked about: a component of the site, or none.
 enum Asker {
@@ -202,7 +202,8 @@ impl Site {
                 let shelve = wish == AlarmWish::Suspend;
                 let device = &component.device;
                 let judges = component.judges_of(place.code);
-                let judges = judges.filter(|judge| shelve || view.is_shelved(judge, device));
+                let shelved = view.shelved();
+                let judges = judges.filter(|judge| shelve || shelved(judge, device));
                 let order = |judge: &super::JudgeId| AlarmOrder::Shelve {
                     judge: judge.clone(),
                     device: device.clone(),
@@ -250,6 +251,9 @@ impl Site {
             Ok(known) => known,
             Err(reason) => return self.refuse(id, &reason),
         };
+        if self.queue.len() >= MAX_BEFORE_STATUS {
+            return self.refuse(id, "too many requests wait");
+        }
         self.ack(id);
         let now = view.now().wall;
         let asker = self.component(component);
@@ -352,7 +356,8 @@ impl Site {
             }
         }
         for (target, what, every) in wanted {
-            self.subscriptions.subscribe(&self.settings, target, what, every, now);
+            let freed = self.subscriptions.subscribe(&self.settings, target, what, every, now);
+            freed.into_iter().for_each(|token| self.done_with(token));
         }
         self.ack(id);
         if !unknown.is_empty() {
@@ -374,7 +379,8 @@ impl Site {
         };
         for (item, known) in items.iter().zip(known) {
             if let Known::Here { status, .. } = known {
-                self.subscriptions.unsubscribe(target, status, &item.name, None);
+                let freed = self.subscriptions.unsubscribe(target, status, &item.name, None);
+                freed.into_iter().for_each(|token| self.done_with(token));
             }
         }
     }

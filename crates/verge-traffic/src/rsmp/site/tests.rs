@@ -57,8 +57,9 @@ impl SiteView for View {
         self.words.lock().unwrap().iter().filter(|word| selected(word)).cloned().collect()
     }
 
-    fn is_shelved(&self, _: &JudgeId, _: &DeviceId) -> bool {
-        *self.shelved.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shelved(&self) -> IsShelved {
+        let shelved = *self.shelved.lock().unwrap_or_else(PoisonError::into_inner);
+        Box::new(move |_, _| shelved)
     }
 
     fn carry_out(&self, _: Vec<AlarmOrder>, done: Done) {

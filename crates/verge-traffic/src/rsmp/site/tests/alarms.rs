@@ -65,6 +65,42 @@ fn two_events_behind_one_alarm_are_one_alarm_until_the_last_ends() {
 }
 
 #[test]
+fn what_joins_another_alarm_is_a_fault_of_its_own_detector() {
+    let mut play = Play::up();
+    let joined = |state: EventState, at: i64| {
+        let mut verdict = fault(1, Member::Silent, state, NOON, at);
+        (verdict.severity, verdict.lane) = (Severity::Info, Lane::Verdict);
+        verdict.event = verdict.event.map(|event| Event { group: Some(EventId([9; 16])), ..event });
+        verdict
+    };
+    play.offer(joined(EventState::Raised, NOON));
+    assert_eq!(alarms(&play.listen()), [row(ISSUED)]);
+    play.offer(joined(EventState::Cleared, NOON + 1000));
+    assert_eq!(alarms(&play.listen()), [row(ENDED)]);
+    let alone = Verdict {
+        severity: Severity::Info,
+        ..fault(2, Member::Silent, EventState::Raised, NOON + 2000, NOON + 2000)
+    };
+    play.offer(alone);
+    assert!(play.listen().is_empty(), "what joins nothing is for the record alone");
+}
+
+#[test]
+fn an_event_that_ended_in_an_outage_longer_than_the_store_is_over() {
+    let mut play = Play::up();
+    play.offer(fault(1, Member::Silent, EventState::Raised, NOON, NOON));
+    assert_eq!(alarms(&play.listen()), [row(ISSUED)]);
+    // The board has it no more, and the verdict of its end never comes.
+    play.site.lost();
+    assert!(alarms(&play.connect()).contains(&row(ENDED)));
+    assert_eq!(play.site.report().active_alarms, 0);
+    play.offer(fault(2, Member::Silent, EventState::Raised, NOON + 5000, NOON + 5000));
+    assert_eq!(alarms(&play.listen()), [row(ISSUED)]);
+    play.offer(fault(2, Member::Silent, EventState::Cleared, NOON + 5000, NOON + 6000));
+    assert_eq!(alarms(&play.listen()), [row(ENDED)]);
+}
+
+#[test]
 fn what_came_with_all_alarms_is_not_sent_again_and_what_was_before_is() {
     let mut play = Play::new(|_| {});
     // In an outage: raised and cleared, and raised again, which still stands.

@@ -152,6 +152,17 @@ fn noise_changes_nothing_and_what_has_a_name_is_refused_by_it() {
 }
 
 #[test]
+fn values_are_not_gathered_without_end_for_a_supervisor_that_takes_none() {
+    let mut play = Play::up();
+    for _ in 0..=MAX_BEFORE_STATUS {
+        play.say(&json!({"type": "StatusRequest", "cId": "DL1", "sS": [{"sCI": "S0201", "n": "vehicles"}]}));
+    }
+    let said = play.listen();
+    let count = |kind: &str| kinds(&said).iter().filter(|one| **one == kind).count();
+    assert_eq!((count("StatusResponse"), count("MessageNotAck")), (MAX_BEFORE_STATUS, 1));
+}
+
+#[test]
 fn a_secondary_supervisor_gets_no_alarms_and_holds_up_none() {
     let mut play = Play::new(|site| site.secondary = true);
     assert_eq!(kinds(&play.connect()), ["AggregatedStatus"]);

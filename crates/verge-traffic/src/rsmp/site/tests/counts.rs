@@ -82,6 +82,23 @@ fn a_subscription_never_begins_or_ends_an_interval() {
 }
 
 #[test]
+fn nothing_waits_for_an_interval_that_nobody_wants_any_more() {
+    let wants = [("S0201", "vehicles")];
+    let end = json!({"type": "StatusUnsubscribe", "cId": "DL1", "sS": [{"sCI": "S0201", "n": "vehicles"}]});
+    for other in [end, subscribe("DL1", "120", &wants)] {
+        let mut play = Play::up();
+        play.say(&subscribe("DL1", "60", &wants));
+        play.listen();
+        let token = play.offer(counts("loop-1", NOON, 3));
+        assert_eq!(updates(&play.unanswered()).len(), 1);
+        assert_eq!(play.delivered(), [], "it waits for the acknowledgement");
+        play.say(&other);
+        assert_eq!(kinds(&play.listen()), ["MessageAck"]);
+        assert_eq!(play.delivered(), [token]);
+    }
+}
+
+#[test]
 fn an_interval_that_began_before_anything_was_known_is_left_out() {
     let mut play = Play::up();
     *play.view.at.lock().unwrap() = NOON + 2 * MINUTE + 1000;
