@@ -77,12 +77,13 @@ fn plain(value: &Value) -> Vec<Row> {
     number(value).map(|number| (Vec::new(), number)).into_iter().collect()
 }
 
-/// Half and ninety-nine in a hundred, in seconds, of the last minutes.
-fn quantiles(value: &Value) -> Vec<Row> {
-    let row = |(key, quantile): (&str, &str)| {
-        Some((vec![("quantile", quantile.to_owned())], number(&value[key])? / 1e3))
+/// Half and ninety-nine in a hundred, in seconds, of the last minutes. The label `quantile` belongs to summaries, which count
+/// since the start.
+fn percentiles(value: &Value) -> Vec<Row> {
+    let row = |(key, percentile): (&str, &str)| {
+        Some((vec![("percentile", percentile.to_owned())], number(&value[key])? / 1e3))
     };
-    [("p50", "0.5"), ("p99", "0.99")].into_iter().filter_map(row).collect()
+    [("p50", "50"), ("p99", "99")].into_iter().filter_map(row).collect()
 }
 
 struct Families<'a>(DescriptorEncoder<'a>);
@@ -164,12 +165,12 @@ impl StatusMetrics {
         out.gauge(
             "verge_frame_age_seconds",
             "From receipt of a frame until a worker begins, of the last minutes",
-            quantiles(&status["frames"]["age_ms"]),
+            percentiles(&status["frames"]["age_ms"]),
         )?;
         out.gauge(
             "verge_frame_judging_seconds",
             "Time that a worker takes for a frame, of the last minutes",
-            quantiles(&status["frames"]["judging_ms"]),
+            percentiles(&status["frames"]["judging_ms"]),
         )
     }
 
@@ -192,7 +193,7 @@ impl StatusMetrics {
         out.gauge(
             "verge_commit_seconds",
             "Time that a commit takes, of the last minutes",
-            quantiles(&store["commit_ms"]),
+            percentiles(&store["commit_ms"]),
         )?;
         out.counter(
             "verge_store_evicted",
@@ -251,7 +252,7 @@ impl StatusMetrics {
         )?;
         out.gauge("verge_alarms_shelved", "Open alarms that are shelved", plain(&alarms["shelved"]))?;
         out.gauge(
-            "verge_alarms_last_ten_minutes",
+            "verge_alarms_recent",
             "Alarms raised in the last ten minutes",
             plain(&alarms["last_ten_minutes"]),
         )?;
@@ -322,7 +323,7 @@ mod tests {
             "verge_source_age_seconds{source=\"pump\"} 1.5",
             "verge_store_state{state=\"full\"} 1",
             "verge_verdicts_committed_total{lane=\"telemetry\"} 3",
-            "verge_commit_seconds{quantile=\"0.99\"} 0.004",
+            "verge_commit_seconds{percentile=\"99\"} 0.004",
             "verge_link_up{route=\"up\",link=\"wan \\\"1\\\"\"} 0",
             "verge_certificate_expiry_timestamp_seconds{role=\"uplink.wan.cert\"} 1800000000",
         ] {

@@ -14,9 +14,14 @@ struct Shown<'a> {
 impl Shown<'_> {
     /// The section without its name.
     fn section(&self) -> String {
+        let (first, _) = self.header.split_once('.').unwrap_or((self.header, ""));
+        let is_named = SECTIONS.iter().any(|section| section.name == first && section.named);
         let parts = self.header.split('.').enumerate();
-        // Of "source.cameras.mask.gate", every second part is a name.
-        parts.filter(|(index, _)| index % 2 == 0).map(|(_, part)| part).collect::<Vec<_>>().join(".")
+        // Of "source.cameras.mask.gate" every second part is a name, of "dashboard.certificate.plc" the last is.
+        let is_part = |index: usize| {
+            if is_named { index.is_multiple_of(2) } else { index == 0 || !index.is_multiple_of(2) }
+        };
+        parts.filter(|(index, _)| is_part(*index)).map(|(_, part)| part).collect::<Vec<_>>().join(".")
     }
 }
 
