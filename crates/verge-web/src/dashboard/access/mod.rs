@@ -1,6 +1,6 @@
 //! Who may do what: logins with passwords, sessions of browsers, tokens of programs.
 //!
-//! Reading order: [`Role`]; `file` (what is stored), `secret` (how), `sessions`, `attempts`; [`Access`], which a running
+//! Reading order: [`Role`]; `file` (what is stored), `secret` (how), `sessions`, `attempts`; `Access`, which a running
 //! gateway asks.
 
 mod attempts;
