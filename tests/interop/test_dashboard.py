@@ -293,6 +293,13 @@ def test_pages_and_metrics_say_what_the_status_says(scene: Scene) -> None:
     assert "pump-1" not in opened.text, "labels come from the configuration only"
     assert browser.get("/readyz").status == 204
 
+    # Also with a stream that stays open.
+    stream = socket.create_connection((HOST, browser.port), timeout=20)
+    stream.sendall(f"GET /api/v1/stream HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {browser.token}\r\n\r\n".encode())
+    assert stream.recv(1000).startswith(b"HTTP/1.1 200")
+    assert gateway.stop() == 0, gateway.log()
+    stream.close()
+
 
 def read_until(stream: socket.socket, wanted: str, seen: str = "") -> str:
     while wanted not in seen:

@@ -87,6 +87,12 @@ impl WebServer {
         let dashboard = started.with_context(cannot).exit_with(Exit::Unavailable)?;
         Ok(Some(Self { _dashboard: dashboard, _thread: thread }))
     }
+
+    /// Ends it, if there is one. Its entrance for commands holds the store open: the store cannot end before.
+    pub(super) async fn stop(server: Option<Self>) -> anyhow::Result<()> {
+        // It may be in the middle of checking a password.
+        tokio::task::spawn_blocking(move || drop(server)).await.context("the dashboard")
+    }
 }
 
 /// The certificate as it is now: read again when one of its files is another. What cannot be used leaves the one before.

@@ -75,7 +75,7 @@ pub struct Gateway {
     /// End with the gateway.
     servers: Option<Arc<ControlServers>>,
     states: Option<Arc<StateTopicsAtWork>>,
-    _dashboard: Option<WebServer>,
+    dashboard: Option<WebServer>,
     /// Held for as long as the gateway runs: a second one on the same state is refused.
     lock: StateLock,
 }
@@ -217,7 +217,7 @@ impl Gateway {
             broker,
             servers,
             states,
-            _dashboard: dashboard,
+            dashboard,
             lock,
         })
     }
@@ -343,7 +343,8 @@ impl Gateway {
     ///
     /// # Errors
     /// The store has failed for good, or the state folder is not locked any more.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        WebServer::stop(self.dashboard.take()).await?;
         let Self { sources, judging, workers, committer, deliveries, broker, states, lock, .. } = self;
         if let Some(broker) = &broker {
             broker.close();
