@@ -136,23 +136,108 @@ pub trait Sink: Send {
 }
 
 /// What a link carries beside verdicts: the gateway's status, and answers to the commands that come by
-/// [`ControlEvent::Command`].
+/// [`ControlEvent::Command`]. Without methods of its own a link carries neither.
 pub trait Control: Send {
     /// Whether the status is published on this link.
-    fn takes_status(&self) -> bool;
+    fn takes_status(&self) -> bool {
+        false
+    }
 
     /// Publishes the status; never blocks.
     ///
     /// # Errors
     /// See [`OfferError`]. A status that is not taken is superseded by the next one.
-    fn publish_status(&mut self, document: Bytes) -> Result<(), OfferError>;
+    fn publish_status(&mut self, _document: Bytes) -> Result<(), OfferError> {
+        Ok(())
+    }
 
     /// Sends the answer to a command; never blocks.
     ///
     /// # Errors
     /// See [`OfferError`].
-    fn answer(&mut self, answer: Bytes) -> Result<(), OfferError>;
+    fn answer(&mut self, _answer: Bytes) -> Result<(), OfferError> {
+        Ok(())
+    }
 
     /// The status that [`Sink::close`] leaves upstream.
-    fn set_last_status(&mut self, document: Bytes);
+    fn set_last_status(&mut self, _document: Bytes) {}
+}
+
+/// How many items a link has under way, as its events say, for sinks whose connection is a task of its own.
+#[derive(Debug)]
+pub struct OfferWindow {
+    size: usize,
+    outstanding: usize,
+    connected: bool,
+    connection: u64,
+}
+
+impl OfferWindow {
+    /// Of a link that takes `size` items at a time, without a connection yet.
+    #[must_use]
+    pub const fn new(size: usize) -> Self {
+        Self { size, outstanding: 0, connected: false, connection: 0 }
+    }
+
+    /// Whether one more may be offered: the number of the connection whose beginning was read, with which it is void.
+    ///
+    /// # Errors
+    /// There is no connection, or the window is full.
+    pub const fn admit(&self) -> Result<u64, OfferError> {
+        if !self.connected {
+            Err(OfferError::NotConnected)
+        } else if self.outstanding >= self.size {
+            Err(OfferError::WindowFull)
+        } else {
+            Ok(self.connection)
+        }
+    }
+
+    /// One more is under way.
+    pub const fn offered(&mut self) {
+        self.outstanding += 1;
+    }
+
+    /// What the link says of it.
+    pub const fn note(&mut self, event: &SinkEvent) {
+        match event {
+            SinkEvent::Connected => {
+                self.connection += 1;
+                (self.connected, self.outstanding) = (true, 0);
+            }
+            SinkEvent::Disconnected { .. } => self.close(),
+            SinkEvent::Delivered(_) | SinkEvent::Refused { .. } => {
+                self.outstanding = self.outstanding.saturating_sub(1);
+            }
+            SinkEvent::Changed | SinkEvent::Control(_) => {}
+        }
+    }
+
+    /// Nothing more is offered until a connection stands again.
+    pub const fn close(&mut self) {
+        (self.connected, self.outstanding) = (false, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_follows_the_events_of_its_link() {
+        let mut window = OfferWindow::new(2);
+        assert_eq!(window.admit(), Err(OfferError::NotConnected));
+        window.note(&SinkEvent::Connected);
+        for _ in 0..2 {
+            assert_eq!(window.admit(), Ok(1));
+            window.offered();
+        }
+        assert_eq!(window.admit(), Err(OfferError::WindowFull));
+        window.note(&SinkEvent::Refused { token: Token(1), reason: String::new() });
+        assert_eq!(window.admit(), Ok(1));
+        window.note(&SinkEvent::Disconnected { reason: String::new() });
+        assert_eq!(window.admit(), Err(OfferError::NotConnected));
+        window.note(&SinkEvent::Connected);
+        assert_eq!(window.admit(), Ok(2), "what was under way is void with its connection");
+    }
 }

@@ -18,7 +18,9 @@ use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane, SignalId};
 use crate::observation::{Camera, Observable};
 use crate::reading::{Acknowledged, Decoded, Inbound, Receipt};
 use crate::rejection::Reason;
-pub use crate::sink::{Control, ControlEvent, Form, OfferError, Sink, SinkEvent, Token, VerdictRow};
+pub use crate::sink::{
+    Control, ControlEvent, Form, OfferError, OfferWindow, Sink, SinkEvent, Token, VerdictRow,
+};
 pub use crate::store::{MarkStore, RowStore, StateStore, Store};
 pub use crate::stored::{
     Cause, Checkpoint, Displaced, KEY_SEPARATOR, LEARNT_KEY, NewRow, Overdue, SentBytes, StatesUsage,

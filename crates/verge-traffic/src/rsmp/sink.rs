@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use verge_domain::id::Lane;
 use verge_domain::link::{LinkReport, SiteReport};
-use verge_domain::stage::{Control, OfferError, Sink, SinkEvent, Token, VerdictRow};
+use verge_domain::stage::{Control, OfferError, OfferWindow, Sink, SinkEvent, Token, VerdictRow};
 
 use super::driver::{Driver, Inlets, Offered, RsmpSettings};
 use super::site::{Site, SiteView};
@@ -20,11 +19,7 @@ const OUTCOMES: usize = 256;
 /// Keeps the connection of a site to its supervisor. Its acknowledgements are the receipts.
 #[derive(Debug)]
 pub struct RsmpSink {
-    /// Of the connection whose beginning was read: what is offered is void with it.
-    generation: u64,
-    outstanding: usize,
-    connected: bool,
-    window: usize,
+    window: OfferWindow,
     address: String,
     offers: Option<mpsc::Sender<Offered>>,
     events: mpsc::Receiver<SinkEvent>,
@@ -59,10 +54,7 @@ impl RsmpSink {
             closing: false,
         };
         Self {
-            generation: 0,
-            outstanding: 0,
-            connected: false,
-            window,
+            window: OfferWindow::new(window),
             address,
             offers: Some(offers),
             events,
@@ -76,30 +68,18 @@ impl Sink for RsmpSink {
     type Item = Vec<VerdictRow>;
 
     fn offer(&mut self, _: Lane, rows: Vec<VerdictRow>, token: Token) -> Result<(), OfferError> {
-        let offers = self.offers.as_ref().filter(|_| self.connected).ok_or(OfferError::NotConnected)?;
-        if self.outstanding >= self.window {
-            return Err(OfferError::WindowFull);
-        }
-        let offered = Offered { generation: self.generation, token, rows };
+        let generation = self.window.admit()?;
+        let offers = self.offers.as_ref().ok_or(OfferError::NotConnected)?;
+        let offered = Offered { generation, token, rows };
         offers.try_send(offered).map_err(|_| OfferError::WindowFull)?;
-        self.outstanding += 1;
+        self.window.offered();
         Ok(())
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<SinkEvent>> {
         let event = self.events.poll_recv(context);
         if let Poll::Ready(Some(event)) = &event {
-            match event {
-                SinkEvent::Connected => {
-                    self.generation += 1;
-                    (self.connected, self.outstanding) = (true, 0);
-                }
-                SinkEvent::Disconnected { .. } => (self.connected, self.outstanding) = (false, 0),
-                SinkEvent::Delivered(_) | SinkEvent::Refused { .. } => {
-                    self.outstanding = self.outstanding.saturating_sub(1);
-                }
-                SinkEvent::Changed | SinkEvent::Control(_) => {}
-            }
+            self.window.note(event);
         }
         event
     }
@@ -111,7 +91,7 @@ impl Sink for RsmpSink {
     async fn close(&mut self, grace: Duration) {
         // The driver ends once what it holds is acknowledged.
         self.offers = None;
-        self.connected = false;
+        self.window.close();
         let Some(mut driver) = self.driver.take() else { return };
         if tokio::time::timeout(grace, &mut driver).await.is_err() {
             tracing::info!(to = %self.address, "the supervisor has not acknowledged everything in time");
@@ -121,18 +101,4 @@ impl Sink for RsmpSink {
     }
 }
 
-impl Control for RsmpSink {
-    fn takes_status(&self) -> bool {
-        false
-    }
-
-    fn publish_status(&mut self, _: Bytes) -> Result<(), OfferError> {
-        Ok(())
-    }
-
-    fn answer(&mut self, _: Bytes) -> Result<(), OfferError> {
-        Ok(())
-    }
-
-    fn set_last_status(&mut self, _: Bytes) {}
-}
+impl Control for RsmpSink {}

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use verge_domain::backoff::Backoff;
 use verge_domain::id::Lane;
 use verge_domain::link::{Arrival, LinkReport, TopicReport};
-use verge_domain::stage::{Control, OfferError, Sink, SinkEvent, Token};
+use verge_domain::stage::{Control, OfferError, OfferWindow, Sink, SinkEvent, Token};
 
 use driver::{Offered, PushDriver};
 pub use exchange::{PushAccess, PushCredentials, PushTrial};
@@ -46,11 +46,7 @@ pub struct PushSettings {
 /// Pushes verdicts by HTTP: 2xx is the receipt. It publishes no status and takes no commands.
 #[derive(Debug)]
 pub struct HttpSink {
-    /// Of the connection whose beginning was read: what is offered is void with it.
-    generation: u64,
-    outstanding: usize,
-    connected: bool,
-    window: usize,
+    window: OfferWindow,
     max_body_bytes: usize,
     address: String,
     offers: Option<mpsc::Sender<Offered>>,
@@ -79,10 +75,7 @@ impl HttpSink {
         let driver = Some(tokio::spawn(driver.run()));
         let offers = Some(offers);
         Self {
-            generation: 0,
-            outstanding: 0,
-            connected: false,
-            window,
+            window: OfferWindow::new(window),
             max_body_bytes,
             address,
             offers,
@@ -102,30 +95,18 @@ impl Sink for HttpSink {
         if actual > limit {
             return Err(OfferError::TooLarge { actual, limit });
         }
-        let offers = self.offers.as_ref().filter(|_| self.connected).ok_or(OfferError::NotConnected)?;
-        if self.outstanding >= self.window {
-            return Err(OfferError::WindowFull);
-        }
-        let offered = Offered { generation: self.generation, token, body };
+        let generation = self.window.admit()?;
+        let offers = self.offers.as_ref().ok_or(OfferError::NotConnected)?;
+        let offered = Offered { generation, token, body };
         offers.try_send(offered).map_err(|_| OfferError::WindowFull)?;
-        self.outstanding += 1;
+        self.window.offered();
         Ok(())
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<SinkEvent>> {
         let event = self.events.poll_recv(context);
         if let Poll::Ready(Some(event)) = &event {
-            match event {
-                SinkEvent::Connected => {
-                    self.generation += 1;
-                    (self.connected, self.outstanding) = (true, 0);
-                }
-                SinkEvent::Disconnected { .. } => (self.connected, self.outstanding) = (false, 0),
-                SinkEvent::Delivered(_) | SinkEvent::Refused { .. } => {
-                    self.outstanding = self.outstanding.saturating_sub(1);
-                }
-                SinkEvent::Changed | SinkEvent::Control(_) => {}
-            }
+            self.window.note(event);
         }
         event
     }
@@ -143,7 +124,7 @@ impl Sink for HttpSink {
     async fn close(&mut self, grace: Duration) {
         // The driver ends once it has sent what it holds.
         self.offers = None;
-        self.connected = false;
+        self.window.close();
         let Some(mut driver) = self.driver.take() else { return };
         // Its events must not wait for a reader that waits for it: there is room for one of each request.
         if tokio::time::timeout(grace, &mut driver).await.is_err() {
@@ -155,21 +136,7 @@ impl Sink for HttpSink {
     }
 }
 
-impl Control for HttpSink {
-    fn takes_status(&self) -> bool {
-        false
-    }
-
-    fn publish_status(&mut self, _: Bytes) -> Result<(), OfferError> {
-        Ok(())
-    }
-
-    fn answer(&mut self, _: Bytes) -> Result<(), OfferError> {
-        Ok(())
-    }
-
-    fn set_last_status(&mut self, _: Bytes) {}
-}
+impl Control for HttpSink {}
 
 #[cfg(test)]
 mod tests;
