@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::{Method, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::access::Role;
@@ -28,12 +29,18 @@ pub(crate) enum Problem {
     Forbidden(Role),
     #[error("there is no such page")]
     NoPage,
+    #[error("{0} is not possible here: `Allow` names what is")]
+    Method(Method),
     #[error(
         "event {0} is not known here: it was over before the gateway started, or another of its point came after it"
     )]
     NoEvent(String),
     #[error("{what}: {expected}")]
     Invalid { what: String, expected: String },
+    #[error("{}", fault_words(.0))]
+    Faults(Vec<InputFault>),
+    #[error("it has changed since it was seen: its ETag is {0} now")]
+    Changed(String),
     #[error("the body has more than {limit} bytes")]
     TooLarge { limit: usize },
     #[error("the type of the body is not {expected}")]
@@ -56,6 +63,29 @@ pub(crate) enum Problem {
     Unavailable(&'static str),
 }
 
+/// One fault of a query or a body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct InputFault {
+    /// Which part of the body (RFC 6901), or `?name` of the query.
+    pub(crate) pointer: String,
+    /// What is there, fit to be shown; `None` where it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<String>,
+    pub(crate) expected: String,
+}
+
+fn fault_words(faults: &[InputFault]) -> String {
+    let words = |fault: &InputFault| {
+        let InputFault { pointer, value, expected } = fault;
+        let pointer = if pointer.is_empty() { "the body" } else { pointer };
+        match value {
+            Some(value) => format!("{pointer}: {value}, expected {expected}"),
+            None => format!("{pointer}: missing, expected {expected}"),
+        }
+    };
+    faults.iter().map(words).collect::<Vec<_>>().join("; ")
+}
+
 impl Problem {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
@@ -64,7 +94,11 @@ impl Problem {
             Self::Unauthenticated | Self::WrongLogin => StatusCode::UNAUTHORIZED,
             Self::TooManyLogins(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoPage | Self::NoEvent(_) | Self::CommandUnknown(_) => StatusCode::NOT_FOUND,
-            Self::Invalid { .. } | Self::CommandInvalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Changed(_) => StatusCode::PRECONDITION_FAILED,
+            Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::CommandConflict(_) => StatusCode::CONFLICT,
@@ -87,7 +121,9 @@ impl Problem {
             Self::Forbidden(_) => "forbidden",
             Self::NoPage => "not_found",
             Self::NoEvent(_) => "unknown_event",
-            Self::Invalid { .. } | Self::CommandInvalid(_) => "invalid",
+            Self::Method(_) => "method",
+            Self::Changed(_) => "changed",
+            Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => "invalid",
             Self::TooLarge { .. } => "too_large",
             Self::MediaType { .. } => "media_type",
             Self::CommandUnknown(_) => "unknown",
@@ -109,11 +145,13 @@ impl Problem {
             Self::TooManyLogins(_) => "Too many attempts",
             Self::Forbidden(_) => "No permission",
             Self::NoPage | Self::NoEvent(_) | Self::CommandUnknown(_) => "Not found",
-            Self::Invalid { .. }
+            Self::Method(_)
+            | Self::Invalid { .. }
+            | Self::Faults(_)
             | Self::CommandInvalid(_)
             | Self::TooLarge { .. }
             | Self::MediaType { .. } => "Not accepted",
-            Self::CommandConflict(_) => "Not possible now",
+            Self::CommandConflict(_) | Self::Changed(_) => "Not possible now",
             Self::Unconfirmed => "Not confirmed",
             Self::CommandBusy(_) | Self::TooManyListeners { .. } | Self::Slow(_) | Self::Unavailable(_) => {
                 "Busy"
@@ -123,9 +161,13 @@ impl Problem {
 
     /// As programs read it.
     pub(crate) fn document(&self) -> Value {
-        json!({
+        let mut document = json!({
             "type": self.word(), "title": self.title(), "status": self.status().as_u16(), "detail": self.to_string(),
-        })
+        });
+        if let Self::Faults(faults) = self {
+            document["faults"] = json!(faults);
+        }
+        document
     }
 
     fn retry_after(&self) -> Option<u64> {

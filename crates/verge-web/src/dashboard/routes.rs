@@ -14,6 +14,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Method, StatusCode, Uri};
 
 use super::access::{Role, Who};
+use super::api::Operation;
 use super::problem::Problem;
 use super::site::Site;
 
@@ -27,11 +28,13 @@ pub(crate) enum Allowed {
 }
 
 /// A line of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     pub(crate) allowed: Allowed,
+    /// What the document of the interface says about it; `None` for what is no part of that.
+    pub(crate) operation: Option<Operation>,
 }
 
 /// The table while it is made.
@@ -62,24 +65,25 @@ impl Routes {
         self.add(Method::POST, MethodFilter::POST, path, allowed, handler)
     }
 
-    /// Something to do, by a program.
-    pub(crate) fn put<T: 'static>(
+    /// An operation of the interface, for its role and with its documentation.
+    pub(crate) fn operation<T: 'static>(
         self,
-        path: &'static str,
-        allowed: Allowed,
+        operation: Operation,
         handler: impl Handler<T, Arc<Site>>,
     ) -> Self {
-        self.add(Method::PUT, MethodFilter::PUT, path, allowed, handler)
+        let method = operation.verb.method();
+        let filter = MethodFilter::try_from(method.clone()).expect("a method that paths can have");
+        let (path, allowed) = (operation.path, Allowed::From(operation.role));
+        let mut routes = self.add(method, filter, path, allowed, handler);
+        if let Some(route) = routes.table.last_mut() {
+            route.operation = Some(operation);
+        }
+        routes
     }
 
-    /// Something to end, by a program.
-    pub(crate) fn delete<T: 'static>(
-        self,
-        path: &'static str,
-        allowed: Allowed,
-        handler: impl Handler<T, Arc<Site>>,
-    ) -> Self {
-        self.add(Method::DELETE, MethodFilter::DELETE, path, allowed, handler)
+    /// What was added.
+    pub(crate) fn table(&self) -> &[Route] {
+        &self.table
     }
 
     fn add<T: 'static>(
@@ -93,13 +97,15 @@ impl Routes {
         let route: MethodRouter<Arc<Site>, Infallible> = on(filter, handler);
         let route = route.layer(from_fn(move |request, next| gate(allowed, request, next)));
         self.router = self.router.route(path, route);
-        self.table.push(Route { method, path, allowed });
+        self.table.push(Route { method, path, allowed, operation: None });
         self
     }
 
     /// The router, and the table that it follows.
     pub(crate) fn finish(self, site: Arc<Site>) -> (Router, Vec<Route>) {
-        (self.router.fallback(|| async { Problem::NoPage }).with_state(site), self.table)
+        let router = self.router.fallback(|| async { Problem::NoPage });
+        let router = router.method_not_allowed_fallback(|method: Method| async { Problem::Method(method) });
+        (router.with_state(site), self.table)
     }
 }
 

@@ -15,15 +15,16 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
+use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use verge_domain::board::{CommittedWords, LastWord};
 use verge_domain::id::{Lane, Seq};
 
 use super::access::{Role, Who};
-use super::form::Form;
+use super::api::{Input, Operation, Parameter};
 use super::problem::Problem;
-use super::routes::{Allowed, Routes};
+use super::routes::Routes;
 use super::site::{MAX_LISTENERS, Site};
 
 /// A page that gets none for 15 s says that it is not connected.
@@ -33,8 +34,27 @@ const BEAT_EVERY: Duration = Duration::from_secs(10);
 const HEAD: &str = "retry: 2000\n\n";
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.get("/api/v1/stream", Allowed::From(Role::Viewer), stream)
+    let what = "Follows what happens, as server-sent events: `verdict` with the id `epoch/lane/seq`, `status`, `resync`";
+    let operation = Operation::get("/api/v1/stream", Role::Viewer, what);
+    routes.operation(operation.query(QUERY).gives_media("text/event-stream"), stream)
 }
+
+const QUERY: &[Parameter] = &[
+    Parameter {
+        name: "kinds",
+        says: "Which events, with commas between: `verdict`, `status`",
+        schema: || json!({ "type": "string", "enum": KINDS, "default": KINDS[0] }),
+    },
+    Parameter {
+        name: "after",
+        says: "The id of the last verdict that was seen, where `Last-Event-ID` cannot be sent",
+        schema: || json!({ "type": "string", "maxLength": MAX_ID }),
+    },
+];
+
+/// What may be asked for.
+const KINDS: [&str; 4] = ["verdict,status", "status,verdict", "verdict", "status"];
+const MAX_ID: usize = 128;
 
 async fn stream(
     State(site): State<Arc<Site>>,
@@ -45,9 +65,17 @@ async fn stream(
     let Ok(permit) = Arc::clone(&site.listeners).try_acquire_owned() else {
         return Err(Problem::TooManyListeners { limit: MAX_LISTENERS });
     };
-    let query = Form::read(query.unwrap_or_default().as_bytes());
-    let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).or(query.text("after"));
-    let kinds = query.text("kinds").unwrap_or("verdict,status");
+    let mut input = Input::query(query.as_deref());
+    let kinds = input.word("kinds", |kinds| KINDS.into_iter().find(|known| *known == kinds), &KINDS);
+    let fits = |id: &&str| id.len() <= MAX_ID;
+    let after = input.read("after", "an id", |id| id.as_str().filter(fits).map(ToOwned::to_owned));
+    input.done()?;
+    let seen = headers
+        .get("last-event-id")
+        .and_then(|id| id.to_str().ok())
+        .or(after.as_deref())
+        .filter(|id| !id.is_empty());
+    let kinds = kinds.unwrap_or(KINDS[0]);
     let kinds = Kinds { verdicts: kinds.contains("verdict"), status: kinds.contains("status") };
     let listener = Listener::new(site, who, (kinds, seen), permit);
     Ok(([(CONTENT_TYPE, "text/event-stream")], Body::new(listener)).into_response())

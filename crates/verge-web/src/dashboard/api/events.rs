@@ -4,110 +4,265 @@ use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use serde_json::{Map, Value};
+use hyper::header::{ETAG, HeaderMap, HeaderValue, IF_MATCH};
+use serde_json::{Value, json as json_value};
+use verge_domain::verdict::{EventState, Severity};
 
-use super::json;
+use super::operation::{LIMIT, count, flag, list, number, object, text, time, word};
+use super::{Input, Operation, Parameter, Schema, json};
 use crate::dashboard::access::{Role, Who};
 use crate::dashboard::command::{EventCommand, of_event};
-use crate::dashboard::events::{EventFilter, EventList, EventView, MOST_LISTED, find};
-use crate::dashboard::form::{Form, JsonBody};
+use crate::dashboard::events::{EventFilter, EventList, EventView, ListedState, find};
+use crate::dashboard::form::JsonBody;
 use crate::dashboard::problem::Problem;
-use crate::dashboard::routes::{Allowed, Routes};
+use crate::dashboard::routes::Routes;
+use crate::dashboard::shown::Shown;
 use crate::dashboard::site::Site;
 
-const SEES: Allowed = Allowed::From(Role::Viewer);
-const OPERATES: Allowed = Allowed::From(Role::Operator);
+/// Longest note of an operator, in bytes.
+pub(super) const MAX_NOTE: usize = 128;
+/// Longest name, in bytes.
+pub(super) const MAX_NAME: usize = 128;
+/// Shelving ends after this time at the latest.
+const MAX_MINUTES: u64 = 480;
+pub(super) const REMARKS: [&str; 3] = ["real", "false", "maintenance"];
 
-pub(super) fn routes(routes: Routes) -> Routes {
-    routes
-        .get("/api/v1/events", SEES, list)
-        .get("/api/v1/events/{id}", SEES, one)
-        .put("/api/v1/events/{id}/acknowledgement", OPERATES, acknowledge)
-        .put("/api/v1/events/{id}/shelving", OPERATES, shelve)
-        .delete("/api/v1/events/{id}/shelving", OPERATES, unshelve)
-        .put("/api/v1/events/{id}/label", OPERATES, label)
+fn words<T: Copy>(all: &[T], as_str: fn(T) -> &'static str) -> Vec<&'static str> {
+    all.iter().copied().map(as_str).collect()
 }
 
-async fn list(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let query = Form::read(query.unwrap_or_default().as_bytes());
-    let limit = match query.text("limit").map(str::parse::<usize>) {
-        None => MOST_LISTED,
-        Some(Ok(limit @ 1..=1000)) => limit,
-        Some(_) => return Err(invalid("limit", "a whole number from 1 to 1000")),
+fn event() -> Value {
+    let range = object(
+        json_value!({}),
+        json_value!({ "low": number("Least usual value"), "high": number("Largest usual value") }),
+    );
+    let part = json_value!({
+        "signal": text("The signal"), "share": number("Its part, 0 to 1"), "observed": number("What it read"),
+    });
+    object(
+        json_value!({
+            "id": text("Identity of the event"),
+            "state": word("What its last verdict says", &words(&EventState::ALL, EventState::as_str)),
+            "severity": word("How grave it is", &words(&Severity::ALL, Severity::as_str)),
+            "judge": text("The judge"),
+            "detector": text("Its kind of judge"),
+            "source": text("The source"),
+            "device": text("The device"),
+            "since": time("When it began"),
+            "lasted_ms": count("How long it has lasted, in ms"),
+            "decided": time("When its last verdict was made"),
+            "acknowledged": flag("An operator takes care of it"),
+            "learning": flag("Its judge still learns what is usual"),
+            "restored": flag("It was open before the gateway started, and was not reported again since"),
+            "words": text("All of it in a sentence"),
+        }),
+        json_value!({
+            "number": count("Its number, for people"),
+            "signal": text("The signal"),
+            "acknowledged_at": time("When an operator took note of it"),
+            "acknowledged_by": text("Who did"),
+            "shelved_until": time("Until when it is off the list"),
+            "observed": number("What was observed"),
+            "expected": range,
+            "unit": text("The unit of both"),
+            "p": number("How likely a value like it is while all is well"),
+            "contributions": list(object(part, json_value!({}))),
+        }),
+    )
+}
+
+const EVENT: Schema = Schema { name: "Event", make: event };
+const EVENTS: Schema = Schema {
+    name: "Events",
+    make: || {
+        let more = count("Events that the filter takes beyond `limit`");
+        object(json_value!({ "events": list(event()), "more": more }), json_value!({}))
+    },
+};
+const NOTE: Schema =
+    Schema { name: "Note", make: || object(json_value!({}), json_value!({ "note": note() })) };
+const SHELVING: Schema = Schema {
+    name: "Shelving",
+    make: || {
+        let minutes = json_value!({ "type": "integer", "minimum": 1, "maximum": MAX_MINUTES });
+        object(json_value!({ "minutes": minutes }), json_value!({ "note": note() }))
+    },
+};
+const REMARK: Schema = Schema {
+    name: "Remark",
+    make: || object(json_value!({ "remark": word("What it was", &REMARKS) }), json_value!({})),
+};
+/// What the judges say to a command, in the words of `docs/verdict.md`.
+pub(super) const DONE: Schema = Schema {
+    name: "Done",
+    make: || json_value!({ "type": "object", "description": "The answer of the command, see docs/verdict.md" }),
+};
+
+pub(super) fn note() -> Value {
+    json_value!({ "type": "string", "minLength": 1, "maxLength": MAX_NOTE, "description": "For colleagues; at most 128 bytes" })
+}
+
+const FILTER: &[Parameter] = &[
+    Parameter {
+        name: "state",
+        says: "Only those that are open, open and not acknowledged, or over",
+        schema: || word("The state", &words(&ListedState::ALL, ListedState::as_str)),
+    },
+    Parameter {
+        name: "severity",
+        says: "Only those of this severity",
+        schema: || word("The severity", &words(&Severity::ALL, Severity::as_str)),
+    },
+    Parameter { name: "judge", says: "Only those of this judge", schema: name_schema },
+    Parameter { name: "device", says: "Only those of this device", schema: name_schema },
+    LIMIT,
+];
+
+fn name_schema() -> Value {
+    json_value!({ "type": "string", "minLength": 1, "maxLength": MAX_NAME })
+}
+
+pub(super) fn routes(routes: Routes) -> Routes {
+    use Operation as Op;
+    const ONE: &str = "/api/v1/events/{id}";
+    const ACKNOWLEDGEMENT: &str = "/api/v1/events/{id}/acknowledgement";
+    const SHELVED: &str = "/api/v1/events/{id}/shelving";
+    const LABEL: &str = "/api/v1/events/{id}/label";
+    let lists = "Lists open events and the last one of each point that is over";
+    routes
+        .operation(Op::get("/api/v1/events", Role::Viewer, lists).query(FILTER).gives(EVENTS), all)
+        .operation(Op::get(ONE, Role::Viewer, "Shows one event").gives(EVENT), one)
+        .operation(
+            Op::put(ACKNOWLEDGEMENT, Role::Operator, "Takes note of an open event")
+                .may_take(NOTE)
+                .gives(DONE)
+                .if_match()
+                .or(&[409]),
+            acknowledge,
+        )
+        .operation(
+            Op::put(SHELVED, Role::Operator, "Takes alarms of its judge about its subject off the list")
+                .takes(SHELVING)
+                .gives(DONE)
+                .if_match()
+                .or(&[409]),
+            shelve,
+        )
+        .operation(
+            Op::delete(SHELVED, Role::Operator, "Puts them back").gives(DONE).if_match().or(&[409, 422]),
+            unshelve,
+        )
+        .operation(
+            Op::put(LABEL, Role::Operator, "Says what the event was; its judge learns from it")
+                .takes(REMARK)
+                .gives(DONE)
+                .if_match()
+                .or(&[409]),
+            label,
+        )
+}
+
+async fn all(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let mut input = Input::query(query.as_deref());
+    let filter = EventFilter {
+        state: input.word("state", ListedState::named, &words(&ListedState::ALL, ListedState::as_str)),
+        severity: input.word("severity", Severity::named, &words(&Severity::ALL, Severity::as_str)),
+        judge: input.text("judge", MAX_NAME),
+        device: input.text("device", MAX_NAME),
     };
-    Ok(json(&EventList::of(&site, &EventFilter::of(&query), limit)))
+    let limit = input.limit();
+    input.done()?;
+    Ok(json(&EventList::of(&site, &filter, limit)))
 }
 
 async fn one(State(site): State<Arc<Site>>, Path(id): Path<String>) -> Result<Response, Problem> {
-    known(&site, &id).map(|event| json(&event))
+    let event = known(&site, &id)?;
+    let mut answer = json(&event);
+    if let Ok(tag) = HeaderValue::from_str(&tag_of(&event)) {
+        answer.headers_mut().insert(ETAG, tag);
+    }
+    Ok(answer)
 }
 
 async fn acknowledge(
     State(site): State<Arc<Site>>,
     who: Who,
     Path(id): Path<String>,
-    JsonBody(keys): JsonBody,
+    headers: HeaderMap,
+    body: JsonBody,
 ) -> Result<Response, Problem> {
-    only(&keys, &["note"])?;
-    let command = EventCommand::Acknowledge { note: text(&keys, "note")? };
-    Ok(json(&of_event(&site, &who, &known(&site, &id)?, command).await?))
+    let mut input = Input::body(body, &[]);
+    let command = EventCommand::Acknowledge { note: input.text("note", MAX_NOTE) };
+    input.done()?;
+    carry_out(&site, &who, (&id, &headers), command).await
 }
 
 async fn shelve(
     State(site): State<Arc<Site>>,
     who: Who,
     Path(id): Path<String>,
-    JsonBody(keys): JsonBody,
+    headers: HeaderMap,
+    body: JsonBody,
 ) -> Result<Response, Problem> {
-    only(&keys, &["minutes", "note"])?;
-    let minutes = keys.get("minutes").and_then(Value::as_u64);
-    let minutes = minutes.ok_or_else(|| invalid("minutes", "a whole number from 1 to 480"))?;
-    let command = EventCommand::Shelve { minutes, note: text(&keys, "note")? };
-    Ok(json(&of_event(&site, &who, &known(&site, &id)?, command).await?))
+    let mut input = Input::body(body, &["minutes"]);
+    let (minutes, note) = (input.whole("minutes", 1..=MAX_MINUTES), input.text("note", MAX_NOTE));
+    input.done()?;
+    let command = EventCommand::Shelve { minutes: minutes.unwrap_or_default(), note };
+    carry_out(&site, &who, (&id, &headers), command).await
 }
 
 async fn unshelve(
     State(site): State<Arc<Site>>,
     who: Who,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Ok(json(&of_event(&site, &who, &known(&site, &id)?, EventCommand::Unshelve).await?))
+    carry_out(&site, &who, (&id, &headers), EventCommand::Unshelve).await
 }
 
 async fn label(
     State(site): State<Arc<Site>>,
     who: Who,
     Path(id): Path<String>,
-    JsonBody(keys): JsonBody,
+    headers: HeaderMap,
+    body: JsonBody,
 ) -> Result<Response, Problem> {
-    only(&keys, &["remark"])?;
-    let remark = text(&keys, "remark")?;
-    let remark = remark.ok_or_else(|| invalid("remark", r#""false", "maintenance" or "real""#))?;
-    Ok(json(&of_event(&site, &who, &known(&site, &id)?, EventCommand::Label { remark }).await?))
+    let mut input = Input::body(body, &["remark"]);
+    let remark = input.word("remark", remark_named, &REMARKS);
+    input.done()?;
+    let remark = remark.unwrap_or_default().to_owned();
+    carry_out(&site, &who, (&id, &headers), EventCommand::Label { remark }).await
+}
+
+pub(super) fn remark_named(word: &str) -> Option<&'static str> {
+    REMARKS.into_iter().find(|remark| *remark == word)
+}
+
+async fn carry_out(
+    site: &Site,
+    who: &Who,
+    (id, headers): (&str, &HeaderMap),
+    command: EventCommand,
+) -> Result<Response, Problem> {
+    let event = known(site, id)?;
+    unchanged(headers, &tag_of(&event))?;
+    Ok(json(&of_event(site, who, &event, command).await?))
+}
+
+/// Refuses what was decided on another version, where the client says on which.
+pub(super) fn unchanged(headers: &HeaderMap, now: &str) -> Result<(), Problem> {
+    let Some(wanted) = headers.get(IF_MATCH) else { return Ok(()) };
+    let wanted = wanted.to_str().unwrap_or_default();
+    let is_it = |one: &str| one == "*" || one == now;
+    if wanted.split(',').map(str::trim).any(is_it) { Ok(()) } else { Err(Problem::Changed(now.to_owned())) }
+}
+
+/// What an operator decides on: another verdict or another hand on it makes another version.
+fn tag_of(event: &EventView) -> String {
+    let until = event.shelved_until.unwrap_or_default();
+    format!("\"{}-{}-{until}\"", event.decided, event.acknowledged_at.unwrap_or_default())
 }
 
 fn known(site: &Site, id: &str) -> Result<EventView, Problem> {
-    find(site, id).ok_or_else(|| Problem::NoEvent(crate::dashboard::shown::Shown::of(id).text))
-}
-
-fn text(keys: &Map<String, Value>, key: &'static str) -> Result<Option<String>, Problem> {
-    match keys.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(invalid(key, "a text")),
-    }
-}
-
-fn only(keys: &Map<String, Value>, known: &[&'static str]) -> Result<(), Problem> {
-    match keys.keys().find(|key| !known.contains(&key.as_str())) {
-        None => Ok(()),
-        Some(key) => Err(invalid(
-            &crate::dashboard::shown::Shown::of(key).text,
-            &format!("one of {}", known.join(", ")),
-        )),
-    }
-}
-
-fn invalid(what: &str, expected: &str) -> Problem {
-    Problem::Invalid { what: what.to_owned(), expected: format!("expected {expected}") }
+    find(site, id).ok_or_else(|| Problem::NoEvent(Shown::of(id).text))
 }

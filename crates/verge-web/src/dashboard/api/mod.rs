@@ -1,6 +1,10 @@
-//! `/api/v1`: what pages show and do, for programs.
+//! `/api/v1`: what pages show and do, for programs. Each operation is registered once, in the file of its subject, with its
+//! role and documentation (`operation`); `document` makes the OpenAPI document of them, `input` reads queries and bodies.
 
+mod document;
 mod events;
+mod input;
+mod operation;
 mod status;
 
 use axum::response::{IntoResponse, Response};
@@ -9,12 +13,15 @@ use serde::Serialize;
 
 use super::routes::Routes;
 
+pub(crate) use input::Input;
+pub(crate) use operation::{Operation, Parameter, Schema};
+
 pub(super) fn routes(routes: Routes) -> Routes {
-    events::routes(status::routes(routes))
+    [document::routes, status::routes, events::routes].into_iter().fold(routes, |routes, add| add(routes))
 }
 
 /// An answer in JSON.
-fn json(value: &impl Serialize) -> Response {
+pub(crate) fn json(value: &impl Serialize) -> Response {
     let text = serde_json::to_string(value).expect("texts, numbers and lists are JSON");
     ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
