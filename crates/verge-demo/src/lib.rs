@@ -43,23 +43,35 @@ const DRAIN: Duration = Duration::from_secs(8);
 /// Length of a run where none is asked for.
 const DEFAULT_SECONDS: u64 = 60;
 
-/// Runs the demo, for a minute where `seconds` are not given, and returns whether all of it worked.
+/// How long the link to the dashboard may wait to be opened.
+const LINK_LIFE: Duration = Duration::from_secs(600);
+
+/// What a user chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DemoOptions {
+    /// Length of the run; a minute where it is not given.
+    pub seconds: Option<u64>,
+    /// Port of the dashboard, 0 for any that is free; without one it is not served.
+    pub dashboard: Option<u16>,
+}
+
+/// Runs the demo, and returns whether all of it worked.
 ///
 /// # Errors
 /// A part of the site could not be started, or the terminal is closed.
-pub fn run(seconds: Option<u64>) -> anyhow::Result<Exit> {
-    let seconds = seconds.unwrap_or(DEFAULT_SECONDS);
+pub fn run(options: &DemoOptions) -> anyhow::Result<Exit> {
+    let seconds = options.seconds.unwrap_or(DEFAULT_SECONDS);
     let mut screen = Screen::new();
-    wiring::provide_runtime(&mut |step| screen.prepare(step)).context("the library that runs models")?;
+    wiring::provide_runtime(&mut |step| screen.always(step)).context("the library that runs models")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(play(screen, Duration::from_secs(seconds)))
+    runtime.block_on(play(screen, Duration::from_secs(seconds), options.dashboard))
 }
 
-async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
+async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyhow::Result<Exit> {
     screen.line(
         "making certificates, starting an upstream stand-in and a gateway with its broker on loopback",
     )?;
@@ -70,8 +82,16 @@ async fn play(mut screen: Screen, run: Duration) -> anyhow::Result<Exit> {
     );
     wait_connected(&mut receiver).await.context("the receiver at the upstream stand-in")?;
 
-    let settings = site.settings()?;
-    let gateway = Gateway::start(&settings, None).await?;
+    let settings = site.settings(dashboard)?;
+    let started = Gateway::start(&settings, None).await;
+    let gateway = started.with_context(|| match settings.dashboard {
+        Some(_) => "the gateway (--dashboard-port takes another port, --no-dashboard none)",
+        None => "the gateway",
+    })?;
+    if let Some(link) = gateway.dashboard_link("demo", LINK_LIFE)? {
+        screen.always(&format!("dashboard: {link}"));
+        screen.always(&format!("  the link logs in once, within {} minutes", LINK_LIFE.as_secs() / 60));
+    }
     let (_, route) = gateway.routes().first().cloned().context("the demo's configuration has one uplink")?;
     let listener = gateway.listener().context("the demo's configuration has the gateway bring its broker")?;
     let counters = gateway.counters().clone();

@@ -46,10 +46,10 @@ impl Screen {
         if self.live { Ok(()) } else { writeln!(io::stdout(), "{line}") }
     }
 
-    /// A step before the run, which may take its time.
-    pub(super) fn prepare(&mut self, step: &str) {
+    /// A line that stays, on a terminal too: a step before the run, which may take its time, or what people are to open.
+    pub(super) fn always(&mut self, line: &str) {
         // Where standard output is closed the next line fails.
-        drop(writeln!(io::stdout(), "{step}"));
+        drop(writeln!(io::stdout(), "{line}"));
     }
 
     /// Draws the table, or prints a line of totals when it is time.

@@ -68,8 +68,8 @@ impl Site {
     }
 
     /// Settings of the gateway: `configs/demo.toml` with the address and the password of this run, as an
-    /// operator would give them, through the environment.
-    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+    /// operator would give them, through the environment. The dashboard is served on this port of loopback.
+    pub(super) fn settings(&self, dashboard: Option<u16>) -> anyhow::Result<Settings> {
         let path = self.folder.path().join("demo.toml");
         std::fs::write(&path, CONFIGURATION).context("the demo's configuration")?;
         for (name, content) in MODEL {
@@ -86,6 +86,10 @@ impl Site {
         if let Local::Embedded(broker) = &mut settings.local {
             // Any port that is free.
             broker.listen.set_port(0);
+        }
+        match (dashboard, &mut settings.dashboard) {
+            (Some(port), Some(section)) => section.listen.set_port(port),
+            (_, section) => *section = None,
         }
         for server in &mut settings.servers {
             server.modbus.listen.set_port(0);

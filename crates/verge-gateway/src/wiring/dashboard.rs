@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -21,13 +22,14 @@ use verge_tls::ServerConfig;
 use verge_web::dashboard::{Dashboard, DashboardSettings, ServerTls};
 use verge_wire::{SiteZone, verdict_json, verdict_words};
 
+use super::Gateway;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{DashboardSection, Settings};
 
 /// A dashboard at work, on a thread of its own. It ends with it.
 pub(super) struct WebServer {
-    _dashboard: Dashboard,
+    dashboard: Dashboard,
     _thread: IoThread,
 }
 
@@ -85,13 +87,25 @@ impl WebServer {
         let thread = IoThread::start("verge-web")?;
         let started = thread.within(|| Dashboard::start(served, listener, Arc::new(live)));
         let dashboard = started.with_context(cannot).exit_with(Exit::Unavailable)?;
-        Ok(Some(Self { _dashboard: dashboard, _thread: thread }))
+        Ok(Some(Self { dashboard, _thread: thread }))
     }
 
     /// Ends it, if there is one. Its entrance for commands holds the store open: the store cannot end before.
     pub(super) async fn stop(server: Option<Self>) -> anyhow::Result<()> {
         // It may be in the middle of checking a password.
         tokio::task::spawn_blocking(move || drop(server)).await.context("the dashboard")
+    }
+}
+
+impl Gateway {
+    /// A link to the dashboard that logs a browser in once, as an administrator under this name, within this time; `None` where
+    /// no dashboard is served.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn dashboard_link(&self, name: &str, life: Duration) -> anyhow::Result<Option<String>> {
+        let link = self.dashboard.as_ref().map(|server| server.dashboard.invitation(name, life));
+        Ok(link.transpose()?)
     }
 }
 

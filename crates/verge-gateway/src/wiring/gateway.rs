@@ -75,7 +75,7 @@ pub struct Gateway {
     /// End with the gateway.
     servers: Option<Arc<ControlServers>>,
     states: Option<Arc<StateTopicsAtWork>>,
-    dashboard: Option<WebServer>,
+    pub(super) dashboard: Option<WebServer>,
     /// Held for as long as the gateway runs: a second one on the same state is refused.
     lock: StateLock,
 }

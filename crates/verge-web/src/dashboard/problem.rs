@@ -23,6 +23,10 @@ pub(crate) enum Problem {
     Unauthenticated,
     #[error("name or password is wrong")]
     WrongLogin,
+    #[error(
+        "this link was used, or its time has passed: it logs in once; log in by name and password, or start the demo again"
+    )]
+    UsedLink,
     #[error("too many wrong logins: try again in {} s", .0.as_secs().max(1))]
     TooManyLogins(Duration),
     #[error("this takes the role {0}: ask whoever manages the logins (`verge users`)")]
@@ -91,7 +95,7 @@ impl Problem {
         match self {
             Self::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::ForeignOrigin | Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::Unauthenticated | Self::WrongLogin => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated | Self::WrongLogin | Self::UsedLink => StatusCode::UNAUTHORIZED,
             Self::TooManyLogins(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoPage | Self::NoEvent(_) | Self::CommandUnknown(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -117,6 +121,7 @@ impl Problem {
             Self::ForeignOrigin => "foreign_origin",
             Self::Unauthenticated => "unauthenticated",
             Self::WrongLogin => "wrong_login",
+            Self::UsedLink => "used_link",
             Self::TooManyLogins(_) => "too_many_logins",
             Self::Forbidden(_) => "forbidden",
             Self::NoPage => "not_found",
@@ -141,7 +146,7 @@ impl Problem {
         match self {
             Self::ForeignHost(_) => "Another name",
             Self::ForeignOrigin => "Another site",
-            Self::Unauthenticated | Self::WrongLogin => "Not logged in",
+            Self::Unauthenticated | Self::WrongLogin | Self::UsedLink => "Not logged in",
             Self::TooManyLogins(_) => "Too many attempts",
             Self::Forbidden(_) => "No permission",
             Self::NoPage | Self::NoEvent(_) | Self::CommandUnknown(_) => "Not found",

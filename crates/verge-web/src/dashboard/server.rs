@@ -16,7 +16,9 @@ use tokio::task::JoinHandle;
 use verge_domain::live::LiveGateway;
 use verge_tls::{Acceptor, peer_name};
 
+use super::access::{NoRandom, Role};
 use super::front::{Front, Peer};
+use super::pages::login::ONCE;
 use super::site::Site;
 use super::stall::NoStall;
 use super::{DashboardSettings, ServerTls, front};
@@ -35,9 +37,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A dashboard at work, on the runtime that it was started on. It ends when it is dropped.
-#[derive(Debug)]
 pub struct Dashboard {
     address: SocketAddr,
+    scheme: &'static str,
+    site: Arc<Site>,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -58,8 +61,18 @@ impl Dashboard {
         let scheme = if tls.is_some() { "https" } else { "http" };
         tracing::info!(address = %format!("{scheme}://{address}"), "dashboard");
         let (site, front) = front(settings, live);
-        let tasks = [tokio::spawn(beat(site)), tokio::spawn(accept(listener, tls, front))];
-        Ok(Self { address, tasks })
+        let tasks = [tokio::spawn(beat(Arc::clone(&site))), tokio::spawn(accept(listener, tls, front))];
+        Ok(Self { address, scheme, site, tasks })
+    }
+
+    /// A link that logs a browser in once, as an administrator under this name, where nobody has to have a login. It ends after
+    /// this time, or with the gateway.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn invitation(&self, name: &str, life: Duration) -> Result<String, NoRandom> {
+        let ticket = self.site.access.invite((name, Role::Admin), life, self.site.live.now().mono)?;
+        Ok(format!("{}://{}{ONCE}?ticket={ticket}", self.scheme, self.address))
     }
 
     /// Where it listens.

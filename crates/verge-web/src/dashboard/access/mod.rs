@@ -1,10 +1,11 @@
 //! Who may do what: logins with passwords, sessions of browsers, tokens of programs.
 //!
-//! Reading order: [`Role`]; `file` (what is stored), `secret` (how), `sessions`, `attempts`; `Access`, which a running
+//! Reading order: [`Role`]; `file` (what is stored), `secret` (how), `sessions`, `once`, `attempts`; `Access`, which a running
 //! gateway asks.
 
 mod attempts;
 mod file;
+mod once;
 mod role;
 mod secret;
 mod sessions;
@@ -24,6 +25,7 @@ pub use role::{LoginError, Role};
 pub use secret::NoRandom;
 
 use attempts::Attempts;
+use once::Once;
 use role::MAX_PASSWORD_BYTES;
 use secret::{PasswordHash, equal, fingerprint};
 use sessions::Sessions;
@@ -71,6 +73,7 @@ pub(crate) struct Access {
     certificates: BTreeMap<String, Role>,
     book: Mutex<Book>,
     sessions: Mutex<Sessions>,
+    once: Mutex<Once>,
     attempts: Mutex<Attempts>,
     /// One password is hashed at a time: each takes memory.
     hashing: Arc<Semaphore>,
@@ -111,6 +114,7 @@ impl Access {
             certificates,
             book: Mutex::new(book),
             sessions: Mutex::new(Sessions::load(state_dir)),
+            once: Mutex::default(),
             attempts: Mutex::default(),
             hashing: Arc::new(Semaphore::new(1)),
         }
@@ -153,7 +157,10 @@ impl Access {
         let users = self.users(now.mono);
         let (user, role) = match &proof {
             Proof::Certificate(name) => (name.clone(), *self.certificates.get(name)?),
-            Proof::Cookie(cookie) => locked(&self.sessions).find(&users, cookie, now.wall)?,
+            Proof::Cookie(cookie) => {
+                let session = locked(&self.sessions).find(&users, cookie, now.wall);
+                session.or_else(|| locked(&self.once).find(cookie))?
+            }
             Proof::Token(token) => {
                 let shown = fingerprint(token.as_bytes());
                 let has_it = |user: &User| user.tokens.iter().any(|token| equal(&token.sha256, &shown));
@@ -205,9 +212,25 @@ impl Access {
         begun.map_err(|NoRandom| LoginRefusal::NoRandom)?.ok_or(LoginRefusal::Wrong)
     }
 
+    /// A ticket that logs in once, under this name and within this time, without a login.
+    pub(crate) fn invite(
+        &self,
+        whose: (&str, Role),
+        life: Duration,
+        now: Monotonic,
+    ) -> Result<String, NoRandom> {
+        locked(&self.once).invite(whose, life, now)
+    }
+
+    /// Logs in by a ticket, and returns the cookie; `None` where it was used, or its time has passed.
+    pub(crate) fn enter(&self, ticket: &str, now: Monotonic) -> Result<Option<String>, NoRandom> {
+        locked(&self.once).enter(ticket, now)
+    }
+
     /// Logs a browser out.
     pub(crate) fn log_out(&self, cookie: &str) {
         locked(&self.sessions).end(cookie);
+        locked(&self.once).end(cookie);
     }
 }
 

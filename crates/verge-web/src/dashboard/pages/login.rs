@@ -5,8 +5,8 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER, SET_COOKIE};
+use hyper::{Method, StatusCode};
 
 use super::html;
 use crate::dashboard::access::{LoginRefusal, Proof, Role, Who};
@@ -17,15 +17,17 @@ use crate::dashboard::problem::Problem;
 use crate::dashboard::routes::{Allowed, Routes, own_path, see_other};
 use crate::dashboard::site::Site;
 
+/// Path of links that log in once; the ticket is in the query.
+pub(crate) const ONCE: &str = "/login/once";
 /// As long as browsers keep one: the session ends at the gateway, when it was not used for 30 days.
 const COOKIE_SECONDS: u64 = 400 * 24 * 3_600;
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.get("/login", Allowed::Anyone, form).post("/login", Allowed::Anyone, log_in).post(
-        "/logout",
-        Allowed::From(Role::Viewer),
-        log_out,
-    )
+    routes
+        .get("/login", Allowed::Anyone, form)
+        .post("/login", Allowed::Anyone, log_in)
+        .get(ONCE, Allowed::Anyone, enter)
+        .post("/logout", Allowed::From(Role::Viewer), log_out)
 }
 
 #[derive(Template)]
@@ -79,6 +81,43 @@ async fn log_in(State(site): State<Arc<Site>>, Extension(peer): Extension<Peer>,
         answer.headers_mut().insert(RETRY_AFTER, wait.as_secs().max(1).into());
     }
     answer
+}
+
+#[derive(Template)]
+#[template(path = "entered.html")]
+struct EnteredPage {
+    gateway: String,
+    style: &'static str,
+    icon: &'static str,
+}
+
+/// A link that logs in once. It leads on by a page and not by a redirect: a browser that comes from another site would not send
+/// the new cookie with that.
+async fn enter(
+    State(site): State<Arc<Site>>,
+    Extension(peer): Extension<Peer>,
+    who: Option<Extension<Who>>,
+    method: Method,
+    RawQuery(query): RawQuery,
+) -> Response {
+    if who.is_some() {
+        return see_other("/");
+    }
+    // Programs that look at links before people do ask for their heads.
+    if method == Method::HEAD {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let query = Form::read(query.unwrap_or_default().as_bytes());
+    match site.access.enter(query.raw("ticket"), site.live.now().mono) {
+        Ok(Some(cookie)) => {
+            let gateway = site.live.id().to_string();
+            let mut answer = html(&EnteredPage { gateway, style: assets::style(), icon: assets::icon() });
+            set_cookie(&mut answer, &peer, &cookie, COOKIE_SECONDS);
+            answer
+        }
+        Ok(None) => Problem::UsedLink.into_response(),
+        Err(_) => Problem::Unavailable("the system gives no random numbers").into_response(),
+    }
 }
 
 async fn log_out(State(site): State<Arc<Site>>, Extension(peer): Extension<Peer>, who: Who) -> Response {

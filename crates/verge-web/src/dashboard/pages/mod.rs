@@ -5,7 +5,7 @@
 
 mod accounts;
 mod events;
-mod login;
+pub(super) mod login;
 mod overview;
 
 use askama::Template;
