@@ -129,6 +129,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["verge-outbox"]),
     ("rustls", &["verge-tls"]),
     ("saphyr-parser", &["verge-models"]),
+    ("sd-notify", &["verge"]),
     ("tiny-skia", &["verge-demo"]),
     ("tokio-rustls", &["verge-tls"]),
     ("x509-parser", &["verge-tls"]),

@@ -1,10 +1,12 @@
 //! A thread with a runtime of its own, for a connection that may rest its thread.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+use verge_pipeline::beats::{BEAT_EVERY, Beats};
 
 /// The thread. Dropping it ends the tasks on it.
 pub(crate) struct IoThread {
@@ -14,15 +16,22 @@ pub(crate) struct IoThread {
 }
 
 impl IoThread {
-    /// Starts it.
-    pub(crate) fn start(name: &str) -> anyhow::Result<Self> {
+    /// Starts it. It beats while what runs on it gives way.
+    pub(crate) fn start(name: &str, beats: &Arc<Beats>) -> anyhow::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
         let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel();
+        let (stop, mut stopped) = oneshot::channel::<()>();
+        let beat = beats.join(name);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             // A dropped sender is a stop, too.
-            .spawn(move || drop(runtime.block_on(stopped)))
+            .spawn(move || {
+                runtime.block_on(async {
+                    while tokio::time::timeout(BEAT_EVERY, &mut stopped).await.is_err() {
+                        beat.beat();
+                    }
+                });
+            })
             .context("cannot start a thread")?;
         Ok(Self { handle, stop: Some(stop), thread: Some(thread) })
     }
@@ -61,7 +70,9 @@ mod tests {
 
     #[test]
     fn tasks_run_on_the_thread_and_end_with_it() {
-        let thread = IoThread::start("io-test").unwrap();
+        let beats = Arc::default();
+        let thread = IoThread::start("io-test", &beats).unwrap();
+        assert_eq!(beats.look(false).len(), 1);
         let (report, name) = std::sync::mpsc::channel();
         let (alive, ended) = std::sync::mpsc::channel::<()>();
         thread.within(|| {
@@ -74,5 +85,6 @@ mod tests {
         assert_eq!(name.recv_timeout(Duration::from_secs(10)).unwrap().as_deref(), Some("io-test"));
         drop(thread);
         assert!(ended.recv_timeout(Duration::from_secs(10)).is_err(), "dropped with its task");
+        assert!(beats.look(false).is_empty());
     }
 }

@@ -4,7 +4,7 @@
 //! was built.
 //!
 //! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `judges`, `frames`,
-//! `autoencoders`, `broker`, `uplink`, `routes`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges).
+//! `autoencoders`, `broker`, `uplink`, `routes`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges), `supervised` (what whoever restarts it sees).
 
 mod abort;
 mod autoencoders;
@@ -28,6 +28,7 @@ mod servers;
 mod site;
 mod sparkplug;
 mod states;
+mod supervised;
 mod uplink;
 
 use verge_codec::Decoders;
@@ -49,6 +50,7 @@ pub use judges::judge_set;
 pub(crate) use models::ModelContents;
 pub use sparkplug::edge_settings;
 pub use states::states_settings;
+pub use supervised::{GatewayPulse, PulseLook};
 pub use uplink::uplink_settings;
 
 /// The names of the sources, in the order of their indices.

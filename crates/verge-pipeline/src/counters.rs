@@ -14,6 +14,7 @@ use verge_domain::settable::SetLimit;
 use verge_domain::stage::StoreUsage;
 use verge_domain::time::UtcMillis;
 
+use crate::beats::{Beats, ThreadBeat};
 use crate::frames::FrameOverload;
 use crate::judging::{CountedLines, JudgeRate};
 pub use asks::Asks;
@@ -61,6 +62,8 @@ pub struct Counters {
     pub store_faults_total: Counter,
     /// Judges, codecs and encoders that panicked: defects of this program.
     pub defects_total: Counter,
+    /// Of all threads, those of bulk judges included.
+    pub beats: Arc<Beats>,
     /// How often time has passed for these judges: proof that their thread makes progress.
     pub judging_ticks_total: Counter,
     /// How often the store was looked after while nothing waited for it: proof that committing makes progress.
@@ -190,6 +193,7 @@ impl Counters {
             }
         };
         beside.asks = Arc::clone(&self.asks);
+        beside.beats = Arc::clone(&self.beats);
         beside.sources = (0..).zip(&self.sources).map(share).collect();
         let beside = Arc::new(beside);
         self.bulk = Some(Arc::clone(&beside));
@@ -214,6 +218,13 @@ impl Counters {
         let judging = [Some(self), self.bulk.as_deref()].into_iter().flatten();
         let ticks = judging.map(|counters| counters.judging_ticks_total.get());
         ticks.chain([self.store_looks_total.get()]).collect()
+    }
+
+    /// What each thread has shown by now, for whoever restarts a gateway that hangs.
+    #[must_use]
+    pub fn thread_beats(&self) -> Vec<ThreadBeat> {
+        // A restart makes no room, and mends no medium.
+        self.beats.look(self.store_full() || self.store_fault())
     }
 
     /// Records which maintenance windows are open.

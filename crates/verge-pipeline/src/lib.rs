@@ -8,8 +8,10 @@
 //! workers), [`committer`] (the thread that owns the store),
 //! [`board`] (the last word about each subject, for readers),
 //! [`delivery`] (from the store to one sink, by lanes and windows), `commands` (what to request), [`counters`] and
-//! [`status`] (what an operator sees; [`clock_offsets`] is a part of them). [`clock`] is where time comes from.
+//! [`status`] (what an operator sees; [`clock_offsets`] is a part of them). [`clock`] is where time comes from, [`beats`] show that
+//! threads make progress.
 
+pub mod beats;
 pub mod board;
 pub mod clock;
 pub mod clock_offsets;

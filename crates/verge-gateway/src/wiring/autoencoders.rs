@@ -10,6 +10,7 @@ use verge_domain::id::{JudgeId, JudgeIndex};
 use verge_domain::verdict;
 use verge_engine::{ContentDigest, RunError, Runtime};
 use verge_models::{Catalogue, WindowModel};
+use verge_pipeline::beats::beat_here;
 
 use super::frames::{TRIAL, Vision, runtime_search};
 use crate::exit::{Exit, ExitWith};
@@ -170,6 +171,8 @@ impl Reconstructor for Shared {
     }
 
     fn mean_square_error(&mut self, window: &[f32]) -> Option<f64> {
+        // Each window has its deadline; a message may hold many.
+        beat_here();
         // A panic within the library cannot leave the session half changed in a way that matters to the next run.
         let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
         match model.mean_square_error(window, Some(Instant::now() + DEADLINE)) {

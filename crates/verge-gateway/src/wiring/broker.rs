@@ -10,6 +10,7 @@ use verge_broker::{
     own_client_id,
 };
 use verge_mqtt::{ConnectionSettings, Repetition};
+use verge_pipeline::beats::Beats;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::status::{BrokerStatus, RefusedDeviceStatus};
 use verge_tls::ServerConfig;
@@ -64,11 +65,12 @@ impl<'a> LocalPlan<'a> {
     pub(super) async fn carry_out(
         self,
         clock: Clock,
+        beats: &Arc<Beats>,
     ) -> anyhow::Result<(ConnectionSettings, Option<SiteBroker>)> {
         match self {
             Self::Connect(connection) => Ok((connection, None)),
             Self::Start { settings, sources, files } => {
-                let broker = SiteBroker::start((settings, sources), files, clock).await?;
+                let broker = SiteBroker::start((settings, sources), files, clock, beats).await?;
                 Ok((broker.connection(settings), Some(broker)))
             }
         }
@@ -102,10 +104,11 @@ impl SiteBroker {
         (settings, sources): (&EmbeddedBroker, &[SourceSection]),
         ListenerFilesRead { tls, policy }: ListenerFilesRead,
         clock: Clock,
+        beats: &Arc<Beats>,
     ) -> anyhow::Result<Self> {
         let (child, listen) = (child(settings)?, settings.listen);
         // A thread of its own: incoming pictures do not delay outgoing verdicts.
-        let thread = IoThread::start("verge-broker")?;
+        let thread = IoThread::start("verge-broker", beats)?;
         let started = thread.run(async move {
             let broker = ChildBroker::start(child, move || clock.now()).await.exit_with(Exit::Unavailable)?;
             let front = FrontSettings {

@@ -84,7 +84,7 @@ impl WebServer {
             site: settings.gateway.site.clone(),
             version: env!("CARGO_PKG_VERSION"),
         };
-        let thread = IoThread::start("verge-web")?;
+        let thread = IoThread::start("verge-web", &live.counters.beats)?;
         let started = thread.within(|| Dashboard::start(served, listener, Arc::new(live)));
         let dashboard = started.with_context(cannot).exit_with(Exit::Unavailable)?;
         Ok(Some(Self { dashboard, _thread: thread }))

@@ -53,7 +53,7 @@ pub struct Gateway {
     /// What it runs with.
     settings: Settings,
     at_work: JudgesAtWork,
-    sources: Sources<MqttSource>,
+    pub(super) sources: Sources<MqttSource>,
     /// Carry the sources' tasks; end with the gateway.
     _threads: Vec<IoThread>,
     judging: Vec<Judging<ReadingJudge>>,
@@ -104,11 +104,11 @@ impl Gateway {
             judges,
             at_work,
         } = Built::open(settings)?;
-        let (local, broker) = local.carry_out(clock).await?;
-        let (mut sources, mut threads) = judges.connect(settings, &local, clock)?;
+        let (local, broker) = local.carry_out(clock, &counters.beats).await?;
+        let (mut sources, mut threads) = judges.connect(settings, &local, clock, &counters.beats)?;
         if let Some(frame_path) = &frame_path {
             // A thread of its own: readings never wait behind the bytes of a frame.
-            let thread = IoThread::start("verge-frames")?;
+            let thread = IoThread::start("verge-frames", &counters.beats)?;
             sources.extend(thread.within(|| frame_path.connect(settings, &local, clock)));
             threads.push(thread);
         }

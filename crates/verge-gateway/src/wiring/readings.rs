@@ -9,6 +9,7 @@ use verge_domain::stage::{Cause, Checkpoint, Intake, IntakeFull};
 use verge_domain::time::Moment;
 use verge_domain::verdict::Verdict;
 use verge_mqtt::{ConnectionSettings, Guarantee, MovedFilters, MqttSource, MqttSourceSettings, Repetition};
+use verge_pipeline::beats::Beats;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
@@ -109,6 +110,7 @@ impl ReadingJudges {
         settings: &Settings,
         local: &ConnectionSettings,
         clock: Clock,
+        beats: &Arc<Beats>,
     ) -> anyhow::Result<(Vec<MqttSource>, Vec<IoThread>)> {
         let classes = Classes::of(settings);
         if classes.filters(|_, _| true).is_empty() {
@@ -116,12 +118,12 @@ impl ReadingJudges {
         }
         let (mut sources, mut threads) = (Vec::new(), Vec::new());
         if let Some(bulk) = &self.bulk {
-            let thread = IoThread::start("verge-blocks")?;
+            let thread = IoThread::start("verge-blocks", beats)?;
             sources = thread
                 .within(|| connect_bulk(&classes, &bulk.queue, (local, repetition(&settings.local)), clock));
             threads.push(thread);
         }
-        let thread = IoThread::start("verge-local")?;
+        let thread = IoThread::start("verge-local", beats)?;
         let settings = MqttSourceSettings {
             connection: local.clone(),
             guarantee: Guarantee::AtLeastOnce(Session::Readings),

@@ -84,7 +84,7 @@ impl Outgoing<'_> {
         let (status, clock) = (Arc::clone(&self.status), self.clock);
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(delivery::deliver(
-            route_settings(self.settings, route),
+            route_settings(self.settings, route, &self.counters),
             delivered,
             self.store.clone(),
             self.desks.clone(),
@@ -175,7 +175,7 @@ pub(super) fn route_counters(settings: &Settings, route: &Route) -> Arc<RouteCou
     Arc::new(RouteCounters::new(links.collect()))
 }
 
-fn route_settings(settings: &Settings, route: &Route) -> RouteSettings {
+fn route_settings(settings: &Settings, route: &Route, counters: &Counters) -> RouteSettings {
     // The check has ensured that they agree in these.
     let uplink = &settings.uplinks[route.uplinks[0]];
     RouteSettings {
@@ -185,5 +185,6 @@ fn route_settings(settings: &Settings, route: &Route) -> RouteSettings {
         batch: uplink.batch,
         rewind: uplink.rewind,
         mode: route.mode,
+        beat: counters.beats.join(&format!("the delivery of {}", route.name)),
     }
 }

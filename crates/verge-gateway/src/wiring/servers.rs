@@ -58,7 +58,7 @@ impl ControlServers {
         if settings.servers.is_empty() {
             return Ok(None);
         }
-        let thread = IoThread::start("verge-servers")?;
+        let thread = IoThread::start("verge-servers", &served.counters.beats)?;
         let start = |section: &ServerSection| {
             let modbus = section.modbus.clone();
             let (listen, key) = (modbus.listen, format!("server.{}.listen", modbus.name));

@@ -91,7 +91,7 @@ impl StateTopicsAtWork {
         if all.is_empty() {
             return Ok(None);
         }
-        let thread = IoThread::start("verge-states")?;
+        let thread = IoThread::start("verge-states", &served.counters.beats)?;
         let (mut uplinks, mut tasks) = (Vec::new(), Vec::new());
         for (uplink, states, retained) in all {
             let gateway = settings.gateway.id.clone();

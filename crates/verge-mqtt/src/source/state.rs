@@ -12,6 +12,8 @@ use super::receipts::ReceiptTotals;
 pub struct SourceState {
     /// Whether a connection stands.
     pub connected: bool,
+    /// The broker has granted all filters on it.
+    pub subscribed: bool,
     /// Since when it stands.
     pub connected_since: Option<Moment>,
     /// Connections made since the start.
@@ -80,6 +82,7 @@ impl SharedSourceState {
         let standing = self.standing();
         SourceState {
             connected: standing.connected_since.is_some(),
+            subscribed: standing.subscribed,
             connected_since: standing.connected_since,
             connections: receipts.connections,
             last_error: standing.last_error.clone(),

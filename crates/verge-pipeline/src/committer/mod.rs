@@ -44,6 +44,8 @@ pub const COMMIT_QUEUE: usize = 4_096;
 /// Bytes of judges' states after which a commit takes no more requests: with one more step of a pass it carries
 /// some 1 MiB of them at most.
 const STATES_PER_COMMIT: usize = STATES_AT_ONCE;
+/// Name of the thread that owns the store.
+const THREAD: &str = "verge-store";
 /// Requests of deliveries that wait at most.
 const STORE_QUEUE: usize = 64;
 /// Alarms without a number that a delivery has not taken yet; past that the oldest go. All come again with a number.
@@ -277,7 +279,7 @@ where
         given_up: GivenUp::default(),
     };
     let thread = std::thread::Builder::new()
-        .name("verge-store".to_owned())
+        .name(THREAD.to_owned())
         .spawn(move || worker.run(commits, requests, stopped, drained))
         .expect("the operating system gives a gateway its few threads");
     (Committer { thread, stopping, drained: is_drained }, CommitHandle { queue: commit_queue }, handle)

@@ -108,8 +108,10 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
         let mut next_lives = start + SWEEP_EVERY;
         let mut next_look = start + LOOK_EVERY;
         let (mut producing, mut serving) = (true, true);
+        let beat = self.counters.beats.join(super::THREAD);
         let mut released = false;
         while producing || serving {
+            beat.beat();
             let failed = self.fault_since.is_some();
             let blocked = failed || !self.waiting.is_empty();
             // While the store has failed, alarms must still be shown: requests are taken, as far as there is room.

@@ -29,6 +29,7 @@ use tokio::time::MissedTickBehavior;
 use verge_domain::id::{GatewayId, Lane, RouteId, Seq};
 use verge_domain::stage::{Control, Form, Sink, StoredRow};
 
+use crate::beats::{BEAT_EVERY, Beat};
 use crate::clock::Clock;
 use crate::commands::CommandDesks;
 use crate::committer::StoreHandle;
@@ -62,6 +63,8 @@ pub struct RouteSettings {
     pub rewind: Duration,
     /// How its links share the work.
     pub mode: RouteMode,
+    /// Beats while it makes progress.
+    pub beat: Arc<Beat>,
 }
 
 /// Delivers until `stop` becomes true, then closes the sinks in good order. `links` stand in order of preference.
@@ -91,6 +94,8 @@ pub async fn deliver<K, F>(
     next_status.reset();
     let mut next_marks = tokio::time::interval(MARK_EVERY);
     next_marks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut next_beat = tokio::time::interval(BEAT_EVERY);
+    next_beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !route.is_overtaken {
         let wake = route.fill().await;
         tokio::select! {
@@ -114,6 +119,7 @@ pub async fn deliver<K, F>(
             alarm = next_provisional(&mut provisional) => route.note_provisional(alarm),
             Some((link, answer)) = answered.recv() => route.answer(link, answer),
             () = sleep(wake) => {}
+            _ = next_beat.tick() => route.settings.beat.beat(),
             _ = next_marks.tick(), if route.has_unsent_marks() => route.send_marks().await,
             _ = next_status.tick(), if route.is_connected() => {
                 route.note_reports();

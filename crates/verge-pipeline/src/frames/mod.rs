@@ -181,7 +181,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
         };
         let (shared, decoded) = (Arc::clone(&self.shared), Decoded::default());
         let mut unwrapper = Unwrapper { shared, decoder, decoded, observations: observations.clone() };
-        let mut threads = vec![spawn("verge-unwrap".to_owned(), Box::new(move || unwrapper.run()))];
+        let mut threads = vec![spawn(unwrap::THREAD.to_owned(), Box::new(move || unwrapper.run()))];
         let judges = self.shared.lock().judges.clone();
         let viewing = Arc::new(Viewing::new(judges, viewers.len(), Arc::new(make)));
         let workers = viewers.into_iter().enumerate().map(|(number, viewer)| {
@@ -197,7 +197,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
                 seen: Seen::default(),
                 is_rested: true,
             };
-            spawn(format!("verge-worker-{number}"), Box::new(move || worker.run()))
+            spawn(worker::thread_name(number), Box::new(move || worker.run()))
         });
         threads.extend(workers);
         FrameWorkers { shared: self.shared, viewing, observations: observations.clone(), threads }

@@ -9,8 +9,12 @@ use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::Decoder;
 
 use super::{QueuedFrames, SharedFrames};
+use crate::beats::{BEAT_EVERY, Beat};
 use crate::intake::{Observations, Origin};
 use crate::judging::decode;
+
+/// Name of the thread.
+pub(super) const THREAD: &str = "verge-unwrap";
 
 /// Unwraps the frames of all connections, each in its order of arrival, and puts them in their cameras' places.
 pub(super) struct Unwrapper<D, M> {
@@ -22,22 +26,25 @@ pub(super) struct Unwrapper<D, M> {
 
 impl<D: Decoder<Item = EncodedFrame>, M: Default> Unwrapper<D, M> {
     pub(super) fn run(&mut self) {
-        while let Some(message) = self.next() {
+        let beat = self.shared.counters.beats.join_before_store(THREAD);
+        while let Some(message) = self.next(&beat) {
             self.unwrap(message);
         }
     }
 
     /// Waits for a message; `None` at the end, when what was received is unwrapped and accounted for.
-    fn next(&self) -> Option<Inbound> {
+    fn next(&self, beat: &Beat) -> Option<Inbound> {
         let mut line = self.shared.lock();
         loop {
+            beat.beat();
             if let Some(message) = line.wrapped.pop() {
                 return Some(message);
             }
             if line.stopping {
                 return None;
             }
-            line = self.shared.arrived.wait(line).unwrap_or_else(PoisonError::into_inner);
+            let waited = self.shared.arrived.wait_timeout(line, BEAT_EVERY);
+            line = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -15,6 +15,7 @@ use super::SharedFrames;
 use super::exchange::{Generation, Present, Viewing};
 use super::schedule::{Job, Late};
 use super::snapshots::SnapshotDesk;
+use crate::beats::{BEAT_EVERY, Beat};
 use crate::clock::Clock;
 use crate::intake::Observations;
 
@@ -30,8 +31,19 @@ const REST_AFTER: Duration = Duration::from_secs(10);
 /// A model that works longer than this on a frame of a source that judges every frame hangs.
 const EVERY_LIMIT: Duration = Duration::from_secs(60);
 
+/// A model that does not end at its deadline, within this time, hangs.
+const OVER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A new viewer loads its models within this time.
+const MAKE_LIMIT: Duration = Duration::from_secs(120);
+
 /// After a frame that took longer, what was seen goes to the judges at once: to gather it would save little.
 const QUICK_FRAME: Duration = Duration::from_millis(40);
+
+/// Name of the thread of a worker.
+pub(super) fn thread_name(number: usize) -> String {
+    format!("verge-worker-{number}")
+}
 
 /// One thread that looks at frames.
 pub(super) struct FrameWorker<V: Viewer> {
@@ -63,12 +75,13 @@ enum Task<M> {
 
 impl<V: Viewer> FrameWorker<V> {
     pub(super) fn run(&mut self) {
-        while let Some(task) = self.next() {
+        let beat = self.shared.counters.beats.join_before_store(&thread_name(self.number));
+        while let Some(task) = self.next(&beat) {
             match task {
-                Task::Look(job) => self.look(*job),
+                Task::Look(job) => self.look(*job, &beat),
                 Task::TakeOver => {
                     let viewing = Arc::clone(&self.viewing);
-                    self.take_over(&viewing.present());
+                    self.take_over(&viewing.present(), &beat);
                 }
                 Task::Rest => {
                     self.viewer.iter_mut().for_each(V::rest);
@@ -83,10 +96,11 @@ impl<V: Viewer> FrameWorker<V> {
     }
 
     /// Waits for the next task; `None` at the end.
-    fn next(&mut self) -> Option<Task<V::Memory>> {
-        let shared = Arc::clone(&self.shared);
+    fn next(&mut self, beat: &Beat) -> Option<Task<V::Memory>> {
+        let (shared, idle_since) = (Arc::clone(&self.shared), Instant::now());
         let mut line = shared.lock();
         loop {
+            beat.beat();
             if line.stopping {
                 return None;
             }
@@ -123,14 +137,10 @@ impl<V: Viewer> FrameWorker<V> {
             if self.observations.has_gathered() {
                 return Some(Task::HandOn);
             }
-            if self.is_rested {
-                line = shared.changed.wait(line).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            let waited = shared.changed.wait_timeout(line, REST_AFTER);
-            let (next, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-            line = next;
-            if timeout.timed_out()
+            let waited = shared.changed.wait_timeout(line, BEAT_EVERY);
+            line = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if !self.is_rested
+                && idle_since.elapsed() >= REST_AFTER
                 && !line.stopping
                 && !line.schedule.has_settled()
                 && line.schedule.waiting() == 0
@@ -141,12 +151,14 @@ impl<V: Viewer> FrameWorker<V> {
     }
 
     /// Takes the viewer that is to be at work from now on.
-    fn take_over(&mut self, present: &Present<V>) {
+    fn take_over(&mut self, present: &Present<V>, beat: &Beat) {
+        beat.allow(MAKE_LIMIT);
         self.viewer = present.in_place_of(self.number, self.viewer.take());
+        beat.done();
         self.generation = present.generation;
     }
 
-    fn look(&mut self, mut job: Job<V::Memory>) {
+    fn look(&mut self, mut job: Job<V::Memory>, beat: &Beat) {
         let began = Instant::now();
         let now = self.clock.now();
         let left = |deadline: Duration| deadline.saturating_sub(now.mono.since(job.received.mono));
@@ -154,7 +166,7 @@ impl<V: Viewer> FrameWorker<V> {
         let viewing = Arc::clone(&self.viewing);
         loop {
             self.seen.clear();
-            let looked = self.view(&mut job, Some(until));
+            let looked = self.view(&mut job, until, beat);
             let present = viewing.present();
             if present.generation == self.generation {
                 self.account(&job, looked.map(drop), (now, began));
@@ -167,7 +179,7 @@ impl<V: Viewer> FrameWorker<V> {
                 break;
             }
             // What the former judges saw is not judged any more: the frame is theirs who are at work now.
-            self.take_over(&present);
+            self.take_over(&present, beat);
             job.judges = present.judges_of(&job.camera);
             until = Instant::now() + job.deadline.unwrap_or(EVERY_LIMIT);
         }
@@ -222,28 +234,33 @@ impl<V: Viewer> FrameWorker<V> {
 
     /// Lets the viewer look, if anybody wants to know what it sees. Returns whether it has. A panic costs one frame: the worker continues with a new viewer, and the camera with empty
     /// memory.
-    fn view(&mut self, job: &mut Job<V::Memory>, until: Option<Instant>) -> Result<bool, Reason> {
+    fn view(&mut self, job: &mut Job<V::Memory>, until: Instant, beat: &Beat) -> Result<bool, Reason> {
         let is_wanted = self.snapshots.as_ref().is_some_and(|desk| desk.wants(&job.camera));
         if job.judges.is_empty() && !is_wanted {
             return Ok(false);
         }
         let Some(viewer) = &mut self.viewer else {
+            beat.allow(REBUILD_PAUSE + MAKE_LIMIT);
             std::thread::park_timeout(REBUILD_PAUSE);
             self.viewer = self.made();
+            beat.done();
             return Err(Reason::ModelFailed);
         };
         let Job { camera, frame, received, judges, memory, shortfall, .. } = job;
         let request =
-            ViewRequest { camera, frame, received: *received, judges, until, shortfall: *shortfall };
+            ViewRequest { camera, frame, received: *received, judges, until: Some(until), shortfall: *shortfall };
         let seen = &mut self.seen;
+        beat.allow(until.saturating_duration_since(Instant::now()) + OVER_DEADLINE);
         let viewed = catch_unwind(AssertUnwindSafe(|| viewer.view(request, memory, seen)));
         let viewed = viewed.unwrap_or_else(|_| {
             tracing::error!(device = %job.frame.device, "a worker failed on a frame; it goes on with the next");
             job.memory = V::Memory::default();
             self.seen.clear();
+            beat.allow(MAKE_LIMIT);
             self.viewer = self.made();
             Err(Reason::Panicked)
         });
+        beat.done();
         viewed.map(|()| true)
     }
 

@@ -72,6 +72,7 @@ pub(super) struct Worker<D, J, S> {
 
 impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> {
     pub(super) fn run(&mut self, queue: &Receiver<Item>, orders: &Receiver<Waiting>) {
+        let beat = self.counters.beats.join_before_store(self.class.thread_name());
         self.submit(0, self.clock.now().mono, None);
         let mut next_tick = Instant::now();
         let mut next_pass = Instant::now() + SAVE_EVERY;
@@ -110,6 +111,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
             if now >= next_tick {
                 next_tick = now + TICK;
                 self.counters.judging_ticks_total.add(1);
+                beat.beat();
                 self.gathering.upgrade().inspect(|gathering| _ = gathering.try_hand_on());
                 // One of the two threads looks for both.
                 if let (Class::Prompt, Some(step_ms)) = (self.class, steps.look(self.clock.now())) {

@@ -286,6 +286,7 @@ impl Upstream {
             },
             rewind: Duration::ZERO,
             mode,
+            beat: Arc::default(),
         };
         Self::open_with(desk, plans, settings)
     }

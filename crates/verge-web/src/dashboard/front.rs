@@ -137,7 +137,7 @@ fn is_named(known: &str, name: &str) -> bool {
 }
 
 /// Host without its port, in small letters.
-fn bare_host(host: &str) -> String {
+pub(crate) fn bare_host(host: &str) -> String {
     let bare = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(""),
         // An address of IPv6 without brackets has several colons.
@@ -147,7 +147,7 @@ fn bare_host(host: &str) -> String {
     bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase()
 }
 
-fn host_of(uri: &Uri, headers: &HeaderMap) -> String {
+pub(crate) fn host_of(uri: &Uri, headers: &HeaderMap) -> String {
     let header = || {
         let mut all = headers.get_all(HOST).iter();
         let first = all.next()?.to_str().ok()?.to_owned();

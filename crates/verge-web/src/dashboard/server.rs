@@ -6,6 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -115,11 +118,11 @@ async fn accept(listener: TcpListener, tls: Option<ServerTls>, front: Front) {
             let (address, local) = (from.ip().to_canonical(), local.ip().to_canonical());
             let peer = Peer { address, local, tls: tls.is_some(), certificate: None };
             match tls {
-                None => serve(stream, front, peer).await,
+                None => serve_pages(stream, front, peer).await,
                 Some(config) => match Acceptor::new(config).accept(stream, HANDSHAKE_WITHIN).await {
                     Ok(stream) => {
                         let peer = Peer { certificate: peer_name(&stream), ..peer };
-                        serve(stream, front, peer).await;
+                        serve_pages(stream, front, peer).await;
                     }
                     Err(error) => tracing::debug!(%address, %error, "a connection to the dashboard failed"),
                 },
@@ -128,27 +131,40 @@ async fn accept(listener: TcpListener, tls: Option<ServerTls>, front: Front) {
     }
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, front: Front, peer: Peer) {
+async fn serve_pages(stream: impl AsyncRead + AsyncWrite + Unpin, front: Front, peer: Peer) {
+    let address = peer.address;
+    let answer = move |request| {
+        let (front, peer) = (front.clone(), peer.clone());
+        async move { front.answer(request, peer).await }
+    };
+    serve(stream, address, answer).await;
+}
+
+/// Serves one connection within our limits.
+pub(crate) async fn serve<F: Future<Output = Response>>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: IpAddr,
+    answer: impl Fn(Request<Incoming>) -> F,
+) {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_WITHIN)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS);
-    let address = peer.address;
-    let answer = service_fn(move |request| {
-        let (front, peer) = (front.clone(), peer.clone());
-        async move { Ok::<_, std::convert::Infallible>(front.answer(request, peer).await) }
+    let answer = service_fn(|request| {
+        let answer = answer(request);
+        async move { Ok::<_, std::convert::Infallible>(answer.await) }
     });
     let stream = TokioIo::new(NoStall::new(stream, WRITE_WITHIN));
     if let Err(error) = builder.serve_connection(stream, answer).await {
-        tracing::debug!(%address, %error, "a connection to the dashboard ended");
+        tracing::debug!(%address, %error, "a connection ended");
     }
 }
 
 /// Places for connections.
 #[derive(Debug, Clone)]
-struct Places {
+pub(crate) struct Places {
     all: Arc<Semaphore>,
     /// Holds one number for each address that is connected, so no more than there are connections.
     by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
@@ -161,14 +177,14 @@ impl Default for Places {
 }
 
 /// One of them, until it is dropped.
-struct Place {
+pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     address: IpAddr,
     by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl Places {
-    fn take(&self, address: IpAddr) -> Option<Place> {
+    pub(crate) fn take(&self, address: IpAddr) -> Option<Place> {
         let permit = Arc::clone(&self.all).try_acquire_owned().ok()?;
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         let count = by_address.entry(address).or_default();

@@ -1,6 +1,7 @@
 //! `verge run`: be a gateway until a signal ends it.
 
 mod reloading;
+mod supervision;
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -11,6 +12,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::printer::{PrintForm, Printer};
+use supervision::Supervision;
 use super::{FileArgs, async_runtime};
 use crate::log;
 use verge_gateway::exit::Exit;
@@ -64,6 +66,7 @@ pub(super) fn run(args: &RunArgs, json: bool) -> anyhow::Result<Exit> {
     let runtime = async_runtime()?;
     // From here on no signal ends the process without a drain.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
+    let supervision = Supervision::of_environment();
     let mut settings = args.file.settings()?;
     if let Some(warning) = settings.without_uplink() {
         tracing::warn!("{}", warning.remark);
@@ -71,7 +74,8 @@ pub(super) fn run(args: &RunArgs, json: bool) -> anyhow::Result<Exit> {
     let printer = args.form(json, &settings.gateway.zone).map(Printer::on_standard_output).transpose()?;
     let ended = runtime.block_on(async {
         loop {
-            match serve(&mut settings, &args.file.config, printer.as_ref(), &mut signals).await {
+            let file = &args.file.config;
+            match serve(&mut settings, file, printer.as_ref(), (&mut signals, &supervision)).await {
                 Err(error) if begins_anew(&error) => {
                     tracing::warn!("gateway starts again, under a new epoch")
                 }
@@ -148,13 +152,15 @@ async fn serve(
     settings: &mut Settings,
     file: &Path,
     printer: Option<&Printer>,
-    signals: &mut Signals,
+    (signals, supervision): (&mut Signals, &Supervision),
 ) -> anyhow::Result<Exit> {
+    supervision.starting();
     let mut gateway = Gateway::start(settings, printer.map(Printer::committed)).await?;
     tracing::info!(
         gateway = %settings.gateway.id, sources = settings.sources.len(), judges = settings.judges.len(),
         uplinks = settings.uplinks.len(), "gateway runs"
     );
+    supervision.running(&gateway);
     let door = reloading::open_door(settings);
     let failed = loop {
         let request = tokio::select! {
@@ -171,6 +177,9 @@ async fn serve(
             }
             request = reloading::next_request(door.as_ref()) => Some(request),
         };
+        if request.as_ref().is_none_or(|request| !request.dry_run) {
+            supervision.reloading();
+        }
         let answer = tokio::select! {
             answer = reloading::reload(&mut gateway, file, request.as_ref()) => answer,
             signal = signals.stop() => {
@@ -180,11 +189,13 @@ async fn serve(
         };
         // Should the gateway have to start again, it does so with these.
         settings.clone_from(gateway.settings());
+        supervision.reloaded();
         reloading::log(&answer);
         if let Some(request) = request {
             request.answer(&answer).await;
         }
     };
+    supervision.stopping();
     drop(door);
     let cut = tokio::select! {
         stopped = gateway.stop() => {

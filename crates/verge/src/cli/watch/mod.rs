@@ -1,6 +1,7 @@
 //! `verge watch`: receives verdicts as a control centre would, and keeps the books.
 
 mod books;
+mod fleet;
 mod gaps;
 mod heal;
 mod rates;
@@ -19,6 +20,7 @@ use super::output::json_line;
 use super::uplink::{Topics, UplinkArgs, Upstream};
 use super::{async_runtime, say};
 use books::Books;
+use fleet::FleetMetrics;
 use gaps::GapReports;
 use heal::{HealAnswer, Healer};
 use rates::Rates;
@@ -33,6 +35,7 @@ use verge_gateway::exit::{Exit, ExitWith};
   verge watch -c gateway.toml --count 100  end after a hundred verdicts
   verge watch -c gateway.toml --heal       request missing numbers again
   verge watch -c gateway.toml --client-id desk-1 --heal
+  verge watch --url mqtts://centre:8883 --ca ca.pem --cert me.pem --key me.key --metrics 127.0.0.1:9464
 
 With --client-id the broker keeps a session under that name: the next run receives what arrives between two runs, as long as \
 the broker keeps Times are those of the site: of the configuration's gateway.timezone, else of this machine.
@@ -55,11 +58,18 @@ pub(super) struct WatchArgs {
     /// are stored
     #[arg(long)]
     heal: bool,
+    /// Turn the status documents of all gateways into metrics and serve them at http://ADDR/metrics, to anyone who reaches the
+    /// address; no verdicts are received
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["heal", "count"])]
+    metrics: Option<std::net::SocketAddr>,
 }
 
 pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let Upstream { connection, topics, zone, .. } = args.uplink.upstream("watch")?;
-    let mut uses = vec![TopicUse::Alarm, TopicUse::Verdict, TopicUse::Telemetry, TopicUse::Status];
+    let mut uses = vec![TopicUse::Status];
+    if args.metrics.is_none() {
+        uses.extend([TopicUse::Alarm, TopicUse::Verdict, TopicUse::Telemetry]);
+    }
     if args.heal && topics.has_channels() {
         uses.push(TopicUse::Reply);
     }
@@ -91,7 +101,13 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
             rivals: Rivals::default(),
             json,
         };
-        let received = watcher.receive(&mut subscriber, &mut books, out);
+        let mut fleet = args.metrics.map(|listen| FleetMetrics::start(listen, &topics, &address)).transpose()?;
+        let received = async {
+            match &mut fleet {
+                Some(fleet) => fleet.receive(&mut subscriber).await,
+                None => watcher.receive(&mut subscriber, &mut books, out).await,
+            }
+        };
         let ended = tokio::select! {
             ended = received => ended,
             () = tokio::time::sleep(limit) => Ok(()),
@@ -100,6 +116,9 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
         subscriber.stop().await;
         books.dropped_by_us = subscriber.dropped();
         ended?;
+        if fleet.is_some() {
+            return Ok(Exit::Fine);
+        }
         if json {
             json_line(&mut std::io::stderr().lock(), &books.json())?;
         } else {
@@ -107,6 +126,11 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
         }
         Ok(Exit::Fine)
     })
+}
+
+/// Whether a message is a status, where topics do not say so.
+fn is_status_by_content(payload: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(payload).is_ok_and(|value| value["state"].is_string())
 }
 
 /// How often missing numbers are looked for.
@@ -207,7 +231,7 @@ impl Watcher<'_> {
         if self.topics.has_channels() {
             return self.topics.is(TopicUse::Status, &delivery.topic);
         }
-        serde_json::from_slice::<Value>(&delivery.payload).is_ok_and(|value| value["state"].is_string())
+        is_status_by_content(&delivery.payload)
     }
 
     fn meet(&mut self, topic: &str) {
