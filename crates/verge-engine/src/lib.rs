@@ -7,10 +7,13 @@
 //!
 //! Reading order: [`graph`] (a file that the library takes), [`port`] (its inputs and outputs, and what a run feeds and
 //! reads), [`run`] (one runner per worker and model), [`tensor`] (elements), [`runtime`] (where the library comes
-//! from), `onnx` (what is looked at in a file before the library sees it), `refusal` (why the library refuses one), `quote`
+//! from), `onnx` (what is looked at in a file before the library sees it), [`edit`] (a model that is changed and written
+//! again), [`basic`] (one that the library simplified), `refusal` (why the library refuses one), `quote`
 //! (the library's words), `watchdog` (deadlines), [`digest`] (what files hold).
 
+pub mod basic;
 pub mod digest;
+pub mod edit;
 pub mod graph;
 mod onnx;
 pub mod port;
@@ -22,7 +25,8 @@ pub mod tensor;
 mod watchdog;
 
 pub use digest::ContentDigest;
-pub use graph::{Graph, GraphError, ModelLimits};
+pub use edit::{EditError, EditableModel, NewNode};
+pub use graph::{Graph, GraphError, ModelLimits, Optimisation};
 pub use half::f16;
 pub use port::{Contract, Feed, FeedBack, FixedInput, Port, shape_words};
 pub use run::{Outputs, RecurrentState, RunError, Runner};
