@@ -96,8 +96,6 @@ const ALLOWED_EDGES: &[(&str, &[&str])] = &[
 
 /// Further edges that only tests have.
 const TEST_EDGES: &[(&str, &str)] = &[
-    // A real model is held against its average precision.
-    ("verge-vision", "verge-eval"),
     // Each is the other's real counterpart.
     ("verge-broker", "verge-mqtt"),
     ("verge-mqtt", "verge-broker"),

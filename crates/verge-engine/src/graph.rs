@@ -25,11 +25,22 @@ pub struct ModelLimits {
     pub max_file_bytes: u64,
     /// Threads within one run. More than one makes single frames faster and the whole slower.
     pub threads: usize,
+    /// What the library may make of them.
+    pub optimisation: Optimisation,
+}
+
+/// What the library may make of a model before it runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Optimisation {
+    /// All that it can: operators are fused, quantised ones run on integers.
+    Full,
+    /// Nothing: each operator runs as it stands in the file. Slow, and what other runs are held against.
+    AsWritten,
 }
 
 impl Default for ModelLimits {
     fn default() -> Self {
-        Self { max_file_bytes: 512 << 20, threads: 1 }
+        Self { max_file_bytes: 512 << 20, threads: 1, optimisation: Optimisation::Full }
     }
 }
 
@@ -109,7 +120,7 @@ pub struct Graph {
     bytes: Bytes,
     digest: ContentDigest,
     runtime: Runtime,
-    threads: usize,
+    limits: ModelLimits,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     producer: String,
@@ -135,7 +146,7 @@ impl Graph {
         let stamp =
             onnx::inspect(&bytes).map_err(|source| GraphError::Refused { path: path.to_owned(), source })?;
         let bytes = onnx::exposed(bytes, &stamp.labelled);
-        let session = commit(runtime, &bytes, limits.threads)
+        let session = commit(runtime, &bytes, limits)
             .map_err(|reason| refused(runtime, path, &stamp, &reason))?;
         let ports = |outlets: &[ort::value::Outlet]| {
             outlets.iter().map(|outlet| Port::new(outlet.name(), outlet.dtype())).collect()
@@ -144,13 +155,12 @@ impl Graph {
             (ports(session.inputs()), labelled(ports(session.outputs()), &stamp.labelled));
         let (path, runtime) = (path.to_owned(), runtime.clone());
         let Stamp { producer, metadata, labelled, softmaxes, .. } = stamp;
-        let threads = limits.threads;
         Ok(Self {
             path,
             bytes,
             digest,
             runtime,
-            threads,
+            limits,
             inputs,
             outputs,
             producer,
@@ -216,7 +226,7 @@ impl Graph {
     /// The library refuses what it accepted before (no memory).
     pub fn runner(&self, contract: Arc<Contract>) -> Result<Runner, GraphError> {
         let session =
-            commit(&self.runtime, &self.bytes, self.threads).map_err(|reason| GraphError::Load {
+            commit(&self.runtime, &self.bytes, self.limits).map_err(|reason| GraphError::Load {
                 path: self.path.clone(),
                 library: self.runtime.described(),
                 reason: quoted(&reason),
@@ -252,11 +262,15 @@ fn tensor_of<'a>(output: &'a str, labelled: &'a [LabelledOutput]) -> &'a str {
     labelled.iter().find(|one| one.name == output).map_or(output, |one| &one.numbers)
 }
 
-pub(crate) fn commit(runtime: &Runtime, bytes: &Bytes, threads: usize) -> Result<Session, String> {
+pub(crate) fn commit(runtime: &Runtime, bytes: &Bytes, limits: ModelLimits) -> Result<Session, String> {
+    let level = match limits.optimisation {
+        Optimisation::Full => GraphOptimizationLevel::All,
+        Optimisation::AsWritten => GraphOptimizationLevel::Disable,
+    };
     let commit = || -> ort::Result<Session> {
         let mut builder = Session::builder(runtime.environment())?
-            .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(threads)?
+            .with_optimization_level(level)?
+            .with_intra_threads(limits.threads)?
             .with_inter_threads(1)?
             // Spinning burns energy, and loses where other programs want the cores.
             .with_intra_op_spinning(false)?

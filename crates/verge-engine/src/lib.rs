@@ -7,13 +7,18 @@
 //!
 //! Reading order: [`graph`] (a file that the library takes), [`port`] (its inputs and outputs, and what a run feeds and
 //! reads), [`run`] (one runner per worker and model), [`tensor`] (elements), [`runtime`] (where the library comes
-//! from), `onnx` (what is looked at in a file before the library sees it), `refusal` (why the library refuses one), `quote`
-//! (the library's words), `watchdog` (deadlines), [`digest`] (what files hold).
+//! from), `onnx` (what is looked at in a file before the library sees it), [`edit`] (a model that is changed and written
+//! again), [`basic`] (one that the library simplified), `refusal` (why the library refuses one), `quote`
+//! (the library's words), `watchdog` (deadlines), [`digest`] (what files hold),
+//! [`processor`] (what this machine does with 8 bit numbers).
 
+pub mod basic;
 pub mod digest;
+pub mod edit;
 pub mod graph;
 mod onnx;
 pub mod port;
+pub mod processor;
 mod quote;
 mod refusal;
 pub mod run;
@@ -22,9 +27,11 @@ pub mod tensor;
 mod watchdog;
 
 pub use digest::ContentDigest;
-pub use graph::{Graph, GraphError, ModelLimits};
+pub use edit::{EditError, EditableModel, NewNode};
+pub use graph::{Graph, GraphError, ModelLimits, Optimisation};
 pub use half::f16;
 pub use port::{Contract, Feed, FeedBack, FixedInput, Port, shape_words};
+pub use processor::ProcessorClass;
 pub use run::{Outputs, RecurrentState, RunError, Runner};
 pub use runtime::{Runtime, RuntimeError};
 pub use tensor::{ElementType, Tensor, TensorView};

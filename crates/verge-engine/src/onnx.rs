@@ -1,15 +1,16 @@
 //! What is looked at in an ONNX file before the library sees it. A model is code-like: it may name files beside
 //! it, operators of foreign libraries, or constants of any size.
 
+mod bound;
+pub(crate) mod graph;
 mod labelled;
 mod lookalike;
-mod proto;
 mod stamp;
 
 use bytes::Bytes;
+use graph::{FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto};
 pub(crate) use labelled::{LabelledOutput, exposed};
 use prost::Message;
-use proto::{FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto};
 pub(crate) use stamp::{Stamp, probe};
 
 /// Domains of operators that every build of ONNX Runtime carries. `""` and `ai.onnx` are the same.
@@ -71,6 +72,12 @@ pub enum OnnxError {
         /// The domain.
         domain: String,
     },
+    /// More parts than a model of its size has.
+    #[error("its parts would take far more memory than a model of {bytes} bytes does: it is damaged, or made to do harm")]
+    Bomb {
+        /// Bytes of the file.
+        bytes: usize,
+    },
     /// A constant beyond all measure.
     #[error("its {what} asks for more than {MAX_ELEMENTS} numbers")]
     TooLarge {
@@ -105,6 +112,14 @@ fn named(location: &str) -> String {
 /// Looks through a model, and says which versions it is made for. Domains that it only declares do no harm: programs that
 /// optimise models declare all that they know.
 pub(crate) fn inspect(bytes: &Bytes) -> Result<Stamp, OnnxError> {
+    read(bytes).map(|model| Stamp::of(&model))
+}
+
+/// Reads a model and looks through it.
+pub(crate) fn read(bytes: &Bytes) -> Result<ModelProto, OnnxError> {
+    if !bound::holds(bytes) {
+        return Err(OnnxError::Bomb { bytes: bytes.len() });
+    }
     let model = ModelProto::decode(bytes.clone()).map_err(|_| lookalike::of(bytes))?;
     let graph = model.graph.as_ref().ok_or_else(|| match lookalike::of(bytes) {
         known @ (OnnxError::SomethingElse { .. } | OnnxError::Cut { .. }) => known,
@@ -113,7 +128,7 @@ pub(crate) fn inspect(bytes: &Bytes) -> Result<Stamp, OnnxError> {
     let within = Within { functions: &model.functions };
     within.graph(graph)?;
     model.functions.iter().try_for_each(|function| within.nodes(&function.node, &[]))?;
-    Ok(Stamp::of(&model))
+    Ok(model)
 }
 
 /// Where nodes stand.
@@ -136,22 +151,23 @@ impl Within<'_> {
                 attribute.t.iter().try_for_each(|tensor| inspect_tensor(tensor))?;
                 attribute.tensors.iter().try_for_each(inspect_tensor)?;
                 attribute.sparse_tensor.iter().try_for_each(|tensor| inspect_sparse(tensor))?;
+                attribute.sparse_tensors.iter().try_for_each(inspect_sparse)?;
                 attribute.g.iter().try_for_each(|graph| self.graph(graph))?;
                 attribute.graphs.iter().try_for_each(|graph| self.graph(graph))?;
             }
             if let Some(shape) = blown_up_to(node, nodes, initializers) {
-                measured(&shape, || format!("operator {}", node.op_type))?;
+                measured(&shape, || format!("operator {}", node.op_type()))?;
             }
         }
         Ok(())
     }
 
     fn known(&self, node: &NodeProto) -> Result<(), OnnxError> {
-        let own = |function: &FunctionProto| function.domain == node.domain && function.name == node.op_type;
-        if KNOWN_DOMAINS.contains(&node.domain.as_str()) || self.functions.iter().any(own) {
+        let own = |function: &FunctionProto| function.domain() == node.domain() && function.name() == node.op_type();
+        if KNOWN_DOMAINS.contains(&node.domain()) || self.functions.iter().any(own) {
             Ok(())
         } else {
-            Err(OnnxError::Domain { domain: node.domain.clone() })
+            Err(OnnxError::Domain { domain: node.domain().to_owned() })
         }
     }
 }
@@ -159,22 +175,22 @@ impl Within<'_> {
 /// The shape of an operator's result, where the operator makes something of nothing and the shape is a constant.
 fn blown_up_to(node: &NodeProto, nodes: &[NodeProto], initializers: &[TensorProto]) -> Option<Vec<i64>> {
     let constant = |name: &String| {
-        let initializer = initializers.iter().find(|tensor| tensor.name == *name).map(integers);
+        let initializer = initializers.iter().find(|tensor| tensor.name() == *name).map(integers);
         let made =
-            || nodes.iter().find(|made| made.op_type == "Constant" && made.output.first() == Some(name));
+            || nodes.iter().find(|made| made.op_type() == "Constant" && made.output.first() == Some(name));
         let of_node = || {
-            made()?.attribute.iter().find_map(|attribute| match attribute.name.as_str() {
+            made()?.attribute.iter().find_map(|attribute| match attribute.name() {
                 "value_ints" => Some(attribute.ints.clone()),
                 _ => attribute.t.as_deref().map(integers),
             })
         };
         initializer.or_else(of_node)
     };
-    match node.op_type.as_str() {
+    match node.op_type() {
         "ConstantOfShape" => constant(node.input.first()?),
         "Expand" | "Tile" => constant(node.input.get(1)?),
         "RandomNormal" | "RandomUniform" => {
-            node.attribute.iter().find(|attribute| attribute.name == "shape").map(|shape| shape.ints.clone())
+            node.attribute.iter().find(|attribute| attribute.name() == "shape").map(|shape| shape.ints.clone())
         }
         _ => None,
     }
@@ -185,22 +201,22 @@ fn integers(tensor: &TensorProto) -> Vec<i64> {
     if !tensor.int64_data.is_empty() {
         return tensor.int64_data.clone();
     }
-    let whole = tensor.raw_data.chunks_exact(8);
+    let whole = tensor.raw_data().chunks_exact(8);
     whole.map(|bytes| i64::from_le_bytes(bytes.try_into().expect("chunks of eight"))).collect()
 }
 
 fn inspect_tensor(tensor: &TensorProto) -> Result<(), OnnxError> {
     const EXTERNAL: i32 = 1;
-    if tensor.data_location == EXTERNAL || !tensor.external_data.is_empty() {
-        let location = tensor.external_data.iter().find(|entry| entry.key == "location");
-        let location = location.map(|entry| entry.value.clone()).unwrap_or_default();
-        return Err(OnnxError::ExternalData { name: tensor.name.clone(), location });
+    if tensor.data_location() == EXTERNAL || !tensor.external_data.is_empty() {
+        let location = tensor.external_data.iter().find(|entry| entry.key() == "location");
+        let location = location.map(|entry| entry.value().to_owned()).unwrap_or_default();
+        return Err(OnnxError::ExternalData { name: tensor.name().to_owned(), location });
     }
-    measured(&tensor.dims, || format!("tensor {:?}", tensor.name))
+    measured(&tensor.dims, || format!("tensor {:?}", tensor.name()))
 }
 
 fn inspect_sparse(tensor: &SparseTensorProto) -> Result<(), OnnxError> {
-    tensor.values.iter().try_for_each(inspect_tensor)?;
+    tensor.values.iter().chain(&tensor.indices).try_for_each(inspect_tensor)?;
     measured(&tensor.dims, || "sparse tensor".to_owned())
 }
 
@@ -214,7 +230,7 @@ fn measured(dims: &[i64], what: impl Fn() -> String) -> Result<(), OnnxError> {
 
 #[cfg(test)]
 mod tests {
-    use super::proto::{AttributeProto, StringEntry};
+    use super::graph::{AttributeProto, StringEntry};
     use super::*;
 
     fn model(change: impl FnOnce(&mut GraphProto)) -> Bytes {
@@ -224,7 +240,7 @@ mod tests {
     }
 
     fn tensor(name: &str, dims: &[i64]) -> TensorProto {
-        TensorProto { name: name.to_owned(), dims: dims.to_vec(), ..Default::default() }
+        TensorProto { name: Some(name.to_owned()), dims: dims.to_vec(), ..Default::default() }
     }
 
     #[test]
@@ -233,9 +249,9 @@ mod tests {
         assert_eq!(inspect(&Bytes::from_static(b"\x08\x08")), Err(OnnxError::NoGraph));
         assert!(matches!(inspect(&Bytes::from_static(b"\xff\xff")), Err(OnnxError::NotOnnx { .. })));
 
-        let location = StringEntry { key: "location".to_owned(), value: "weights.bin".to_owned() };
+        let location = StringEntry { key: Some("location".to_owned()), value: Some("weights.bin".to_owned()) };
         let external = |tensor: TensorProto| TensorProto {
-            data_location: 1,
+            data_location: Some(1),
             external_data: vec![location.clone()],
             ..tensor
         };
@@ -256,19 +272,24 @@ mod tests {
             assert_eq!(inspect(&model(|g| g.node.push(node))), outside.clone());
         }
 
-        let foreign = NodeProto { domain: "evil".to_owned(), ..Default::default() };
+        let foreign = NodeProto { domain: Some("evil".to_owned()), ..Default::default() };
         assert_eq!(
             inspect(&model(|g| g.node.push(foreign))),
             Err(OnnxError::Domain { domain: "evil".to_owned() })
         );
         let call = |name: &str| NodeProto {
-            domain: "own".to_owned(),
-            op_type: name.to_owned(),
+            domain: Some("own".to_owned()),
+            op_type: Some(name.to_owned()),
             ..Default::default()
         };
         let with_function = |node: NodeProto, inner: NodeProto| {
             let function =
-                FunctionProto { name: "f".to_owned(), node: vec![inner], domain: "own".to_owned() };
+                FunctionProto {
+                name: Some("f".to_owned()),
+                node: vec![inner],
+                domain: Some("own".to_owned()),
+                ..Default::default()
+            };
             let graph = GraphProto { node: vec![node], ..Default::default() };
             let model = ModelProto { graph: Some(graph), functions: vec![function], ..ModelProto::default() };
             inspect(&model.encode_to_vec().into()).map(drop)
@@ -286,7 +307,7 @@ mod tests {
         assert!(refused(&model(|g| g.initializer.push(tensor("w", &[-1])))));
         let shape = TensorProto { int64_data: vec![1 << 15, 1 << 15], ..tensor("shape", &[2]) };
         let node = NodeProto {
-            op_type: "ConstantOfShape".to_owned(),
+            op_type: Some("ConstantOfShape".to_owned()),
             input: vec!["shape".to_owned()],
             ..Default::default()
         };
@@ -297,14 +318,14 @@ mod tests {
         assert!(bomb.len() < 77, "{} bytes", bomb.len());
         assert!(refused(&bomb));
         let constant = NodeProto {
-            op_type: "Constant".to_owned(),
+            op_type: Some("Constant".to_owned()),
             output: vec!["shape".to_owned()],
             attribute: vec![AttributeProto { t: Some(Box::new(shape)), ..Default::default() }],
             ..Default::default()
         };
         assert!(refused(&model(|g| g.node.extend([constant.clone(), node.clone()]))));
         let as_list =
-            AttributeProto { name: "value_ints".to_owned(), ints: vec![1 << 15; 2], ..Default::default() };
+            AttributeProto { name: Some("value_ints".to_owned()), ints: vec![1 << 15; 2], ..Default::default() };
         let constant = NodeProto { attribute: vec![as_list], ..constant };
         assert!(refused(&model(|g| g.node.extend([constant, node]))));
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use crate::graph::{GraphError, commit};
+use crate::graph::{GraphError, ModelLimits, commit};
 use crate::onnx::{Stamp, probe};
 use crate::quote::quoted;
 use crate::runtime::{Runtime, VERSION};
@@ -21,7 +21,7 @@ pub(crate) fn refused(runtime: &Runtime, path: &Path, stamp: &Stamp, words: &str
         if !domain.is_empty() {
             opsets.push((String::new(), OLD_OPSET));
         }
-        commit(runtime, &Bytes::from(probe(ir, &opsets)), 1).is_ok()
+        commit(runtime, &Bytes::from(probe(ir, &opsets)), ModelLimits::default()).is_ok()
     };
     let too_new = |what: String, found, newest, remedy: String| GraphError::TooNew {
         path: path.to_owned(),

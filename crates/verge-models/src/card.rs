@@ -4,6 +4,7 @@
 mod check;
 mod error;
 mod frames;
+mod made;
 mod output;
 mod presets;
 mod words;
@@ -19,6 +20,7 @@ pub use frames::{
     Colour, FedNumber, FrameCard, InputCard, LabelsCard, PixelElement, Quantisation, Resize, SideRounding,
     StateCard, TensorLayout,
 };
+pub use made::Made;
 use output::RawOutput;
 pub use output::{
     Activation, AnchorForm, AnchorFormula, AnomalyForm, Background, BoxForm, BoxUnits, GridForm, NanodetForm,
@@ -41,6 +43,8 @@ pub struct Card {
     pub sha256: Option<String>,
     /// The weights, relative to the card.
     pub file: PathBuf,
+    /// How the file came to be, where Verge made it.
+    pub made: Option<Made>,
     /// What its tensors mean.
     pub meaning: Meaning,
 }
@@ -80,6 +84,7 @@ struct RawCard {
     source: Option<String>,
     sha256: Option<String>,
     file: PathBuf,
+    made: Option<Made>,
     task: ModelTask,
     labels: Option<LabelsCard>,
     input: Option<InputCard>,
@@ -129,6 +134,7 @@ impl RawCard {
         {
             return Err(("sha256", "64 hexadecimal digits"));
         }
+        self.made.as_ref().and_then(Made::fault).map_or(Ok(()), Err)?;
         let meaning = match (self.task, self.input, self.output) {
             (task, Some(input), Some(output)) => {
                 let output = output.resolved()?;
@@ -162,6 +168,7 @@ impl RawCard {
             source: self.source,
             sha256: self.sha256,
             file: self.file,
+            made: self.made,
             meaning,
         })
     }

@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`card`] (what a card says), [`catalogue`] (the models of a configuration), [`frames`] (models over
 //! frames), `agreement` (a card of frames held against its file), [`draft`] (a card that writes itself), [`windows`] (models over windows of readings),
-//! [`error`] (why a model cannot be used).
+//! [`gate`] (whether a new version may take the place of an old one), [`error`] (why a model cannot be used).
 
 mod agreement;
 pub mod card;
@@ -13,6 +13,7 @@ pub mod catalogue;
 pub mod draft;
 pub mod error;
 pub mod frames;
+pub mod gate;
 pub mod windows;
 
 pub use agreement::OutputShape;

@@ -43,6 +43,38 @@ fn grey() -> Picture {
     Picture::from_rgb(WIDTH, HEIGHT, pixels.flat_map(|value| [value; SAMPLES]).collect())
 }
 
+/// One of a row of drawn pictures of no meaning, for comparing how files run where nobody has pictures: gradients of all
+/// colours with rectangles in them, from dark to bright, no two alike.
+#[must_use]
+pub fn drawn(number: u32) -> Picture {
+    const WIDTH: u32 = 320;
+    const HEIGHT: u32 = 240;
+    let mut seed = number.wrapping_mul(0x9e37_79b9) | 1;
+    let mut random = move |below: u32| {
+        seed ^= seed << 13;
+        seed ^= seed >> 17;
+        seed ^= seed << 5;
+        seed % below
+    };
+    let slopes: [[u32; 3]; SAMPLES] = std::array::from_fn(|_| [random(5), random(5), random(256)]);
+    let rectangles: Vec<[u32; 7]> = (0..6)
+        .map(|_| {
+            let (left, top) = (random(WIDTH), random(HEIGHT));
+            [left, top, left + 8 + random(WIDTH / 2), top + 8 + random(HEIGHT / 2), random(256), random(256), random(256)]
+        })
+        .collect();
+    let sample = |x: u32, y: u32, channel: usize| {
+        let within = |r: &&[u32; 7]| (r[0]..r[2]).contains(&x) && (r[1]..r[3]).contains(&y);
+        let [across, down, base] = slopes[channel];
+        let wave = (base + x * across / 2 + y * down / 2) % 512;
+        let ground = if wave < 256 { wave } else { 511 - wave };
+        rectangles.iter().rev().find(within).map_or(ground, |r| r[4 + channel])
+    };
+    let places = (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| (x, y)));
+    let bytes = places.flat_map(|(x, y)| std::array::from_fn::<_, SAMPLES, _>(|channel| sample(x, y, channel)));
+    Picture::from_rgb(WIDTH, HEIGHT, bytes.map(|value| u8::try_from(value).unwrap_or(u8::MAX)).collect())
+}
+
 impl ModelRun {
     pub(crate) fn try_out(&mut self, until: Option<Instant>) -> Result<ModelTrial, InferenceError> {
         let picture = grey();

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::proto::{GraphProto, ModelProto, NodeProto, TensorType, TypeProto, ValueInfo};
+use super::graph::{GraphProto, ModelProto, NodeProto, TypeProto, ValueInfo};
 
 /// An output that maps labels to numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +22,11 @@ pub(crate) struct LabelledOutput {
 impl LabelledOutput {
     /// Those of a graph.
     pub(super) fn of(graph: &GraphProto) -> Vec<Self> {
-        let is_output = |name: &String| graph.output.iter().any(|output| output.name == *name);
+        let is_output = |name: &String| graph.output.iter().any(|output| output.name() == *name);
         let is_made = |name: &String| graph.node.iter().any(|node| node.output.contains(name));
         let labelled = |node: &NodeProto| {
             let (name, numbers) = (node.output.first()?, node.input.first()?);
-            let is_map = node.op_type == "ZipMap" && node.domain == "ai.onnx.ml";
+            let is_map = node.op_type() == "ZipMap" && node.domain() == "ai.onnx.ml";
             (is_map && is_output(name) && is_made(numbers)).then(|| Self {
                 name: name.clone(),
                 numbers: numbers.clone(),
@@ -44,7 +44,7 @@ impl LabelledOutput {
 }
 
 fn labels(node: &NodeProto) -> Vec<String> {
-    let strings = node.attribute.iter().find(|attribute| attribute.name == "classlabels_strings");
+    let strings = node.attribute.iter().find(|attribute| attribute.name() == "classlabels_strings");
     let text = |label: &Bytes| String::from_utf8_lossy(label).into_owned();
     strings.map(|attribute| attribute.strings.iter().map(text).collect()).unwrap_or_default()
 }
@@ -56,9 +56,10 @@ fn labels(node: &NodeProto) -> Vec<String> {
 pub(crate) fn exposed(bytes: Bytes, labelled: &[LabelledOutput]) -> Bytes {
     const FLOAT: i32 = 1;
     let output = labelled.iter().filter(|one| one.is_added()).map(|one| ValueInfo {
-        name: one.numbers.clone(),
+        name: Some(one.numbers.clone()),
         // By the definition of the operator.
-        kind: Some(TypeProto { tensor: Some(TensorType { element: FLOAT }) }),
+        r#type: Some(TypeProto::of_tensor(FLOAT)),
+        ..Default::default()
     });
     let output: Vec<ValueInfo> = output.collect();
     if output.is_empty() {

@@ -3,8 +3,8 @@
 use prost::Message;
 
 use super::KNOWN_DOMAINS;
+use super::graph::{GraphProto, ModelProto, NodeProto, OperatorSetId, StringEntry, TypeProto, ValueInfo};
 use super::labelled::LabelledOutput;
-use super::proto::{GraphProto, ModelProto, NodeProto, OperatorSetId, TensorType, TypeProto, ValueInfo};
 
 /// What a model says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,14 +25,15 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     pub(super) fn of(model: &ModelProto) -> Self {
-        let known = model.opset_import.iter().filter(|set| KNOWN_DOMAINS.contains(&set.domain.as_str()));
+        let known = model.opset_import.iter().filter(|set| KNOWN_DOMAINS.contains(&set.domain()));
         let nodes = model.graph.iter().flat_map(|graph| &graph.node);
-        let softmaxes = nodes.filter(|node| node.op_type == "Softmax").flat_map(|node| node.output.clone());
+        let softmaxes = nodes.filter(|node| node.op_type() == "Softmax").flat_map(|node| node.output.clone());
+        let entry = |entry: &StringEntry| (entry.key().to_owned(), entry.value().to_owned());
         Self {
-            ir_version: model.ir_version,
-            opsets: known.map(|set| (set.domain.clone(), set.version)).collect(),
-            producer: model.producer.clone(),
-            metadata: model.metadata.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect(),
+            ir_version: model.ir_version(),
+            opsets: known.map(|set| (set.domain().to_owned(), set.version())).collect(),
+            producer: model.producer_name().to_owned(),
+            metadata: model.metadata_props.iter().map(entry).collect(),
             labelled: model.graph.as_ref().map(LabelledOutput::of).unwrap_or_default(),
             softmaxes: softmaxes.collect(),
         }
@@ -43,17 +44,18 @@ impl Stamp {
 pub(crate) fn probe(ir_version: i64, opsets: &[(String, i64)]) -> Vec<u8> {
     const FLOAT: i32 = 1;
     let value = |name: &str| ValueInfo {
-        name: name.to_owned(),
-        kind: Some(TypeProto { tensor: Some(TensorType { element: FLOAT }) }),
+        name: Some(name.to_owned()),
+        r#type: Some(TypeProto::of_tensor(FLOAT)),
+        ..Default::default()
     };
     let identity = NodeProto {
         input: vec!["x".to_owned()],
         output: vec!["y".to_owned()],
-        op_type: "Identity".to_owned(),
+        op_type: Some("Identity".to_owned()),
         ..Default::default()
     };
     let graph = GraphProto {
-        name: "probe".to_owned(),
+        name: Some("probe".to_owned()),
         node: vec![identity],
         input: vec![value("x")],
         output: vec![value("y")],
@@ -61,7 +63,7 @@ pub(crate) fn probe(ir_version: i64, opsets: &[(String, i64)]) -> Vec<u8> {
     };
     let opset_import = opsets
         .iter()
-        .map(|(domain, version)| OperatorSetId { domain: domain.clone(), version: *version })
+        .map(|(domain, version)| OperatorSetId { domain: Some(domain.clone()), version: Some(*version) })
         .collect();
-    ModelProto { ir_version, opset_import, graph: Some(graph), ..Default::default() }.encode_to_vec()
+    ModelProto { ir_version: Some(ir_version), opset_import, graph: Some(graph), ..Default::default() }.encode_to_vec()
 }

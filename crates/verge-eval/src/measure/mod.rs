@@ -1,10 +1,8 @@
 //! How good a detector is on labelled series and pictures. Pure: files are read elsewhere.
 //!
 //! Reading order: [`ScoreProfile`] (what a hit, a miss and a false alarm weigh), [`nab`] (one signal, a score per
-//! row), [`skab`] (several signals, a yes or no per row),
-//! [`average_precision`] (boxes in pictures).
+//! row), [`skab`] (several signals, a yes or no per row).
 
-pub mod average_precision;
 pub mod nab;
 pub mod skab;
 

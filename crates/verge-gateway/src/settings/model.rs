@@ -24,7 +24,11 @@ pub(super) fn check_engine(check: &Check<'_>, raw: &RawEngine) -> Engine {
     Engine {
         library: raw.library.as_ref().map(|path| check.path(path)),
         workers: raw.workers.and_then(NonZeroUsize::new),
-        limits: ModelLimits { max_file_bytes: raw.max_model.0, threads: raw.threads },
+        limits: ModelLimits {
+            max_file_bytes: raw.max_model.0,
+            threads: raw.threads,
+            ..ModelLimits::default()
+        },
     }
 }
 

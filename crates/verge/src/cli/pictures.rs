@@ -57,7 +57,15 @@ impl PictureFiles {
         path: &Path,
         device: DeviceId,
     ) -> anyhow::Result<Result<EncodedFrame, Rejection>> {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        self.of_bytes(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?, device)
+    }
+
+    /// Reads one that is in memory.
+    pub(super) fn of_bytes(
+        &mut self,
+        bytes: Vec<u8>,
+        device: DeviceId,
+    ) -> anyhow::Result<Result<EncodedFrame, Rejection>> {
         let settings = FrameSourceSettings {
             codec: FrameCodec::Jpeg,
             compression: Compression::None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_engine::{ElementType, Runtime};
+use verge_engine::{ElementType, ProcessorClass, Runtime};
 use verge_models::card::ModelTask;
 use verge_models::{Catalogue, FrameModel, ModelError, ModelFiles};
 use verge_vision::VisionJudge;
@@ -114,6 +114,11 @@ fn look_at_frames(
     let identity = &loaded.card().identity;
     let what = format!("{} {}", identity.name, identity.version);
     report.note(&section, what, Ok(describe(&loaded)), Exit::BadConfig);
+    if let Some(made) = &loaded.card().made {
+        report.note(&section, "made by", Ok(made.words()), Exit::BadConfig);
+        let remark = made.remark(ProcessorClass::here());
+        report.warnings.extend(remark.map(|remark| Warning { key: section.clone(), remark }));
+    }
     match wiring::try_model(&loaded) {
         Ok(trial) => {
             let warning = |remark: String| Warning { key: section.clone(), remark };

@@ -46,12 +46,24 @@ pub struct PrecisionScores {
 pub struct AveragePrecision {
     /// Per class: detections with, per threshold, whether each hits; and the number of labelled objects.
     classes: Vec<ClassRecord>,
+    pictures: usize,
 }
 
 #[derive(Debug, Default, Clone)]
 struct ClassRecord {
-    hits: Vec<(f64, [bool; THRESHOLDS])>,
+    hits: Vec<Hit>,
     truths: usize,
+    /// The pictures that have labelled objects, and how many.
+    truths_of: Vec<(usize, usize)>,
+}
+
+/// A detection: its score, whether it hits per threshold, and its picture.
+type Hit = (f64, [bool; THRESHOLDS], usize);
+
+/// Detections in order of their scores, for averages over other sets of the same pictures.
+#[derive(Debug)]
+pub struct RankedDetections {
+    classes: Vec<ClassRecord>,
 }
 
 impl AveragePrecision {
@@ -63,6 +75,8 @@ impl AveragePrecision {
 
     /// Takes note of one picture.
     pub fn add(&mut self, truths: &[LabelledObject], found: &[FoundObject]) {
+        let picture = self.pictures;
+        self.pictures += 1;
         let classes = truths.iter().map(|one| one.class).chain(found.iter().map(|one| one.class));
         let Some(last) = classes.max() else { return };
         if self.classes.len() <= last {
@@ -75,8 +89,19 @@ impl AveragePrecision {
             found.sort_by(|a, b| b.score.total_cmp(&a.score));
             found.truncate(MAX_OBJECTS);
             record.truths += truths.len();
-            record.hits.extend(hits(&truths, &found));
+            if !truths.is_empty() {
+                record.truths_of.push((picture, truths.len()));
+            }
+            record.hits.extend(hits(&truths, &found).into_iter().map(|(score, hit)| (score, hit, picture)));
         }
+    }
+
+    /// The same, for averages over other sets of the pictures.
+    #[must_use]
+    pub fn ranked(&self) -> RankedDetections {
+        let mut classes = self.classes.clone();
+        classes.iter_mut().for_each(|record| record.hits.sort_by(|a, b| b.0.total_cmp(&a.0)));
+        RankedDetections { classes }
     }
 
     /// The scores; `None` where no labelled object was seen.
@@ -128,35 +153,56 @@ impl ClassRecord {
         let mut ranked = self.hits.clone();
         // Stable, as in the reference: equal scores stay in the order of the pictures.
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-        std::array::from_fn(|step| self.precision(ranked.iter().map(|(_, hits)| hits[step])))
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "numbers of objects, far below 2^53")]
-    fn precision(&self, ranked: impl Iterator<Item = bool>) -> f64 {
-        let mut right = 0_usize;
-        let mut curve: Vec<(f64, f64)> = ranked
-            .enumerate()
-            .map(|(index, hit)| {
-                right += usize::from(hit);
-                (right as f64 / self.truths as f64, right as f64 / (index + 1) as f64)
-            })
-            .collect();
-        // Precision at a recall is the best at this recall or beyond.
-        let mut best = 0.0_f64;
-        for (_, precision) in curve.iter_mut().rev() {
-            best = best.max(*precision);
-            *precision = best;
-        }
-        let at = |recall: f64| {
-            let index = curve.partition_point(|(reached, _)| *reached < recall);
-            curve.get(index).map_or(0.0, |(_, precision)| *precision)
-        };
-        (0..RECALL_STEPS).map(|step| at(step as f64 * 0.01)).sum::<f64>() / RECALL_STEPS as f64
+        std::array::from_fn(|step| precision(self.truths, ranked.iter().map(|(_, hits, _)| hits[step])))
     }
 }
 
+impl RankedDetections {
+    /// At an overlap of .50, mean over classes, where each picture counts as often as is said here, in the order in which the
+    /// pictures were added; `None` where no labelled object is in them.
+    #[must_use]
+    pub fn ap50(&self, times: &[u32]) -> Option<f64> {
+        let of = |picture: usize| times.get(picture).map_or(0, |times| *times as usize);
+        let mut sum = 0.0;
+        let mut classes = 0.0;
+        for record in &self.classes {
+            let truths: usize = record.truths_of.iter().map(|(picture, count)| of(*picture) * count).sum();
+            if truths > 0 {
+                let hits = record.hits.iter();
+                sum += precision(truths, hits.flat_map(|(_, hit, picture)| std::iter::repeat_n(hit[0], of(*picture))));
+                classes += 1.0;
+            }
+        }
+        (classes > 0.0).then(|| sum / classes)
+    }
+}
+
+/// Average precision of detections in order of their scores.
+#[expect(clippy::cast_precision_loss, reason = "numbers of objects, far below 2^53")]
+fn precision(truths: usize, ranked: impl Iterator<Item = bool>) -> f64 {
+    let mut right = 0_usize;
+    let mut curve: Vec<(f64, f64)> = ranked
+        .enumerate()
+        .map(|(index, hit)| {
+            right += usize::from(hit);
+            (right as f64 / truths as f64, right as f64 / (index + 1) as f64)
+        })
+        .collect();
+    // Precision at a recall is the best at this recall or beyond.
+    let mut best = 0.0_f64;
+    for (_, precision) in curve.iter_mut().rev() {
+        best = best.max(*precision);
+        *precision = best;
+    }
+    let at = |recall: f64| {
+        let index = curve.partition_point(|(reached, _)| *reached < recall);
+        curve.get(index).map_or(0.0, |(_, precision)| *precision)
+    };
+    (0..RECALL_STEPS).map(|step| at(step as f64 * 0.01)).sum::<f64>() / RECALL_STEPS as f64
+}
+
 /// Intersection over union of boxes given by corner and size.
-fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
+pub(super) fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
     let common = |axis: usize| {
         let end = (a[axis] + a[axis + 2]).min(b[axis] + b[axis + 2]);
         (end - a[axis].max(b[axis])).max(0.0)

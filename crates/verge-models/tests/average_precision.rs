@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use verge_eval::measure::average_precision::{AveragePrecision, FoundObject, LabelledObject};
+use verge_models::gate::average_precision::{AveragePrecision, FoundObject, LabelledObject};
 
 fn number(one: &Value, key: &str) -> usize {
     usize::try_from(one[key].as_u64().unwrap()).unwrap()
@@ -40,4 +40,10 @@ fn average_precision_is_that_of_pycocotools() {
     let scores = measure.scores().unwrap();
     let is_near = |ours: f64, key: &str| (ours - sample[key].as_f64().unwrap()).abs() < 1e-12;
     assert!(is_near(scores.map, "map") && is_near(scores.ap50, "ap50"), "{scores:?}");
+    // Each picture once is the whole.
+    let once = measure.ranked().ap50(&[1; 12]).unwrap();
+    assert!((once - scores.ap50).abs() < 1e-12, "{once}");
+    let without = measure.ranked().ap50(&[1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+    assert!((without - scores.ap50).abs() > 1e-6, "{without}");
+    assert_eq!(measure.ranked().ap50(&[0; 12]), None);
 }

@@ -1,0 +1,173 @@
+//! The table `[made]`: how a file came to be that a command of Verge made, so that nobody asks later. Beside the file lies the
+//! same as `NAME.report.json`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use verge_engine::ProcessorClass;
+
+use super::Wrong;
+
+/// How a file came to be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Made {
+    /// The command.
+    pub command: String,
+    /// SHA-256 of the weights that it was made from.
+    pub source_sha256: String,
+    /// Pictures that it was made with.
+    pub pictures: u64,
+    /// SHA-256 of the list of their digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pictures_sha256: Option<String>,
+    /// The kind of processor that it was made for: `x86`, `x86-vnni`, `arm` or `other`.
+    pub processor: String,
+    /// The version of Verge.
+    pub verge: String,
+    /// The version of ONNX Runtime.
+    pub onnxruntime: String,
+    /// What was measured, in percent, ms or bytes, as the name says.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<String, f64>,
+    /// Lower and upper bounds of some of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bounds: BTreeMap<String, [f64; 2]>,
+}
+
+impl Made {
+    /// What cannot be.
+    pub(super) fn fault(&self) -> Option<Wrong> {
+        let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if self.command.is_empty() {
+            return Some(("made.command", "the command that made the file"));
+        }
+        if !is_digest(&self.source_sha256) {
+            return Some(("made.source_sha256", "64 hexadecimal digits"));
+        }
+        if self.pictures_sha256.as_deref().is_some_and(|text| !is_digest(text)) {
+            return Some(("made.pictures_sha256", "64 hexadecimal digits"));
+        }
+        if ProcessorClass::named(&self.processor).is_none() {
+            return Some(("made.processor", "x86, x86-vnni, arm or other"));
+        }
+        let numbers = self.figures.values().chain(self.bounds.values().flatten());
+        if numbers.into_iter().any(|number| !number.is_finite()) {
+            return Some(("made.figures", "finite numbers"));
+        }
+        None
+    }
+
+    /// The table as it stands in a card.
+    #[must_use]
+    pub fn table(&self) -> String {
+        // A string of JSON is a basic string of TOML too.
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let mut text = format!("[made]\ncommand = {}\n", quoted(&self.command));
+        let mut line = |key: &str, value: String| text.push_str(&format!("{key} = {value}\n"));
+        line("source_sha256", quoted(&self.source_sha256));
+        line("pictures", self.pictures.to_string());
+        if let Some(digest) = &self.pictures_sha256 {
+            line("pictures_sha256", quoted(digest));
+        }
+        line("processor", quoted(&self.processor));
+        line("verge", quoted(&self.verge));
+        line("onnxruntime", quoted(&self.onnxruntime));
+        for (name, number) in &self.figures {
+            line(&format!("figures.{}", quoted(name)), format!("{number:?}"));
+        }
+        for (name, [low, high]) in &self.bounds {
+            line(&format!("bounds.{}", quoted(name)), format!("[{low:?}, {high:?}]"));
+        }
+        text
+    }
+
+    /// In a line, for people.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let figures: Vec<String> = self
+            .figures
+            .iter()
+            .map(|(name, number)| match self.bounds.get(name) {
+                Some([low, high]) => format!("{name} {number:.2} ({low:.2} to {high:.2})"),
+                None => format!("{name} {number:.2}"),
+            })
+            .collect();
+        let figures = if figures.is_empty() { String::new() } else { format!("; {}", figures.join(", ")) };
+        let source = self.source_sha256.get(..12).unwrap_or_default();
+        format!(
+            "{} from {source}…, {} pictures, for {}, Verge {}, ONNX Runtime {}{figures}",
+            self.command, self.pictures, self.processor, self.verge, self.onnxruntime
+        )
+    }
+
+    /// Why its figures do not hold on this machine, where that is so.
+    #[must_use]
+    pub fn remark(&self, here: ProcessorClass) -> Option<String> {
+        (self.processor != here.as_str()).then(|| {
+            format!(
+                "made for a processor of kind {}, and this one is {}: `verge model bench` says whether it runs right here",
+                self.processor,
+                here.as_str()
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::Card;
+    use super::*;
+
+    fn made() -> Made {
+        Made {
+            command: "quantize --for \"x86\"".to_owned(),
+            source_sha256: "ab".repeat(32),
+            pictures: 111,
+            pictures_sha256: Some("cd".repeat(32)),
+            processor: "x86".to_owned(),
+            verge: "0.1.0".to_owned(),
+            onnxruntime: "1.32.0".to_owned(),
+            figures: BTreeMap::from([("top1 %".to_owned(), 87.4), ("cpu ms".to_owned(), 6.0)]),
+            bounds: BTreeMap::from([("top1 %".to_owned(), [80.0, 92.5])]),
+        }
+    }
+
+    fn card(made: &Made) -> Result<Card, String> {
+        let text = format!(
+            "name = \"w\"\nversion = \"1\"\nfile = \"w.onnx\"\ntask = \"reconstruct\"\n{}",
+            made.table()
+        );
+        Card::parse(&text, Path::new("w.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_table_that_is_written_is_read() {
+        assert_eq!(card(&made()).unwrap().made, Some(made()));
+        let plain = Made { figures: BTreeMap::new(), bounds: BTreeMap::new(), pictures_sha256: None, ..made() };
+        assert_eq!(card(&plain).unwrap().made, Some(plain));
+        assert!(made().words().contains("top1 % 87.40 (80.00 to 92.50)"), "{}", made().words());
+        let report = serde_json::to_string(&made()).unwrap();
+        assert_eq!(serde_json::from_str::<Made>(&report).unwrap(), made());
+    }
+
+    #[test]
+    fn what_cannot_be_names_its_line() {
+        let check = |made: Made, part: &str| {
+            let error = card(&made).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        };
+        check(Made { source_sha256: "ab".to_owned(), ..made() }, "made.source_sha256");
+        check(Made { processor: "vax".to_owned(), ..made() }, "made.processor");
+        check(Made { command: String::new(), ..made() }, "made.command");
+        check(Made { figures: BTreeMap::from([("x".to_owned(), f64::INFINITY)]), ..made() }, "made.figures");
+    }
+
+    #[test]
+    fn another_processor_is_remarked() {
+        assert_eq!(made().remark(ProcessorClass::X86), None);
+        assert!(made().remark(ProcessorClass::X86Vnni).unwrap().contains("x86-vnni"));
+    }
+}

@@ -1,0 +1,55 @@
+//! The gate: whether a new version of a model may take the place of an old one. Every command that makes models and the trial
+//! on live frames ask it; it knows numbers alone.
+//!
+//! Reading order: [`Rules`] (what is demanded), [`labelled`] (both models on labelled pictures), [`agreement`] (both on pictures
+//! without labels, and looks at a trial that goes on), [`cost`] (time, bytes, memory), [`share`] and [`bootstrap`] (the
+//! statistics), [`average_precision`] (scores of detectors).
+
+pub mod agreement;
+pub mod average_precision;
+pub mod bootstrap;
+pub mod cost;
+pub mod labelled;
+pub mod share;
+
+pub use agreement::{Agreed, Look};
+pub use cost::Cost;
+pub use labelled::{DetectionPair, Drop, Pair};
+
+/// What is demanded of a new version.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// What may be lost on labelled pictures, in points.
+    pub max_drop: f64,
+    /// The bound of the loss must keep within that, not only the loss that was seen.
+    pub strict: bool,
+    /// Share of answers that agree at least, as far as the pictures prove it.
+    pub agreement: f64,
+    /// A version that is meant to be faster may be as slow as the old one: its bytes are the point.
+    pub keep_slower: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { max_drop: 1.0, strict: false, agreement: 0.9, keep_slower: false }
+    }
+}
+
+/// Whether a version is accepted, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// It is.
+    pub passes: bool,
+    /// In words.
+    pub reason: String,
+}
+
+impl Decision {
+    const fn passed(reason: String) -> Self {
+        Self { passes: true, reason }
+    }
+
+    const fn refused(reason: String) -> Self {
+        Self { passes: false, reason }
+    }
+}

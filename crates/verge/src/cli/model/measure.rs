@@ -1,0 +1,192 @@
+//! Models over frames side by side: what they say of the same pictures, and what that takes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow, bail};
+use rustix::time::{ClockId, clock_gettime};
+use verge_domain::frame::EncodedFrame;
+use verge_domain::id::{DeviceId, JudgeIndex};
+use verge_engine::{ModelLimits, Optimisation, RecurrentState, Runtime};
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::wiring;
+use verge_models::gate::Agreed;
+use verge_models::gate::average_precision::FoundObject;
+use verge_models::{FrameModel, ModelFiles};
+use verge_vision::annotate;
+use verge_vision::trial::drawn;
+use verge_vision::viewer::Inference;
+use verge_vision::{FrameViewer, SourceMasks, ViewerSettings, VisionJudge};
+
+use super::super::pictures::{self, PictureFiles, PictureLimits};
+
+/// Pictures on which a file as the library runs it is held against the file as it is written.
+pub(super) const SATURATION_PICTURES: usize = 32;
+/// Share of answers that must agree there.
+pub(super) const SATURATION_LEAST: f64 = 0.95;
+/// Score from which a box counts where the card says none.
+const SCORE: f32 = 0.25;
+/// Numbers that differ by less than this share of the larger are the same.
+const SAME_NUMBER: f64 = 0.1;
+
+/// Pictures that models look at.
+pub(super) struct Pictures {
+    /// As cameras send them.
+    pub(super) frames: Vec<EncodedFrame>,
+    /// They were drawn: nobody gave any.
+    pub(super) are_drawn: bool,
+}
+
+impl Pictures {
+    /// Those of a folder: its own, those of its folder `images`, or those of all its folders; at most `limit`, evenly spread.
+    pub(super) fn of_folder(folder: &Path, limit: usize) -> anyhow::Result<Self> {
+        let mut found = Vec::new();
+        for folder in folders(folder)? {
+            found.extend(pictures::find(&folder)?);
+        }
+        let spread = limit.min(found.len());
+        let paths = (0..spread).map(|number| &found[number * found.len() / spread]);
+        let mut files = PictureFiles::new(PictureLimits::default());
+        let read = |path: &PathBuf| match files.read(path, DeviceId::new("bench")?)? {
+            Ok(frame) => Ok(frame),
+            Err(reason) => bail!("{}: no frame: {reason}", path.display()),
+        };
+        Ok(Self { frames: paths.map(read).collect::<anyhow::Result<_>>()?, are_drawn: false })
+    }
+
+    /// Drawn ones.
+    pub(super) fn drawn() -> anyhow::Result<Self> {
+        let mut files = PictureFiles::new(PictureLimits::default());
+        let draw = |number: usize| {
+            let picture = drawn(u32::try_from(number)?);
+            let bytes = annotate::encode(&picture)?;
+            files.of_bytes(bytes, DeviceId::new("bench")?)?.map_err(|reason| anyhow!("{reason}"))
+        };
+        Ok(Self {
+            frames: (0..SATURATION_PICTURES).map(draw).collect::<anyhow::Result<_>>()?,
+            are_drawn: true,
+        })
+    }
+}
+
+fn folders(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let images = folder.join("images");
+    if images.is_dir() {
+        return Ok(vec![images]);
+    }
+    let cannot = || format!("cannot read the folder {}", folder.display());
+    let entries = std::fs::read_dir(folder).with_context(cannot)?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
+    if paths.iter().any(|path| pictures::is_picture(path)) {
+        return Ok(vec![folder.to_owned()]);
+    }
+    let mut folders: Vec<PathBuf> = paths.into_iter().filter(|path| path.is_dir()).collect();
+    folders.sort();
+    Ok(if folders.is_empty() { vec![folder.to_owned()] } else { folders })
+}
+
+/// A model that is measured.
+pub(super) struct Subject {
+    pub(super) model: Arc<FrameModel>,
+    viewer: FrameViewer,
+}
+
+/// What one look took, in ms.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Took {
+    pub(super) wall: f64,
+    pub(super) cpu: f64,
+}
+
+impl Subject {
+    /// Loads the model of a card.
+    pub(super) fn load(runtime: &Runtime, card: &Path, optimisation: Optimisation) -> anyhow::Result<Self> {
+        let limits = ModelLimits { optimisation, ..ModelLimits::default() };
+        let files = ModelFiles::of_card(card);
+        let model = Arc::new(FrameModel::load(runtime, &files, limits).exit_with(Exit::BadInput)?);
+        let settings = ViewerSettings {
+            models: vec![Arc::clone(&model)],
+            judges: vec![Some(VisionJudge { top: 1, ..VisionJudge::of(0) })],
+            looks: Vec::new(),
+            masks: SourceMasks::default(),
+            names: Vec::new(),
+            max_picture_bytes: wiring::picture_bytes(PictureLimits::default().max_pixels),
+        };
+        let viewer = FrameViewer::new(&settings).exit_with(Exit::BadInput)?;
+        Ok(Self { model, viewer })
+    }
+
+    /// Looks at a picture: what it says, and what that took without decoding.
+    pub(super) fn look(&mut self, frame: &EncodedFrame) -> anyhow::Result<(Inference, Took)> {
+        self.viewer.decode(frame)?;
+        let least = self.model.frames().output.score.unwrap_or(SCORE);
+        let (began, cpu) = (Instant::now(), cpu_ms());
+        let seen = self.viewer.infer(JudgeIndex(0), least, &mut RecurrentState::default(), None)?;
+        let took = Took { wall: began.elapsed().as_secs_f64() * 1e3, cpu: cpu_ms() - cpu };
+        Ok((seen, took))
+    }
+
+    /// How far an answer of this model is that of another; labels are compared by their text.
+    pub(super) fn agrees(&self, own: &Inference, other: &Self, answer: &Inference) -> Option<Agreed> {
+        let label = |of: &Self, index: usize| of.model.labels().get(index).map(ToString::to_string);
+        match (own, answer) {
+            (Inference::Classes(own), Inference::Classes(answer)) => {
+                let best = own.first().map(|class| label(self, class.label));
+                let same = best == answer.first().map(|class| label(other, class.label));
+                Some(Agreed::of_answers([same]))
+            }
+            (Inference::Objects(own), Inference::Objects(answer)) => {
+                let found = |of: &Self, objects: &[verge_vision::detect::Candidate]| {
+                    let object = |one: &verge_vision::detect::Candidate| {
+                        let [left, top, right, bottom] = one.corners.map(f64::from);
+                        let text = label(of, one.label);
+                        let class = self.model.labels().iter().position(|own| Some(own.to_string()) == text);
+                        FoundObject {
+                            class: class.unwrap_or(usize::MAX),
+                            area: [left, top, right - left, bottom - top],
+                            score: one.score.into(),
+                        }
+                    };
+                    objects.iter().map(object).collect::<Vec<_>>()
+                };
+                Some(Agreed::of_boxes(&found(self, own), &found(other, answer)))
+            }
+            (Inference::Reconstruction(own), Inference::Reconstruction(answer)) => Some(same_number(*own, *answer)),
+            (Inference::Appearance(own), Inference::Appearance(answer)) => {
+                Some(same_number(own.score, answer.score))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn same_number(one: f64, other: f64) -> Agreed {
+    Agreed::of_answers([(one - other).abs() <= SAME_NUMBER * one.abs().max(other.abs())])
+}
+
+/// Time of the processor that this process has taken, in ms.
+fn cpu_ms() -> f64 {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let ms = now.tv_sec as f64 * 1e3 + now.tv_nsec as f64 / 1e6;
+    ms
+}
+
+/// How a file as the library runs it agrees with the file as it is written.
+pub(super) fn saturation(
+    runtime: &Runtime,
+    card: &Path,
+    subject: &mut Subject,
+    pictures: &Pictures,
+) -> anyhow::Result<Agreed> {
+    let mut written = Subject::load(runtime, card, Optimisation::AsWritten)?;
+    let mut agreed = Agreed::default();
+    for frame in pictures.frames.iter().take(2 * SATURATION_PICTURES) {
+        let (run, _) = subject.look(frame)?;
+        let (as_written, _) = written.look(frame)?;
+        let one = subject.agrees(&run, &written, &as_written).context("a model answers in one way")?;
+        agreed = agreed.and(one);
+    }
+    Ok(agreed)
+}

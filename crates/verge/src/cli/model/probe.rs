@@ -1,0 +1,124 @@
+//! `verge model probe`: the first load of a model in a process of its own. A file that brings the library down, eats memory or
+//! hangs ends that process, and nothing else.
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+use verge_engine::runtime::VARIABLE;
+use verge_engine::{ModelLimits, Runtime};
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::wiring;
+use verge_models::{FrameModel, ModelFiles};
+
+use super::super::output::json_line;
+
+/// Time that a model has to load and to look at one picture, of the clock and of the processor.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Address space beyond that of the program: the library maps some hundred MiB for itself.
+const FREE: u64 = 1 << 30;
+/// Address space for each byte of the file: a copy of it, weights packed anew, what lies between.
+const TIMES: u64 = 10;
+
+#[derive(Debug, Args)]
+pub(super) struct ProbeArgs {
+    /// The model's card
+    #[arg(value_name = "CARD")]
+    card: PathBuf,
+}
+
+/// What a model took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Probed {
+    /// Time to read, check and load it.
+    pub(super) load_ms: f64,
+    /// Memory that it took at most, in bytes; nothing where the system does not say.
+    pub(super) memory: Option<u64>,
+}
+
+pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let runtime = Runtime::load(&wiring::user_runtime_search()).exit_with(Exit::Unavailable)?;
+    limit(&args.card)?;
+    let (done, ended) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
+            // The library may hang in the thread that loads: nothing but the end of the process ends that.
+            drop(writeln!(std::io::stderr(), "verge: it was still at work after {} s", LIMIT.as_secs()));
+            std::process::exit(Exit::BadInput.code().into());
+        }
+    });
+    let before = memory("VmRSS");
+    let began = Instant::now();
+    let files = ModelFiles::of_card(&args.card);
+    let model = FrameModel::load(&runtime, &files, ModelLimits::default()).exit_with(Exit::BadInput)?;
+    let load_ms = began.elapsed().as_secs_f64() * 1e3;
+    wiring::try_model(&Arc::new(model)).exit_with(Exit::BadInput)?;
+    drop(done);
+    let memory = memory("VmHWM").zip(before).map(|(most, before)| most.saturating_sub(before));
+    json_line(out, &serde_json::to_value(Probed { load_ms, memory })?)?;
+    Ok(Exit::Fine)
+}
+
+/// Limits this process.
+fn limit(card: &Path) -> anyhow::Result<()> {
+    let file = verge_models::Card::load(card).ok().map(|known| card.with_file_name(known.file));
+    let bytes = file.and_then(|file| file.metadata().ok()).map_or(0, |file| file.len());
+    if let Some(now) = memory("VmSize") {
+        let most = now.saturating_add(FREE).saturating_add(bytes.saturating_mul(TIMES));
+        setrlimit(Resource::As, Rlimit { current: Some(most), maximum: Some(most) }).context("address space")?;
+    }
+    let seconds = LIMIT.as_secs();
+    // One second beyond, with which the system ends it for good.
+    setrlimit(Resource::Cpu, Rlimit { current: Some(seconds), maximum: Some(seconds + 1) })
+        .context("time of the processor")?;
+    // A library that is brought down by a file leaves nothing behind.
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).context("core files")
+}
+
+/// A line of what the system says of this process, in bytes.
+fn memory(key: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Has a model loaded in a process of its own.
+pub(super) fn in_a_child(card: &Path, library: &Path) -> anyhow::Result<Probed> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let output = Command::new(program)
+        .args(["model", "probe"])
+        .arg(card)
+        .env(VARIABLE, library)
+        .output()
+        .context("cannot start the process that loads the model first")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let last = said.lines().next_back().unwrap_or("nothing is said why").trim();
+    let last = last.strip_prefix("verge: ").unwrap_or(last);
+    match (output.status.code(), output.status.signal()) {
+        (Some(0), _) => serde_json::from_slice(&output.stdout).context("the process that loads the model"),
+        (_, Some(signal)) => bail!(
+            "{}: the library was ended by signal {signal} while it loaded the model in a process of its own: {}",
+            card.display(),
+            signal_words(signal)
+        ),
+        _ => bail!("{last}"),
+    }
+}
+
+fn signal_words(signal: i32) -> &'static str {
+    match signal {
+        6 => "it gave up, which it does where memory is refused",
+        9 => "it was killed",
+        11 => "it reached for memory that is not its own",
+        24 => "it took more than 60 s of the processor",
+        _ => "the file is not one that it takes",
+    }
+}
