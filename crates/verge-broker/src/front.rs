@@ -8,11 +8,13 @@ mod answers;
 mod backend;
 mod connect;
 mod devices;
+mod five;
 mod holds;
 mod identity;
 mod packets;
 mod pass;
 mod slots;
+mod window;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,11 +28,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use verge_tls::{Acceptor, Credentials, ServerConfig};
 
+use crate::inputs::Inputs;
 use crate::policy::{Policy, Refusal};
 use backend::Backend;
 pub use devices::RefusedDevice;
 use devices::{Device, Devices};
+use five::Sessions;
 use slots::{Admission, Slots};
+pub(crate) use window::Window;
 
 /// Pause after the system refused to accept (out of file descriptors): without it the loop would spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -138,6 +143,8 @@ struct FrontShared {
     refused_clients: AtomicU64,
     cut_off: AtomicU64,
     devices: Arc<Devices>,
+    sessions: Arc<Sessions>,
+    inputs: Option<Inputs>,
     /// For connections from now on.
     policy: Mutex<Arc<Policy>>,
     last_refusal: Mutex<Option<String>>,
@@ -153,6 +160,14 @@ impl Front {
     /// # Errors
     /// See [`FrontError`].
     pub async fn start(settings: FrontSettings) -> Result<Self, FrontError> {
+        Self::start_with(settings, None).await
+    }
+
+    /// The same where some of what clients publish goes to inputs of the gateway.
+    ///
+    /// # Errors
+    /// See [`FrontError`].
+    pub async fn start_with(settings: FrontSettings, inputs: Option<Inputs>) -> Result<Self, FrontError> {
         let listen = settings.listen;
         if settings.tls.is_none() && !listen.ip().is_loopback() {
             return Err(FrontError::PlainText { listen });
@@ -161,7 +176,7 @@ impl Front {
         let listener = TcpListener::bind(listen).await.map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
         let acceptor = settings.tls.clone().map(Acceptor::new);
-        let shared = Arc::new(FrontShared::new(acceptor, settings.policy.clone()));
+        let shared = Arc::new(FrontShared::new(acceptor, settings.policy.clone(), inputs));
         let (running, held) = watch::channel(());
         let accept = accept(listener, settings, Arc::clone(&shared));
         let accepting = tokio::spawn(async move {
@@ -335,7 +350,7 @@ impl Accepted {
 }
 
 impl FrontShared {
-    fn new(acceptor: Option<Acceptor>, policy: Policy) -> Self {
+    fn new(acceptor: Option<Acceptor>, policy: Policy, inputs: Option<Inputs>) -> Self {
         Self {
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -343,6 +358,8 @@ impl FrontShared {
             refused_clients: AtomicU64::new(0),
             cut_off: AtomicU64::new(0),
             devices: Arc::new(Devices::new(policy.limits)),
+            sessions: Arc::default(),
+            inputs,
             policy: Mutex::new(Arc::new(policy)),
             last_refusal: Mutex::default(),
             warned: Mutex::default(),

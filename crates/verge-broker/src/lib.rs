@@ -10,7 +10,7 @@
 //!
 //! What rumqttd does not do is known: sessions, retained messages and what is on its way live in memory only, so an
 //! acknowledgement of it means "accepted in memory"; a subscriber that falls behind by more than a topic filter's log
-//! (16 MiB) loses the oldest messages; MQTT 5 is not spoken.
+//! (16 MiB) loses the oldest messages.
 //!
 //! Every process on this machine can reach rumqttd's port, though not log in to it. One that listens on that port
 //! in the moment between the death of the child and its restart could read what the gateway's own connections send.
@@ -29,6 +29,7 @@ mod client;
 pub mod embedded;
 mod endpoint;
 pub mod front;
+pub mod inputs;
 pub mod policy;
 
 pub use child::ChildError;
@@ -38,6 +39,7 @@ pub use child_broker::{
 pub use embedded::{Embedded, EmbeddedError, EmbeddedSettings};
 pub use endpoint::StartMessageError;
 pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, FrontView, RefusedDevice};
+pub use inputs::{InputSource, InputState, Inputs};
 pub use policy::Policy;
 
 /// Client identifiers that begin with this are the gateway's own; a front refuses them, so that no client takes over

@@ -17,6 +17,7 @@ mod expiry;
 mod fingerprint;
 mod frames;
 mod gateway;
+mod inputs;
 mod judges;
 mod links;
 mod models;

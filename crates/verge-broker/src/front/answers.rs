@@ -3,10 +3,15 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::packets::{Header, MAX_CONTROL_BYTES, ToClient, merged, two_bytes};
+use super::five::{self, Five};
+use super::packets::{Header, MAX_CONTROL_BYTES, ToClient, merged, packet, two_bytes};
 
-/// SUBACK.
+/// Kinds of packets.
+const PUBLISH: u8 = 3;
+const PUBACK: u8 = 4;
 const SUBACK: u8 = 9;
+const UNSUBACK: u8 = 11;
+const PINGRESP: u8 = 13;
 /// Answers of the front that wait, and subscriptions whose answer is changed, at most: a client that does not take them is
 /// left unread.
 pub(super) const MOST_WAITING: usize = 32;
@@ -20,6 +25,8 @@ pub(super) enum Down {
     Send(Vec<u8>, usize),
     /// More is needed.
     More,
+    /// The client must acknowledge something before it is sent more.
+    Wait,
 }
 
 /// Where the broker's packets begin and end.
@@ -30,19 +37,28 @@ pub(super) struct Answers {
     /// Packets of the front.
     own: VecDeque<Vec<u8>>,
     /// Subscriptions of which some filters were not passed on.
-    partly: VecDeque<(u16, Vec<bool>)>,
+    partly: VecDeque<(u16, Vec<Option<u8>>)>,
+    /// The client speaks MQTT 5.
+    five: Option<Five>,
+    /// The present packet is not sent.
+    is_left_out: bool,
 }
 
 impl Answers {
+    /// For a client of MQTT 5, or of 3.1.1.
+    pub(super) fn of(five: Option<Five>) -> Self {
+        Self { five, ..Self::default() }
+    }
+
     /// Something that the client is to receive.
     pub(super) fn add(&mut self, answer: ToClient) {
         match answer {
             ToClient::Packet(packet) => self.own.push_back(packet),
-            ToClient::Filters { id, passed } => {
+            ToClient::Filters { id, codes } => {
                 if self.partly.len() >= MOST_WAITING {
                     self.partly.pop_front();
                 }
-                self.partly.push_back((id, passed));
+                self.partly.push_back((id, codes));
             }
             ToClient::None => {}
         }
@@ -57,6 +73,9 @@ impl Answers {
             && let Some(own) = self.own.pop_front()
         {
             return Ok(Down::Send(own, 0));
+        }
+        if let Some(five) = self.five.clone() {
+            return self.next_of_five(&five, input);
         }
         let mut passed = 0;
         loop {
@@ -92,10 +111,60 @@ impl Answers {
     }
 
     /// An answer to a subscription of which not all was passed on.
-    fn changed(&self, packet: &[u8]) -> Option<Vec<u8>> {
-        let id = two_bytes(packet, 0)?;
-        let (_, passed) = self.partly.iter().find(|(partly, _)| *partly == id)?;
-        merged(id, passed, packet.get(2..)?)
+    fn changed(&self, answer: &[u8]) -> Option<Vec<u8>> {
+        let id = two_bytes(answer, 0)?;
+        let (_, refused) = self.partly.iter().find(|(partly, _)| *partly == id)?;
+        Some(packet(0x90, &[&answer[..2], &merged(refused, answer.get(2..)?)?]))
+    }
+
+    /// As [`Answers::next`], one packet at a time, in the form of MQTT 5.
+    fn next_of_five(&mut self, five: &Five, input: &[u8]) -> io::Result<Down> {
+        let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+        if self.left > 0 {
+            let now = self.left.min(input.len());
+            self.left -= now;
+            return Ok(match (now, self.is_left_out) {
+                (0, _) => Down::More,
+                (_, true) => Down::Send(Vec::new(), now),
+                (_, false) => Down::Pass(now),
+            });
+        }
+        let Some(header) = Header::read(input).map_err(|_| invalid())? else { return Ok(Down::More) };
+        if header.kind == PUBLISH {
+            let Some((head, taken, id)) = five::publish_down(header, input) else { return Ok(Down::More) };
+            if id.is_some() && five.window.is_full() {
+                return Ok(Down::Wait);
+            }
+            self.left = header.packet().checked_sub(taken).ok_or_else(invalid)?;
+            // What the client does not take is left out, as if it had been sent (MQTT 5, section 3.1.2.11.4).
+            self.is_left_out = head.len() + self.left > five.most_bytes;
+            match id {
+                Some(id) if self.is_left_out => five.window.pass_over(id),
+                Some(id) => five.window.add(id),
+                None => {}
+            }
+            return Ok(Down::Send(if self.is_left_out { Vec::new() } else { head }, taken));
+        }
+        if header.length > MAX_CONTROL_BYTES {
+            return Err(invalid());
+        }
+        let Some(answer) = input.get(header.bytes..header.packet()) else { return Ok(Down::More) };
+        let instead = match header.kind {
+            PUBACK => input[..header.packet()].to_vec(),
+            SUBACK => {
+                let id = two_bytes(answer, 0).ok_or_else(invalid)?;
+                let partly = self.partly.iter().position(|(partly, _)| *partly == id);
+                let codes = match partly.and_then(|at| self.partly.remove(at)) {
+                    Some((_, refused)) => merged(&refused, &answer[2..]).ok_or_else(invalid)?,
+                    None => answer[2..].to_vec(),
+                };
+                five::suback(0x90, id, &codes)
+            }
+            // The guard has answered these itself.
+            UNSUBACK | PINGRESP => Vec::new(),
+            _ => return Err(invalid()),
+        };
+        Ok(Down::Send(instead, header.packet()))
     }
 }
 
@@ -115,12 +184,51 @@ mod tests {
                         held.drain(..taken);
                         sent.extend_from_slice(&packet);
                     }
-                    Down::More => break,
+                    Down::More | Down::Wait => break,
                 }
             }
         }
         assert_eq!(held, b"");
         sent
+    }
+
+    #[test]
+    fn a_client_of_mqtt_5_gets_its_own_form_and_no_more_than_it_takes() {
+        let greeting = five_greeting(2, 20);
+        let publish = |id: u8, payload: usize| packet(0x32, &[b"\x00\x01a\x00", &[id], &vec![9; payload]]);
+        let input = [
+            b"\x90\x04\x00\x05\x01\x00".to_vec(),
+            b"\x40\x02\x00\x09".to_vec(),
+            publish(1, 1),
+            // Too large for the client.
+            publish(2, 40),
+            publish(3, 1),
+            b"\xb0\x02\x00\x06\xd0\x00".to_vec(),
+        ]
+        .concat();
+        for piece in 1..input.len() {
+            let five = Five::new(&greeting);
+            let window = std::sync::Arc::clone(&five.window);
+            let mut answers = Answers::of(Some(five));
+            answers.add(ToClient::Filters { id: 5, codes: vec![None, Some(0x87), None] });
+            let expected = [
+                &b"\x90\x06\x00\x05\x00\x01\x87\x00"[..],
+                b"\x40\x02\x00\x09",
+                b"\x32\x07\x00\x01a\x00\x01\x00\x09",
+                b"\x32\x07\x00\x01a\x00\x03\x00\x09",
+            ]
+            .concat();
+            assert_eq!(sent(&mut answers, &input, piece), expected, "{piece}");
+            assert_eq!(answers.next(&publish(4, 1)).unwrap(), Down::Wait, "two are on their way");
+            window.acknowledge(1);
+            assert_eq!(window.take_due(), b"\x40\x02\x00\x01\x40\x02\x00\x02");
+            assert!(matches!(answers.next(&publish(4, 1)).unwrap(), Down::Send(..)));
+        }
+    }
+
+    fn five_greeting(receive_maximum: u16, most_bytes: usize) -> five::Greeting {
+        let (clean_start, expiry, keep_alive, is_nameless) = (true, 0, 60, false);
+        five::Greeting { clean_start, expiry, receive_maximum, most_bytes, keep_alive, is_nameless }
     }
 
     #[test]
@@ -132,7 +240,7 @@ mod tests {
             let mut answers = Answers::default();
             assert_eq!(answers.next(&publish[..3]).unwrap(), Down::Pass(3));
             answers.add(ToClient::Packet(b"\xb0\x02\x00\x09".to_vec()));
-            answers.add(ToClient::Filters { id: 5, passed: vec![true, false, true] });
+            answers.add(ToClient::Filters { id: 5, codes: vec![None, Some(0x80), None] });
             let expected = [
                 &publish[3..],
                 b"\xb0\x02\x00\x09",

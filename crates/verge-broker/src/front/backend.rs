@@ -15,9 +15,10 @@ use verge_tls::Credentials;
 
 use super::FrontShared;
 use super::connect::{self, ConnectRefusal, connack};
+use super::five::{self, Five, Greeting, Keeping};
 use super::holds::Place;
 use super::identity::{Introduced, identify};
-use super::packets::{Guard, Refused};
+use super::packets::{Delivering, Guard, Refused};
 use super::pass::{Pacing, PassEnd, pass};
 use super::slots::Admission;
 use crate::policy::Refusal;
@@ -28,12 +29,35 @@ const BROKER_ANSWER: Duration = Duration::from_secs(10);
 const LEAVE: Duration = Duration::from_secs(1);
 /// First byte and length of CONNACK (MQTT 3.1.1, section 3.2.1).
 const CONNACK: [u8; 2] = [0x20, 2];
+const DISCONNECT: [u8; 2] = [0xe0, 0];
 
 /// The broker behind the front.
 #[derive(Debug)]
 pub(super) struct Backend {
     pub(super) broker: SocketAddr,
     pub(super) login: Option<Credentials>,
+}
+
+/// The session of a client of MQTT 5.
+#[derive(Debug)]
+struct Session {
+    /// `None` where too many are kept already: it ends with its connection.
+    keeping: Option<Keeping>,
+    /// Whatever the broker has of an earlier one is not to be gone on with.
+    is_new: bool,
+}
+
+impl Session {
+    fn begin(greeting: &Greeting, connect: &Connect, shared: &FrontShared) -> Self {
+        let keeping = shared.sessions.begin(&connect.client_id, Instant::now());
+        let is_new = greeting.clean_start || keeping.as_ref().is_none_or(|keeping| keeping.has_expired);
+        Self { keeping, is_new }
+    }
+
+    /// Whether the broker is to forget it.
+    fn end(self, expiry: u32, now: Instant) -> bool {
+        self.keeping.is_none_or(|keeping| keeping.end(expiry, now))
+    }
 }
 
 impl Backend {
@@ -49,10 +73,11 @@ impl Backend {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let Admission { waiting, connection: _connection } = admission;
-        let read = tokio::time::timeout_at(deadline, connect::read(&mut outside)).await;
+        let mut is_five = false;
+        let read = tokio::time::timeout_at(deadline, connect::read(&mut outside, &mut is_five)).await;
         drop(waiting);
         let (policy, mut nameless, mut known) = (shared.policy(), None, None);
-        let admitted = read.unwrap_or(Err(ConnectRefusal::Late)).and_then(|(connect, rest)| {
+        let admitted = read.unwrap_or(Err(ConnectRefusal::Late)).and_then(|((connect, greeting), rest)| {
             let connect = connect::admit(connect, self.login.as_ref())?;
             let new_name = || nameless.insert(shared.devices.nameless()).client_id();
             let mut introduced = identify(connect, identities, &policy, new_name)?;
@@ -70,30 +95,49 @@ impl Backend {
                 }
                 connect.client_id = nameless.insert(shared.devices.nameless()).client_id();
             }
-            Ok((introduced, (device, place), rest))
+            Ok((introduced, greeting, (device, place), rest))
         });
-        let (Introduced { connect, client, .. }, (device, place), rest) = match admitted {
+        let (Introduced { connect, client, .. }, greeting, (device, place), rest) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 shared.refuse(peer, known.as_deref(), refusal.reason(), &refusal.to_string());
-                return turn_away(outside, refusal.answer()).await;
+                return turn_away(outside, refusal.answer(is_five)).await;
             }
         };
+        let session = greeting.as_ref().map(|greeting| Session::begin(greeting, &connect, shared));
         // Whatever the client does meanwhile, the broker's answer is taken: one that rumqttd cannot give makes it
         // stop its listener at the next client of that name.
-        let answered = tokio::time::timeout(BROKER_ANSWER, self.introduce(&connect)).await;
+        let answered = tokio::time::timeout(BROKER_ANSWER, self.begin(&connect, session.as_ref())).await;
         let (answer, inside) = match answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(introduced) => introduced,
             Err(error) => {
                 let why = format!("the broker did not accept {:?}: {error}", connect.client_id);
                 shared.refuse(peer, Some(&device), Refusal::NotAccepted, &why);
-                return turn_away(outside, Some(connack(self.unaccepted(&error)))).await;
+                let answer = match (is_five, self.unaccepted(&error)) {
+                    (false, code) => connack(code),
+                    (true, _) => five::refusal(five::for_connection(Refusal::NotAccepted)),
+                };
+                return turn_away(outside, Some(answer)).await;
             }
         };
         shared.accepted.fetch_add(1, Ordering::Relaxed);
+        let answer = match &greeting {
+            Some(greeting) => five::acknowledgement(greeting, &connect, &policy, answer[2] != 0),
+            None => {
+                shared.sessions.forget(&connect.client_id);
+                answer.to_vec()
+            }
+        };
         let silence = Duration::from_secs(connect.keep_alive.into()) * 3 / 2;
         let devices = Arc::clone(&shared.devices);
-        let guard = Guard::new(policy, client, Arc::clone(&device), devices);
+        let five = greeting.as_ref().map(Five::new);
+        let delivering = match &shared.inputs {
+            Some(inputs) => Some(Delivering::new(inputs.opened().await)),
+            None => None,
+        };
+        let guard = Guard::new(policy, client, Arc::clone(&device), devices, five.clone())
+            .delivering(delivering.clone());
+        let leaves = guard.leaves();
         let pacing = Pacing { device: &device, devices: &shared.devices, silence };
         match pass_on(outside, inside, &answer, rest, guard, pacing).await {
             Ok(()) => {}
@@ -106,7 +150,35 @@ impl Backend {
                 shared.cut_off(peer, &device, why, &words);
             }
         }
+        if let (Some(delivering), Some(will), false) = (&delivering, &connect.last_will, leaves.get()) {
+            delivering.hand_on_will(will).await;
+        }
+        if let (Some(session), Some(five)) = (session, five)
+            && session.end(five.expiry.load(Ordering::Relaxed), Instant::now())
+            && !connect.clean_session
+        {
+            drop(tokio::time::timeout(BROKER_ANSWER, self.forget(&connect)).await);
+        }
         drop((nameless, place));
+    }
+
+    /// Lets the broker forget an earlier session where that is to be, and gives it CONNECT.
+    async fn begin(&self, connect: &Connect, session: Option<&Session>) -> io::Result<([u8; 4], TcpStream)> {
+        if session.is_some_and(|session| session.is_new) && !connect.clean_session {
+            self.forget(connect).await?;
+        }
+        self.introduce(connect).await
+    }
+
+    /// Lets the broker forget the session of a client that is not connected.
+    async fn forget(&self, connect: &Connect) -> io::Result<()> {
+        let mut clean = connect.clone();
+        (clean.clean_session, clean.last_will) = (true, None);
+        let (_, mut inside) = self.introduce(&clean).await?;
+        inside.write_all(&DISCONNECT).await?;
+        inside.shutdown().await?;
+        // The broker has closed the connection when it has dropped the session.
+        tokio::io::copy(&mut inside, &mut tokio::io::sink()).await.map(drop)
     }
 
     /// Gives CONNECT to the broker and takes its answer.

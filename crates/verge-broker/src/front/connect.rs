@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use verge_domain::filter::{self, FilterError};
 use verge_tls::Credentials;
 
+use super::five::{self, Greeting};
 use crate::OWN_CLIENT_IDS;
 use crate::policy::Refusal;
 
@@ -24,12 +25,11 @@ pub(super) const MAX_CLIENT_ID_BYTES: usize = 128;
 pub(super) const KEEP_ALIVE_FOR_NONE: u16 = 60;
 /// The longest: a client that is silent for longer is closed, and connects again if it is there.
 const MAX_KEEP_ALIVE: u16 = 3600;
-/// CONNACK of MQTT 5: unsupported protocol version, no properties (section 3.2).
-const UNSUPPORTED_FOR_5: [u8; 5] = [0x20, 3, 0, 0x84, 0];
 /// The first byte of CONNECT (MQTT 3.1.1, section 3.1.1).
 const CONNECT: u8 = 0x10;
-/// MQTT 3.1.1 on the wire.
+/// MQTT 3.1.1 and 5 on the wire.
 const PROTOCOL_LEVEL: u8 = 4;
+const PROTOCOL_LEVEL_OF_FIVE: u8 = 5;
 
 /// Why a client is not let in.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +44,14 @@ pub(super) enum ConnectRefusal {
     TooLarge { actual: usize },
     #[error("its CONNECT is malformed: {0}")]
     Malformed(Error),
-    #[error("it speaks another version of MQTT than 3.1.1 (protocol level {0})")]
+    #[error("its CONNECT is not as MQTT 5 says")]
+    MalformedFive,
+    #[error("it speaks another version of MQTT than 3.1.1 and 5 (protocol level {0})")]
     Version(u8),
+    #[error("it wants to log in by an authentication method of MQTT 5, none of which is supported")]
+    Authentication,
+    #[error("its last will has QoS 2, which is not supported with MQTT 5; at most 1")]
+    WillQuality,
     #[error("its client identifier {client_id:?} {fault}")]
     ClientId { client_id: String, fault: &'static str },
     #[error(
@@ -87,18 +93,27 @@ impl ConnectRefusal {
             | Self::Left
             | Self::TooLarge { .. }
             | Self::Malformed(_)
+            | Self::MalformedFive
+            | Self::Authentication
+            | Self::WillQuality
             | Self::Will(_) => None,
         }
     }
-}
 
-impl ConnectRefusal {
-    /// CONNACK, where there is a code. A client that speaks version 5 is answered in its own.
-    pub(super) fn answer(&self) -> Option<Vec<u8>> {
-        match self {
-            Self::Version(5) => Some(UNSUPPORTED_FOR_5.to_vec()),
-            _ => self.code().map(connack),
+    /// CONNACK, where there is a code, in the form that the client understands.
+    pub(super) fn answer(&self, is_five: bool) -> Option<Vec<u8>> {
+        if !is_five {
+            return self.code().map(connack);
         }
+        let why = match self {
+            // Nobody waits for these.
+            Self::NotConnect | Self::Late | Self::Left => return None,
+            Self::WillNotAllowed { why, .. } => *why,
+            Self::WillQuality => Refusal::QosNotSupported,
+            Self::Will(_) => Refusal::BadTopic,
+            _ => self.reason(),
+        };
+        Some(five::refusal(five::for_connection(why)))
     }
 
     /// Under which reason it is counted.
@@ -107,12 +122,13 @@ impl ConnectRefusal {
             Self::NotConnect => Refusal::NotConnect,
             Self::Late | Self::Left => Refusal::LateConnect,
             Self::TooLarge { .. } => Refusal::TooLarge,
-            Self::Malformed(_) => Refusal::Malformed,
+            Self::Malformed(_) | Self::MalformedFive => Refusal::Malformed,
+            Self::Authentication => Refusal::Authentication,
             Self::Version(_) => Refusal::ProtocolVersion,
             Self::ClientId { .. } => Refusal::ClientId,
             Self::ForeignClientId { .. } | Self::NoName => Refusal::ForeignClientId,
             Self::TooManyClientIds => Refusal::TooManyClientIds,
-            Self::Will(_) | Self::WillNotAllowed { .. } => Refusal::Will,
+            Self::Will(_) | Self::WillNotAllowed { .. } | Self::WillQuality => Refusal::Will,
         }
     }
 }
@@ -123,17 +139,22 @@ pub(super) fn connack(code: ConnectReturnCode) -> Vec<u8> {
     vec![0x20, 2, 0, code as u8]
 }
 
-/// Reads CONNECT, and returns with it what came behind it.
+/// CONNECT as the broker is to be given it, and what a client of MQTT 5 has asked for beside it.
+pub(super) type Asked = (Connect, Option<Greeting>);
+
+/// Reads CONNECT, and returns with it what came behind it. `is_five`: whether the client is to be answered as MQTT 5 says,
+/// known before the rest is.
 ///
 /// # Errors
 /// What came is none, or too large.
 pub(super) async fn read(
     stream: &mut (impl AsyncRead + Unpin),
-) -> Result<(Connect, BytesMut), ConnectRefusal> {
+    is_five: &mut bool,
+) -> Result<(Asked, BytesMut), ConnectRefusal> {
     let mut buffer = BytesMut::new();
     loop {
-        if let Some(connect) = take(&mut buffer)? {
-            return Ok((connect, buffer));
+        if let Some(asked) = take(&mut buffer, is_five)? {
+            return Ok((asked, buffer));
         }
         buffer.reserve(READ_BYTES);
         match stream.read_buf(&mut buffer).await {
@@ -144,7 +165,7 @@ pub(super) async fn read(
 }
 
 /// Takes CONNECT off the buffer, if all of it is there.
-fn take(buffer: &mut BytesMut) -> Result<Option<Connect>, ConnectRefusal> {
+fn take(buffer: &mut BytesMut, is_five: &mut bool) -> Result<Option<Asked>, ConnectRefusal> {
     match buffer.first() {
         None => return Ok(None),
         Some(&CONNECT) => {}
@@ -158,12 +179,18 @@ fn take(buffer: &mut BytesMut) -> Result<Option<Connect>, ConnectRefusal> {
     };
     let packet = buffer.split_to(header.frame_length());
     // Other versions have other packets: they are not parsed.
-    if let Some(level) = protocol_level(&packet)
-        && level != PROTOCOL_LEVEL
-    {
-        return Err(ConnectRefusal::Version(level));
+    match protocol_level(&packet) {
+        Some(PROTOCOL_LEVEL_OF_FIVE) => {
+            *is_five = true;
+            let (connect, greeting) = five::read(packet)?;
+            Ok(Some((connect, Some(greeting))))
+        }
+        Some(level) if level != PROTOCOL_LEVEL => Err(ConnectRefusal::Version(level)),
+        _ => {
+            let connect = Connect::read(header, packet.freeze()).map_err(ConnectRefusal::Malformed)?;
+            Ok(Some((connect, None)))
+        }
     }
-    Connect::read(header, packet.freeze()).map(Some).map_err(ConnectRefusal::Malformed)
 }
 
 /// The protocol level, which stands behind the name in every version.
@@ -255,19 +282,19 @@ mod tests {
         bytes.extend_from_slice(b"\xc0\x00");
         for split in 0..bytes.len() {
             let mut stream = (&bytes[..split]).chain(&bytes[split..]);
-            let (connect, rest) = read(&mut stream).await.unwrap();
-            assert_eq!(connect, full(), "{split}");
+            let ((connect, five), rest) = read(&mut stream, &mut false).await.unwrap();
+            assert_eq!((connect, five), (full(), None), "{split}");
             let mut left = Vec::new();
             stream.read_to_end(&mut left).await.unwrap();
             assert_eq!([&rest[..], &left[..]].concat(), b"\xc0\x00", "{split}");
         }
-        assert!(matches!(read(&mut &bytes[..10]).await, Err(ConnectRefusal::Left)));
+        assert!(matches!(read(&mut &bytes[..10], &mut false).await, Err(ConnectRefusal::Left)));
     }
 
     #[test]
     fn what_is_no_connect_is_refused_early() {
         let check = |bytes: &[u8], words: &str| {
-            let refusal = take(&mut BytesMut::from(bytes)).unwrap_err();
+            let refusal = take(&mut BytesMut::from(bytes), &mut false).unwrap_err();
             assert!(refusal.to_string().contains(words), "{bytes:?}: {refusal}");
         };
         check(b"GET / HTTP/1.1", "did not begin with CONNECT");
@@ -278,12 +305,11 @@ mod tests {
         check(b"\x10\xff\xff\xff\xff\x01", "malformed");
         check(b"\x10\x02\0\x04", "malformed");
         check(b"\x10\x08\0\x04MQTX\x04\x02", "malformed");
-        // Version 5 and 3.1, each with an empty client identifier.
-        check(b"\x10\x0d\0\x04MQTT\x05\x02\0\x3c\0\0\0", "protocol level 5");
+        // Version 3.1, with an empty client identifier.
         check(b"\x10\x0e\0\x06MQIsdp\x03\x02\0\x3c\0\0", "protocol level 3");
         check(b"\x10\x0c\0\x04MQTT\x84\x02\0\x3c\0\0", "protocol level 132");
         for incomplete in [&b""[..], b"\x10", b"\x10\x80", b"\x10\x80\x80\x01", b"\x10\x0c\0\x04MQTT\x05"] {
-            assert!(take(&mut BytesMut::from(incomplete)).unwrap().is_none(), "{incomplete:?}");
+            assert!(take(&mut BytesMut::from(incomplete), &mut false).unwrap().is_none(), "{incomplete:?}");
         }
     }
 
@@ -354,7 +380,7 @@ mod tests {
             let mut begun = BytesMut::from(&[CONNECT, tail.len() as u8][..]);
             begun.extend_from_slice(&tail);
             for mut bytes in [mutated, begun, BytesMut::from(&tail[..])] {
-                if let Ok(Some(connect)) = take(&mut bytes) {
+                if let Ok(Some((connect, _))) = take(&mut bytes, &mut false) {
                     drop(admit(connect, None));
                 }
             }

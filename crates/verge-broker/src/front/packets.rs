@@ -9,12 +9,20 @@ use std::sync::Arc;
 use crate::policy::{Action, Policy, PolicyClient, Refusal};
 
 use super::devices::{Device, Devices};
+use super::five::Five;
 use super::holds::HeldMessages;
+use crate::inputs::Takers;
+
+mod delivery;
+mod filters;
+mod five_packets;
+
+pub(super) use delivery::Delivering;
+use delivery::{Collected, Leaves};
+pub(super) use filters::merged;
 
 /// Longest packet of filters. The buffer of a connection has room for one.
 pub(super) const MAX_CONTROL_BYTES: usize = 8 * 1024 - 8;
-/// A filter that is refused (MQTT 3.1.1, section 3.9.3).
-const FAILURE: u8 = 0x80;
 
 /// What to do with the first bytes of what came.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +33,8 @@ pub(super) enum Next {
     Replace { taken: usize, instead: Vec<u8>, answer: ToClient },
     /// The client leaves with the last of them.
     Leave(usize),
+    /// It leaves, and the broker is given this of it.
+    LeaveWith(Vec<u8>),
     /// More is needed to judge them.
     More,
 }
@@ -34,8 +44,9 @@ pub(super) enum Next {
 pub(super) enum ToClient {
     /// A packet.
     Packet(Vec<u8>),
-    /// The broker's answer to the subscription of this identifier speaks of those filters alone that are `true` here.
-    Filters { id: u16, passed: Vec<bool> },
+    /// The broker's answer to the subscription of this identifier speaks of those filters alone that are `None` here; the
+    /// codes are of those that are refused.
+    Filters { id: u16, codes: Vec<Option<u8>> },
     /// Nothing.
     None,
 }
@@ -58,7 +69,7 @@ impl From<Refusal> for Refused {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) kind: u8,
-    flags: u8,
+    pub(super) flags: u8,
     /// Of the header itself.
     pub(super) bytes: usize,
     /// Of what follows.
@@ -82,7 +93,7 @@ impl Header {
         if rest.len() >= 4 { Err(Refusal::Malformed) } else { Ok(None) }
     }
 
-    fn packet(&self) -> usize {
+    pub(super) const fn packet(&self) -> usize {
         self.bytes + self.length
     }
 }
@@ -101,6 +112,17 @@ pub(super) struct Guard {
     packets: u64,
     /// The topic that was allowed last, and whether retained: most devices publish to few.
     last: (Vec<u8>, bool, usize),
+    /// The client speaks MQTT 5.
+    five: Option<Five>,
+    /// The payload that is still to come is not passed on.
+    is_left_out: bool,
+    /// Where messages for the gateway's own sources go.
+    delivering: Option<Delivering>,
+    /// Those that take the topic that was allowed last.
+    takers: Takers,
+    collected: Collected,
+    begun: usize,
+    leaves: Leaves,
 }
 
 impl Guard {
@@ -109,9 +131,32 @@ impl Guard {
         client: PolicyClient,
         device: Arc<Device>,
         devices: Arc<Devices>,
+        five: Option<Five>,
     ) -> Self {
         let held = HeldMessages::of(Arc::clone(&device));
-        Self { policy, client, device, devices, held, left: 0, packets: 0, last: (Vec::new(), false, 0) }
+        let last = (Vec::new(), false, 0);
+        Self {
+            policy,
+            client,
+            device,
+            devices,
+            held,
+            left: 0,
+            packets: 0,
+            last,
+            five,
+            is_left_out: false,
+            delivering: None,
+            takers: Arc::from([]),
+            collected: Collected::default(),
+            begun: 0,
+            leaves: Leaves::default(),
+        }
+    }
+
+    /// What holds for a client of MQTT 5.
+    pub(super) const fn five(&self) -> Option<&Five> {
+        self.five.as_ref()
     }
 
     /// Packets that have begun.
@@ -129,6 +174,9 @@ impl Guard {
     /// # Errors
     /// The connection must end.
     pub(super) fn next(&mut self, input: &[u8]) -> Result<Next, Refused> {
+        if let Some(five) = self.five.clone() {
+            return self.next_of_five(&five, input);
+        }
         let mut passed = 0;
         loop {
             let rest = &input[passed..];
@@ -136,7 +184,7 @@ impl Guard {
                 let now = self.left.min(rest.len());
                 self.left -= now;
                 passed += now;
-                if self.left > 0 {
+                if self.note_payload(&rest[..now]) || self.left > 0 {
                     break;
                 }
                 continue;
@@ -145,10 +193,28 @@ impl Guard {
             let packet = header.packet();
             match header.kind {
                 3 => match self.publish(header, rest)? {
+                    Some(head) if self.taken() && header.flags & 4 == 0 => {
+                        // Its head is another for the broker.
+                        if passed > 0 {
+                            break;
+                        }
+                        self.packets += 1;
+                        self.left = packet - head;
+                        let id = (header.flags & 2 != 0).then(|| two_bytes(rest, head - 2)).flatten();
+                        let topic_end = if id.is_some() { head - 2 } else { head };
+                        return Ok(self.begin(header, head, &rest[header.bytes + 2..topic_end], id));
+                    }
                     Some(head) => {
                         self.packets += 1;
                         self.left = packet - head;
                         passed += head;
+                        // At QoS 2 the broker answers, and knows what comes again.
+                        if self.taken() && header.flags & 8 == 0 {
+                            self.collect(header, &rest[header.bytes + 2..head - 2], None);
+                            if self.left == 0 {
+                                break;
+                            }
+                        }
                     }
                     None => break,
                 },
@@ -161,12 +227,7 @@ impl Guard {
                         break;
                     } else {
                         self.packets += 1;
-                        if header.kind == 8 {
-                            judged
-                                .refused
-                                .iter()
-                                .for_each(|why| self.devices.refuse(Some(&self.device), *why));
-                        }
+                        self.count_filters(header.kind, &judged);
                         return Ok(judged.replacing(header.kind, packet));
                     }
                 }
@@ -178,6 +239,7 @@ impl Guard {
                         self.held.release();
                     }
                     if header.kind == 14 {
+                        self.leaves.set();
                         return Ok(Next::Leave(passed));
                     }
                 }
@@ -233,108 +295,32 @@ impl Guard {
             return Err(refused(Refusal::TooLarge));
         }
         self.devices.note_topic(&self.device, text).map_err(refused)?;
+        self.takers = self.takers_of(text);
         self.last.0.clear();
         self.last.0.extend_from_slice(topic);
         (self.last.1, self.last.2) = (retained, most);
         Ok(())
     }
-
-    /// `None` where more is needed.
-    fn filters(&self, header: Header, input: &[u8]) -> Result<Option<JudgedFilters>, Refused> {
-        let subscribes = header.kind == 8;
-        if header.flags != 2 || header.length < 2 + if subscribes { 4 } else { 3 } {
-            return Err(Refusal::Malformed.into());
-        }
-        if header.length > MAX_CONTROL_BYTES {
-            return Err(Refusal::TooLarge.into());
-        }
-        let Some(packet) = input.get(header.bytes..header.packet()) else { return Ok(None) };
-        let Some(id) = two_bytes(packet, 0).filter(|id| *id != 0) else {
-            return Err(Refusal::Malformed.into());
-        };
-        let mut judged = JudgedFilters { id, passed: Vec::new(), kept: Vec::new(), refused: Vec::new() };
-        let mut at = 2;
-        while at < packet.len() {
-            let filter = text_at(packet, at).ok_or(Refusal::Malformed)?;
-            let end = filter.end + usize::from(subscribes);
-            let asked = packet.get(at..end).ok_or(Refusal::Malformed)?;
-            if subscribes && packet[filter.end] > 2 {
-                return Err(Refusal::Malformed.into());
-            }
-            let text = str::from_utf8(&packet[filter]).map_err(|_| Refusal::BadTopic)?;
-            let allowed = self.policy.may(&self.client, Action::Subscribe, text);
-            let allowed = match (allowed, subscribes) {
-                (Ok(()), true) => self.devices.note_filter(&self.device, text),
-                (allowed, _) => allowed,
-            };
-            match allowed {
-                Ok(()) => judged.kept.extend_from_slice(asked),
-                Err(why) => judged.refused.push(why),
-            }
-            judged.passed.push(allowed.is_ok());
-            at = end;
-        }
-        Ok(Some(judged))
-    }
-}
-
-/// What became of the filters of one packet.
-#[derive(Debug)]
-struct JudgedFilters {
-    id: u16,
-    passed: Vec<bool>,
-    /// Those that are passed on, as they came.
-    kept: Vec<u8>,
-    refused: Vec<Refusal>,
-}
-
-impl JudgedFilters {
-    fn replacing(self, kind: u8, taken: usize) -> Next {
-        let id = self.id.to_be_bytes();
-        if self.kept.is_empty() {
-            let answer = if kind == 8 {
-                let codes = vec![FAILURE; self.passed.len()];
-                packet(0x90, &[&id, &codes])
-            } else {
-                packet(0xb0, &[&id])
-            };
-            return Next::Replace { taken, instead: Vec::new(), answer: ToClient::Packet(answer) };
-        }
-        let instead = packet(kind << 4 | 2, &[&id, &self.kept]);
-        let answer = match kind {
-            8 => ToClient::Filters { id: self.id, passed: self.passed },
-            _ => ToClient::None,
-        };
-        Next::Replace { taken, instead, answer }
-    }
 }
 
 /// A packet of these parts.
-fn packet(first: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut packet = vec![first];
-    loop {
-        let low = (length & 0x7f) as u8;
-        length >>= 7;
-        packet.push(if length > 0 { low | 0x80 } else { low });
-        if length == 0 {
-            break;
-        }
-    }
+pub(super) fn packet(first: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut packet = with_length(first, parts.iter().map(|part| part.len()).sum());
     parts.iter().for_each(|part| packet.extend_from_slice(part));
     packet
 }
 
-/// The broker's answer to a subscription of which some filters were not passed on, as the client is to receive it. `None`
-/// where it is not what was asked for.
-pub(super) fn merged(id: u16, passed: &[bool], codes: &[u8]) -> Option<Vec<u8>> {
-    if codes.len() != passed.iter().filter(|passed| **passed).count() {
-        return None;
+/// The fixed header of a packet.
+pub(super) fn with_length(first: u8, mut length: usize) -> Vec<u8> {
+    let mut header = vec![first];
+    loop {
+        let low = (length & 0x7f) as u8;
+        length >>= 7;
+        header.push(if length > 0 { low | 0x80 } else { low });
+        if length == 0 {
+            return header;
+        }
     }
-    let mut codes = codes.iter().copied();
-    let all: Vec<u8> =
-        passed.iter().map(|passed| if *passed { codes.next().unwrap_or(FAILURE) } else { FAILURE }).collect();
-    Some(packet(0x90, &[&id.to_be_bytes(), &all]))
 }
 
 /// A packet whose size is fixed; `None` where more is needed.
@@ -363,7 +349,7 @@ pub(super) fn two_bytes(input: &[u8], at: usize) -> Option<u16> {
 }
 
 /// Where the text of a string with its length in front stands.
-fn text_at(packet: &[u8], at: usize) -> Option<Range<usize>> {
+pub(super) fn text_at(packet: &[u8], at: usize) -> Option<Range<usize>> {
     let text = at + 2..at + 2 + usize::from(two_bytes(packet, at)?);
     (text.end <= packet.len()).then_some(text)
 }

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::answers::{Answers, Down, MOST_WAITING};
 use super::devices::{Device, Devices};
-use super::packets::{Guard, Next, Refused, ToClient};
+use super::five::{self, Five};
+use super::packets::{Delivering, Guard, Next, Refused, ToClient};
 use crate::policy::Refusal;
 
 /// Bytes in flight in one direction. A packet of filters has room in it.
@@ -72,15 +73,23 @@ where
     let (from_client, to_client) = tokio::io::split(outside);
     let (from_broker, to_broker) = inside.into_split();
     let (answering, answers) = mpsc::channel(MOST_WAITING);
-    let upward = upward(from_client, to_broker, rest, guard, pacing, answering);
-    let downward = downward(from_broker, to_client, answers);
+    let (five, delivering) = (guard.five().cloned(), guard.delivers_to().cloned());
+    let upward = upward(from_client, to_broker, rest, guard, pacing, answering.clone());
+    let downward = downward(from_broker, to_client, answers, five.clone(), delivering);
     tokio::pin!(upward, downward);
     tokio::select! {
         ended = &mut upward => {
-            ended?;
+            if let (Some(_), Err(PassEnd::Refused(refused))) = (&five, &ended) {
+                // A client of MQTT 5 learns why, behind what is being sent to it.
+                let farewell = vec![0xe0, 1, five::for_connection(refused.why)];
+                drop(answering.try_send(ToClient::Packet(farewell)));
+            } else if ended.is_err() {
+                return ended;
+            }
+            drop(answering);
             // What is still unread when the connection is closed would reset it.
             drop(tokio::time::timeout(FAREWELL, downward).await);
-            Ok(())
+            ended
         }
         ended = &mut downward => {
             if matches!(ended, Err(PassEnd::Io(_))) {
@@ -106,6 +115,9 @@ async fn upward(
     // The packet that is not complete, by its number, and when it must be.
     let mut slow: Option<(u64, Instant)> = None;
     let mut new_bytes = rest.len();
+    let (five, delivering) = (guard.five().cloned(), guard.delivers_to().cloned());
+    // Room for the message that is being collected.
+    let mut room = None;
     loop {
         let packets = guard.packets();
         loop {
@@ -122,11 +134,28 @@ async fn upward(
                     to_broker.write_all(&instead).await?;
                     from += taken;
                 }
+                Next::LeaveWith(last) => {
+                    to_broker.write_all(&last).await?;
+                    return Ok(to_broker.shutdown().await?);
+                }
                 Next::Leave(bytes) => {
                     to_broker.write_all(&buffer[from..from + bytes]).await?;
                     return Ok(to_broker.shutdown().await?);
                 }
                 Next::More => break,
+            }
+            if let Some(delivering) = &delivering {
+                let begun = guard.begun();
+                if begun > BUFFER_BYTES {
+                    room = delivering.inputs.room(begun).await;
+                }
+                if let Some(message) = guard.completed() {
+                    delivering.inputs.hand_on(message, &delivering.acks).await;
+                    drop(room.take());
+                    while delivering.acks.is_full() {
+                        delivering.acks.freed().await;
+                    }
+                }
             }
         }
         if let Some(wait) =
@@ -150,8 +179,14 @@ async fn upward(
             Some((_, until)) if until < silent => (until, Refusal::SlowPacket),
             _ => (silent, Refusal::Silent),
         };
-        let read = tokio::time::timeout_at(until, from_client.read(&mut buffer[to..])).await;
-        new_bytes = read.map_err(|_| why)??;
+        new_bytes = loop {
+            tokio::select! {
+                read = tokio::time::timeout_at(until, from_client.read(&mut buffer[to..])) => {
+                    break read.map_err(|_| why)??;
+                }
+                due = due(five.as_ref()) => to_broker.write_all(&due).await?,
+            }
+        };
         if new_bytes == 0 {
             return Ok(to_broker.shutdown().await?);
         }
@@ -159,15 +194,41 @@ async fn upward(
     }
 }
 
+/// Waits for acknowledgements that the broker is to have without the client's doing.
+async fn due(five: Option<&Five>) -> Vec<u8> {
+    match five {
+        Some(five) => {
+            five.window.due().await;
+            five.window.take_due()
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for acknowledgements that the client is to have of messages for the gateway's own sources.
+async fn acknowledged(delivering: Option<&Delivering>) -> Vec<u8> {
+    match delivering {
+        Some(delivering) => {
+            delivering.acks.due().await;
+            delivering.acks.take_due()
+        }
+        None => std::future::pending().await,
+    }
+}
+
 async fn downward(
     mut from_broker: impl AsyncRead + Unpin,
     mut to_client: impl AsyncWrite + Unpin,
     mut answering: mpsc::Receiver<ToClient>,
+    five: Option<Five>,
+    delivering: Option<Delivering>,
 ) -> Result<(), PassEnd> {
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut held = 0;
-    let mut answers = Answers::default();
+    let mut answers = Answers::of(five.clone());
     let mut is_open = true;
+    // The client acknowledges first: the broker is left unread meanwhile.
+    let mut waits = false;
     loop {
         tokio::select! {
             // What was said of a subscription before the broker had it is known before its answer.
@@ -176,7 +237,13 @@ async fn downward(
                 Some(answer) => answers.add(answer),
                 None => is_open = false,
             },
-            read = from_broker.read(&mut buffer[held..]) => match read? {
+            due = acknowledged(delivering.as_ref()) => {
+                if !due.is_empty() {
+                    answers.add(ToClient::Packet(due));
+                }
+            }
+            () = freed(five.as_ref()), if waits => {}
+            read = from_broker.read(&mut buffer[held..]), if !waits => match read? {
                 0 => return Ok(to_client.shutdown().await?),
                 read => {
                     held += read;
@@ -187,7 +254,7 @@ async fn downward(
             },
         }
         let mut from = 0;
-        loop {
+        waits = loop {
             match answers.next(&buffer[from..held])? {
                 Down::Pass(bytes) => {
                     send(&mut to_client, &buffer[from..from + bytes]).await?;
@@ -197,13 +264,21 @@ async fn downward(
                     send(&mut to_client, &packet).await?;
                     from += taken;
                 }
-                Down::More => break,
+                Down::More => break false,
+                Down::Wait => break true,
             }
-        }
+        };
         buffer.copy_within(from..held, 0);
         held -= from;
         // TLS holds back what is not flushed.
         tokio::time::timeout(STALLED, to_client.flush()).await.map_err(|_| Refusal::Stalled)??;
+    }
+}
+
+async fn freed(five: Option<&Five>) {
+    match five {
+        Some(five) => five.window.freed().await,
+        None => std::future::pending().await,
     }
 }
 

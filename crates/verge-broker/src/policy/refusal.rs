@@ -7,7 +7,7 @@ verge_domain::words! {
         NotConnect = "not_connect",
         /// CONNECT is not complete in time.
         LateConnect = "late_connect",
-        /// Another version of MQTT than 3.1.1.
+        /// Another version of MQTT than 3.1.1 and 5.
         ProtocolVersion = "protocol_version",
         /// A client identifier that cannot be used.
         ClientId = "client_id",
@@ -49,6 +49,16 @@ verge_domain::words! {
         TooManyFilters = "too_many_filters",
         /// More messages of `QoS` 2 than one device may have wait for their release.
         TooManyHeld = "too_many_held",
+        /// An authentication method of MQTT 5.
+        Authentication = "authentication",
+        /// `QoS` 2 of a client of MQTT 5.
+        QosNotSupported = "qos_not_supported",
+        /// A topic alias of MQTT 5.
+        TopicAlias = "topic_alias",
+        /// A subscription identifier of MQTT 5.
+        SubscriptionIdentifier = "subscription_identifier",
+        /// An option of a subscription that MQTT 5 has and the broker has not.
+        SubscribeOption = "subscribe_option",
     }
 }
 
@@ -65,14 +75,14 @@ impl Refusal {
         match self {
             Self::NotConnect => "its first packet is no CONNECT",
             Self::LateConnect => "its CONNECT was not complete in time",
-            Self::ProtocolVersion => "it speaks another version of MQTT than 3.1.1",
+            Self::ProtocolVersion => "it speaks another version of MQTT than 3.1.1 and 5",
             Self::ClientId => "its client identifier cannot be used",
             Self::ForeignClientId => "its client identifier is not the name in its certificate",
             Self::TooManyClientIds => "more client identifiers or connections than are taken",
             Self::Will => "its last will is not allowed",
             Self::NotAccepted => "the broker does not accept it",
             Self::PacketOrder => "it sent a packet that no client sends after CONNECT",
-            Self::Malformed => "it sent a packet that is not as MQTT 3.1.1 says",
+            Self::Malformed => "it sent a packet that is not as MQTT says",
             Self::TooLarge => "it sent a packet above the limit",
             Self::SlowPacket => "a packet of it was not complete in time",
             Self::Silent => "nothing was received for one and a half times its keep-alive",
@@ -86,6 +96,13 @@ impl Refusal {
             Self::TooManyTopics => "it publishes to more topics than one device may, with",
             Self::TooManyFilters => "it subscribes to more filters than one device may, with",
             Self::TooManyHeld => "more of its messages of QoS 2 wait for their release than may",
+            Self::Authentication => "it wants to log in by an authentication method of MQTT 5",
+            Self::QosNotSupported => "QoS 2 is not supported with MQTT 5",
+            Self::TopicAlias => "it used a topic alias, none of which was announced",
+            Self::SubscriptionIdentifier => "subscription identifiers are not supported",
+            Self::SubscribeOption => {
+                "no local, retain as published and retain handling 2 are not supported, in a subscription"
+            }
         }
     }
 }

@@ -141,8 +141,12 @@ async fn clients_that_would_harm_are_refused_by_the_standards_codes() {
     check(&named("@verge-gateway", false), BAD_CLIENT_ID, "gateway's own").await;
     check(&named(&"x".repeat(129), true), BAD_CLIENT_ID, "longer than 128").await;
     check(&named("", false), BAD_CLIENT_ID, "is empty").await;
-    // In its own version.
-    check(b"\x10\x0d\0\x04MQTT\x05\x02\0\x3c\0\0\0", b"\x20\x03\x00\x84\x00", "protocol level 5").await;
+    // In its own version: an identifier of the gateway's own, and a method to log in by.
+    let five = b"\x10\x0f\0\x04MQTT\x05\x02\0\x3c\0\0\x02@v";
+    check(five, b"\x20\x03\x00\x85\x00", "gateway's own").await;
+    let method = b"\x10\x12\0\x04MQTT\x05\x02\0\x3c\x04\x15\0\x01X\0\x01a";
+    check(method, b"\x20\x03\x00\x8c\x00", "authentication method").await;
+    check(b"\x10\x0d\0\x04MQTT\x06\x02\0\x3c\0\0\0", BAD_VERSION, "protocol level 6").await;
     check(b"\x10\x0e\0\x06MQIsdp\x03\x02\0\x3c\0\0", BAD_VERSION, "protocol level 3").await;
     check(b"\x10\xff\xff\xff\x7f", b"", "at most 16384").await;
     check(b"GET / HTTP/1.1\r\n\r\n", b"", "did not begin with CONNECT").await;

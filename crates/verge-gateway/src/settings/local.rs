@@ -42,6 +42,8 @@ pub struct EmbeddedBroker {
     pub max_packet_bytes: usize,
     /// Largest MQTT packet of all, in bytes.
     pub max_broker_packet_bytes: usize,
+    /// Messages of sources are acknowledged when what they caused is committed.
+    pub durable: bool,
     /// What devices may do.
     pub rules: BrokerRules,
 }
@@ -182,6 +184,7 @@ fn check_embedded(
     Some(EmbeddedBroker {
         listen: listen?,
         rules: rules?,
+        durable: listener.durable,
         tls,
         client_id: format!("verge-{gateway}"),
         keep_alive: raw.transport.keep_alive.0,

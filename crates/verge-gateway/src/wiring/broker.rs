@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use verge_broker::{
-    ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings, FrontView, Policy, RefusedDevice,
-    own_client_id,
+    ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings, FrontView, Inputs, Policy,
+    RefusedDevice, own_client_id,
 };
-use verge_mqtt::{ConnectionSettings, Repetition};
+use verge_mqtt::ConnectionSettings;
 use verge_pipeline::beats::Beats;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::status::{BrokerStatus, RefusedDeviceStatus};
@@ -77,18 +77,12 @@ impl<'a> LocalPlan<'a> {
     }
 }
 
-/// How the site's broker repeats what is not acknowledged.
-pub(super) const fn repetition(local: &Local) -> Repetition {
-    match local {
-        Local::External(_) => Repetition::Marked,
-        Local::Embedded(_) => Repetition::Unmarked,
-    }
-}
-
 /// A running broker and its listener.
 pub(super) struct SiteBroker {
     broker: ChildBroker,
     front: Front,
+    /// What devices publish for the gateway's own sources.
+    inputs: Inputs,
     /// Carries what devices send; ends with the broker.
     thread: IoThread,
     /// Why the files of the listener's certificates cannot be used.
@@ -107,6 +101,8 @@ impl SiteBroker {
         beats: &Arc<Beats>,
     ) -> anyhow::Result<Self> {
         let (child, listen) = (child(settings)?, settings.listen);
+        let inputs = Inputs::new(settings.durable, move || clock.now());
+        let to = inputs.clone();
         // A thread of its own: incoming pictures do not delay outgoing verdicts.
         let thread = IoThread::start("verge-broker", beats)?;
         let started = thread.run(async move {
@@ -120,7 +116,10 @@ impl SiteBroker {
                 limits: FrontLimits::default(),
             };
             // The program that holds the address may release it.
-            let front = Front::start(front).await.context("local.listen").exit_with(Exit::Temporary)?;
+            let front = Front::start_with(front, Some(to))
+                .await
+                .context("local.listen")
+                .exit_with(Exit::Temporary)?;
             anyhow::Ok((broker, front))
         });
         let (broker, front) = started.await??;
@@ -135,12 +134,17 @@ impl SiteBroker {
             );
             thread.within(|| tokio::spawn(renewing));
         }
-        Ok(Self { broker, front, thread, certificates_fault })
+        Ok(Self { broker, front, inputs, thread, certificates_fault })
     }
 
     /// How the gateway itself connects to it: not through the listener.
     fn connection(&self, settings: &EmbeddedBroker) -> ConnectionSettings {
         ConnectionSettings { keep_alive: settings.keep_alive, ..connection(&self.broker, settings) }
+    }
+
+    /// What devices publish for the gateway's own sources. They are left unread until it is opened.
+    pub(super) const fn inputs(&self) -> &Inputs {
+        &self.inputs
     }
 
     /// Where devices connect.

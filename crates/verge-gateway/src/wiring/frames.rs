@@ -15,7 +15,7 @@ use verge_domain::stage::Cause;
 use verge_engine::runtime::{FoundBy, LibraryOrigin, Search, install};
 use verge_engine::{Runtime, RuntimeError};
 use verge_models::{Catalogue, FrameModel};
-use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, MqttSourceSettings};
+use verge_mqtt::Guarantee;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::{CameraJudges, Cameras, FrameQueue, FrameWorkers, Keep, SnapshotDesk};
@@ -25,7 +25,7 @@ use verge_vision::trial::ModelTrial;
 use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings};
 
 use super::autoencoders::NamedModels;
-use super::broker::repetition;
+use super::inputs::{Site, SiteSource, Wanted};
 use super::judges::inputs_of;
 use crate::exit::{Exit, ExitWith};
 use crate::reload::JudgePlaces;
@@ -331,12 +331,7 @@ impl FramePath {
 
     /// Connects the sources of frames: those that want the newest alone by one connection, those that want every
     /// frame by another. Must be called on the runtime that is to carry them.
-    pub(super) fn connect(
-        &self,
-        settings: &Settings,
-        local: &ConnectionSettings,
-        clock: Clock,
-    ) -> Vec<MqttSource> {
+    pub(super) fn connect(&self, settings: &Settings, site: &Site<'_>, clock: Clock) -> Vec<SiteSource> {
         let wanted = |keep: &Keep| match keep {
             Keep::Newest { .. } => Guarantee::AtMostOnce,
             Keep::Every => Guarantee::AtLeastOnce(Session::Frames),
@@ -356,19 +351,15 @@ impl FramePath {
                 (!filters.is_empty()).then_some((guarantee, suffix, filters))
             })
             .map(|(guarantee, suffix, filters)| {
-                let connection = ConnectionSettings {
-                    client_id: format!("{}-{suffix}", local.client_id),
-                    max_packet_bytes: settings.max_frame_bytes,
-                    ..local.clone()
-                };
-                let intake = self.queue.intake(guarantee != Guarantee::AtMostOnce);
-                let settings = MqttSourceSettings {
-                    connection,
+                let wanted = Wanted {
+                    suffix: Some(suffix),
+                    max_packet_bytes: Some(settings.max_frame_bytes),
                     guarantee,
-                    repetition: repetition(&settings.local),
                     filters,
+                    moved: Vec::new(),
+                    to: Vec::new(),
                 };
-                MqttSource::spawn(settings, move || clock.now(), intake)
+                site.connect(wanted, clock, self.queue.intake(guarantee != Guarantee::AtMostOnce))
             })
             .collect()
     }

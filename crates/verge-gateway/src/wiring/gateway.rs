@@ -11,7 +11,7 @@ use anyhow::Context;
 use verge_anomaly::ReadingJudge;
 use verge_domain::board::Board;
 use verge_domain::id::RouteId;
-use verge_mqtt::{MqttSource, Renewal};
+use verge_mqtt::Renewal;
 use verge_outbox::StateLock;
 use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
@@ -32,6 +32,7 @@ use super::build::Built;
 use super::dashboard::{LiveView, WebServer};
 use super::expiry::Expiry;
 use super::frames::FramePath;
+use super::inputs::{Site, SiteSource};
 use super::models::ModelContents;
 use super::replacement::{JudgesAtWork, Replacement};
 use super::routes::{Outgoing, RouteDelivery, route_counters};
@@ -53,7 +54,7 @@ pub struct Gateway {
     /// What it runs with.
     settings: Settings,
     at_work: JudgesAtWork,
-    pub(super) sources: Sources<MqttSource>,
+    pub(super) sources: Sources<SiteSource>,
     /// Carry the sources' tasks; end with the gateway.
     _threads: Vec<IoThread>,
     judging: Vec<Judging<ReadingJudge>>,
@@ -105,11 +106,12 @@ impl Gateway {
             at_work,
         } = Built::open(settings)?;
         let (local, broker) = local.carry_out(clock, &counters.beats).await?;
-        let (mut sources, mut threads) = judges.connect(settings, &local, clock, &counters.beats)?;
+        let site = broker.as_ref().map_or(Site::Broker(&local), |broker| Site::Guard(broker.inputs()));
+        let (mut sources, mut threads) = judges.connect(settings, &site, clock, &counters.beats)?;
         if let Some(frame_path) = &frame_path {
             // A thread of its own: readings never wait behind the bytes of a frame.
             let thread = IoThread::start("verge-frames", &counters.beats)?;
-            sources.extend(thread.within(|| frame_path.connect(settings, &local, clock)));
+            sources.extend(thread.within(|| frame_path.connect(settings, &site, clock)));
             threads.push(thread);
         }
         let sources = Sources(sources);
@@ -133,6 +135,9 @@ impl Gateway {
         let watched = judges.watched();
         let judging = judges.start(&sources, &commits, clock, (&causes, snapshots));
         drop(commits);
+        if let Some(broker) = &broker {
+            broker.inputs().open();
+        }
 
         let routes: Vec<(RouteId, Arc<RouteCounters>)> = settings
             .routes

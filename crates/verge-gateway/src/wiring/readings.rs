@@ -8,7 +8,7 @@ use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::{Cause, Checkpoint, Intake, IntakeFull};
 use verge_domain::time::Moment;
 use verge_domain::verdict::Verdict;
-use verge_mqtt::{ConnectionSettings, Guarantee, MovedFilters, MqttSource, MqttSourceSettings, Repetition};
+use verge_mqtt::Guarantee;
 use verge_pipeline::beats::Beats;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
@@ -17,8 +17,8 @@ use verge_pipeline::frames::{SnapshotDesk, Sources};
 use verge_pipeline::intake::{IntakeQueue, Judging, Observations, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{Decision, EventRegister, JudgeSet, KnownEvent, WatchedDevices};
 
-use super::broker::repetition;
 use super::classes::{Classes, JudgeClass};
+use super::inputs::{Site, SiteSource, Wanted};
 use super::servers::watched_devices;
 use super::{Autoencoders, judges, source_ids};
 use crate::io_thread::IoThread;
@@ -108,10 +108,10 @@ impl ReadingJudges {
     pub(super) fn connect(
         &self,
         settings: &Settings,
-        local: &ConnectionSettings,
+        site: &Site<'_>,
         clock: Clock,
         beats: &Arc<Beats>,
-    ) -> anyhow::Result<(Vec<MqttSource>, Vec<IoThread>)> {
+    ) -> anyhow::Result<(Vec<SiteSource>, Vec<IoThread>)> {
         let classes = Classes::of(settings);
         if classes.filters(|_, _| true).is_empty() {
             return Ok((Vec::new(), Vec::new()));
@@ -119,17 +119,10 @@ impl ReadingJudges {
         let (mut sources, mut threads) = (Vec::new(), Vec::new());
         if let Some(bulk) = &self.bulk {
             let thread = IoThread::start("verge-blocks", beats)?;
-            sources = thread
-                .within(|| connect_bulk(&classes, &bulk.queue, (local, repetition(&settings.local)), clock));
+            sources = thread.within(|| connect_bulk(&classes, &bulk.queue, site, clock));
             threads.push(thread);
         }
         let thread = IoThread::start("verge-local", beats)?;
-        let settings = MqttSourceSettings {
-            connection: local.clone(),
-            guarantee: Guarantee::AtLeastOnce(Session::Readings),
-            repetition: repetition(&settings.local),
-            filters: classes.filters(|source, _| classes.receives(JudgeClass::Prompt, source)),
-        };
         // In earlier versions all readings came by this session: what waits there is judged.
         let moved = classes.filters(|source, _| classes.is_bulk_alone(source));
         let intake = Readings {
@@ -137,9 +130,15 @@ impl ReadingJudges {
             bulk: self.bulk.as_ref().map(|bulk| bulk.queue.intake()),
             moved: moved.iter().map(|(source, _)| *source).collect(),
         };
-        let moved = MovedFilters { filters: moved, to: sources.clone() };
-        sources
-            .push(thread.within(|| MqttSource::spawn_without(moved, settings, move || clock.now(), intake)));
+        let wanted = Wanted {
+            suffix: None,
+            max_packet_bytes: None,
+            guarantee: Guarantee::AtLeastOnce(Session::Readings),
+            filters: classes.filters(|source, _| classes.receives(JudgeClass::Prompt, source)),
+            moved,
+            to: sources.clone(),
+        };
+        sources.push(thread.within(|| site.connect(wanted, clock, intake)));
         threads.push(thread);
         Ok((sources, threads))
     }
@@ -147,7 +146,7 @@ impl ReadingJudges {
     /// Starts the judging threads.
     pub(super) fn start(
         self,
-        sources: &Sources<MqttSource>,
+        sources: &Sources<SiteSource>,
         commits: &CommitHandle,
         clock: Clock,
         (causes, snapshots): (&[Cause], Option<SnapshotDesk>),
@@ -166,37 +165,36 @@ impl ReadingJudges {
 fn connect_bulk(
     classes: &Classes<'_>,
     queue: &IntakeQueue,
-    (local, repetition): (&ConnectionSettings, Repetition),
+    site: &Site<'_>,
     clock: Clock,
-) -> Vec<MqttSource> {
+) -> Vec<SiteSource> {
     let filters_of = |overload| {
         classes.filters(|source, wanted| wanted == overload && classes.receives(JudgeClass::Bulk, source))
-    };
-    let named = |suffix: &str| ConnectionSettings {
-        client_id: format!("{}-{suffix}", local.client_id),
-        ..local.clone()
     };
     let (waiting, newest) = (filters_of(Overload::Wait), filters_of(Overload::Newest));
     let mut sources = Vec::new();
     if let Some(intake) = queue.newest_intake().filter(|_| !newest.is_empty()) {
-        let settings = MqttSourceSettings {
-            connection: named("newest"),
+        let wanted = Wanted {
+            suffix: Some("newest"),
+            max_packet_bytes: None,
             guarantee: Guarantee::AtMostOnce,
-            repetition,
             filters: newest.clone(),
+            moved: Vec::new(),
+            to: Vec::new(),
         };
-        sources.push(MqttSource::spawn(settings, move || clock.now(), intake));
+        sources.push(site.connect(wanted, clock, intake));
     }
     if !waiting.is_empty() {
-        let settings = MqttSourceSettings {
-            connection: named("bulk"),
+        let wanted = Wanted {
+            suffix: Some("bulk"),
+            max_packet_bytes: None,
             guarantee: Guarantee::AtLeastOnce(Session::Blocks),
-            repetition,
             filters: waiting,
+            moved: newest,
+            to: sources.clone(),
         };
-        let moved = MovedFilters { filters: newest, to: sources.clone() };
         // The connection is left unread before what waits takes too much memory.
-        sources.push(MqttSource::spawn_without(moved, settings, move || clock.now(), queue.intake()));
+        sources.push(site.connect(wanted, clock, queue.intake()));
     }
     sources
 }

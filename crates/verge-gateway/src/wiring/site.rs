@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use verge_mqtt::MqttSource;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::Sources;
 use verge_pipeline::status::{self, LocalState};
+
+use super::inputs::SiteSource;
 
 /// Warns, once, of each source that has received nothing since the start. The status keeps saying so.
 pub(super) async fn report_silent_sources(counters: Arc<Counters>) {
@@ -16,8 +17,8 @@ pub(super) async fn report_silent_sources(counters: Arc<Counters>) {
 }
 
 /// The connections to the site's broker together: up where all are.
-pub(super) fn local_state_of(sources: &Sources<MqttSource>) -> LocalState {
-    let states: Vec<_> = sources.0.iter().map(MqttSource::state).collect();
+pub(super) fn local_state_of(sources: &Sources<SiteSource>) -> LocalState {
+    let states: Vec<_> = sources.0.iter().map(SiteSource::state).collect();
     LocalState {
         connected: states.iter().all(|state| state.connected),
         connections: states.iter().map(|state| state.connections).sum(),

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::five;
 use super::super::holds::MOST_HELD;
 use super::*;
 use crate::policy::{Access, ClientLimits};
@@ -24,11 +25,19 @@ fn guard_of(policy: Policy) -> Guard {
     let devices = Arc::new(Devices::new(policy.limits));
     let device = devices.device("a").unwrap();
     let client = policy.client("a", "a", true);
-    Guard::new(Arc::new(policy), client, device, devices)
+    Guard::new(Arc::new(policy), client, device, devices, None)
 }
 
 fn guard() -> Guard {
     guard_of(policy())
+}
+
+fn guard_of_five() -> Guard {
+    let (clean_start, expiry, keep_alive, is_nameless) = (true, 0, 60, false);
+    let (receive_maximum, most_bytes) = (10, 10_000);
+    let greeting =
+        five::Greeting { clean_start, expiry, receive_maximum, most_bytes, keep_alive, is_nameless };
+    Guard { five: Some(Five::new(&greeting)), ..guard() }
 }
 
 fn publish(topic: &str, quality: u8, retained: bool, payload: usize) -> Vec<u8> {
@@ -62,6 +71,10 @@ fn passed(guard: &mut Guard, input: &[u8], piece: usize) -> Result<(Vec<u8>, Vec
                 }
                 Next::Leave(bytes) => {
                     given.extend(held.drain(..bytes));
+                    return Ok((given, answers, true));
+                }
+                Next::LeaveWith(last) => {
+                    given.extend_from_slice(&last);
                     return Ok((given, answers, true));
                 }
                 Next::More => break,
@@ -161,7 +174,10 @@ fn filters_that_are_refused_are_answered_and_the_others_pass() {
     let asked = filters(8, &["#", "a/cmd/#", "$share/g/a/cmd", "$SYS/#", "b/cmd"]);
     let (given, answers, _) = passed(&mut guard, &asked, 3).unwrap();
     assert_eq!(given, filters(8, &["a/cmd/#"]));
-    assert_eq!(answers, [ToClient::Filters { id: 5, passed: vec![false, true, false, false, false] }]);
+    assert_eq!(
+        answers,
+        [ToClient::Filters { id: 5, codes: vec![Some(0x80), None, Some(0x80), Some(0x80), Some(0x80)] }]
+    );
     let (given, answers, _) = passed(&mut guard, &filters(8, &["#", "b/#"]), 1_000).unwrap();
     assert_eq!((given, answers), (Vec::new(), vec![ToClient::Packet(b"\x90\x04\0\x05\x80\x80".to_vec())]));
     let (given, answers, _) = passed(&mut guard, &filters(10, &["#"]), 1_000).unwrap();
@@ -174,7 +190,7 @@ fn filters_that_are_refused_are_answered_and_the_others_pass() {
     let expected =
         [(Refusal::SubscribeNotAllowed, 5), (Refusal::SharedSubscription, 1), (Refusal::ReservedTopic, 1)];
     assert_eq!(guard.devices.refusals(), expected);
-    assert_eq!(merged(5, &[true, false], &[1, 1]), None, "not what was asked for");
+    assert_eq!(merged(&[None, Some(0x80)], &[1, 1]), None, "not what was asked for");
 }
 
 #[test]
@@ -206,7 +222,7 @@ fn messages_that_wait_for_their_release_are_bounded() {
     passed(&mut other, &large, 100).unwrap();
     passed(&mut other, &large, 100).unwrap();
     let (policy, client) = (Arc::clone(&other.policy), other.client.clone());
-    let mut third = Guard::new(policy, client, Arc::clone(&other.device), Arc::clone(&other.devices));
+    let mut third = Guard::new(policy, client, Arc::clone(&other.device), Arc::clone(&other.devices), None);
     assert_eq!(passed(&mut third, &large, 100), Err(refused));
     passed(&mut third, &publish("cam/a/frame", 1, false, 15_000), 100).unwrap();
     // What a connection had the broker hold ends with it.
@@ -247,7 +263,19 @@ proptest! {
         flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6),
         piece in 1_usize..300,
         tail in proptest::collection::vec(any::<u8>(), 0..20),
+        is_five in any::<bool>(),
     ) {
+        let of_five = [
+            b"\x32\x0e\x00\x03a/x\x00\x07\x05\x02\x00\x00\x00\x3c9".to_vec(),
+            b"\x30\x0d\x00\x03a/y\x06\x26\x00\x01a\x00\x009".to_vec(),
+            b"\x32\x09\x00\x03b/x\x00\x08\x009".to_vec(),
+            packet(0x30, &[b"\x00\x03a/x\x00", &[9; 300]]),
+            b"\x82\x17\x00\x05\x00\x00\x07a/cmd/#\x12\x00\x07b/cmd/#\x01".to_vec(),
+            b"\xa2\x0c\x00\x06\x00\x00\x07a/cmd/#".to_vec(),
+            b"\x40\x03\x00\x01\x10".to_vec(),
+            b"\xc0\x00".to_vec(),
+            b"\xe0\x02\x04\x00".to_vec(),
+        ];
         let kinds = [
             publish("a/x", 1, false, 30),
             publish("a/y", 0, false, 0),
@@ -259,13 +287,14 @@ proptest! {
             b"\xc0\x00".to_vec(),
             filters(8, &["a/cmd"]),
         ];
+        let kinds = if is_five { of_five } else { kinds };
         let mut input: Vec<u8> = order.iter().flat_map(|kind| kinds[*kind].clone()).collect();
         for (index, byte) in flips {
             let at = index.index(input.len());
             input[at] = byte;
         }
         input.extend_from_slice(&tail);
-        let mut guard = guard();
+        let mut guard = if is_five { guard_of_five() } else { guard() };
         let mut given = Vec::new();
         let mut held = Vec::new();
         'all: for piece in input.chunks(piece) {
@@ -278,10 +307,64 @@ proptest! {
                         given.extend_from_slice(&instead);
                     }
                     Ok(Next::More) => break,
-                    Ok(Next::Leave(_)) | Err(_) => break 'all,
+                    Ok(Next::Leave(_) | Next::LeaveWith(_)) | Err(_) => break 'all,
                 }
             }
         }
         check_given(&given);
+    }
+}
+
+#[test]
+fn packets_of_mqtt_5_reach_the_broker_in_the_form_of_3_1_1() {
+    // A message with a property, a subscription with an option of 5 and quality 2, PUBACK with a reason, PINGREQ.
+    let input = [
+        &b"\x32\x0e\x00\x03a/x\x00\x07\x05\x02\x00\x00\x00\x3c9"[..],
+        b"\x82\x17\x00\x05\x00\x00\x07a/cmd/#\x12\x00\x07b/cmd/#\x01",
+        b"\xa2\x0c\x00\x06\x00\x00\x07a/cmd/#",
+        b"\x40\x03\x00\x01\x10",
+        b"\xc0\x00",
+        // One that is not allowed is answered, and what follows goes on.
+        b"\x32\x09\x00\x03b/x\x00\x08\x009",
+        b"\x30\x07\x00\x03a/x\x009",
+        b"\xe0\x02\x00\x00",
+    ]
+    .concat();
+    let expected = [
+        &b"\x32\x08\x00\x03a/x\x00\x079"[..],
+        b"\x82\x0c\x00\x05\x00\x07a/cmd/#\x01",
+        b"\xa2\x0b\x00\x06\x00\x07a/cmd/#",
+        b"\x40\x02\x00\x01",
+        b"\xc0\x00",
+        b"\x30\x06\x00\x03a/x9",
+        b"\xe0\x00",
+    ]
+    .concat();
+    for piece in 1..input.len() {
+        let mut guard = guard_of_five();
+        guard.five().unwrap().window.add(1);
+        let (given, answers, left) = passed(&mut guard, &input, piece).unwrap();
+        assert!(given == expected && left, "in pieces of {piece}: {given:?}");
+        let answers: Vec<_> = answers.into_iter().filter(|answer| *answer != ToClient::None).collect();
+        let expected = [
+            ToClient::Filters { id: 5, codes: vec![None, Some(0x87)] },
+            ToClient::Packet(b"\xb0\x04\x00\x06\x00\x00".to_vec()),
+            ToClient::Packet(b"\xd0\x00".to_vec()),
+            ToClient::Packet(b"\x40\x03\x00\x08\x87".to_vec()),
+        ];
+        assert_eq!(answers, expected, "in pieces of {piece}");
+    }
+    let refused = |bytes: &[u8]| passed(&mut guard_of_five(), bytes, 1_000).unwrap_err().why;
+    assert_eq!(refused(b"\x34\x09\x00\x03a/x\x00\x08\x009"), Refusal::QosNotSupported);
+    assert_eq!(refused(b"\x31\x07\x00\x03a/x\x009"), Refusal::Retained);
+    assert_eq!(refused(b"\x82\x0f\x00\x05\x02\x0b\x01\x00\x07a/cmd/#\x01"), Refusal::SubscriptionIdentifier);
+    assert_eq!(refused(b"\x10\x00"), Refusal::PacketOrder);
+    assert_eq!(refused(b"\xf0\x00"), Refusal::PacketOrder);
+    assert_eq!(refused(b"\xe0\x07\x00\x05\x11\x00\x00\x00\x09"), Refusal::PacketOrder);
+    // Options that the broker does not have: the filter alone is refused.
+    for option in [0x05, 0x09, 0x21] {
+        let asked = packet(0x82, &[b"\x00\x05\x00\x00\x07a/cmd/#", &[option]]);
+        let (_, answers, _) = passed(&mut guard_of_five(), &asked, 1_000).unwrap();
+        assert_eq!(answers, [ToClient::Packet(b"\x90\x04\x00\x05\x00\x83".to_vec())]);
     }
 }

@@ -52,6 +52,7 @@ declare! {
         access: Option<RawAccess> = word::<RawAccess>(),
         acl_file: Option<String> = text("the path of an access list, in the form of mosquitto's acl_file"),
         retained: bool = flag().or("false"),
+        durable: bool = flag().or("false"),
         rate: usize = whole(1, 1_000_000).or("2000"),
         rate_bytes: Size = size(KIB, MAX_MQTT_PACKET).or("16 MiB"),
         max_topics: usize = whole(1, 100_000).or("1000"),

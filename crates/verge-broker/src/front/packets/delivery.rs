@@ -1,0 +1,130 @@
+//! Messages that the gateway's own sources take: collected while they pass, and handed on when they are complete.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use rumqttc::LastWill;
+
+use super::super::window::Window;
+use super::{Guard, Header, Next, ToClient, with_length};
+use crate::inputs::{Opened, Published, Takers};
+
+/// Set aside at once for a message, at most: the rest as it comes.
+const FIRST_BYTES: usize = 64 * 1024;
+/// Messages of one connection that wait for their acknowledgement: beyond them it is left unread.
+const MOST_WAITING: u16 = 256;
+
+/// Of one connection.
+#[derive(Debug, Clone)]
+pub(in crate::front) struct Delivering {
+    pub(in crate::front) inputs: Opened,
+    /// What is to be acknowledged to the client, in the order in which it came.
+    pub(in crate::front) acks: Arc<Window>,
+}
+
+/// A message that is not complete, and one that is.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    open: Option<(Published, BytesMut)>,
+    complete: Option<Published>,
+}
+
+/// Whether a client has said that it leaves: then its last will is void.
+#[derive(Debug, Clone, Default)]
+pub(in crate::front) struct Leaves(Arc<AtomicBool>);
+
+impl Leaves {
+    pub(in crate::front) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Delivering {
+    pub(in crate::front) fn new(inputs: Opened) -> Self {
+        Self { inputs, acks: Arc::new(Window::new(MOST_WAITING)) }
+    }
+
+    /// The client is away without a word: its last will is what it publishes last. The broker publishes it to all others.
+    pub(in crate::front) async fn hand_on_will(&self, will: &LastWill) {
+        let takers = self.inputs.takers(&will.topic);
+        let (topic, payload) = (will.topic.clone(), will.message.clone());
+        self.inputs.hand_on(Published { takers, topic, payload, id: None }, &self.acks).await;
+    }
+}
+
+impl Guard {
+    /// A client whose messages go to sources of the gateway.
+    pub(in crate::front) fn delivering(self, to: Option<Delivering>) -> Self {
+        Self { delivering: to, ..self }
+    }
+
+    /// Whether it has said that it leaves.
+    pub(in crate::front) fn leaves(&self) -> Leaves {
+        self.leaves.clone()
+    }
+
+    /// Where its messages go.
+    pub(in crate::front) const fn delivers_to(&self) -> Option<&Delivering> {
+        self.delivering.as_ref()
+    }
+
+    /// The bytes of a message that has just begun and will be large.
+    pub(in crate::front) fn begun(&mut self) -> usize {
+        std::mem::take(&mut self.begun)
+    }
+
+    /// A message that is complete.
+    pub(in crate::front) fn completed(&mut self) -> Option<Published> {
+        self.collected.complete.take()
+    }
+
+    /// Begins to collect the payload that is to come now; gives the head that the broker has of it: the acknowledgement is not
+    /// the broker's affair.
+    pub(super) fn collect(&mut self, header: Header, topic: &[u8], id: Option<u16>) -> Vec<u8> {
+        // The topic has been judged, so it is text.
+        let topic_text = String::from_utf8_lossy(topic).into_owned();
+        let published =
+            Published { takers: Arc::clone(&self.takers), topic: topic_text, payload: Bytes::new(), id };
+        self.begun = self.left;
+        self.collected.open = Some((published, BytesMut::with_capacity(self.left.min(FIRST_BYTES))));
+        self.note_payload(&[]);
+        let mut head = with_length(0x30 | header.flags & 1, 2 + topic.len() + self.left);
+        head.extend_from_slice(&(topic.len() as u16).to_be_bytes());
+        head.extend_from_slice(topic);
+        head
+    }
+
+    /// Takes down payload that passes. `true` where a message is complete with it.
+    pub(super) fn note_payload(&mut self, payload: &[u8]) -> bool {
+        let Some((mut published, mut bytes)) = self.collected.open.take() else { return false };
+        bytes.extend_from_slice(payload);
+        if self.left > 0 {
+            self.collected.open = Some((published, bytes));
+            return false;
+        }
+        published.payload = bytes.freeze();
+        self.collected.complete = Some(published);
+        true
+    }
+
+    /// The inputs that take the topic that was judged last; `None` where there are none.
+    pub(super) fn taken(&self) -> bool {
+        !self.takers.is_empty()
+    }
+
+    /// Those of a topic.
+    pub(super) fn takers_of(&self, topic: &str) -> Takers {
+        self.delivering.as_ref().map_or_else(|| Arc::from([]), |to| to.inputs.takers(topic))
+    }
+
+    /// A message of 3.1.1 that is collected from here on.
+    pub(super) fn begin(&mut self, header: Header, head: usize, topic: &[u8], id: Option<u16>) -> Next {
+        let instead = self.collect(header, topic, id);
+        Next::Replace { taken: head, instead, answer: ToClient::None }
+    }
+}

@@ -1,0 +1,118 @@
+"""A gateway with an embedded broker, and foreign devices of it with certificates of their own."""
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+
+from certificates import Certificates
+from clients import Receiver
+from gateway import Gateway
+from peers import free_port
+from programs import tool, verge
+from scene import Scene, number_source, threshold
+from waiting import wait_for
+
+HOST = "127.0.0.1"
+# A status comes every half minute.
+STATUS_S = 60.0
+
+
+@dataclass
+class Site:
+    """A gateway with a broker of its own, and its devices."""
+
+    gateway: Gateway
+    receiver: Receiver
+    certificates: Certificates
+    folder: Path
+    port: int
+
+    def identity(self, device: str) -> tuple[Path, Path]:
+        """Certificate and key of a device."""
+        cert, key = self.folder / f"{device}.pem", self.folder / f"{device}.key"
+        if not cert.exists():
+            made = [verge(), "certs", "issue", device, "--dir", str(self.certificates.folder), "--usage", "client"]
+            done = subprocess.run(made, capture_output=True, text=True, check=False)
+            assert done.returncode == 0 or "exists already" in done.stderr, done.stderr
+            for made_file in (cert, key):
+                made_file.write_bytes((self.certificates.folder / made_file.name).read_bytes())
+                made_file.chmod(0o600)
+        return cert, key
+
+    def mosquitto(self, program: str, device: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """mosquitto_pub or mosquitto_sub as a device."""
+        cert, key = self.identity(device)
+        where = ["-h", HOST, "-p", str(self.port), "--cafile", str(self.certificates.ca)]
+        command = [tool(program), *where, "--cert", str(cert), "--key", str(key), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+    def paho(self, device: str, client_id: str, protocol: int = mqtt.MQTTv311) -> mqtt.Client:
+        """A client of another make, not connected."""
+        cert, key = self.identity(device)
+        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol)
+        client.tls_set(str(self.certificates.ca), str(cert), str(key))
+        return client
+
+    def wait_until_served(self) -> None:
+        """Waits until devices can connect, as after a restart."""
+
+        def listens() -> bool:
+            with socket.socket() as plain:
+                return plain.connect_ex((HOST, self.port)) == 0
+
+        wait_for(listens, "the listener is there", 60)
+
+    @contextmanager
+    def store_stalled(self, seconds: float = 3.0) -> Iterator[None]:
+        """Each write to the medium takes this long."""
+        delay = f"inject=fdatasync,fsync:delay_enter={int(seconds * 1e6)}"
+        quiet = ["-f", "-qqq", "-o", "/dev/null", "-e", "signal=none", "-e", "trace=fdatasync,fsync"]
+        tracer = subprocess.Popen([tool("strace"), *quiet, "-e", delay, "-p", str(self.gateway.pid)])
+        wait_for(lambda: f"TracerPid:\t{tracer.pid}" in self._status(), "strace is attached")
+        yield
+        tracer.terminate()
+        tracer.wait(30)
+
+    def _status(self) -> str:
+        return Path(f"/proc/{self.gateway.pid}/status").read_text()
+
+    def verdicts(self, device: str) -> int:
+        """Verdicts about a device so far."""
+        messages = self.receiver.messages()
+        return sum(verdict.fields["device"] == device for message in messages for verdict in message.verdicts)
+
+    def broker(self, **least: int) -> dict:
+        """What the status says of the broker, once at least this was refused."""
+
+        def newest() -> dict | None:
+            status = (self.receiver.statuses() or [{}])[-1].get("broker", {})
+            refusals = status.get("refusals", {})
+            return status if all(refusals.get(why, 0) >= count for why, count in least.items()) else None
+
+        return wait_for(newest, f"the status counts {least}", STATUS_S)
+
+
+@contextmanager
+def pump_site(scene: Scene, tmp_path: Path, **local: object) -> Iterator[Site]:
+    """A gateway that judges what pumps send to its own broker."""
+    port, certificates = free_port(), scene.certificates
+    judge = threshold(["pump"], above=7.1, update_every="0s")
+    gateway = scene.gateway({"pump": number_source("plant/+/vibration", "vibration")}, {"high": judge})
+    gateway.settings["local"] = {
+        "mode": "embedded",
+        "listen": f"{HOST}:{port}",
+        "ca": str(certificates.ca),
+        "cert": str(certificates.broker.cert),
+        "key": str(certificates.broker.key),
+    } | local
+    receiver = scene.receiver()
+    gateway.start()
+    receiver.wait_for_status("online", 60)
+    folder = tmp_path / "devices"
+    folder.mkdir()
+    yield Site(gateway, receiver, certificates, folder, port)
