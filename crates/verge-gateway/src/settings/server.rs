@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use verge_anomaly::{JudgeSettings, TrackSettings};
+use verge_domain::address::AddressRange;
 use verge_domain::finding::Member;
 use verge_domain::id::{DeviceId, JudgeId, SignalId};
 use verge_domain::image::{PointContent, PointSelector};
@@ -11,7 +12,7 @@ use verge_domain::reading::SourceIndex;
 use verge_domain::settable::LimitKey;
 use verge_domain::stage::Scope;
 use verge_domain::verdict::Detector;
-use verge_modbus::{AddressRange, ModbusSettings, PointLimit, PointPlace};
+use verge_modbus::{ModbusSettings, PointLimit, PointPlace};
 
 use super::Check;
 use super::judge::{JudgeRules, JudgeSection, Rule, limit_of};

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use verge_domain::id::{DeviceId, GatewayId, JudgeId};
-use verge_domain::image::{Heartbeat, HeldBack, InputAge, PointContent, PointSelector};
+use verge_domain::image::{Heartbeat, HeldBack, InputAge, PointContent, PointSelector, PointsView};
 use verge_domain::time::Moment;
 use verge_mqtt::{ConnectionSettings, RetainedSettings, RetainedTopics};
 use verge_pipeline::counters::MaintenanceWindow;
@@ -20,7 +20,7 @@ use super::links::OpenedUplink;
 use super::servers::{Served, held_back};
 use crate::io_thread::IoThread;
 use crate::settings::{MqttUplink, Settings, StateTopics, Uplink, content_of};
-use crate::states::{MAX_POINTS, StateBook, StateView, is_ours};
+use crate::states::{MAX_POINTS, StateBook, is_ours};
 
 /// The heart may rest for this long before the gateway is said to be away: a machine that is busy is not stuck.
 const RESTS: u32 = 10;
@@ -169,7 +169,7 @@ impl<'a> Known<'a> {
     }
 }
 
-impl StateView for Known<'_> {
+impl PointsView for Known<'_> {
     fn age(&self, device: &DeviceId) -> InputAge {
         let received = self.served.watched.received_at_all(device);
         let lasts = self.now.mono.since(received.unwrap_or(self.began.mono));
