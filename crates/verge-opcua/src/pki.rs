@@ -113,6 +113,7 @@ impl Pki {
         files.filter_map(|path| Some((CertificateStore::read_cert(&path).ok()?, path))).find_map(
             |(certificate, path)| {
                 let name = certificate.common_name().unwrap_or_else(|_| path.display().to_string());
+                let name = name.strip_prefix("CN=").unwrap_or(&name).to_owned();
                 (certificate.thumbprint() == *thumbprint).then_some(name)
             },
         )

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use opcua::types::{DataValue, StatusCode};
+use opcua::types::DataValue;
 use tokio::sync::Notify;
 use verge_domain::board::{LastWord, RaisedBefore};
 use verge_domain::id::{DeviceId, JudgeId};

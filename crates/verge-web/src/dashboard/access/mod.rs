@@ -1,10 +1,11 @@
 //! Who may do what: logins with passwords, sessions of browsers, tokens of programs.
 //!
 //! Reading order: [`Role`]; `file` (what is stored), `secret` (how), `sessions`, `attempts`; `Access`, which a running
-//! gateway asks.
+//! gateway asks; [`Passwords`], for other servers.
 
 mod attempts;
 mod file;
+mod passwords;
 mod role;
 mod secret;
 mod sessions;
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 use verge_domain::time::{Moment, Monotonic};
 
 pub use file::{AccessError, AccessFile, MAX_TOKENS, MAX_USERS, Token, User};
+pub use passwords::Passwords;
 pub use role::{LoginError, Role};
 pub use secret::NoRandom;
 
