@@ -4,6 +4,8 @@
 //! events, counts and views, its alarm, and how far all that may be trusted. There is one meaning of quality for all outputs.
 //! Pure: words and times come in as arguments.
 
+mod book;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::finding::Member;
 use crate::id::{DeviceId, JudgeId, SignalId};
 use crate::time::DeviceClock;
 use crate::verdict::{Body, Event, Severity, Subject};
+
+pub use book::{FORGET_AFTER, PointBook, PointKey, PointsView, Standing, key_of, selector_of};
 
 crate::words! {
     /// How far a point may be trusted.
@@ -133,6 +137,31 @@ pub struct HeldBack {
     pub maintenance: bool,
     /// By an operator who shelved it.
     pub shelved: bool,
+}
+
+/// How the gateway is, as servers show it: as of a second ago at most.
+#[derive(Debug, Clone, Default)]
+pub struct GatewayState {
+    /// Counters that all grow while judging and committing make progress.
+    pub progress: Vec<u64>,
+    /// The store takes nothing.
+    pub store_full: bool,
+    /// The store has failed.
+    pub storage_fault: bool,
+    /// A route upstream has no connection.
+    pub uplink_down: bool,
+    /// Verdicts that are stored and not delivered.
+    pub backlog: u64,
+    /// Alarms that are open.
+    pub standing: u64,
+    /// Of these, those that wait for an operator.
+    pub unacknowledged: u64,
+    /// A critical event is open.
+    pub critical: bool,
+    /// A window of maintenance is open.
+    pub maintenance: bool,
+    /// What holds back the alarm of each point, in their order.
+    pub held_back: Vec<HeldBack>,
 }
 
 /// What is unwell about a device: an open event of the health of one of its signals.

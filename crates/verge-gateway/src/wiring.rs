@@ -4,7 +4,7 @@
 //! was built.
 //!
 //! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `judges`, `frames`,
-//! `autoencoders`, `broker`, `uplink`, `routes`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges), `supervised` (what whoever restarts it sees).
+//! `autoencoders`, `broker`, `uplink`, `routes`, `servers` with `opcua`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges), `supervised` (what whoever restarts it sees).
 
 mod abort;
 mod autoencoders;
@@ -21,6 +21,8 @@ mod inputs;
 mod judges;
 mod links;
 mod models;
+#[cfg(feature = "opcua")]
+mod opcua;
 mod readings;
 mod replacement;
 mod routes;
@@ -49,10 +51,21 @@ pub use frames::{
 pub use gateway::{Gateway, begins_anew};
 pub use judges::judge_set;
 pub(crate) use models::ModelContents;
+#[cfg(feature = "opcua")]
+pub use opcua::look as look_at_opcua;
 pub use sparkplug::edge_settings;
 pub use states::states_settings;
 pub use supervised::{GatewayPulse, PulseLook};
 pub use uplink::uplink_settings;
+
+/// Certificates and users of a server of OPC UA.
+///
+/// # Errors
+/// This build has none: such a configuration is refused before.
+#[cfg(not(feature = "opcua"))]
+pub fn look_at_opcua(_: &crate::settings::OpcUaSection) -> Result<String, String> {
+    Err("this build has no OPC UA".to_owned())
+}
 
 /// The names of the sources, in the order of their indices.
 pub fn source_ids(settings: &Settings) -> Vec<SourceId> {

@@ -4,25 +4,24 @@
 //! reads from an [image](verge_domain::image) of its own, which a task keeps up to date: the data path never waits for a poll.
 //!
 //! Reading order: `map`, which register says what; `pdu`, one request and its answer, pure; `shown`, the image behind the map;
-//! `server`, connections; `range`, who may connect.
+//! `server`, connections.
 
 mod map;
 mod pdu;
-mod range;
 mod server;
 mod shown;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use verge_domain::address::AddressRange;
 use verge_domain::finding::Member;
 use verge_domain::image::PointSelector;
 use verge_domain::settable::SettableLimit;
 
 pub use map::{MAP_VERSION, MAX_BLOCK, coil_of, input_of, register_of};
-pub use range::{AddressRange, RangeError};
 pub use server::{ModbusServer, ServerCounters};
-pub use shown::{GatewayState, GatewayView, PointCommand};
+pub use shown::{GatewayView, PointCommand};
 
 /// A server.
 #[derive(Debug, Clone)]

@@ -11,12 +11,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, timeout};
+use verge_domain::address::AddressRange;
 use verge_domain::board::Board;
 use verge_domain::image::{PointQuality, PointSelector};
 
 use crate::pdu::{self, Exception, Reply};
 use crate::shown::{GatewayView, PointCommand, ServedImage};
-use crate::{AddressRange, ModbusSettings, PointPlace};
+use crate::{ModbusSettings, PointPlace};
 
 /// A frame that has begun is complete after this time, and an answer taken.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(5);

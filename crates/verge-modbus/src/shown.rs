@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use verge_domain::board::{LastWord, RaisedBefore};
 use verge_domain::id::JudgeId;
-use verge_domain::image::{Heartbeat, HeldBack, Image, InputAge, PointQuality, PointSelector};
+use verge_domain::image::{GatewayState, Heartbeat, Image, InputAge, PointQuality, PointSelector};
 use verge_domain::settable::LimitKey;
 use verge_domain::time::Moment;
 
@@ -14,31 +14,6 @@ use crate::map::{
     capped, long, seconds,
 };
 use crate::{ModbusSettings, PointLimit, PointPlace};
-
-/// How the gateway is, as of a second ago at most.
-#[derive(Debug, Clone, Default)]
-pub struct GatewayState {
-    /// Counters that all grow while judging and committing make progress.
-    pub progress: Vec<u64>,
-    /// The store takes nothing.
-    pub store_full: bool,
-    /// The store has failed.
-    pub storage_fault: bool,
-    /// A route upstream has no connection.
-    pub uplink_down: bool,
-    /// Verdicts that are stored and not delivered.
-    pub backlog: u64,
-    /// Alarms that are open.
-    pub standing: u64,
-    /// Of these, those that wait for an operator.
-    pub unacknowledged: u64,
-    /// A critical event is open.
-    pub critical: bool,
-    /// A window of maintenance is open.
-    pub maintenance: bool,
-    /// What holds back the alarm of each point, in their order.
-    pub held_back: Vec<HeldBack>,
-}
 
 /// What a client wants done about a point.
 #[derive(Debug, Clone, PartialEq)]

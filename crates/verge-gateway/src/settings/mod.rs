@@ -11,6 +11,7 @@ mod dashboard;
 mod judge;
 mod local;
 mod model;
+mod opcua;
 mod route;
 mod server;
 mod source;
@@ -41,8 +42,9 @@ pub use judge::{FrameRules, JudgeRules, JudgeSection, ReadingRules, Rule, TrackR
 pub use local::{EmbeddedBroker, ListenerFiles, Local};
 pub use model::Engine;
 pub use route::Route;
+pub use opcua::{OPCUA_NAMESPACE, OpcUaSection};
+pub(crate) use opcua::contents_of;
 pub use server::ServerSection;
-pub(crate) use server::content_of;
 pub use source::{Carries, FrameSource, Overload, SourceSection};
 pub use store::{KeyError, StoreSection};
 pub use track_file::{TrackFile, read_track_file};
@@ -75,6 +77,8 @@ pub struct Settings {
     pub routes: Vec<Route>,
     /// Servers that control systems poll.
     pub servers: Vec<ServerSection>,
+    /// Those that clients of OPC UA read.
+    pub opcua: Vec<OpcUaSection>,
     /// What people see and steer it by, if it is served.
     pub dashboard: Option<DashboardSection>,
     /// What the lists of tags of the sources say.
@@ -232,6 +236,7 @@ impl Settings {
         let judges = judge::check_all(&mut check, &sections.judge, &known);
         let names: Vec<&str> = sections.judge.keys().map(String::as_str).collect();
         let servers = server::check_all(&mut check, &sections.server, &judges, &names);
+        let opcua = opcua::check_all(&mut check, &sections.server, gateway.as_ref());
         let dashboard = dashboard::check_dashboard(&mut check, &sections.dashboard);
         let site = gateway.as_ref().and_then(|gateway| gateway.site.as_deref());
         let uplinks = uplink::check_all(&mut check, (id, site), &sections.uplink, (&judges, &names));
@@ -261,6 +266,7 @@ impl Settings {
                     uplinks,
                     routes,
                     servers,
+                    opcua,
                     dashboard,
                     tags: Arc::default(),
                     warnings,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use verge_anomaly::{JudgeSettings, TrackSettings};
+use verge_domain::address::AddressRange;
 use verge_domain::finding::Member;
 use verge_domain::id::{DeviceId, JudgeId, SignalId};
 use verge_domain::image::{PointContent, PointSelector};
@@ -11,11 +12,11 @@ use verge_domain::reading::SourceIndex;
 use verge_domain::settable::LimitKey;
 use verge_domain::stage::Scope;
 use verge_domain::verdict::Detector;
-use verge_modbus::{AddressRange, ModbusSettings, PointLimit, PointPlace};
+use verge_modbus::{ModbusSettings, PointLimit, PointPlace};
 
 use super::Check;
 use super::judge::{JudgeRules, JudgeSection, Rule, limit_of};
-use crate::config::{Fault, Map, RawModbus, RawPoint, RawServer, RawServerKind, Warning};
+use crate::config::{Fault, Map, RawPoint, RawServer, RawServerKind, Warning};
 
 /// More points than this are refused.
 const MOST_POINTS: usize = verge_pipeline::board::MAX_POINTS;
@@ -57,9 +58,15 @@ fn check_one(
     judges: &[JudgeSection],
     known: &[&str],
 ) -> Option<ServerSection> {
-    let RawServerKind::Modbus(raw) = raw.kind.as_ref()?;
+    let RawServerKind::Modbus(raw) = raw.kind.as_ref()? else { return None };
     let section = format!("server.{name}");
-    let (listen, allow) = (check_listen(check, &section, raw), check_allow(check, &section, raw));
+    let listen = check_listen(check, &section, raw.listen.as_deref(), "10.1.0.5:502");
+    let allow = check_allow(check, &section, raw.allow.as_deref());
+    if listen.is_some_and(|listen| listen.ip().is_unspecified()) && raw.allow.is_none() {
+        let remark = "anyone who reaches a network of this machine may read it, and Modbus is not encrypted; listen on the \
+                      address of the control network, or add allow";
+        check.warnings.push(Warning { key: format!("{section}.listen"), remark: remark.to_owned() });
+    }
     let points = check_points(check, &section, raw.point.as_ref(), judges, known);
     if points.is_empty() && raw.point.as_ref().is_none_or(Map::is_empty) {
         let fault = Fault::missing(format!("{section}.point"), "one point at least");
@@ -86,25 +93,29 @@ fn check_one(
     })
 }
 
-fn check_listen(check: &mut Check<'_>, section: &str, raw: &RawModbus) -> Option<SocketAddr> {
-    let key = format!("{section}.listen");
-    let text = raw.listen.as_ref()?;
-    let Ok(listen) = text.parse::<SocketAddr>() else {
-        let expected = r#"an address of this machine with a port, such as "10.1.0.5:502""#;
-        check.faults.push(Fault::at_text(key, text, expected).remedy("write listen = and such an address"));
-        return None;
-    };
-    if listen.ip().is_unspecified() && raw.allow.is_none() {
-        let remark = "anyone who reaches a network of this machine may read it, and Modbus is not encrypted; listen on the \
-                      address of the control network, or add allow";
-        check.warnings.push(Warning { key, remark: remark.to_owned() });
+pub(super) fn check_listen(
+    check: &mut Check<'_>,
+    section: &str,
+    text: Option<&str>,
+    example: &str,
+) -> Option<SocketAddr> {
+    let text = text?;
+    let listen = text.parse().ok();
+    if listen.is_none() {
+        let expected = format!("an address of this machine with a port, such as {example:?}");
+        let fault = Fault::at_text(format!("{section}.listen"), text, expected);
+        check.faults.push(fault.remedy("write listen = and such an address"));
     }
-    Some(listen)
+    listen
 }
 
-fn check_allow(check: &mut Check<'_>, section: &str, raw: &RawModbus) -> Option<Vec<AddressRange>> {
+pub(super) fn check_allow(
+    check: &mut Check<'_>,
+    section: &str,
+    raw: Option<&[String]>,
+) -> Option<Vec<AddressRange>> {
     let mut ranges = Some(Vec::new());
-    for text in raw.allow.iter().flatten() {
+    for text in raw.into_iter().flatten() {
         match (&mut ranges, text.parse::<AddressRange>()) {
             (Some(ranges), Ok(range)) => ranges.push(range),
             (_, Ok(_)) => {}
@@ -198,7 +209,7 @@ fn limits_of(judge: &JudgeSection) -> [Option<PointLimit>; 2] {
 }
 
 /// What a point of a judge is read for.
-pub(crate) fn content_of(judge: &JudgeSection, strand: Option<Member>) -> PointContent {
+pub(super) fn content_of(judge: &JudgeSection, strand: Option<Member>) -> PointContent {
     match judge.detector() {
         Detector::Classify | Detector::Detect => PointContent::Views,
         Detector::Loop => PointContent::Counts,

@@ -1,6 +1,7 @@
 use verge_domain::body::Counts;
 use verge_domain::finding::{Expected, Member};
 use verge_domain::id::Seq;
+use verge_domain::image::{FORGET_AFTER, HeldBack, InputAge};
 use verge_domain::sample::verdict_of;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, EventState, Health, Severity, Verdict};
@@ -13,7 +14,7 @@ const IDLE: InputAge = InputAge { received: false, lasts: FORGET_AFTER };
 
 struct View(InputAge);
 
-impl StateView for View {
+impl PointsView for View {
     fn age(&self, _device: &DeviceId) -> InputAge {
         self.0
     }

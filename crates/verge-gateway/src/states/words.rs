@@ -4,13 +4,13 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use verge_domain::board::{LastWord, PointKind};
 use verge_domain::id::{DeviceId, GatewayId, JudgeId, SignalId};
-use verge_domain::image::{AlarmState, Image, PointContent, PointQuality, PointSelector};
+use verge_domain::image::{AlarmState, Image, PointContent, PointKey, PointQuality, PointSelector};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, Verdict};
 use verge_sparkplug::{NamedValue, TagValue, metric_names, time_of, values_of};
 use verge_wire::to_rfc3339;
 
-use super::{PointKey, kind_word, text};
+use super::{kind_word, text};
 
 /// Values that are no sensors: they say how far the others hold.
 const BESIDE: [&str; 3] = ["from", "observed_s", "partial"];

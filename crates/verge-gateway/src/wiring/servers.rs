@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use anyhow::Context;
 use verge_domain::board::Board;
 use verge_domain::id::{DeviceId, JudgeId, OperatorText, RouteId};
-use verge_domain::image::{HeldBack, InputAge, PointSelector};
+use verge_domain::image::{GatewayState, HeldBack, InputAge, PointSelector};
 use verge_domain::reading::SourceIndex;
 use verge_domain::settable::LimitKey;
 use verge_domain::time::Moment;
-use verge_modbus::{GatewayState, GatewayView, ModbusServer, PointCommand};
+use verge_modbus::{GatewayView, ModbusServer, PointCommand};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::commands::CommandRate;
 use verge_pipeline::counters::{Counters, MaintenanceWindow};
@@ -28,7 +28,8 @@ pub(super) fn watched_devices(settings: &Settings) -> Arc<WatchedDevices> {
     let points = settings.servers.iter().flat_map(|server| &server.modbus.points);
     let devices = points.map(|point| point.selector.device.clone());
     let watched = WatchedDevices::of(devices, settings.sources.len());
-    let all = settings.uplinks.iter().filter_map(Uplink::mqtt).any(|mqtt| mqtt.states.is_some());
+    let all = settings.uplinks.iter().filter_map(Uplink::mqtt).any(|mqtt| mqtt.states.is_some())
+        || !settings.opcua.is_empty();
     Arc::new(if all { watched.and_all_others() } else { watched })
 }
 
@@ -43,9 +44,38 @@ pub(super) struct Served {
     pub(super) watched: Arc<WatchedDevices>,
 }
 
-/// The servers at work, on a thread of their own. They end with it.
+impl Served {
+    /// How the gateway is, without its points.
+    pub(super) fn state(&self, windows: &[MaintenanceWindow]) -> GatewayState {
+        let Self { counters, routes, .. } = self;
+        let alarms = self.board.standing();
+        GatewayState {
+            progress: counters.progress(),
+            store_full: counters.store_full(),
+            storage_fault: counters.store_fault(),
+            uplink_down: routes.iter().any(|(_, route)| !route.connected()),
+            backlog: routes.iter().map(|(_, route)| route.backlog()).max().unwrap_or(0),
+            standing: alarms.standing,
+            unacknowledged: alarms.unacknowledged,
+            critical: alarms.critical > 0,
+            maintenance: windows.iter().any(|window| window.by.is_none()),
+            held_back: Vec::new(),
+        }
+    }
+
+    /// How long ago a device was received, through whatever source.
+    pub(super) fn age(&self, device: &DeviceId, began: Moment) -> InputAge {
+        let received = self.watched.received_at_all(device);
+        let lasts = self.clock.now().mono.since(received.unwrap_or(began.mono));
+        InputAge { received: received.is_some(), lasts }
+    }
+}
+
+/// The servers at work, on threads of their own. They end with it.
 pub(super) struct ControlServers {
     servers: Vec<(ModbusServer, Arc<ServedView>)>,
+    #[cfg(feature = "opcua")]
+    opcua: super::opcua::OpcUaServers,
     _thread: IoThread,
 }
 
@@ -55,7 +85,7 @@ impl ControlServers {
     /// # Errors
     /// One cannot listen.
     pub(super) fn start(settings: &Settings, served: &Served) -> anyhow::Result<Option<Arc<Self>>> {
-        if settings.servers.is_empty() {
+        if settings.servers.is_empty() && settings.opcua.is_empty() {
             return Ok(None);
         }
         let thread = IoThread::start("verge-servers", &served.counters.beats)?;
@@ -79,7 +109,12 @@ impl ControlServers {
             anyhow::Ok((server, view))
         };
         let servers = settings.servers.iter().map(start).collect::<anyhow::Result<_>>()?;
-        Ok(Some(Arc::new(Self { servers, _thread: thread })))
+        Ok(Some(Arc::new(Self {
+            servers,
+            #[cfg(feature = "opcua")]
+            opcua: super::opcua::OpcUaServers::start(settings, served)?,
+            _thread: thread,
+        })))
     }
 
     /// Other judges are at work: what the points of the same servers show may be otherwise named, or come by other sources.
@@ -88,11 +123,16 @@ impl ControlServers {
             *view.devices.write().unwrap_or_else(PoisonError::into_inner) = devices_of(section);
             server.select(&section.modbus.points);
         }
+        #[cfg(feature = "opcua")]
+        self.opcua.take_up(settings);
     }
 
     /// What the status says of them.
     pub(super) fn status(&self) -> Vec<ServerStatus> {
-        self.servers.iter().map(|(server, _)| status_of(server)).collect()
+        let modbus = self.servers.iter().map(|(server, _)| status_of(server));
+        #[cfg(feature = "opcua")]
+        let modbus = modbus.chain(self.opcua.status());
+        modbus.collect()
     }
 }
 
@@ -112,6 +152,7 @@ fn status_of(server: &ModbusServer) -> ServerStatus {
         exceptions: counters.exceptions.load(Relaxed),
         points: ServerPoints { never, good, uncertain, stale },
         last_error: counters.last_error(),
+        ..ServerStatus::default()
     }
 }
 
@@ -137,21 +178,9 @@ impl GatewayView for ServedView {
     }
 
     fn state(&self, points: &[PointSelector]) -> GatewayState {
-        let Served { counters, board, routes, .. } = &self.served;
-        let (alarms, windows) = (board.standing(), counters.maintenance());
+        let windows = self.served.counters.maintenance();
         let held_back = points.iter().map(|point| held_back(&windows, point));
-        GatewayState {
-            progress: counters.progress(),
-            store_full: counters.store_full(),
-            storage_fault: counters.store_fault(),
-            uplink_down: routes.iter().any(|(_, route)| !route.connected()),
-            backlog: routes.iter().map(|(_, route)| route.backlog()).max().unwrap_or(0),
-            standing: alarms.standing,
-            unacknowledged: alarms.unacknowledged,
-            critical: alarms.critical > 0,
-            maintenance: windows.iter().any(|window| window.by.is_none()),
-            held_back: held_back.collect(),
-        }
+        GatewayState { held_back: held_back.collect(), ..self.served.state(&windows) }
     }
 
     fn age(&self, point: usize, now: Moment) -> InputAge {

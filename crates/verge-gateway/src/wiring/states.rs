@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use verge_domain::id::{DeviceId, GatewayId, JudgeId};
-use verge_domain::image::{Heartbeat, HeldBack, InputAge, PointContent, PointSelector};
+use verge_domain::image::{Heartbeat, HeldBack, InputAge, PointContent, PointSelector, PointsView};
 use verge_domain::time::Moment;
 use verge_mqtt::{ConnectionSettings, RetainedSettings, RetainedTopics};
 use verge_pipeline::counters::MaintenanceWindow;
@@ -19,8 +19,8 @@ use verge_pipeline::status::StatesStatus;
 use super::links::OpenedUplink;
 use super::servers::{Served, held_back};
 use crate::io_thread::IoThread;
-use crate::settings::{MqttUplink, Settings, StateTopics, Uplink, content_of};
-use crate::states::{MAX_POINTS, StateBook, StateView, is_ours};
+use crate::settings::{MqttUplink, Settings, StateTopics, Uplink, contents_of};
+use crate::states::{MAX_POINTS, StateBook, is_ours};
 
 /// The heart may rest for this long before the gateway is said to be away: a machine that is busy is not stuck.
 const RESTS: u32 = 10;
@@ -96,7 +96,7 @@ impl StateTopicsAtWork {
         for (uplink, states, retained) in all {
             let gateway = settings.gateway.id.clone();
             let before = served.board.raised_before();
-            let book = StateBook::new(states.clone(), gateway, contents_of(settings), before);
+            let book = StateBook::new(states.clone(), gateway, contents_of(&settings.judges), before);
             let one = Arc::new(StatesOfUplink {
                 name: uplink.name.to_string(),
                 topics: thread.within(|| RetainedTopics::spawn(retained)),
@@ -114,7 +114,7 @@ impl StateTopicsAtWork {
     /// Other judges are at work.
     pub(super) fn take_up(&self, settings: &Settings) {
         for uplink in &self.uplinks {
-            *uplink.reselect.lock().unwrap_or_else(PoisonError::into_inner) = Some(contents_of(settings));
+            *uplink.reselect.lock().unwrap_or_else(PoisonError::into_inner) = Some(contents_of(&settings.judges));
             uplink.changed.notify_one();
         }
     }
@@ -150,30 +150,22 @@ fn status_of(uplink: &StatesOfUplink) -> StatesStatus {
     }
 }
 
-/// What the points of each judge are read for.
-fn contents_of(settings: &Settings) -> HashMap<JudgeId, PointContent> {
-    settings.judges.iter().map(|judge| (judge.name.clone(), content_of(judge, None))).collect()
-}
-
 /// What is known beside the words, at one moment.
 struct Known<'a> {
     served: &'a Served,
     began: Moment,
-    now: Moment,
     windows: Vec<MaintenanceWindow>,
 }
 
 impl<'a> Known<'a> {
     fn of(served: &'a Served, began: Moment) -> Self {
-        Self { served, began, now: served.clock.now(), windows: served.counters.maintenance() }
+        Self { served, began, windows: served.counters.maintenance() }
     }
 }
 
-impl StateView for Known<'_> {
+impl PointsView for Known<'_> {
     fn age(&self, device: &DeviceId) -> InputAge {
-        let received = self.served.watched.received_at_all(device);
-        let lasts = self.now.mono.since(received.unwrap_or(self.began.mono));
-        InputAge { received: received.is_some(), lasts }
+        self.served.age(device, self.began)
     }
 
     fn held_back(&self, point: &PointSelector) -> HeldBack {

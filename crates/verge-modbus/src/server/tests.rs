@@ -5,7 +5,7 @@ use verge_domain::alarms::{AlarmFigures, StandingAlarms};
 use verge_domain::board::{BoardCopy, CommittedWords, LastWord, OpenEvents, RaisedBefore};
 use verge_domain::finding::{Expected, Member};
 use verge_domain::id::{DeviceId, JudgeId, Lane, Seq};
-use verge_domain::image::{InputAge, PointContent};
+use verge_domain::image::{GatewayState, InputAge, PointContent};
 use verge_domain::sample::verdict_of;
 use verge_domain::settable::{LimitKey, SettableLimit};
 use verge_domain::time::{Moment, UtcMillis};
@@ -13,7 +13,7 @@ use verge_domain::verdict::{Body, EventState, Health};
 
 use super::*;
 use crate::map::Tables;
-use crate::{FailSafe, GatewayState, PointLimit};
+use crate::{FailSafe, PointLimit};
 
 struct Now;
 

@@ -100,9 +100,23 @@ pub struct ServerStatus {
     pub exceptions: u64,
     /// Points by quality.
     pub points: ServerPoints,
+    /// Of one of OPC UA.
+    #[serde(flatten)]
+    pub opcua: Option<OpcUaStatus>,
     /// Why a connection was last refused or closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+}
+
+/// What a server of OPC UA counts beside the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct OpcUaStatus {
+    /// Variables that clients follow.
+    pub followed: u64,
+    /// Logins refused since the start.
+    pub logins_refused: u64,
+    /// Words about points for which there was no room, since the start.
+    pub left_out: u64,
 }
 
 /// Points of a server by their quality.

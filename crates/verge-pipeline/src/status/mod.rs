@@ -33,7 +33,7 @@ pub use cameras::CameraStatus;
 pub use claim::{LifeStatus, Sighting, sighting};
 pub use judges::JudgeStatus;
 pub use local::{
-    BrokerStatus, CertificateStatus, LocalState, RefusedDeviceStatus, ServerPoints, ServerStatus,
+    BrokerStatus, CertificateStatus, LocalState, OpcUaStatus, RefusedDeviceStatus, ServerPoints, ServerStatus,
     StatesStatus,
 };
 pub use routes::{

@@ -50,7 +50,7 @@ pub(super) struct CheckArgs {
     /// Do not connect to brokers
     #[arg(long)]
     offline: bool,
-    /// List the points of servers: which register and which input says what
+    /// List the points of servers: which register, input or node says what
     #[arg(long)]
     points: bool,
     /// How long to listen to the site's broker for messages of every source, in seconds; 0 for not at all

@@ -269,10 +269,11 @@ fn start_log(command: &Command) {
         Command::State(_) => "warn,verge_pipeline::judging=error",
         _ => "warn",
     };
-    // rumqttd logs every client that leaves as an error; ort calls every library but one unsuitable.
+    // rumqttd logs every client that leaves as an error, and async-opcua what any stranger sends it (the status says why
+    // connections ended); ort calls every library but one unsuitable.
     let wanted = std::env::var(LOG_VARIABLE).ok().and_then(|text| text.parse::<Targets>().ok());
     let filter = wanted.unwrap_or_else(|| {
-        format!("{level},rumqttd=off,ort=warn").parse().expect("levels and targets, separated by commas")
+        format!("{level},rumqttd=off,opcua=off,ort=warn").parse().expect("levels and targets, separated by commas")
     });
     tracing_subscriber::fmt()
         // The filter decides alone.

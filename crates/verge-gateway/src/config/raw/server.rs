@@ -1,5 +1,7 @@
 //! Keys of `[server.NAME]`.
 
+use std::time::Duration;
+
 use verge_modbus::FailSafe;
 
 use super::super::declare::*;
@@ -13,7 +15,7 @@ declare! {
     struct RawServer by kind: RawServerKind [.required()] {}
 
     /// What a server speaks.
-    enum RawServerKind { "modbus" => Modbus(RawModbus) }
+    enum RawServerKind { "modbus" => Modbus(RawModbus), "opcua" => OpcUa(RawOpcUa) }
 
     /// A Modbus TCP server.
     struct RawModbus {
@@ -26,6 +28,20 @@ declare! {
         stale_after: Span = span(SECOND, DAY).or("60s"),
         writes: bool = flag().or("false"),
         point: Option<Map<RawPoint>> = named_tables::<RawPoint>(),
+    }
+
+    /// An OPC UA server. Its keys are known to every build, and refused by one without the feature.
+    struct RawOpcUa {
+        listen: Option<String> =
+            text(r#"an address of this machine with a port, such as "10.1.0.5:4840""#).required(),
+        pki_dir: Option<String> = text("the path of a folder"),
+        users_file: Option<String> = text("the path of a file that `verge users` writes"),
+        anonymous: bool = flag().or("false"),
+        insecure_none: bool = flag().or("false"),
+        max_clients: usize = whole(1, 64).or("16"),
+        idle: Span = span(Duration::from_secs(10), DAY).or("2m"),
+        allow: Option<Vec<String>> = texts(r#"addresses or networks, such as "10.1.0.0/16""#),
+        stale_after: Span = span(SECOND, DAY).or("60s"),
     }
 
     /// `[server.NAME.point.NAME]`

@@ -29,10 +29,11 @@ fn example() -> Vec<Shown<'static>> {
     let mut header = "";
     let mut shown = Vec::new();
     for line in COMMENTED.lines() {
+        // A section that not every build has is commented out whole.
+        let line = line.strip_prefix('#').unwrap_or(line);
         if line.starts_with('[') {
             header = line.trim_matches(['[', ']']);
         }
-        let line = line.strip_prefix('#').unwrap_or(line);
         if let Some((key, value)) = line.split_once(" = ").filter(|(key, _)| !key.contains(' ')) {
             shown.push(Shown { header, key, value });
         }

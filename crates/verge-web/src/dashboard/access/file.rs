@@ -130,18 +130,22 @@ impl AccessFile {
     /// # Errors
     /// It cannot be read, or is damaged.
     pub fn load(state_dir: &Path) -> Result<Self, AccessError> {
-        let path = Self::path(state_dir);
-        let damaged = |reason: String| AccessError::Damaged { path: path.clone(), reason };
-        match fs::metadata(&path) {
+        Self::load_file(&Self::path(state_dir))
+    }
+
+    /// Reads a file of this form, wherever it stands.
+    pub(super) fn load_file(path: &Path) -> Result<Self, AccessError> {
+        let damaged = |reason: String| AccessError::Damaged { path: path.to_owned(), reason };
+        match fs::metadata(path) {
             Ok(found) if found.len() > MAX_FILE_BYTES => {
                 return Err(damaged(format!("{} bytes, at most {MAX_FILE_BYTES} are expected", found.len())));
             }
             _ => {}
         }
-        let text = match fs::read_to_string(&path) {
+        let text = match fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(AccessError::Read { path, error }),
+            Err(error) => return Err(AccessError::Read { path: path.to_owned(), error }),
         };
         let file: Self = toml::from_str(&text).map_err(|error| damaged(error.message().to_owned()))?;
         for (name, user) in &file.users {

@@ -1,11 +1,12 @@
 //! Who may do what: logins with passwords, sessions of browsers, tokens of programs.
 //!
 //! Reading order: [`Role`]; `file` (what is stored), `secret` (how), `sessions`, `once`, `attempts`; `Access`, which a running
-//! gateway asks.
+//! gateway asks; [`Passwords`], for other servers.
 
 mod attempts;
 mod file;
 mod once;
+mod passwords;
 mod role;
 mod secret;
 mod sessions;
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 use verge_domain::time::{Moment, Monotonic};
 
 pub use file::{AccessError, AccessFile, MAX_TOKENS, MAX_USERS, Token, User};
+pub use passwords::Passwords;
 pub use role::{LoginError, Role};
 pub use secret::NoRandom;
 

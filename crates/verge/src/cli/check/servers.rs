@@ -1,13 +1,15 @@
-//! Servers that control systems poll: whether they can listen, and which register says what.
+//! Servers that control systems poll: whether they can listen, and which register or node says what.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use verge_domain::image::PointContent;
 use verge_gateway::exit::Exit;
-use verge_gateway::settings::{ServerSection, Settings};
+use verge_gateway::settings::{OPCUA_NAMESPACE, OpcUaSection, ServerSection, Settings};
+use verge_gateway::wiring;
 use verge_modbus::{PointPlace, coil_of, input_of, register_of};
 
 use super::CheckReport;
+use super::uplinks::levels_of;
 
 /// Listens for a moment where each would, unless a gateway does so now.
 pub(super) fn look(settings: &Settings, running: bool, report: &mut CheckReport) {
@@ -15,19 +17,40 @@ pub(super) fn look(settings: &Settings, running: bool, report: &mut CheckReport)
         let (key, points) = (format!("server.{}", modbus.name), modbus.points.len());
         let what = format!("Modbus TCP on {}", modbus.listen);
         let of_points = verge_wire::counted(points as u64, "point");
-        let tried = match running {
-            true => Ok(format!("{of_points}; not tried, because the gateway runs")),
-            false => match TcpListener::bind(modbus.listen) {
-                Ok(_) => Ok(format!("{of_points}; can listen")),
-                Err(error) => Err(format!("cannot listen: {error}")),
-            },
-        };
+        let tried = try_to_listen(modbus.listen, running).map(|tried| format!("{of_points}; {tried}"));
         report.note(&key, what, tried, Exit::Unavailable);
+    }
+    for section in &settings.opcua {
+        let (key, listen) = (format!("server.{}", section.name), section.listen);
+        report.note(&key, "certificates and users", wiring::look_at_opcua(section), Exit::BadConfig);
+        let what = format!("OPC UA on opc.tcp://{listen}");
+        report.note(&key, what, try_to_listen(listen, running), Exit::Unavailable);
+    }
+}
+
+fn try_to_listen(listen: SocketAddr, running: bool) -> Result<String, String> {
+    if running {
+        return Ok("not tried, because the gateway runs".to_owned());
+    }
+    match TcpListener::bind(listen) {
+        Ok(_) => Ok("can listen".to_owned()),
+        Err(error) => Err(format!("cannot listen: {error}")),
+    }
+}
+
+/// Says which nodes each judge has.
+fn list_nodes(settings: &Settings, section: &OpcUaSection, report: &mut CheckReport) {
+    for judge in &settings.judges {
+        let (levels, names) = levels_of(judge);
+        let what = format!("nsu={OPCUA_NAMESPACE};s=DEVICE/{}{levels}/…", judge.name);
+        let says = names.join(", ");
+        report.note(&format!("server.{}.{}", section.name, judge.name), what, Ok(says), Exit::Fine);
     }
 }
 
 /// Says where each point stands.
 pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
+    settings.opcua.iter().for_each(|section| list_nodes(settings, section, report));
     for ServerSection { modbus, .. } in &settings.servers {
         for point in &modbus.points {
             let PointPlace { name, block, selector, fail_safe, limits } = point;

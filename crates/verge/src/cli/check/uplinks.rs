@@ -164,16 +164,23 @@ pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
 /// Says which state topics each judge has.
 fn list_states(settings: &Settings, uplink: &Uplink, states: Option<&StateTopics>, report: &mut CheckReport) {
     for (judge, states) in settings.judges.iter().flat_map(|judge| states.map(|states| (judge, states))) {
-        let (levels, members) = match judge.detector() {
-            Detector::Loop | Detector::Track => ("", metric_names(PointKind::Counts)),
-            Detector::Classify | Detector::Detect => ("", metric_names(PointKind::View)),
-            _ if of_signals(judge) => ("/SIGNAL/STRAND", metric_names(PointKind::Events(Member::High))),
-            _ => ("/STRAND", metric_names(PointKind::Events(Member::High))),
-        };
+        let (levels, members) = levels_of(judge);
         let what = format!("{}/DEVICE/{}{levels}", states.root, element(judge.name.as_str()));
-        let members = members.iter().map(|(name, _)| *name);
         let says = ["quality", "fresh", "time"].into_iter().chain(members).collect::<Vec<_>>().join(", ");
         report.note(&format!("uplink.{}.{}", uplink.name, judge.name), what, Ok(says), Exit::Fine);
+    }
+}
+
+/// The levels of the points of a judge behind its name, and what is said of each.
+pub(super) fn levels_of(judge: &JudgeSection) -> (&'static str, Vec<&'static str>) {
+    let names = |kind| metric_names(kind).iter().map(|(name, _)| *name).collect();
+    let events = || names(PointKind::Events(Member::High));
+    match judge.detector() {
+        Detector::Loop | Detector::Track => ("", names(PointKind::Counts)),
+        Detector::Classify => ("", vec!["label", "score"]),
+        Detector::Detect => ("", vec!["objects", "count/LABEL"]),
+        _ if of_signals(judge) => ("/SIGNAL/STRAND", events()),
+        _ => ("/STRAND", events()),
     }
 }
 

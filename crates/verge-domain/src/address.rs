@@ -1,4 +1,4 @@
-//! Ranges of addresses from which clients may connect.
+//! Ranges of addresses from which clients of a server may connect.
 
 use std::fmt;
 use std::net::IpAddr;
