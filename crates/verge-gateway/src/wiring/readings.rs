@@ -12,7 +12,7 @@ use verge_mqtt::{ConnectionSettings, Guarantee, MovedFilters, MqttSource, MqttSo
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::{SnapshotDesk, Sources};
+use verge_pipeline::frames::{CameraWatch, SnapshotDesk, Sources};
 use verge_pipeline::intake::{IntakeQueue, Judging, Observations, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{Decision, EventRegister, JudgeSet, KnownEvent, WatchedDevices};
 
@@ -148,13 +148,13 @@ impl ReadingJudges {
         sources: &Sources<MqttSource>,
         commits: &CommitHandle,
         clock: Clock,
-        (causes, snapshots): (&[Cause], Option<SnapshotDesk>),
+        (causes, snapshots, watch): (&[Cause], Option<SnapshotDesk>, Option<CameraWatch>),
     ) -> Vec<Judging<ReadingJudge>> {
         let start = |Side { queue, judges, restored }: Side| {
             queue.start(judges, sources.clone(), commits.clone(), clock, restored, causes)
         };
         let Side { queue, judges, restored } = self.prompt;
-        let prompt = Side { queue: queue.lending_to(snapshots), judges, restored };
+        let prompt = Side { queue: queue.lending_to(snapshots).watched(watch), judges, restored };
         [Some(prompt), self.bulk].into_iter().flatten().map(start).collect()
     }
 }

@@ -5,6 +5,7 @@
 
 mod attempts;
 mod file;
+mod pictures;
 mod role;
 mod secret;
 mod sessions;
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 use verge_domain::time::{Moment, Monotonic};
 
 pub use file::{AccessError, AccessFile, MAX_TOKENS, MAX_USERS, Token, User};
+pub use pictures::PictureAccess;
 pub use role::{LoginError, Role};
 pub use secret::NoRandom;
 

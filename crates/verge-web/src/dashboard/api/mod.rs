@@ -1,5 +1,6 @@
 //! `/api/v1`: what pages show and do, for programs.
 
+mod cameras;
 mod events;
 mod status;
 
@@ -10,7 +11,7 @@ use serde::Serialize;
 use super::routes::Routes;
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    events::routes(status::routes(routes))
+    cameras::routes(events::routes(status::routes(routes)))
 }
 
 /// An answer in JSON.
