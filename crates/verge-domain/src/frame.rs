@@ -2,6 +2,7 @@
 
 mod look;
 mod shortfall;
+mod shown;
 mod sketch;
 mod snapshot;
 
@@ -14,6 +15,7 @@ use crate::observation::Captured;
 use crate::time::{DeviceClock, UtcMillis};
 pub use look::{CameraLook, EDGE_PARTS, EdgeLook, EdgeParts, PictureShift};
 pub use shortfall::{GivenUp, Shortfall};
+pub use shown::ShownFrame;
 pub use sketch::{SceneSketch, SketchedLine, SketchedTrack, SketchedZone};
 pub use snapshot::{FrameSnapshot, SnapshotError, SnapshotOrder};
 

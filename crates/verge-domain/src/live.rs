@@ -2,12 +2,18 @@
 //!
 //! Implemented where a gateway is wired. Every call is quick, and none makes the data path wait; what takes long answers later.
 
+mod cameras;
+
 use bytes::Bytes;
 
 use crate::board::{Board, LastWord};
 use crate::id::{Epoch, GatewayId, OperatorText};
 use crate::time::{Moment, UtcMillis};
 use crate::verdict::Verdict;
+pub use cameras::{
+    CameraCourse, CameraName, LiveCamera, LiveCameras, LivePicture, LiveScene, WatchError, WatchedCamera,
+    interval_of,
+};
 
 /// Called once with the answer to a command, on any thread. It must not block.
 pub type CommandDone = Box<dyn FnOnce(CommandReply) + Send>;
@@ -40,6 +46,9 @@ pub trait LiveGateway: Send + Sync {
 
     /// A time as people of the site read it.
     fn time_words(&self, at: UtcMillis) -> String;
+
+    /// Its cameras; `None` where it takes no frames.
+    fn cameras(&self) -> Option<&dyn LiveCameras>;
 
     /// Carries out a command in JSON, as on `…/cmd`, for a person. `done` is called once what it caused is durable, or at once
     /// where it is refused; it is dropped uncalled if the gateway stops before.

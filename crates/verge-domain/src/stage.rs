@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::countable::SeenLines;
 use crate::finding::Finding;
 use crate::frame::{
-    CameraLook, EncodedFrame, FrameSnapshot, SceneSketch, Shortfall, SnapshotError, SnapshotOrder, View,
+    CameraLook, EncodedFrame, FrameSnapshot, SceneSketch, Shortfall, ShownFrame, SnapshotError,
+    SnapshotOrder, View,
 };
 use crate::id::{Epoch, GatewayId, Identity, JudgeIndex, Lane, SignalId};
 use crate::observation::{Camera, Observable};
@@ -307,6 +308,12 @@ pub trait Viewer: Send {
         order: &SnapshotOrder,
         seen: (&Seen, &[(JudgeIndex, SceneSketch)]),
     ) -> Result<FrameSnapshot, SnapshotError>;
+
+    /// The frame that was viewed last, as people who watch its camera may see it, with what these judges saw in it; `None`
+    /// where it is shown to nobody.
+    fn show(&self, _of: (&Camera, &[JudgeIndex]), _frame: &EncodedFrame, _seen: &Seen) -> Option<ShownFrame> {
+        None
+    }
 
     /// No frame has come for a while: buffers may be given back until the next does.
     fn rest(&mut self) {}

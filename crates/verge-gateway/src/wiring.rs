@@ -11,6 +11,7 @@ mod autoencoders;
 mod births;
 mod broker;
 mod build;
+mod cameras;
 pub(crate) mod classes;
 mod dashboard;
 mod expiry;

@@ -30,7 +30,7 @@ use verge_domain::time::{Monotonic, UtcMillis};
 use crate::clock::Clock;
 use crate::committer::CommitHandle;
 use crate::counters::Counters;
-use crate::frames::SnapshotDesk;
+use crate::frames::{CameraWatch, SnapshotDesk};
 use crate::judging::{Decision, JudgeSet};
 use arrivals::{Arrivals, Waiting as Arrived};
 use class::{Class, QueueRoom};
@@ -117,6 +117,7 @@ pub struct IntakeQueue {
     orders: Receiver<Waiting>,
     counters: Arc<Counters>,
     snapshots: Option<SnapshotDesk>,
+    watch: Option<CameraWatch>,
 }
 
 impl IntakeQueue {
@@ -148,6 +149,7 @@ impl IntakeQueue {
             orders,
             counters,
             snapshots: None,
+            watch: None,
         }
     }
 
@@ -155,6 +157,12 @@ impl IntakeQueue {
     #[must_use]
     pub fn lending_to(self, snapshots: Option<SnapshotDesk>) -> Self {
         Self { snapshots, ..self }
+    }
+
+    /// Its judges leave what they know of the scenes before cameras that people watch.
+    #[must_use]
+    pub fn watched(self, watch: Option<CameraWatch>) -> Self {
+        Self { watch, ..self }
     }
 
     /// The entrance.
@@ -229,6 +237,7 @@ impl IntakeQueue {
             deadline: Arc::default(),
             given_up: 0,
             snapshots: self.snapshots,
+            watch: self.watch,
         };
         let deadline = Arc::clone(&worker.deadline);
         let (receiver, orders) = (self.receiver, self.orders);

@@ -72,6 +72,11 @@ pub(crate) fn seconds(at: UtcMillis) -> f64 {
 }
 
 impl CrossingRecord {
+    /// The newest interval that is open.
+    pub(crate) fn newest(&self) -> Option<&SceneInterval> {
+        self.open.back()
+    }
+
     /// The interval that a time belongs to. What was found too late for its own counts at the start of the oldest open one,
     /// to which the time is moved: intervals are sums of what happened in them.
     pub(crate) fn at(&mut self, settings: &SceneSettings, at: &mut f64) -> &mut SceneInterval {

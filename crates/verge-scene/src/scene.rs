@@ -348,6 +348,12 @@ impl Scene {
         });
     }
 
+    /// The interval that is counted now, if one has begun.
+    #[must_use]
+    pub fn running(&self) -> Option<&SceneInterval> {
+        self.state.record.newest()
+    }
+
     /// Lets time pass without a frame: what is complete comes out.
     pub fn tick(&mut self, now: f64, out: &mut SceneReport) {
         let Some(last) = self.state.last else { return };

@@ -90,21 +90,28 @@ impl SceneTrace {
     #[must_use]
     pub fn sketch(&self, scene: &Scene) -> SceneSketch {
         let settings = scene.settings();
-        let lines = settings.lines().iter().zip(&self.counts);
+        let running = scene.running();
+        let lines = settings.lines().iter().zip(&self.counts).enumerate();
+        let running_of = |line: usize| {
+            let tally = running.and_then(|interval| interval.lines.get(line));
+            tally.map_or([0; 2], |tally| [tally.forward.total().into(), tally.backward.total().into()])
+        };
         let zones = settings.zones().iter();
         SceneSketch {
             lines: lines
-                .map(|(line, &counts)| SketchedLine {
+                .map(|(at, (line, &counts))| SketchedLine {
                     name: line.name.clone(),
                     from: line.from,
                     to: line.to,
                     counts,
+                    running: running_of(at),
                 })
                 .collect(),
             zones: zones
                 .map(|(name, zone)| SketchedZone { name: name.clone(), corners: zone.polygon.clone() })
                 .collect(),
             tracks: self.tracks(scene),
+            running_since: running.map(|interval| interval.from),
         }
     }
 
@@ -188,6 +195,9 @@ mod tests {
             }
         }
         assert_eq!((counts.first(), counts.last()), (Some(&[0, 0]), Some(&[1, 0])), "down is forward");
+        let sketch = trace.sketch(&scene);
+        assert_eq!(sketch.lines[0].running, [1, 0]);
+        assert_eq!(sketch.running_since, scene.running().map(|interval| interval.from));
         assert!((15..=20).contains(&longest), "{longest} places");
         assert!(trace.traces.len() <= 2 && trace.traces[0].places().count() > 15);
     }

@@ -18,6 +18,14 @@ pub(crate) struct JudgeSight<'a> {
     pub(crate) heat: Option<AnnotatedShape>,
 }
 
+/// Bytes of a picture that is shown to people at most.
+const SHOWN_BYTES: usize = 4 << 20;
+
+/// A picture that people see in the place of the one that its camera sent.
+pub(crate) fn redrawn(picture: &Picture) -> Option<Vec<u8>> {
+    encode_within(picture, &[], SHOWN_BYTES).ok().map(|encoded| encoded.jpeg)
+}
+
 /// Makes the picture of a frame that was looked at. What a judge follows is drawn in place of what its model sees.
 pub(crate) fn take(
     (picture, camera): (&Picture, &Camera),
@@ -93,6 +101,7 @@ mod tests {
             from: [0.1, 0.5],
             to: [0.9, 0.5],
             counts: [12, 7],
+            running: [2, 1],
         };
         let sketch = SceneSketch { lines: vec![line], ..SceneSketch::default() };
         let sight = |name, sketch| JudgeSight { name, view: Some(&view), sketch, heat: None };

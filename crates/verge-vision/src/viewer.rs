@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use verge_domain::frame::{
-    Appearance, CameraLook, EncodedFrame, FrameSnapshot, SceneSketch, SnapshotError, SnapshotOrder, View,
+    Appearance, CameraLook, EncodedFrame, FrameSnapshot, SceneSketch, ShownFrame, SnapshotError,
+    SnapshotOrder, View,
 };
 use verge_domain::id::{JudgeId, JudgeIndex};
 use verge_domain::observation::Camera;
@@ -23,7 +24,7 @@ use crate::classify::ScoredClass;
 use crate::detect::Candidate;
 use crate::gate::{GateSettings, JudgedFrame};
 use crate::judge_run::JudgeRun;
-use crate::mask::SourceMasks;
+use crate::mask::{SourceMasks, masks_of};
 use crate::memory::Memory;
 use crate::model_run::{ModelRun, OutputReader, SharedModelRun};
 use crate::picture::Picture;
@@ -331,6 +332,22 @@ impl Viewer for FrameViewer {
             Some(JudgeSight { name, view, sketch, heat: view.and_then(|_| self.heat_map(*judge)) })
         });
         crate::snapshot::take((&self.picture, camera), &self.masks, &sights.collect::<Vec<_>>(), order)
+    }
+
+    fn show(
+        &self,
+        (camera, judges): (&Camera, &[JudgeIndex]),
+        frame: &EncodedFrame,
+        seen: &Seen,
+    ) -> Option<ShownFrame> {
+        let masked = masks_of(&self.masks, camera).next().is_some();
+        // With a mask the camera's own bytes are nobody's to see.
+        let jpeg = if masked { crate::snapshot::redrawn(&self.picture)?.into() } else { frame.bytes.clone() };
+        let name = |judge: &JudgeIndex| self.names.get(judge.position()).and_then(Option::as_ref);
+        let views = seen.views.iter().filter(|(judge, _)| judges.contains(judge));
+        let views = views.filter_map(|(judge, view)| Some((name(judge)?.clone(), view.clone())));
+        let (width, height) = (self.picture.width(), self.picture.height());
+        Some(ShownFrame { jpeg, width, height, masked, views: views.collect() })
     }
 
     fn rest(&mut self) {

@@ -61,6 +61,8 @@ function exchange(fresh) {
   for (const part of document.querySelectorAll("[data-live]")) {
     const next = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
     if (!next || part.isEqualNode(next)) continue;
+    // What follows by itself stays, as long as it is about the same.
+    if (part.dataset.keep !== undefined && part.dataset.keep === next.dataset.keep) continue;
     if (isBusy(part)) exchangeAround(part.querySelector(".events"), next.querySelector(".events"));
     else part.replaceWith(document.adoptNode(next));
   }

@@ -1,6 +1,7 @@
 //! What a judge knows of the scene before a camera, for drawing. Places are shares of the picture's sides.
 
 use crate::id::{Label, PlaceId};
+use crate::time::UtcMillis;
 
 /// The lines and zones of a judge, and the objects that it follows.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -11,6 +12,8 @@ pub struct SceneSketch {
     pub zones: Vec<SketchedZone>,
     /// The objects that it follows.
     pub tracks: Vec<SketchedTrack>,
+    /// When the interval that is counted now began.
+    pub running_since: Option<UtcMillis>,
 }
 
 /// A directed line.
@@ -24,6 +27,8 @@ pub struct SketchedLine {
     pub to: [f64; 2],
     /// What has crossed it forward and backward since the judge began to work.
     pub counts: [u64; 2],
+    /// The same in the interval that is counted now, which includes what came before a restart.
+    pub running: [u64; 2],
 }
 
 /// A zone.

@@ -140,6 +140,11 @@ impl ReloadReport {
 }
 
 impl ReloadAnswer {
+    /// The judges did not take it.
+    pub(crate) fn failed(error: &str) -> Self {
+        Self::Failed { error: error.to_owned() }
+    }
+
     /// The same in lines for people, the first of which says what became of it.
     #[must_use]
     pub fn words(&self) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use verge_domain::id::OperatorText;
 use verge_tls::{ServerConfig, TrustedRoots};
-use verge_web::dashboard::access::Role;
+use verge_web::dashboard::access::{PictureAccess, Role};
 
 use super::Check;
 use super::connection::{BuildError, load_identity};
@@ -29,6 +29,8 @@ pub struct DashboardSection {
     pub certificates: BTreeMap<String, Role>,
     /// Names under which it may be reached, beside its address, localhost and those of its certificate.
     pub hosts: Vec<String>,
+    /// Who may see the pictures of cameras.
+    pub pictures: PictureAccess,
 }
 
 impl DashboardSection {
@@ -92,7 +94,8 @@ pub(super) fn check_dashboard(check: &mut Check<'_>, raw: &RawDashboard) -> Opti
     let hosts = raw.hosts.iter().flatten().filter_map(|host| check_host(check, host)).collect();
     let certificates = check_certificates(check, raw, files.as_ref().is_some_and(Option::is_some));
     let client_ca = raw.client_ca.as_ref().map(|ca| check.path(ca));
-    Some(DashboardSection { listen: listen?, files: files?, client_ca, certificates, hosts })
+    let pictures = raw.pictures.unwrap_or_default();
+    Some(DashboardSection { listen: listen?, files: files?, client_ca, certificates, hosts, pictures })
 }
 
 type Files = Option<(PathBuf, PathBuf)>;

@@ -8,7 +8,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use verge_domain::board::{Board, LastWord};
 use verge_domain::id::{Epoch, GatewayId, Identity, OperatorText};
-use verge_domain::live::{CommandDone, LiveGateway};
+use verge_domain::live::{CommandDone, LiveCameras, LiveGateway};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::Verdict;
 use verge_mqtt::WatchedFiles;
@@ -17,12 +17,15 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::commands::{CommandDesks, CommandDoor};
 use verge_pipeline::committer::StoreHandle;
 use verge_pipeline::counters::Counters;
+use verge_pipeline::frames::{CameraWatch, Cameras};
 use verge_pipeline::status::Status;
 use verge_tls::ServerConfig;
+use verge_vision::Memory;
 use verge_web::dashboard::{Dashboard, DashboardSettings, ServerTls};
 use verge_wire::{SiteZone, verdict_json, verdict_words};
 
 use super::Gateway;
+use super::cameras::CameraView;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{DashboardSection, Settings};
@@ -43,6 +46,7 @@ pub(super) struct LiveView {
     counters: Arc<Counters>,
     door: CommandDoor,
     zone: SiteZone,
+    cameras: Option<CameraView>,
 }
 
 impl LiveView {
@@ -51,7 +55,7 @@ impl LiveView {
         settings: &Settings,
         (board, status, counters): (&Arc<LastWords>, &Arc<Status>, &Arc<Counters>),
         (store, desks): (&StoreHandle, &CommandDesks),
-        clock: Clock,
+        (clock, watched): (Clock, Option<(Cameras<Memory>, CameraWatch)>),
     ) -> Self {
         Self {
             id: settings.gateway.id.clone(),
@@ -62,6 +66,7 @@ impl LiveView {
             counters: Arc::clone(counters),
             door: CommandDoor::new(store.clone(), desks.clone()),
             zone: settings.gateway.zone.clone(),
+            cameras: watched.map(|watched| CameraView::new(watched, counters, clock)),
         }
     }
 }
@@ -82,6 +87,7 @@ impl WebServer {
             certificates: section.certificates.clone(),
             state_dir: settings.gateway.state_dir.clone(),
             site: settings.gateway.site.clone(),
+            pictures: section.pictures,
             version: env!("CARGO_PKG_VERSION"),
         };
         let thread = IoThread::start("verge-web", &live.counters.beats)?;
@@ -181,6 +187,10 @@ impl LiveGateway for LiveView {
 
     fn time_words(&self, at: UtcMillis) -> String {
         self.zone.to_second(at)
+    }
+
+    fn cameras(&self) -> Option<&dyn LiveCameras> {
+        self.cameras.as_ref().map(|cameras| cameras as &dyn LiveCameras)
     }
 
     fn carry_out(&self, command: &[u8], by: &OperatorText, done: CommandDone) {

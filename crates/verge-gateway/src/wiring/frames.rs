@@ -18,7 +18,9 @@ use verge_models::{Catalogue, FrameModel};
 use verge_mqtt::Guarantee;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::{CameraJudges, Cameras, FrameQueue, FrameWorkers, Keep, SnapshotDesk};
+use verge_pipeline::frames::{
+    CameraJudges, CameraWatch, Cameras, FrameQueue, FrameWorkers, Keep, SnapshotDesk,
+};
 use verge_pipeline::intake::Observations;
 use verge_pipeline::judging::Inputs;
 use verge_vision::trial::ModelTrial;
@@ -327,6 +329,11 @@ impl FramePath {
     /// The cameras that frames have come from.
     pub(super) fn cameras(&self) -> Cameras<Memory> {
         self.queue.cameras()
+    }
+
+    /// Where pictures are left for people who watch a camera.
+    pub(super) fn watch(&self) -> CameraWatch {
+        self.queue.watch()
     }
 
     /// Connects the sources of frames: those that want the newest alone by one connection, those that want every

@@ -127,13 +127,15 @@ impl Gateway {
             (Arc::clone(&board), committed),
         );
         let cameras = frame_path.as_ref().map(FramePath::cameras);
+        let watched = frame_path.as_ref().map(|path| (path.cameras(), path.watch()));
         let names = || settings.sources.iter().map(|source| source.name.clone()).collect();
         let snapshots = settings.gateway.snapshots.then(|| SnapshotDesk::new(names()));
         let wanted = (&judges.observations(), snapshots.clone());
         let workers = frame_path.map(|frame_path| frame_path.start(wanted, clock));
         let desks = CommandDesks { orders: judges.orders(), snapshots: snapshots.clone() };
-        let watched = judges.watched();
-        let judging = judges.start(&sources, &commits, clock, (&causes, snapshots));
+        let devices = judges.watched();
+        let watch = watched.as_ref().map(|(_, watch)| watch.clone());
+        let judging = judges.start(&sources, &commits, clock, (&causes, snapshots, watch));
         drop(commits);
         if let Some(broker) = &broker {
             broker.inputs().open();
@@ -150,7 +152,7 @@ impl Gateway {
             board: Arc::<LastWords>::clone(&board),
             routes: routes.clone(),
             orders: desks.orders.clone(),
-            watched,
+            watched: devices,
         };
         let servers = ControlServers::start(settings, &served)?;
         let states = StateTopicsAtWork::start(settings, &uplinks, &served)?;
@@ -182,7 +184,7 @@ impl Gateway {
             },
             started,
         ));
-        let live = LiveView::of(settings, (&board, &status, &counters), (&store, &desks), clock);
+        let live = LiveView::of(settings, (&board, &status, &counters), (&store, &desks), (clock, watched));
         let dashboard = WebServer::start(settings, live)?;
         let outgoing = Outgoing {
             settings,
@@ -242,7 +244,7 @@ impl Gateway {
             let next = Arc::clone(&next);
             tokio::task::spawn_blocking(move || ModelContents::of_files(&next)).await
         };
-        let Ok(files) = files else { return failed("reading the models failed") };
+        let Ok(files) = files else { return ReloadAnswer::failed("reading the models failed") };
         let at_work = AtWork {
             settings: &self.settings,
             models: &self.at_work.models,
@@ -264,7 +266,7 @@ impl Gateway {
                 return ReloadAnswer::Faulty { faults: vec![reason(&error)] };
             }
             Ok(Err(error)) => return ReloadAnswer::Failed { error: reason(&error) },
-            Err(_) => return failed("making the judges failed"),
+            Err(_) => return ReloadAnswer::failed("making the judges failed"),
         };
         if dry_run {
             return ReloadAnswer::WouldReload(report);
@@ -272,7 +274,7 @@ impl Gateway {
         // All that could fail has been done.
         let (swapped, at_work) = match replacement.exchange(&self.judging, self.workers.as_ref()).await {
             Ok(done) => done,
-            Err(error) => return failed(&error.to_string()),
+            Err(error) => return ReloadAnswer::failed(&error.to_string()),
         };
         self.settings = Arc::unwrap_or_clone(next);
         self.at_work = at_work;
@@ -391,10 +393,6 @@ impl Gateway {
 #[must_use]
 pub fn begins_anew(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref::<CommitterEnd>(), Some(CommitterEnd::Overtaken))
-}
-
-fn failed(error: &str) -> ReloadAnswer {
-    ReloadAnswer::Failed { error: error.to_owned() }
 }
 
 /// What an error says without its exit code.

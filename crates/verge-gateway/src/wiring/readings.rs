@@ -13,7 +13,7 @@ use verge_pipeline::beats::Beats;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::{SnapshotDesk, Sources};
+use verge_pipeline::frames::{CameraWatch, SnapshotDesk, Sources};
 use verge_pipeline::intake::{IntakeQueue, Judging, Observations, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{Decision, EventRegister, JudgeSet, KnownEvent, WatchedDevices};
 
@@ -149,13 +149,13 @@ impl ReadingJudges {
         sources: &Sources<SiteSource>,
         commits: &CommitHandle,
         clock: Clock,
-        (causes, snapshots): (&[Cause], Option<SnapshotDesk>),
+        (causes, snapshots, watch): (&[Cause], Option<SnapshotDesk>, Option<CameraWatch>),
     ) -> Vec<Judging<ReadingJudge>> {
         let start = |Side { queue, judges, restored }: Side| {
             queue.start(judges, sources.clone(), commits.clone(), clock, restored, causes)
         };
         let Side { queue, judges, restored } = self.prompt;
-        let prompt = Side { queue: queue.lending_to(snapshots), judges, restored };
+        let prompt = Side { queue: queue.lending_to(snapshots).watched(watch), judges, restored };
         [Some(prompt), self.bulk].into_iter().flatten().map(start).collect()
     }
 }

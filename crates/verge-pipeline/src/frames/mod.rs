@@ -5,8 +5,8 @@
 //! replaces an older one, which is counted. Sources that judge every frame have a bounded queue instead, and
 //! their connection stops when it is full.
 //!
-//! Reading order: `intake` (the network threads), `unwrap`, `schedule` (which frame is next), `ladder` (what is given up under overload), `worker`, `snapshots` (pictures that are requested), `exchange` (other
-//! viewers in the place of those at work).
+//! Reading order: `intake` (the network threads), `unwrap`, `schedule` (which frame is next), `ladder` (what is given up under overload), `worker`, `snapshots` (pictures that are requested), `watched` (pictures for people who watch), `exchange`
+//! (other viewers in the place of those at work).
 
 mod exchange;
 mod intake;
@@ -15,6 +15,7 @@ mod schedule;
 mod snapshots;
 mod spec;
 mod unwrap;
+mod watched;
 mod worker;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::JudgeIndex;
+use verge_domain::live::CameraCourse;
 use verge_domain::observation::Camera;
 use verge_domain::reading::{Acknowledged, Decoded, Receipt, Session, SourceIndex};
 use verge_domain::stage::{Cause, Decoder, Seen, Source, Viewer};
@@ -44,6 +46,7 @@ pub use snapshots::SnapshotDesk;
 pub(crate) use snapshots::{SNAPSHOT_LIMIT, SnapshotRefusal, TakenSnapshot};
 pub use spec::{CameraViewers, FrameSourceSpec, Keep, LEAST_AT_LINES};
 use unwrap::Unwrapper;
+pub use watched::{CameraWatch, MAX_WATCHED, WATCH_LEASE};
 use worker::FrameWorker;
 
 /// Which judges look at which cameras.
@@ -104,6 +107,7 @@ struct SharedFrames<M> {
     /// A frame has arrived, or the end.
     changed: Condvar,
     counters: Arc<Counters>,
+    watch: CameraWatch,
 }
 
 struct QueuedFrames<M> {
@@ -139,7 +143,8 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
             stopping: false,
         };
         let (line, arrived, changed) = (Mutex::new(line), Condvar::new(), Condvar::new());
-        Self { shared: Arc::new(SharedFrames { line, arrived, changed, counters }) }
+        let watch = CameraWatch::default();
+        Self { shared: Arc::new(SharedFrames { line, arrived, changed, counters, watch }) }
     }
 
     /// The entrance for one connection, whose sources keep the newest frames or judge every one.
@@ -152,6 +157,12 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
     #[must_use]
     pub fn cameras(&self) -> Cameras<M> {
         Cameras(Arc::clone(&self.shared))
+    }
+
+    /// Where pictures are left for people who watch a camera.
+    #[must_use]
+    pub fn watch(&self) -> CameraWatch {
+        self.shared.watch.clone()
     }
 
     /// Starts the thread that unwraps frames, and one worker for each viewer. `make` makes a new viewer where a worker
@@ -218,6 +229,18 @@ impl<M> Cameras<M> {
     #[must_use]
     pub fn ages(&self, now: Monotonic) -> Vec<(Camera, Duration)> {
         self.0.lock().schedule.ages(now)
+    }
+
+    /// The same with what came from each.
+    #[must_use]
+    pub fn courses(&self, now: Monotonic) -> Vec<(Camera, Duration, CameraCourse)> {
+        self.0.lock().schedule.courses(now)
+    }
+
+    /// The same of one camera.
+    #[must_use]
+    pub fn course(&self, camera: &Camera, now: Monotonic) -> Option<(Duration, CameraCourse)> {
+        self.0.lock().schedule.course(camera, now)
     }
 }
 

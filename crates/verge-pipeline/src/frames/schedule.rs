@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use verge_domain::frame::{EncodedFrame, Shortfall};
 use verge_domain::id::JudgeIndex;
+use verge_domain::live::CameraCourse;
 use verge_domain::observation::Camera;
 use verge_domain::reading::{Receipt, SourceIndex};
 use verge_domain::rejection::Reason;
@@ -76,6 +77,7 @@ struct Slot<M> {
     /// Frames a second that it must have.
     least: Option<f64>,
     tally: CameraTally,
+    course: CameraCourse,
     /// When the last frame came that is counted as apart from those before it.
     counted: Option<Monotonic>,
     /// Frames that were superseded or given up since one was taken.
@@ -97,6 +99,8 @@ impl<M> Slot<M> {
 
     /// One has come.
     fn note_came(&mut self, now: Monotonic) {
+        let gap = (self.course.came > 0).then(|| now.since(self.last_received));
+        self.course.note_came(gap);
         self.last_received = now;
         self.tally.came = self.tally.came.saturating_add(1);
         let half = self.period() / 2;
@@ -111,10 +115,12 @@ impl<M> Slot<M> {
         let period = self.period();
         self.must_by = Monotonic(self.must_by.0.max(now.0.saturating_sub(period)).saturating_add(period));
         self.tally.taken = self.tally.taken.saturating_add(1);
+        self.course.taken += 1;
     }
 
     fn pass_over(&mut self) {
         self.passed_over = self.passed_over.saturating_add(1);
+        self.course.passed_over += 1;
     }
 }
 
@@ -186,6 +192,7 @@ impl<M: Default> Schedule<M> {
                 must_by: received.mono,
                 least: spec.least_of(has_lines),
                 tally: CameraTally::default(),
+                course: CameraCourse::default(),
                 counted: None,
                 passed_over: 0,
             }
@@ -368,6 +375,17 @@ impl<M> Schedule<M> {
     /// Each camera, and the time since its last frame.
     pub(super) fn ages(&self, now: Monotonic) -> Vec<(Camera, Duration)> {
         self.cameras.iter().map(|(of, camera)| (of.clone(), now.since(camera.last_received))).collect()
+    }
+
+    /// The same with what came.
+    pub(super) fn courses(&self, now: Monotonic) -> Vec<(Camera, Duration, CameraCourse)> {
+        let one =
+            |(of, camera): (&Camera, &Slot<M>)| (of.clone(), now.since(camera.last_received), camera.course);
+        self.cameras.iter().map(one).collect()
+    }
+
+    pub(super) fn course(&self, of: &Camera, now: Monotonic) -> Option<(Duration, CameraCourse)> {
+        self.cameras.get(of).map(|camera| (now.since(camera.last_received), camera.course))
     }
 
     pub(super) fn waiting(&self) -> usize {

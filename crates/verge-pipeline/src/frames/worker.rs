@@ -173,6 +173,7 @@ impl<V: Viewer> FrameWorker<V> {
                 // Where it did not look, its viewer still holds the frame before.
                 if looked == Ok(true) {
                     self.take_snapshot(&job);
+                    self.show(&job);
                 }
                 // No viewers are exchanged before it is among what goes to the queue ahead of them.
                 self.hand_in(&job);
@@ -236,7 +237,8 @@ impl<V: Viewer> FrameWorker<V> {
     /// memory.
     fn view(&mut self, job: &mut Job<V::Memory>, until: Instant, beat: &Beat) -> Result<bool, Reason> {
         let is_wanted = self.snapshots.as_ref().is_some_and(|desk| desk.wants(&job.camera));
-        if job.judges.is_empty() && !is_wanted {
+        let is_watched = || self.shared.watch.wants_picture(&job.camera, self.clock.now().mono);
+        if job.judges.is_empty() && !is_wanted && !is_watched() {
             return Ok(false);
         }
         let Some(viewer) = &mut self.viewer else {
@@ -281,6 +283,24 @@ impl<V: Viewer> FrameWorker<V> {
             })
         });
         pending.answer(made, job.frame.captured(), job.received);
+    }
+
+    /// Leaves what was just looked at for people who watch the camera.
+    fn show(&self, job: &Job<V::Memory>) {
+        let now = self.clock.now().mono;
+        if !self.shared.watch.wants_picture(&job.camera, now) {
+            return;
+        }
+        let Some(viewer) = &self.viewer else { return };
+        let show = AssertUnwindSafe(|| viewer.show((&job.camera, &job.judges), &job.frame, &self.seen));
+        match catch_unwind(show) {
+            Ok(Some(frame)) => {
+                let times = (job.frame.captured(), job.received);
+                self.shared.watch.leave_picture(&job.camera, frame, times, now);
+            }
+            Ok(None) => {}
+            Err(_) => tracing::error!(device = %job.frame.device, "showing a picture failed"),
+        }
     }
 
     /// A viewer in the place of one that was lost to a fault.

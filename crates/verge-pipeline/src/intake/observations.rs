@@ -5,7 +5,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use verge_domain::observation::Observation;
+use verge_domain::observation::{Camera, Observation};
 use verge_domain::reading::{Reading, Receipt};
 use verge_domain::stage::{Decoder, Judge, Source};
 use verge_domain::time::Monotonic;
@@ -134,10 +134,23 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
     /// receipt settles through the committer even if there are none: all of its connection do, in order.
     pub(super) fn observe(&mut self, observation: Observation, Origin { cause, receipt }: Origin) {
         let received = observation.received.mono;
+        let watched = self.is_watched(&observation.camera).then(|| observation.camera.clone());
         self.set.observation(observation, self.clock.now(), &mut self.decision);
         if !self.decision.is_empty() || receipt.is_some() {
             self.request(CommitRequest { cause, receipt, ..CommitRequest::of_time(received) });
         }
+        watched.iter().for_each(|camera| self.leave_scene(camera));
+    }
+
+    /// Whether somebody watches a camera.
+    fn is_watched(&self, camera: &Camera) -> bool {
+        let now = || self.clock.now().mono;
+        self.watch.as_ref().is_some_and(|watch| watch.wants_scene(camera, now()))
+    }
+
+    /// Leaves what is known of the scene before a camera for those who watch it.
+    fn leave_scene(&self, camera: &Camera) {
+        self.watch.iter().for_each(|watch| watch.leave_scene(camera, self.set.scene(camera)));
     }
 }
 

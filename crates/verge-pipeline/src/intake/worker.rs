@@ -20,7 +20,7 @@ use super::{Item, Redeliveries};
 use crate::clock::{Clock, StepWatch};
 use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
-use crate::frames::SnapshotDesk;
+use crate::frames::{CameraWatch, SnapshotDesk};
 use crate::judging::{Decision, JudgeSet, SavePass};
 
 /// Messages that follow each other faster than this are a stream: it pays to let a few gather.
@@ -68,6 +68,8 @@ pub(super) struct Worker<D, J, S> {
     pub(super) given_up: usize,
     /// Where pictures of cameras are requested.
     pub(super) snapshots: Option<SnapshotDesk>,
+    /// Where people watch cameras.
+    pub(super) watch: Option<CameraWatch>,
 }
 
 impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> {
@@ -119,6 +121,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 }
                 // A device whose message has arrived by now is not silent.
                 self.take_arrivals();
+                self.watch.iter().for_each(|watch| watch.look_after(self.clock.now().mono));
                 self.set.tick(self.clock.now(), &mut self.decision);
                 self.submit(0, self.clock.now().mono, None);
                 if now >= next_pass && self.pass.is_none() {

@@ -3,6 +3,7 @@
 use slab::Slab;
 use verge_domain::frame::SceneSketch;
 use verge_domain::id::JudgeIndex;
+use verge_domain::live::LiveScene;
 use verge_domain::observation::{Camera, Captured, Observable, Observation};
 use verge_domain::reading::Reading;
 use verge_domain::rejection::{Reason, Rejection};
@@ -45,6 +46,13 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     pub fn sketches(&self, camera: &Camera) -> Vec<(JudgeIndex, SceneSketch)> {
         let instances = self.streams.of_camera(camera).iter().map(|&index| &self.instances[index]);
         instances.filter_map(|instance| Some((instance.judge_index, instance.judge.sketch()?))).collect()
+    }
+
+    /// The same under the judges' names, for people who watch.
+    #[must_use]
+    pub fn scene(&self, camera: &Camera) -> LiveScene {
+        let sketches = self.sketches(camera).into_iter();
+        sketches.map(|(judge, sketch)| (self.specs[judge].name.clone(), sketch)).collect()
     }
 
     /// Before the instances that look at a camera observe: what they have learnt is carried over, if that is still to be done.

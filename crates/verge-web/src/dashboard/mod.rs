@@ -10,6 +10,7 @@
 pub mod access;
 mod api;
 mod assets;
+mod cameras;
 mod command;
 mod events;
 mod form;
@@ -31,7 +32,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use access::Role;
+use access::{PictureAccess, Role};
 use verge_domain::live::LiveGateway;
 use verge_tls::ServerConfig;
 
@@ -49,6 +50,8 @@ pub struct DashboardSettings {
     pub tls: Option<ServerTls>,
     /// What clients may do that show a certificate, by the common name in it.
     pub certificates: BTreeMap<String, Role>,
+    /// Who may see the pictures of cameras.
+    pub pictures: PictureAccess,
     /// Folder of the state, which holds the logins.
     pub state_dir: PathBuf,
     /// The site, as configured.

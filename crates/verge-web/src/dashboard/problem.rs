@@ -39,6 +39,14 @@ pub(crate) enum Problem {
         "event {0} is not known here: it was over before the gateway started, or another of its point came after it"
     )]
     NoEvent(String),
+    #[error("there is no camera {0}: no frame has come from it since the gateway started")]
+    NoCamera(String),
+    #[error("no picture yet: the camera's next frame is waited for, ask again")]
+    NoPicture,
+    #[error("pictures are shown to nobody: the configuration says pictures = \"off\" below [dashboard]")]
+    PicturesOff,
+    #[error("{limit} cameras are watched already: close the pages of others")]
+    TooManyWatched { limit: usize },
     #[error("{what}: {expected}")]
     Invalid { what: String, expected: String },
     #[error("{}", fault_words(.0))]
@@ -94,10 +102,14 @@ impl Problem {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
-            Self::ForeignOrigin | Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::ForeignOrigin | Self::Forbidden(_) | Self::PicturesOff => StatusCode::FORBIDDEN,
             Self::Unauthenticated | Self::WrongLogin | Self::UsedLink => StatusCode::UNAUTHORIZED,
             Self::TooManyLogins(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoPage | Self::NoEvent(_) | Self::CommandUnknown(_) => StatusCode::NOT_FOUND,
+            Self::NoPage
+            | Self::NoEvent(_)
+            | Self::NoCamera(_)
+            | Self::NoPicture
+            | Self::CommandUnknown(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Changed(_) => StatusCode::PRECONDITION_FAILED,
             Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => {
@@ -109,6 +121,7 @@ impl Problem {
             Self::CommandBusy(_)
             | Self::Unconfirmed
             | Self::TooManyListeners { .. }
+            | Self::TooManyWatched { .. }
             | Self::Slow(_)
             | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -126,6 +139,10 @@ impl Problem {
             Self::Forbidden(_) => "forbidden",
             Self::NoPage => "not_found",
             Self::NoEvent(_) => "unknown_event",
+            Self::NoCamera(_) => "unknown_camera",
+            Self::NoPicture => "no_picture",
+            Self::PicturesOff => "pictures_off",
+            Self::TooManyWatched { .. } => "too_many_watched",
             Self::Method(_) => "method",
             Self::Changed(_) => "changed",
             Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => "invalid",
@@ -148,8 +165,12 @@ impl Problem {
             Self::ForeignOrigin => "Another site",
             Self::Unauthenticated | Self::WrongLogin | Self::UsedLink => "Not logged in",
             Self::TooManyLogins(_) => "Too many attempts",
-            Self::Forbidden(_) => "No permission",
-            Self::NoPage | Self::NoEvent(_) | Self::CommandUnknown(_) => "Not found",
+            Self::Forbidden(_) | Self::PicturesOff => "No permission",
+            Self::NoPage
+            | Self::NoEvent(_)
+            | Self::NoCamera(_)
+            | Self::NoPicture
+            | Self::CommandUnknown(_) => "Not found",
             Self::Method(_)
             | Self::Invalid { .. }
             | Self::Faults(_)
@@ -158,9 +179,11 @@ impl Problem {
             | Self::MediaType { .. } => "Not accepted",
             Self::CommandConflict(_) | Self::Changed(_) => "Not possible now",
             Self::Unconfirmed => "Not confirmed",
-            Self::CommandBusy(_) | Self::TooManyListeners { .. } | Self::Slow(_) | Self::Unavailable(_) => {
-                "Busy"
-            }
+            Self::CommandBusy(_)
+            | Self::TooManyListeners { .. }
+            | Self::TooManyWatched { .. }
+            | Self::Slow(_)
+            | Self::Unavailable(_) => "Busy",
         }
     }
 
@@ -178,9 +201,12 @@ impl Problem {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyLogins(wait) => Some(wait.as_secs().max(1)),
-            Self::CommandBusy(_) | Self::TooManyListeners { .. } | Self::Slow(_) | Self::Unavailable(_) => {
-                Some(2)
-            }
+            Self::CommandBusy(_)
+            | Self::NoPicture
+            | Self::TooManyListeners { .. }
+            | Self::TooManyWatched { .. }
+            | Self::Slow(_)
+            | Self::Unavailable(_) => Some(2),
             _ => None,
         }
     }

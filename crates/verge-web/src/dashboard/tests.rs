@@ -1,5 +1,6 @@
 //! The whole dashboard over a gateway of three events: who may do what, and what is refused.
 
+mod cameras;
 mod connections;
 mod gateway;
 mod pages;
@@ -16,7 +17,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, LOCATION, SET_COO
 use hyper::{Method, Request, StatusCode};
 use tempfile::TempDir;
 
-use super::access::{AccessFile, Role};
+use super::access::{AccessFile, PictureAccess, Role};
 use super::front::{Front, Peer};
 use super::routes::Allowed;
 use super::{DashboardSettings, front, table};
@@ -41,12 +42,17 @@ fn settings(folder: &TempDir) -> DashboardSettings {
         certificates: BTreeMap::from([("plc-7".to_owned(), Role::Operator)]),
         state_dir: folder.path().to_owned(),
         site: Some("pump <b>room".to_owned()),
+        pictures: PictureAccess::Viewer,
         version: "1",
     }
 }
 
 impl Bench {
     fn new() -> Self {
+        Self::of(settings)
+    }
+
+    fn of(settings: impl Fn(&TempDir) -> DashboardSettings) -> Self {
         let (folder, gateway) = (tempfile::tempdir().unwrap(), Arc::new(TestGateway::new()));
         let mut file = AccessFile::default();
         let mut tokens = Vec::new();
@@ -93,6 +99,8 @@ async fn text(answer: Response) -> String {
 /// A path of the table with its parameters filled in.
 fn filled(path: &str) -> String {
     let asset = super::assets::style().trim_start_matches("/assets/");
+    let camera = super::cameras::path_of(&gateway::camera());
+    let path = path.replace("{source}/{device}", &camera);
     path.replace("{id}", &gateway::event_id(1)).replace("{name}", asset)
 }
 

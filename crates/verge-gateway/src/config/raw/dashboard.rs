@@ -1,6 +1,6 @@
 //! Keys of `[dashboard]`.
 
-use verge_web::dashboard::access::Role;
+use verge_web::dashboard::access::{PictureAccess, Role};
 
 use super::super::declare::*;
 use super::super::key::*;
@@ -14,6 +14,7 @@ declare! {
         key: Option<String> = text("the path of a PEM file"),
         client_ca: Option<String> = text("the path of a PEM file"),
         hosts: Option<Vec<String>> = texts(r#"names under which it is reached, such as "cabinet-7.example""#),
+        pictures: Option<PictureAccess> = word::<PictureAccess>(),
         certificate: Option<Map<RawClientCertificate>> = named_tables::<RawClientCertificate>(),
     }
 
@@ -22,5 +23,6 @@ declare! {
         role: Option<Role> = word::<Role>().required(),
     }
 
+    words for PictureAccess { "viewer" => Viewer, "operator" => Operator, "off" => Off }
     words for Role { "viewer" => Viewer, "operator" => Operator, "admin" => Admin }
 }

@@ -7,6 +7,7 @@ mod attempts;
 mod file;
 mod once;
 mod passwords;
+mod pictures;
 mod role;
 mod secret;
 mod sessions;
@@ -23,6 +24,7 @@ use verge_domain::time::{Moment, Monotonic};
 
 pub use file::{AccessError, AccessFile, MAX_TOKENS, MAX_USERS, Token, User};
 pub use passwords::Passwords;
+pub use pictures::PictureAccess;
 pub use role::{LoginError, Role};
 pub use secret::NoRandom;
 

@@ -1,6 +1,7 @@
 //! `/api/v1`: what pages show and do, for programs. Each operation is registered once, in the file of its subject, with its
 //! role and documentation (`operation`); `document` makes the OpenAPI document of them, `input` reads queries and bodies.
 
+mod cameras;
 mod document;
 mod events;
 mod input;
@@ -17,7 +18,7 @@ pub(crate) use input::Input;
 pub(crate) use operation::{Operation, Parameter, Schema};
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    [document::routes, status::routes, events::routes].into_iter().fold(routes, |routes, add| add(routes))
+    [document::routes, status::routes, events::routes, cameras::routes].into_iter().fold(routes, |routes, add| add(routes))
 }
 
 /// An answer in JSON.

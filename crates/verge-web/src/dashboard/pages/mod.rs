@@ -4,7 +4,9 @@
 //! puts the parts marked `data-live` in the place of the old ones.
 
 mod accounts;
+mod cameras;
 mod events;
+mod figure;
 pub(super) mod login;
 mod overview;
 
@@ -28,7 +30,7 @@ struct Page {
 }
 
 /// In the order of the navigation.
-const PAGES: &[Page] = &[overview::PAGE, events::PAGE, accounts::PAGE];
+const PAGES: &[Page] = &[overview::PAGE, cameras::PAGE, events::PAGE, accounts::PAGE];
 
 pub(super) fn routes(routes: Routes) -> Routes {
     PAGES.iter().fold(login::routes(routes), |routes, page| (page.routes)(routes))

@@ -3,15 +3,20 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde_json::Value;
+use verge_domain::live::LiveCamera;
 use verge_domain::verdict::Severity;
 
+use super::cameras;
+use super::figure::Figure;
 use super::{Chrome, Page, grouped, html, whole};
 use crate::dashboard::access::{Role, Who};
+use crate::dashboard::cameras::path_of;
 use crate::dashboard::events::{EventFilter, EventList, ListedState};
 use crate::dashboard::form::Form;
 use crate::dashboard::routes::Allowed;
@@ -28,6 +33,10 @@ pub(super) const PAGE: Page = Page {
 const LISTED: usize = 8;
 /// Machines with a tile.
 const MACHINES: usize = 60;
+/// Cameras with a tile.
+const CAMERAS: usize = 60;
+/// A camera is not called blind before this time, however often it sends otherwise.
+const CAMERA_BLIND_AFTER: Duration = Duration::from_secs(15);
 /// A source from which nothing came for this long may be blind.
 const BLIND_AFTER_MS: u64 = 5 * 60 * 1_000;
 /// What an operator can bear, by EEMUA 191: one alarm in ten minutes.
@@ -63,6 +72,9 @@ struct Overview {
     per_hour: u64,
     too_many: bool,
     tiles: Vec<Tile>,
+    /// On a wall: the camera of the worst event, with where its picture is fetched.
+    watched: Option<Figure>,
+    script: &'static str,
 }
 
 struct Alarm {
@@ -80,6 +92,7 @@ async fn overview(State(site): State<Arc<Site>>, who: Who, RawQuery(query): RawQ
     let filter = EventFilter { state: Some(ListedState::Open), ..EventFilter::of(&Form::default()) };
     let open = EventList::of(&site, &filter, super::super::events::MOST_LISTED);
     let mut tiles = machine_tiles(&open);
+    tiles.extend(camera_tiles(&site.cameras()));
     tiles.extend(source_tiles(&status));
     tiles.extend(route_tiles(&status));
     tiles.push(store_tile(&status));
@@ -101,6 +114,8 @@ async fn overview(State(site): State<Arc<Site>>, who: Who, RawQuery(query): RawQ
         per_hour: last_ten_minutes * 6,
         too_many: last_ten_minutes * 6 > BEARABLE_PER_HOUR,
         tiles,
+        watched: if wall { cameras::worst(&site, &who, &open) } else { None },
+        script: super::assets::cameras_script(),
     })
 }
 
@@ -126,6 +141,24 @@ fn machine_tiles(open: &EventList) -> Vec<Tile> {
     // The worst first, so that none of them is left out for want of room.
     machines.sort_by_key(|(_, (severity, _))| Reverse(*severity));
     machines.into_iter().take(MACHINES).map(tile).collect()
+}
+
+/// Cameras, those first from which nothing comes.
+fn camera_tiles(cameras: &[LiveCamera]) -> Vec<Tile> {
+    let is_blind = |camera: &LiveCamera| camera.age > camera.course.stale_after().max(CAMERA_BLIND_AFTER);
+    let tile = |camera: &&LiveCamera| {
+        let age = span(camera.age.as_secs());
+        let (level, text) = match is_blind(camera) {
+            true => ("blind", format!("no picture since {age}")),
+            false => ("ok", format!("{} frames, the newest {age} ago", grouped(camera.course.came))),
+        };
+        let (name, link) =
+            (Shown::of(camera.name.device.as_str()), format!("/cameras/{}", path_of(&camera.name)));
+        Tile { kind: "camera", name, level, text, link: Some(link) }
+    };
+    let mut cameras: Vec<&LiveCamera> = cameras.iter().collect();
+    cameras.sort_by_key(|camera| !is_blind(camera));
+    cameras.iter().take(CAMERAS).map(tile).collect()
 }
 
 fn name_of(entry: &Value) -> Shown {

@@ -14,11 +14,13 @@ use verge_domain::id::{
     DeviceId, Epoch, EventId, EventNumber, GatewayId, JudgeId, Lane, OperatorText, Seq, SignalId, SourceId,
     Unit,
 };
-use verge_domain::live::{CommandDone, CommandOutcome, CommandReply, LiveGateway};
+use verge_domain::live::{CommandDone, CommandOutcome, CommandReply, LiveCameras, LiveGateway};
 use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 use verge_domain::verdict::{
     AlarmHandling, Anomaly, Body, Detector, Event, EventState, Regions, Severity, Subject, Times, Verdict,
 };
+
+pub(super) use super::cameras::{TestCameras, camera};
 
 /// What a hostile device may be called.
 pub(super) const HOSTILE: &str = "<script>alert(1)</script>\u{202e}\"'&";
@@ -31,6 +33,7 @@ pub(super) struct TestGateway {
     commands: Mutex<Vec<(String, Value)>>,
     outcome: Mutex<CommandOutcome>,
     now: AtomicI64,
+    pub(super) cameras: TestCameras,
 }
 
 pub(super) fn event_id(number: u8) -> String {
@@ -105,6 +108,7 @@ impl TestGateway {
             commands: Mutex::default(),
             outcome: Mutex::new(CommandOutcome::Done),
             now: AtomicI64::new(60_000),
+            cameras: TestCameras::default(),
         }
     }
 
@@ -211,6 +215,10 @@ impl LiveGateway for TestGateway {
 
     fn time_words(&self, at: UtcMillis) -> String {
         at.0.to_string()
+    }
+
+    fn cameras(&self) -> Option<&dyn LiveCameras> {
+        Some(&self.cameras)
     }
 
     fn carry_out(&self, command: &[u8], by: &OperatorText, done: CommandDone) {

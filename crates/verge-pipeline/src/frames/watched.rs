@@ -1,0 +1,217 @@
+//! Pictures for people who watch a camera. A lease begins when somebody asks and ends when nobody has asked for half a minute:
+//! only in between workers leave pictures here, and judges what they know of the scene. While nobody watches, a frame costs
+//! one look at a flag.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use verge_domain::frame::ShownFrame;
+use verge_domain::live::{LivePicture, LiveScene, WatchedCamera};
+use verge_domain::observation::{Camera, Captured};
+use verge_domain::time::{Moment, Monotonic};
+
+/// Pictures are kept for this long after somebody asked last.
+pub const WATCH_LEASE: Duration = Duration::from_secs(30);
+/// Cameras that are watched at once at most.
+pub const MAX_WATCHED: usize = 64;
+/// Bytes of the pictures that are kept at most, of all cameras together.
+const MAX_BYTES: usize = 64 << 20;
+/// From one picture of a camera to the next at least: nobody asks more than five times a second.
+const APART: Duration = Duration::from_millis(180);
+
+/// Where pictures of watched cameras are left. Clones share it.
+#[derive(Clone, Default)]
+pub struct CameraWatch(Arc<WatchPlaces>);
+
+#[derive(Default)]
+struct WatchPlaces {
+    /// Whether any camera is watched: workers and judges look at nothing else while none is.
+    any: AtomicBool,
+    book: Mutex<WatchBook>,
+}
+
+#[derive(Default)]
+struct WatchBook {
+    number: u64,
+    places: Vec<WatchPlace>,
+}
+
+struct WatchPlace {
+    camera: Camera,
+    until: Monotonic,
+    /// When the newest picture was left.
+    left: Option<Monotonic>,
+    picture: Option<Arc<LivePicture>>,
+    scene: LiveScene,
+}
+
+impl CameraWatch {
+    /// Somebody watches a camera from now on; what there is of it. `None`: as many as can be are watched already.
+    #[must_use]
+    pub fn watch(&self, camera: &Camera, now: Monotonic) -> Option<WatchedCamera> {
+        let mut book = self.book();
+        book.places.retain(|place| place.until > now);
+        let until = now.after(WATCH_LEASE);
+        let is_full = book.places.len() >= MAX_WATCHED;
+        let known = book.places.iter_mut().find(|place| place.camera == *camera);
+        let watched = match known {
+            Some(place) => {
+                place.until = until;
+                WatchedCamera { picture: place.picture.clone(), scene: Arc::clone(&place.scene) }
+            }
+            None if is_full => return None,
+            None => {
+                let (camera, scene) = (camera.clone(), LiveScene::default());
+                book.places.push(WatchPlace { camera, until, left: None, picture: None, scene });
+                WatchedCamera::default()
+            }
+        };
+        self.0.any.store(true, Ordering::Release);
+        Some(watched)
+    }
+
+    /// Whether somebody watches a camera and its next picture is due.
+    pub(super) fn wants_picture(&self, camera: &Camera, now: Monotonic) -> bool {
+        self.place(camera, now, |place| place.left.is_none_or(|left| now.since(left) >= APART))
+            .unwrap_or(false)
+    }
+
+    /// Whether somebody watches a camera.
+    pub(crate) fn wants_scene(&self, camera: &Camera, now: Monotonic) -> bool {
+        self.place(camera, now, |_| ()).is_some()
+    }
+
+    /// Leaves a picture in its camera's place, if that is still watched.
+    pub(super) fn leave_picture(
+        &self,
+        camera: &Camera,
+        frame: ShownFrame,
+        (captured, received): (Captured, Moment),
+        now: Monotonic,
+    ) {
+        let mut book = self.book();
+        book.number += 1;
+        let number = book.number;
+        let bytes = |place: &WatchPlace| place.picture.as_ref().map_or(0, |kept| kept.frame.jpeg.len());
+        let others = book.places.iter().filter(|place| place.camera != *camera).map(bytes).sum::<usize>();
+        if others + frame.jpeg.len() > MAX_BYTES {
+            return;
+        }
+        if let Some(place) = book.places.iter_mut().find(|place| place.camera == *camera) {
+            place.left = Some(now);
+            place.picture = Some(Arc::new(LivePicture { number, frame, captured, received }));
+        }
+    }
+
+    /// Leaves what judges know of the scene before a camera, if that is still watched.
+    pub(crate) fn leave_scene(&self, camera: &Camera, scene: LiveScene) {
+        if let Some(place) = self.book().places.iter_mut().find(|place| place.camera == *camera) {
+            place.scene = scene;
+        }
+    }
+
+    /// Now and then: forgets what nobody watches any more, also where no frames come.
+    pub(crate) fn look_after(&self, now: Monotonic) {
+        if self.0.any.load(Ordering::Acquire) {
+            self.end_leases(&mut self.book(), now);
+        }
+    }
+
+    /// Pictures that are kept, and their bytes.
+    #[must_use]
+    pub fn kept(&self) -> (usize, usize) {
+        let book = self.book();
+        let kept = book.places.iter().filter_map(|place| place.picture.as_ref());
+        kept.fold((0, 0), |(count, bytes), picture| (count + 1, bytes + picture.frame.jpeg.len()))
+    }
+
+    fn place<T>(&self, camera: &Camera, now: Monotonic, look: impl FnOnce(&WatchPlace) -> T) -> Option<T> {
+        if !self.0.any.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut book = self.book();
+        self.end_leases(&mut book, now);
+        book.places.iter().find(|place| place.camera == *camera).map(look)
+    }
+
+    fn end_leases(&self, book: &mut WatchBook, now: Monotonic) {
+        book.places.retain(|place| place.until > now);
+        self.0.any.store(!book.places.is_empty(), Ordering::Release);
+    }
+
+    fn book(&self) -> MutexGuard<'_, WatchBook> {
+        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_domain::id::DeviceId;
+    use verge_domain::reading::SourceIndex;
+    use verge_domain::time::UtcMillis;
+
+    use super::*;
+
+    fn camera(name: &str) -> Camera {
+        Camera { source: SourceIndex(0), device: DeviceId::new(name).unwrap() }
+    }
+
+    fn at(millis: u64) -> Monotonic {
+        Monotonic(millis * 1_000)
+    }
+
+    fn frame(bytes: usize) -> ShownFrame {
+        ShownFrame { jpeg: vec![0; bytes].into(), width: 8, height: 6, masked: false, views: Vec::new() }
+    }
+
+    fn leave(watch: &CameraWatch, of: &str, bytes: usize, millis: u64) {
+        let times = (Captured::UNKNOWN, Moment::from_wall(UtcMillis(1)));
+        watch.leave_picture(&camera(of), frame(bytes), times, at(millis));
+    }
+
+    #[test]
+    fn pictures_are_kept_while_somebody_watches_and_no_longer() {
+        let watch = CameraWatch::default();
+        assert!(!watch.wants_picture(&camera("a"), at(0)) && !watch.wants_scene(&camera("a"), at(0)));
+        leave(&watch, "a", 10, 0);
+        assert_eq!(watch.kept(), (0, 0), "nobody watches");
+
+        assert_eq!(watch.watch(&camera("a"), at(0)), Some(WatchedCamera::default()));
+        assert!(watch.wants_picture(&camera("a"), at(1)) && watch.wants_scene(&camera("a"), at(1)));
+        assert!(!watch.wants_picture(&camera("b"), at(1)), "nobody watches that one");
+        leave(&watch, "a", 10, 1);
+        leave(&watch, "b", 10, 1);
+        assert_eq!(watch.kept(), (1, 10));
+        assert!(!watch.wants_picture(&camera("a"), at(100)), "five a second at most");
+        assert!(watch.wants_picture(&camera("a"), at(200)));
+        leave(&watch, "a", 20, 200);
+        let seen = watch.watch(&camera("a"), at(29_000)).unwrap().picture.unwrap();
+        assert_eq!((seen.number, seen.frame.jpeg.len()), (4, 20));
+
+        // Half a minute after somebody asked last, whether frames come or not.
+        watch.look_after(at(58_999));
+        assert_eq!(watch.kept(), (1, 20));
+        watch.look_after(at(59_001));
+        assert_eq!(watch.kept(), (0, 0));
+        assert!(!watch.0.any.load(Ordering::Relaxed), "a frame costs one look at a flag");
+        assert!(!watch.wants_picture(&camera("a"), at(59_002)));
+    }
+
+    #[test]
+    fn cameras_and_bytes_are_bounded() {
+        let watch = CameraWatch::default();
+        for number in 0..MAX_WATCHED {
+            assert!(watch.watch(&camera(&number.to_string()), at(0)).is_some());
+        }
+        assert_eq!(watch.watch(&camera("more"), at(1)), None);
+        leave(&watch, "0", MAX_BYTES, 1);
+        leave(&watch, "1", 1, 1);
+        assert_eq!(watch.kept(), (1, MAX_BYTES));
+        // Its own former picture makes room.
+        leave(&watch, "0", 10, 2);
+        leave(&watch, "1", 1, 2);
+        assert_eq!(watch.kept(), (2, 11));
+        assert!(watch.watch(&camera("more"), at(31_000)).is_some(), "the others are over");
+    }
+}
