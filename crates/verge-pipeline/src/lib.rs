@@ -8,7 +8,7 @@
 //! workers), [`committer`] (the thread that owns the store),
 //! [`board`] (the last word about each subject, for readers),
 //! [`delivery`] (from the store to one sink, by lanes and windows), `commands` (what to request), [`counters`] and
-//! [`status`] (what an operator sees; [`clock_offsets`] is a part of them). [`clock`] is where time comes from.
+//! [`status`] (what an operator sees; [`clock_offsets`] is a part of them), [`history`] (what signals showed of late). [`clock`] is where time comes from.
 
 pub mod board;
 pub mod clock;
@@ -18,6 +18,7 @@ pub mod committer;
 pub mod counters;
 pub mod delivery;
 pub mod frames;
+pub mod history;
 pub mod intake;
 pub mod judging;
 pub mod status;

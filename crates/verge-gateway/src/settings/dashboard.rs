@@ -11,10 +11,12 @@ use verge_web::dashboard::access::Role;
 
 use super::Check;
 use super::connection::{BuildError, load_identity};
-use crate::config::{Fault, RawDashboard};
+use crate::config::{Fault, RawDashboard, Size};
 
 /// Key of the section.
 const SECTION: &str = "dashboard";
+/// Memory for the history of signals, where nothing else is said.
+const HISTORY: usize = 32 << 20;
 
 /// Where the dashboard is served.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub struct DashboardSection {
     pub certificates: BTreeMap<String, Role>,
     /// Names under which it may be reached, beside its address, localhost and those of its certificate.
     pub hosts: Vec<String>,
+    /// Bytes that the history of signals may take.
+    pub history: usize,
 }
 
 impl DashboardSection {
@@ -75,7 +79,8 @@ fn names_in(cert: &Path) -> Vec<String> {
 pub(super) fn check_dashboard(check: &mut Check<'_>, raw: &RawDashboard) -> Option<DashboardSection> {
     let Some(text) = &raw.listen else {
         let rest = [&raw.cert, &raw.key, &raw.client_ca];
-        if rest.into_iter().any(Option::is_some) || raw.hosts.is_some() || raw.certificate.is_some() {
+        let others = raw.hosts.is_some() || raw.certificate.is_some() || raw.history.is_some();
+        if rest.into_iter().any(Option::is_some) || others {
             let expected = r#"an address of this machine with a port, such as "127.0.0.1:8080": without one there is no dashboard"#;
             let remedy = "add listen = \"127.0.0.1:8080\" below [dashboard], or take the section out";
             check.faults.push(Fault::missing("dashboard.listen".to_owned(), expected).remedy(remedy));
@@ -92,7 +97,8 @@ pub(super) fn check_dashboard(check: &mut Check<'_>, raw: &RawDashboard) -> Opti
     let hosts = raw.hosts.iter().flatten().filter_map(|host| check_host(check, host)).collect();
     let certificates = check_certificates(check, raw, files.as_ref().is_some_and(Option::is_some));
     let client_ca = raw.client_ca.as_ref().map(|ca| check.path(ca));
-    Some(DashboardSection { listen: listen?, files: files?, client_ca, certificates, hosts })
+    let history = raw.history.map_or(HISTORY, Size::to_usize);
+    Some(DashboardSection { listen: listen?, files: files?, client_ca, certificates, hosts, history })
 }
 
 type Files = Option<(PathBuf, PathBuf)>;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use bytes::Bytes;
 use verge_domain::board::{Board, LastWord};
+use verge_domain::history::SignalHistory;
 use verge_domain::id::{Epoch, GatewayId, Identity, OperatorText};
 use verge_domain::live::{CommandDone, LiveGateway};
 use verge_domain::time::{Moment, UtcMillis};
@@ -16,6 +17,7 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::commands::{CommandDesks, CommandDoor};
 use verge_pipeline::committer::StoreHandle;
 use verge_pipeline::counters::Counters;
+use verge_pipeline::history::SignalRoom;
 use verge_pipeline::status::Status;
 use verge_tls::ServerConfig;
 use verge_web::dashboard::{Dashboard, DashboardSettings, ServerTls};
@@ -39,6 +41,7 @@ pub(super) struct LiveView {
     board: Arc<LastWords>,
     status: Arc<Status>,
     counters: Arc<Counters>,
+    signals: Arc<SignalRoom>,
     door: CommandDoor,
     zone: SiteZone,
 }
@@ -47,7 +50,7 @@ impl LiveView {
     /// Of a gateway with these settings.
     pub(super) fn of(
         settings: &Settings,
-        (board, status, counters): (&Arc<LastWords>, &Arc<Status>, &Arc<Counters>),
+        (board, status, counters, signals): (&Arc<LastWords>, &Arc<Status>, &Arc<Counters>, Arc<SignalRoom>),
         (store, desks): (&StoreHandle, &CommandDesks),
         clock: Clock,
     ) -> Self {
@@ -58,6 +61,7 @@ impl LiveView {
             board: Arc::clone(board),
             status: Arc::clone(status),
             counters: Arc::clone(counters),
+            signals,
             door: CommandDoor::new(store.clone(), desks.clone()),
             zone: settings.gateway.zone.clone(),
         }
@@ -167,6 +171,14 @@ impl LiveGateway for LiveView {
 
     fn time_words(&self, at: UtcMillis) -> String {
         self.zone.to_second(at)
+    }
+
+    fn hour_words(&self, at: UtcMillis) -> String {
+        self.zone.time_of_day(at)
+    }
+
+    fn signals(&self) -> &dyn SignalHistory {
+        &*self.signals
     }
 
     fn carry_out(&self, command: &[u8], by: &OperatorText, done: CommandDone) {

@@ -130,7 +130,7 @@ impl Gateway {
         let wanted = (&judges.observations(), snapshots.clone());
         let workers = frame_path.map(|frame_path| frame_path.start(wanted, clock));
         let desks = CommandDesks { orders: judges.orders(), snapshots: snapshots.clone() };
-        let watched = judges.watched();
+        let (watched, signals) = (judges.watched(), judges.signals());
         let judging = judges.start(&sources, &commits, clock, (&causes, snapshots));
         drop(commits);
 
@@ -177,7 +177,7 @@ impl Gateway {
             },
             started,
         ));
-        let live = LiveView::of(settings, (&board, &status, &counters), (&store, &desks), clock);
+        let live = LiveView::of(settings, (&board, &status, &counters, signals), (&store, &desks), clock);
         let dashboard = WebServer::start(settings, live)?;
         let outgoing = Outgoing {
             settings,

@@ -118,6 +118,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 // A device whose message has arrived by now is not silent.
                 self.take_arrivals();
                 self.set.tick(self.clock.now(), &mut self.decision);
+                self.set.note_signals(self.clock.now());
                 self.submit(0, self.clock.now().mono, None);
                 if now >= next_pass && self.pass.is_none() {
                     next_pass = now + SAVE_EVERY;

@@ -10,6 +10,7 @@
 pub mod access;
 mod api;
 mod assets;
+mod chart;
 mod command;
 mod events;
 mod form;
@@ -21,6 +22,7 @@ mod problem;
 mod routes;
 mod server;
 mod shown;
+mod signals;
 mod site;
 mod stall;
 mod stream;

@@ -32,6 +32,10 @@ pub(crate) enum Problem {
         "event {0} is not known here: it was over before the gateway started, or another of its point came after it"
     )]
     NoEvent(String),
+    #[error(
+        "signal {0} was not received since the gateway started, or its name has no room in dashboard.history"
+    )]
+    NoSignal(String),
     #[error("{what}: {expected}")]
     Invalid { what: String, expected: String },
     #[error("the body has more than {limit} bytes")]
@@ -63,7 +67,9 @@ impl Problem {
             Self::ForeignOrigin | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unauthenticated | Self::WrongLogin => StatusCode::UNAUTHORIZED,
             Self::TooManyLogins(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoPage | Self::NoEvent(_) | Self::CommandUnknown(_) => StatusCode::NOT_FOUND,
+            Self::NoPage | Self::NoEvent(_) | Self::NoSignal(_) | Self::CommandUnknown(_) => {
+                StatusCode::NOT_FOUND
+            }
             Self::Invalid { .. } | Self::CommandInvalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -87,6 +93,7 @@ impl Problem {
             Self::Forbidden(_) => "forbidden",
             Self::NoPage => "not_found",
             Self::NoEvent(_) => "unknown_event",
+            Self::NoSignal(_) => "unknown_signal",
             Self::Invalid { .. } | Self::CommandInvalid(_) => "invalid",
             Self::TooLarge { .. } => "too_large",
             Self::MediaType { .. } => "media_type",
@@ -108,7 +115,7 @@ impl Problem {
             Self::Unauthenticated | Self::WrongLogin => "Not logged in",
             Self::TooManyLogins(_) => "Too many attempts",
             Self::Forbidden(_) => "No permission",
-            Self::NoPage | Self::NoEvent(_) | Self::CommandUnknown(_) => "Not found",
+            Self::NoPage | Self::NoEvent(_) | Self::NoSignal(_) | Self::CommandUnknown(_) => "Not found",
             Self::Invalid { .. }
             | Self::CommandInvalid(_)
             | Self::TooLarge { .. }

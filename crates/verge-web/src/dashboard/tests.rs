@@ -4,6 +4,7 @@ mod connections;
 mod gateway;
 mod pages;
 mod refusals;
+mod signals;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -93,6 +94,7 @@ async fn text(answer: Response) -> String {
 /// A path of the table with its parameters filled in.
 fn filled(path: &str) -> String {
     let asset = super::assets::style().trim_start_matches("/assets/");
+    let path = path.replace("{source}/{device}/{signal}", &gateway::signal_path());
     path.replace("{id}", &gateway::event_id(1)).replace("{name}", asset)
 }
 

@@ -5,6 +5,8 @@ use verge_web::dashboard::access::Role;
 use super::super::declare::*;
 use super::super::key::*;
 use super::super::tree::{Map, Table, Value};
+use super::super::units::Size;
+use super::{GIB, MIB};
 
 declare! {
     /// `[dashboard]`
@@ -14,6 +16,7 @@ declare! {
         key: Option<String> = text("the path of a PEM file"),
         client_ca: Option<String> = text("the path of a PEM file"),
         hosts: Option<Vec<String>> = texts(r#"names under which it is reached, such as "cabinet-7.example""#),
+        history: Option<Size> = size(MIB, GIB),
         certificate: Option<Map<RawClientCertificate>> = named_tables::<RawClientCertificate>(),
     }
 

@@ -1,6 +1,7 @@
 //! `/api/v1`: what pages show and do, for programs.
 
 mod events;
+pub(super) mod signals;
 mod status;
 
 use axum::response::{IntoResponse, Response};
@@ -10,7 +11,7 @@ use serde::Serialize;
 use super::routes::Routes;
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    events::routes(status::routes(routes))
+    signals::routes(events::routes(status::routes(routes)))
 }
 
 /// An answer in JSON.

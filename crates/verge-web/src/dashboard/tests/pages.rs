@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 
-use super::gateway::{HOSTILE, event_id};
+use super::gateway::{HOSTILE, event_id, signal_path};
 use super::{Bench, text};
 use crate::dashboard::access::Role;
 
@@ -10,6 +10,8 @@ use crate::dashboard::access::Role;
 async fn nothing_that_a_device_says_becomes_markup() {
     let bench = Bench::new();
     let event = format!("/events/{}", event_id(1));
+    let signal = format!("/signals/{}", signal_path());
+    let day = format!("{signal}?span=day");
     let query = "/events?device=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&judge=%27%3E%3Cimg%20src=x%3E";
     for path in [
         "/",
@@ -18,11 +20,15 @@ async fn nothing_that_a_device_says_becomes_markup() {
         query,
         &event,
         "/accounts",
+        "/signals",
+        "/signals?name=%22%3E%3Cscript%3E",
+        &signal,
+        &day,
         "/login?next=%22%3E%3Cscript%3E",
         "/nothing/%3Cscript%3E",
     ] {
         let page = text(bench.get(path, Some(Role::Operator)).await).await;
-        for markup in ["<script>", "<img", "<b>room", "g<b>", "<i>"] {
+        for markup in ["<script>", "<img src=x", "<b>room", "g<b>", "<i>"] {
             assert!(!page.contains(markup), "{path} has {markup}:\n{page}");
         }
         // Attributes for programs hold names as they are.
