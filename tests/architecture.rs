@@ -118,7 +118,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("minicbor", &["verge-codec", "verge-wire"]),
     ("ort", &["verge-engine"]),
     ("pathfinding", &["verge-scene"]),
-    ("plotters", &["verge-eval"]),
+    ("plotters", &["verge-eval", "verge-web"]),
     ("prometheus-client", &["verge-web"]),
     // Each has messages of its own.
     ("prost", &["verge-engine", "verge-sparkplug"]),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use verge_domain::countable::SeenLines;
-use verge_domain::finding::{Finding, Member};
+use verge_domain::finding::{Expected, Finding, Member};
 use verge_domain::frame::{SceneSketch, View};
 use verge_domain::id::SignalId;
 use verge_domain::observation::Observable;
@@ -316,6 +316,26 @@ impl Judge for ReadingJudge {
 
     fn seen_lines(&self) -> Option<SeenLines> {
         if let Self::Track(judge) = self { judge.seen_lines() } else { None }
+    }
+
+    fn expectation(&self) -> Option<Expected> {
+        match self {
+            Self::Threshold(judge) => Some(judge.expectation()),
+            Self::Auto(judge) => judge.expectation(),
+            Self::Cusum(judge) => judge.expectation(),
+            // What they expect is a rate, a time, a distance or a shape: no range of values.
+            Self::Rate(_)
+            | Self::Silence(_)
+            | Self::Health(_)
+            | Self::Camera(_)
+            | Self::Loop(_)
+            | Self::Multi(_)
+            | Self::Pattern(_)
+            | Self::Vibration(_)
+            | Self::Autoencoder(_)
+            | Self::Report(_)
+            | Self::Track(_) => None,
+        }
     }
 
     fn sketch(&self) -> Option<SceneSketch> {

@@ -148,6 +148,11 @@ impl ThresholdJudge {
         Self { settings, expected }
     }
 
+    /// Within its limits.
+    pub(crate) const fn expectation(&self) -> Expected {
+        self.expected
+    }
+
     pub(crate) fn observe(&self, reading: &Reading, findings: &mut Vec<Finding>) {
         let value = reading.value;
         let high = self.settings.above.map(|limit| (Member::High, standing(value, limit.raise, limit.clear)));

@@ -7,6 +7,7 @@ mod cameras;
 use bytes::Bytes;
 
 use crate::board::{Board, LastWord};
+use crate::history::SignalHistory;
 use crate::id::{Epoch, GatewayId, OperatorText};
 use crate::time::{Moment, UtcMillis};
 use crate::verdict::Verdict;
@@ -49,6 +50,12 @@ pub trait LiveGateway: Send + Sync {
 
     /// Its cameras; `None` where it takes no frames.
     fn cameras(&self) -> Option<&dyn LiveCameras>;
+
+    /// The time of day to the minute, as people of the site read it.
+    fn hour_words(&self, at: UtcMillis) -> String;
+
+    /// What signals show and showed of late.
+    fn signals(&self) -> &dyn SignalHistory;
 
     /// Carries out a command in JSON, as on `…/cmd`, for a person. `done` is called once what it caused is durable, or at once
     /// where it is refused; it is dropped uncalled if the gateway stops before.

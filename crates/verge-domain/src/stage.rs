@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::countable::SeenLines;
-use crate::finding::Finding;
+use crate::finding::{Expected, Finding};
 use crate::frame::{
     CameraLook, EncodedFrame, FrameSnapshot, SceneSketch, Shortfall, ShownFrame, SnapshotError,
     SnapshotOrder, View,
@@ -161,6 +161,12 @@ pub trait Judge: Send {
 
     /// What pictures of its camera show of it, where it knows of lines, zones or objects.
     fn sketch(&self) -> Option<SceneSketch> {
+        None
+    }
+
+    /// Where the value of its signal is expected now, in the unit of the signal, where it can say so. Quick: it is asked some
+    /// times a minute, for each signal.
+    fn expectation(&self) -> Option<Expected> {
         None
     }
 

@@ -27,7 +27,7 @@ crate::words! {
 }
 
 /// What a verdict is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
     /// The source the observations came through.
     pub source: SourceId,

@@ -8,8 +8,8 @@
 //! workers), [`committer`] (the thread that owns the store),
 //! [`board`] (the last word about each subject, for readers),
 //! [`delivery`] (from the store to one sink, by lanes and windows), `commands` (what to request), [`counters`] and
-//! [`status`] (what an operator sees; [`clock_offsets`] is a part of them). [`clock`] is where time comes from, [`beats`] show that
-//! threads make progress.
+//! [`status`] (what an operator sees; [`clock_offsets`] is a part of them), [`history`] (what signals showed of late). [`clock`] is
+//! where time comes from, [`beats`] show that threads make progress.
 
 pub mod beats;
 pub mod board;
@@ -20,6 +20,7 @@ pub mod committer;
 pub mod counters;
 pub mod delivery;
 pub mod frames;
+pub mod history;
 pub mod intake;
 pub mod judging;
 pub mod status;

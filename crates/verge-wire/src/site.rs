@@ -58,9 +58,14 @@ impl SiteZone {
     /// Begin of the hour of the day in which detectors place a time: "15:00".
     pub(crate) fn hour(&self, at: UtcMillis) -> String {
         let begin = at.0.saturating_sub(at.0.rem_euclid(HOUR_MS));
-        let shown = Timestamp::from_millisecond(begin)
-            .map(|at| at.to_zoned(self.0.clone()).strftime("%H:%M").to_string());
-        shown.unwrap_or_default()
+        self.time_of_day(UtcMillis(begin))
+    }
+
+    /// Time of day to the minute, without the zone: "15:04".
+    #[must_use]
+    pub fn time_of_day(&self, at: UtcMillis) -> String {
+        let instant = Timestamp::from_millisecond(at.0);
+        instant.map(|at| at.to_zoned(self.0.clone()).strftime("%H:%M").to_string()).unwrap_or_default()
     }
 
     /// What the clock on the wall shows, as if it were UTC.

@@ -92,6 +92,14 @@ impl AutoJudge {
         }
     }
 
+    /// Where values lie at this hour; `None` before there is a history.
+    pub(crate) fn expectation(&self) -> Option<Expected> {
+        match &self.stage {
+            AutoStage::First(_) => None,
+            AutoStage::Learning(detector) => detector.usual(),
+        }
+    }
+
     /// `None` before there is a history.
     pub(crate) fn alarm_rate(&self) -> Option<AlarmRate> {
         match &self.stage {

@@ -150,6 +150,11 @@ impl CusumJudge {
         }
     }
 
+    /// Where values lie around the target; `None` while it is learnt.
+    pub(crate) fn expectation(&self) -> Option<Expected> {
+        self.state.normal.map(|(target, sigma)| usual(target, sigma))
+    }
+
     /// The state, exactly.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {

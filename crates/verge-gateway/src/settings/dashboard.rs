@@ -11,10 +11,12 @@ use verge_web::dashboard::access::{PictureAccess, Role};
 
 use super::Check;
 use super::connection::{BuildError, load_identity};
-use crate::config::{Fault, RawDashboard};
+use crate::config::{Fault, RawDashboard, Size};
 
 /// Key of the section.
 const SECTION: &str = "dashboard";
+/// Memory for the history of signals, where nothing else is said.
+const HISTORY: usize = 32 << 20;
 
 /// Where the dashboard is served.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct DashboardSection {
     pub hosts: Vec<String>,
     /// Who may see the pictures of cameras.
     pub pictures: PictureAccess,
+    /// Bytes that the history of signals may take.
+    pub history: usize,
 }
 
 impl DashboardSection {
@@ -77,7 +81,8 @@ fn names_in(cert: &Path) -> Vec<String> {
 pub(super) fn check_dashboard(check: &mut Check<'_>, raw: &RawDashboard) -> Option<DashboardSection> {
     let Some(text) = &raw.listen else {
         let rest = [&raw.cert, &raw.key, &raw.client_ca];
-        if rest.into_iter().any(Option::is_some) || raw.hosts.is_some() || raw.certificate.is_some() {
+        let others = raw.hosts.is_some() || raw.certificate.is_some() || raw.history.is_some();
+        if rest.into_iter().any(Option::is_some) || others {
             let expected = r#"an address of this machine with a port, such as "127.0.0.1:8080": without one there is no dashboard"#;
             let remedy = "add listen = \"127.0.0.1:8080\" below [dashboard], or take the section out";
             check.faults.push(Fault::missing("dashboard.listen".to_owned(), expected).remedy(remedy));
@@ -95,7 +100,8 @@ pub(super) fn check_dashboard(check: &mut Check<'_>, raw: &RawDashboard) -> Opti
     let certificates = check_certificates(check, raw, files.as_ref().is_some_and(Option::is_some));
     let client_ca = raw.client_ca.as_ref().map(|ca| check.path(ca));
     let pictures = raw.pictures.unwrap_or_default();
-    Some(DashboardSection { listen: listen?, files: files?, client_ca, certificates, hosts, pictures })
+    let history = raw.history.map_or(HISTORY, Size::to_usize);
+    Some(DashboardSection { listen: listen?, files: files?, client_ca, certificates, hosts, pictures, history })
 }
 
 type Files = Option<(PathBuf, PathBuf)>;

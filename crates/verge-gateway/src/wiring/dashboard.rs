@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use verge_domain::board::{Board, LastWord};
+use verge_domain::history::SignalHistory;
 use verge_domain::id::{Epoch, GatewayId, Identity, OperatorText};
 use verge_domain::live::{CommandDone, LiveCameras, LiveGateway};
 use verge_domain::time::{Moment, UtcMillis};
@@ -18,6 +19,7 @@ use verge_pipeline::commands::{CommandDesks, CommandDoor};
 use verge_pipeline::committer::StoreHandle;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::{CameraWatch, Cameras};
+use verge_pipeline::history::SignalRoom;
 use verge_pipeline::status::Status;
 use verge_tls::ServerConfig;
 use verge_vision::Memory;
@@ -44,6 +46,7 @@ pub(super) struct LiveView {
     board: Arc<LastWords>,
     status: Arc<Status>,
     counters: Arc<Counters>,
+    signals: Arc<SignalRoom>,
     door: CommandDoor,
     zone: SiteZone,
     cameras: Option<CameraView>,
@@ -53,7 +56,7 @@ impl LiveView {
     /// Of a gateway with these settings.
     pub(super) fn of(
         settings: &Settings,
-        (board, status, counters): (&Arc<LastWords>, &Arc<Status>, &Arc<Counters>),
+        (board, status, counters, signals): (&Arc<LastWords>, &Arc<Status>, &Arc<Counters>, Arc<SignalRoom>),
         (store, desks): (&StoreHandle, &CommandDesks),
         (clock, watched): (Clock, Option<(Cameras<Memory>, CameraWatch)>),
     ) -> Self {
@@ -64,6 +67,7 @@ impl LiveView {
             board: Arc::clone(board),
             status: Arc::clone(status),
             counters: Arc::clone(counters),
+            signals,
             door: CommandDoor::new(store.clone(), desks.clone()),
             zone: settings.gateway.zone.clone(),
             cameras: watched.map(|watched| CameraView::new(watched, counters, clock)),
@@ -191,6 +195,14 @@ impl LiveGateway for LiveView {
 
     fn cameras(&self) -> Option<&dyn LiveCameras> {
         self.cameras.as_ref().map(|cameras| cameras as &dyn LiveCameras)
+    }
+
+    fn hour_words(&self, at: UtcMillis) -> String {
+        self.zone.time_of_day(at)
+    }
+
+    fn signals(&self) -> &dyn SignalHistory {
+        &*self.signals
     }
 
     fn carry_out(&self, command: &[u8], by: &OperatorText, done: CommandDone) {

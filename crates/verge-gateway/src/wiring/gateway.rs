@@ -133,7 +133,7 @@ impl Gateway {
         let wanted = (&judges.observations(), snapshots.clone());
         let workers = frame_path.map(|frame_path| frame_path.start(wanted, clock));
         let desks = CommandDesks { orders: judges.orders(), snapshots: snapshots.clone() };
-        let devices = judges.watched();
+        let (devices, signals) = (judges.watched(), judges.signals());
         let watch = watched.as_ref().map(|(_, watch)| watch.clone());
         let judging = judges.start(&sources, &commits, clock, (&causes, snapshots, watch));
         drop(commits);
@@ -184,7 +184,8 @@ impl Gateway {
             },
             started,
         ));
-        let live = LiveView::of(settings, (&board, &status, &counters), (&store, &desks), (clock, watched));
+        let seen = (&board, &status, &counters, signals);
+        let live = LiveView::of(settings, seen, (&store, &desks), (clock, watched));
         let dashboard = WebServer::start(settings, live)?;
         let outgoing = Outgoing {
             settings,

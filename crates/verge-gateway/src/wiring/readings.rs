@@ -14,6 +14,7 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::{CameraWatch, SnapshotDesk, Sources};
+use verge_pipeline::history::SignalRoom;
 use verge_pipeline::intake::{IntakeQueue, Judging, Observations, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{Decision, EventRegister, JudgeSet, KnownEvent, WatchedDevices};
 
@@ -37,6 +38,8 @@ pub(super) struct ReadingJudges {
     bulk: Option<Side>,
     register: Arc<EventRegister>,
     watched: Arc<WatchedDevices>,
+    /// What the dashboard shows of signals, if there is one.
+    signals: Option<Arc<SignalRoom>>,
 }
 
 /// The counters of a gateway, and those of its bulk judges, if it has any.
@@ -63,11 +66,13 @@ impl ReadingJudges {
         let shared = judges::AcrossClasses::new(settings);
         let register = Arc::new(EventRegister::restored(checkpoints));
         let watched = watched_devices(settings);
+        let signals = settings.dashboard.as_ref().map(|section| Arc::new(SignalRoom::new(section.history)));
         recent.iter().filter_map(KnownEvent::of).for_each(|event| register.note(event));
         let side = |class, counters: &Arc<Counters>, queue| {
             let mut judges = judges::judges_of(settings, models, (class, &shared), counters, now)?;
             judges.number_events_by(&register);
             judges.watch_devices(&watched);
+            signals.iter().for_each(|signals| judges.show_signals(signals));
             let mut restored = Decision::default();
             judges.restore(&classes.saved(class, checkpoints), now, &mut restored);
             anyhow::Ok(Side { queue, judges, restored })
@@ -79,6 +84,7 @@ impl ReadingJudges {
                 .transpose()?,
             register,
             watched,
+            signals,
         })
     }
 
@@ -90,6 +96,11 @@ impl ReadingJudges {
     /// The devices that servers show, and when each was last received.
     pub(super) fn watched(&self) -> Arc<WatchedDevices> {
         Arc::clone(&self.watched)
+    }
+
+    /// What signals show and showed of late, where there is a dashboard.
+    pub(super) fn signals(&self) -> Arc<SignalRoom> {
+        self.signals.clone().unwrap_or_default()
     }
 
     /// Where orders to all of them are handed in.

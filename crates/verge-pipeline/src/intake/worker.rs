@@ -123,6 +123,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 self.take_arrivals();
                 self.watch.iter().for_each(|watch| watch.look_after(self.clock.now().mono));
                 self.set.tick(self.clock.now(), &mut self.decision);
+                self.set.note_signals(self.clock.now());
                 self.submit(0, self.clock.now().mono, None);
                 if now >= next_pass && self.pass.is_none() {
                     next_pass = now + SAVE_EVERY;

@@ -30,6 +30,7 @@ mod room;
 mod saved;
 mod saved_life;
 mod saving;
+mod shown;
 mod spec;
 mod streams;
 mod swap;
@@ -50,6 +51,7 @@ use verge_domain::time::{Moment, Monotonic};
 use verge_domain::verdict::Verdict;
 
 use crate::counters::{Counters, JudgingAccount};
+use crate::history::SignalRoom;
 use account::{account, note_remarks};
 use contacts::Contacts;
 pub use contacts::StateSuggestion;
@@ -122,6 +124,8 @@ pub struct JudgeSet<D, J> {
     settings_saved: HashMap<JudgeId, Fingerprint>,
     sources: Vec<SourceId>,
     streams: Streams,
+    /// Where what signals show is noted, if anywhere.
+    shown: Option<Arc<SignalRoom>>,
     instances: Slab<Instance<J>>,
     by_key: HashMap<InstanceKey, usize>,
     machines: MachineStates,
@@ -174,6 +178,7 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
             machines: MachineStates::new(&specs, Arc::clone(&memory.0)),
             specs,
             streams: Streams::new(sources.len(), Arc::clone(&memory.0)),
+            shown: None,
             room: Arc::clone(&memory.0),
             sources,
             instances: Slab::new(),

@@ -14,6 +14,7 @@ use verge_domain::time::Monotonic;
 use super::contacts::FewValues;
 use super::received::{ReceiptNote, WatchedDevices};
 use super::room::Room;
+use super::shown::SignalNote;
 
 /// Maximum number of known devices, over all sources.
 pub const MAX_DEVICES: usize = 16_384;
@@ -106,6 +107,8 @@ struct Looking {
     values: FewValues,
     /// Among which judges they were found, see [`Streams::judges_changed`].
     judges: u32,
+    /// What it shows, where somebody may look at it.
+    note: Option<Box<SignalNote>>,
 }
 
 impl Device {
@@ -122,6 +125,8 @@ pub(super) struct Streams {
     judges: u32,
     room: Arc<Room>,
     watched: Arc<WatchedDevices>,
+    /// Whether what signals show is noted.
+    notes: bool,
 }
 
 impl Streams {
@@ -131,6 +136,7 @@ impl Streams {
             judges: 0,
             room,
             watched: Arc::default(),
+            notes: false,
         }
     }
 
@@ -140,6 +146,30 @@ impl Streams {
         for (source, devices) in (0..).map(SourceIndex).zip(&mut self.by_source) {
             devices.iter_mut().for_each(|(name, device)| device.received = watched.of_device(source, name));
         }
+    }
+
+    /// From now on what signals show is noted.
+    pub(super) fn note_values(&mut self) {
+        self.notes = true;
+        let devices = self.by_source.iter_mut().flat_map(HashMap::values_mut);
+        devices.flat_map(|device| device.signals.values_mut()).for_each(|looking| {
+            looking.note.get_or_insert_default();
+        });
+    }
+
+    /// The signals whose values are noted, with the instances that look at each.
+    pub(super) fn noted(
+        &mut self,
+    ) -> impl Iterator<Item = (SourceIndex, &DeviceId, &SignalId, &[usize], &mut SignalNote)> {
+        let sources = (0..).map(SourceIndex).zip(&mut self.by_source);
+        sources.flat_map(|(source, devices)| {
+            devices.iter_mut().flat_map(move |(device, known)| {
+                known.signals.iter_mut().filter_map(move |(signal, looking)| {
+                    let note = looking.note.as_deref_mut()?;
+                    Some((source, device, signal, looking.instances.as_slice(), note))
+                })
+            })
+        })
     }
 
     /// Records a reading; returns whether its signal is known to the present judges, and the former value of a contact that
@@ -156,7 +186,12 @@ impl Streams {
         };
         device.note(now);
         match device.signals.get_mut(&reading.signal) {
-            Some(looking) => (looking.judges == self.judges, looking.values.note(reading.value)),
+            Some(looking) => {
+                if let Some(note) = &mut looking.note {
+                    note.add(reading);
+                }
+                (looking.judges == self.judges, looking.values.note(reading.value))
+            }
             None => (false, None),
         }
     }
@@ -236,10 +271,12 @@ impl Streams {
         instances: Vec<usize>,
         now: Monotonic,
     ) {
-        let judges = self.judges;
+        let (judges, notes) = (self.judges, self.notes);
         if let Some(device) = self.device(source, device, Activity::at(now)) {
-            let values = device.signals.get(signal).map(|looking| looking.values).unwrap_or_default();
-            let looking = Looking { instances, values, judges };
+            let before = device.signals.get_mut(signal).map(|looking| (looking.values, looking.note.take()));
+            let (values, note) = before.unwrap_or_default();
+            let note = note.or_else(|| notes.then(Box::default));
+            let looking = Looking { instances, values, judges, note };
             if device.signals.insert(signal.clone(), looking).is_none() {
                 self.room.add_bytes(SIGNAL_BYTES);
             }
@@ -249,7 +286,8 @@ impl Streams {
     pub(super) fn insert_camera(&mut self, camera: &Camera, instances: Vec<usize>, now: Monotonic) {
         let judges = self.judges;
         if let Some(device) = self.device(camera.source, &camera.device, Activity::at(now))
-            && device.camera.replace(Looking { instances, values: FewValues::default(), judges }).is_none()
+            && let looking = (Looking { instances, values: FewValues::default(), judges, note: None })
+            && device.camera.replace(looking).is_none()
         {
             self.room.add_bytes(SIGNAL_BYTES);
         }

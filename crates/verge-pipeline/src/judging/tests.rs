@@ -28,6 +28,7 @@ mod room;
 mod settings;
 mod severity;
 mod shared_names;
+mod shown;
 mod swap;
 
 use maintenance::selector;
@@ -116,6 +117,10 @@ impl Judge for AboveTen {
 
     fn alarm_rate(&self) -> Option<AlarmRate> {
         self.rate
+    }
+
+    fn expectation(&self) -> Option<Expected> {
+        Some(Expected { low: None, high: Some(10.0) })
     }
 
     fn heap_bytes(&self) -> usize {

@@ -248,6 +248,11 @@ impl EventList {
     }
 }
 
+/// The last events of points that are picked, in no order.
+pub(crate) fn about(site: &Site, selected: &dyn Fn(&LastWord) -> bool) -> Vec<EventView> {
+    site.live.board().words(selected).iter().filter_map(|word| EventView::of(site, word)).collect()
+}
+
 /// An event by its identity.
 pub(crate) fn find(site: &Site, id: &str) -> Option<EventView> {
     if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {

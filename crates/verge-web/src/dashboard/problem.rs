@@ -47,6 +47,10 @@ pub(crate) enum Problem {
     PicturesOff,
     #[error("{limit} cameras are watched already: close the pages of others")]
     TooManyWatched { limit: usize },
+    #[error(
+        "signal {0} was not received since the gateway started, or its name has no room in dashboard.history"
+    )]
+    NoSignal(String),
     #[error("{what}: {expected}")]
     Invalid { what: String, expected: String },
     #[error("{}", fault_words(.0))]
@@ -109,6 +113,7 @@ impl Problem {
             | Self::NoEvent(_)
             | Self::NoCamera(_)
             | Self::NoPicture
+            | Self::NoSignal(_)
             | Self::CommandUnknown(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Changed(_) => StatusCode::PRECONDITION_FAILED,
@@ -139,6 +144,7 @@ impl Problem {
             Self::Forbidden(_) => "forbidden",
             Self::NoPage => "not_found",
             Self::NoEvent(_) => "unknown_event",
+            Self::NoSignal(_) => "unknown_signal",
             Self::NoCamera(_) => "unknown_camera",
             Self::NoPicture => "no_picture",
             Self::PicturesOff => "pictures_off",
@@ -170,6 +176,7 @@ impl Problem {
             | Self::NoEvent(_)
             | Self::NoCamera(_)
             | Self::NoPicture
+            | Self::NoSignal(_)
             | Self::CommandUnknown(_) => "Not found",
             Self::Method(_)
             | Self::Invalid { .. }

@@ -5,6 +5,8 @@ use verge_web::dashboard::access::{PictureAccess, Role};
 use super::super::declare::*;
 use super::super::key::*;
 use super::super::tree::{Map, Table, Value};
+use super::super::units::Size;
+use super::{GIB, MIB};
 
 declare! {
     /// `[dashboard]`
@@ -15,6 +17,7 @@ declare! {
         client_ca: Option<String> = text("the path of a PEM file"),
         hosts: Option<Vec<String>> = texts(r#"names under which it is reached, such as "cabinet-7.example""#),
         pictures: Option<PictureAccess> = word::<PictureAccess>(),
+        history: Option<Size> = size(MIB, GIB),
         certificate: Option<Map<RawClientCertificate>> = named_tables::<RawClientCertificate>(),
     }
 

@@ -6,6 +6,7 @@ mod document;
 mod events;
 mod input;
 mod operation;
+pub(super) mod signals;
 mod status;
 
 use axum::response::{IntoResponse, Response};
@@ -18,7 +19,9 @@ pub(crate) use input::Input;
 pub(crate) use operation::{Operation, Parameter, Schema};
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    [document::routes, status::routes, events::routes, cameras::routes].into_iter().fold(routes, |routes, add| add(routes))
+    [document::routes, status::routes, events::routes, cameras::routes, signals::routes]
+        .into_iter()
+        .fold(routes, |routes, add| add(routes))
 }
 
 /// An answer in JSON.

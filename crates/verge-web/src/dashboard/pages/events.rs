@@ -91,7 +91,7 @@ impl Line {
     }
 }
 
-fn range_words(range: Range) -> String {
+pub(super) fn range_words(range: Range) -> String {
     match (range.low, range.high) {
         (Some(low), Some(high)) => format!("{} to {}", number(low), number(high)),
         (None, Some(high)) => format!("at most {}", number(high)),

@@ -9,6 +9,7 @@ mod events;
 mod figure;
 pub(super) mod login;
 mod overview;
+mod signals;
 
 use askama::Template;
 use axum::response::{IntoResponse, Response};
@@ -30,7 +31,7 @@ struct Page {
 }
 
 /// In the order of the navigation.
-const PAGES: &[Page] = &[overview::PAGE, cameras::PAGE, events::PAGE, accounts::PAGE];
+const PAGES: &[Page] = &[overview::PAGE, cameras::PAGE, events::PAGE, signals::PAGE, accounts::PAGE];
 
 pub(super) fn routes(routes: Routes) -> Routes {
     PAGES.iter().fold(login::routes(routes), |routes, page| (page.routes)(routes))
@@ -137,7 +138,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// A number as people write it, with six digits that count.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
     if rounded != 0.0 && !(1e-4..1e9).contains(&rounded.abs()) {
         format!("{rounded:e}")

@@ -10,6 +10,7 @@ use verge_domain::alarms::{AlarmFigures, StandingAlarms};
 use verge_domain::board::{Board, BoardCopy, CommittedWords, LastWord, OpenEvents, RaisedBefore};
 use verge_domain::finding::Expected;
 use verge_domain::finding::Member;
+use verge_domain::history::{BandChange, Course, Sample, SignalHistory, SignalNow, Step};
 use verge_domain::id::{
     DeviceId, Epoch, EventId, EventNumber, GatewayId, JudgeId, Lane, OperatorText, Seq, SignalId, SourceId,
     Unit,
@@ -173,6 +174,46 @@ impl Board for TestGateway {
     }
 }
 
+/// The signal of its events: 3 below what a judge expects, twice.
+pub(super) fn signal() -> Subject {
+    word(1, HOSTILE, EventState::Raised).verdict.subject
+}
+
+pub(super) fn signal_path() -> String {
+    crate::dashboard::signals::path_of(&signal())
+}
+
+const BAND: Expected = Expected { low: Some(6.0), high: None };
+
+impl SignalHistory for TestGateway {
+    fn list(&self, selected: &mut dyn FnMut(&Subject, UtcMillis) -> bool) -> Vec<Subject> {
+        let plain =
+            |number: usize| Subject { device: DeviceId::new(&format!("d-{number:05}")).unwrap(), ..signal() };
+        let all = [signal()].into_iter().chain((0..10_000).map(plain));
+        all.filter(|signal| selected(signal, UtcMillis(50_000))).collect()
+    }
+
+    fn newest(&self, subject: &Subject) -> Option<SignalNow> {
+        let is_known = *subject == signal() || subject.device.as_str().starts_with("d-");
+        let judges = vec![(JudgeId::new("j").unwrap(), Some(BAND)), (JudgeId::new("k").unwrap(), None)];
+        let (unit, since) = (Unit::new("m<i>m/s").ok(), Some(UtcMillis(20_000)));
+        is_known.then(|| SignalNow { unit, value: 3.25, at: UtcMillis(50_000), judges, since })
+    }
+
+    fn course(&self, subject: &Subject, step: Step, from: UtcMillis) -> Option<Course> {
+        self.newest(subject)?;
+        let sample =
+            |at, last| Sample { at: UtcMillis(at), last, least: last - 1.0, greatest: last, held: false };
+        let bands = vec![(JudgeId::new("j").unwrap(), vec![BandChange { from, expected: Some(BAND) }])];
+        let samples = vec![sample(30_000, 0.1), sample(50_000, 3.25)];
+        Some(Course { step, since: Some(UtcMillis(20_000)), samples, bands })
+    }
+
+    fn left_out(&self) -> u64 {
+        7
+    }
+}
+
 impl LiveGateway for TestGateway {
     fn id(&self) -> &GatewayId {
         &self.id
@@ -219,6 +260,14 @@ impl LiveGateway for TestGateway {
 
     fn cameras(&self) -> Option<&dyn LiveCameras> {
         Some(&self.cameras)
+    }
+
+    fn hour_words(&self, at: UtcMillis) -> String {
+        at.0.to_string()
+    }
+
+    fn signals(&self) -> &dyn SignalHistory {
+        self
     }
 
     fn carry_out(&self, command: &[u8], by: &OperatorText, done: CommandDone) {

@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 
-use super::gateway::{HOSTILE, event_id};
+use super::gateway::{HOSTILE, event_id, signal_path};
 use super::{Bench, text};
 use crate::dashboard::access::Role;
 
@@ -11,6 +11,8 @@ async fn nothing_that_a_device_says_becomes_markup() {
     let bench = Bench::new();
     let event = format!("/events/{}", event_id(1));
     let camera = format!("/cameras/{}", crate::dashboard::cameras::path_of(&super::gateway::camera()));
+    let signal = format!("/signals/{}", signal_path());
+    let day = format!("{signal}?span=day");
     let query = "/events?device=%22%3E%3Cscript%3Ealert(1)%3C/script%3E&judge=%27%3E%3Cimg%20src=x%3E";
     for path in [
         "/",
@@ -22,6 +24,10 @@ async fn nothing_that_a_device_says_becomes_markup() {
         query,
         &event,
         "/accounts",
+        "/signals",
+        "/signals?name=%22%3E%3Cscript%3E",
+        &signal,
+        &day,
         "/login?next=%22%3E%3Cscript%3E",
         "/nothing/%3Cscript%3E",
     ] {
