@@ -25,11 +25,8 @@ const DISCOVERY: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const READ_AT_ONCE: usize = 16 * 1024;
 /// What is offered.
-pub(crate) const POLICIES: [SecurityPolicy; 3] = [
-    SecurityPolicy::Aes256Sha256RsaPss,
-    SecurityPolicy::Basic256Sha256,
-    SecurityPolicy::Aes128Sha256RsaOaep,
-];
+pub(crate) const POLICIES: [SecurityPolicy; 3] =
+    [SecurityPolicy::Aes256Sha256RsaPss, SecurityPolicy::Basic256Sha256, SecurityPolicy::Aes128Sha256RsaOaep];
 
 /// What a server counts.
 #[derive(Debug, Default)]

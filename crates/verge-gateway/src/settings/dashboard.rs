@@ -101,7 +101,15 @@ pub(super) fn check_dashboard(check: &mut Check<'_>, raw: &RawDashboard) -> Opti
     let client_ca = raw.client_ca.as_ref().map(|ca| check.path(ca));
     let pictures = raw.pictures.unwrap_or_default();
     let history = raw.history.map_or(HISTORY, Size::to_usize);
-    Some(DashboardSection { listen: listen?, files: files?, client_ca, certificates, hosts, pictures, history })
+    Some(DashboardSection {
+        listen: listen?,
+        files: files?,
+        client_ca,
+        certificates,
+        hosts,
+        pictures,
+        history,
+    })
 }
 
 type Files = Option<(PathBuf, PathBuf)>;

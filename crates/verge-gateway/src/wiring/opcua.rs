@@ -31,7 +31,7 @@ impl OpcUaServers {
         if settings.opcua.is_empty() {
             return Ok(Self { servers: Vec::new(), _thread: None });
         }
-        let thread = IoThread::start("verge-opcua")?;
+        let thread = IoThread::start("verge-opcua", &served.counters.beats)?;
         let start = |section: &OpcUaSection| {
             let (listen, key) = (section.listen, format!("server.{}", section.name));
             let cannot = || format!("{key}.listen: cannot listen on {listen}");

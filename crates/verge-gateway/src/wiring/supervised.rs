@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use verge_domain::board::Board;
 use verge_domain::id::RouteId;
-use verge_mqtt::MqttSource;
 use verge_pipeline::beats::{BEAT_EVERY, BeatWatch, Hang};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::RouteCounters;
@@ -14,12 +13,13 @@ use verge_pipeline::frames::Sources;
 
 use super::Gateway;
 use super::abort::AbortOnDrop;
+use super::inputs::SiteSource;
 use super::site::local_state_of;
 
 /// A gateway at work, for its supervisor.
 pub struct GatewayPulse {
     counters: Arc<Counters>,
-    sources: Sources<MqttSource>,
+    sources: Sources<SiteSource>,
     routes: Vec<(RouteId, Arc<RouteCounters>)>,
     board: Arc<dyn Board>,
     watch: BeatWatch,

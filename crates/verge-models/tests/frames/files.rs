@@ -10,7 +10,8 @@ fn files_are_refused_before_the_library_sees_them() {
         &["missing.onnx", "No such file", "card.toml"],
     );
     let size = std::fs::metadata(fixtures("models").join("mean_f32.onnx")).unwrap().len();
-    let within = |max_file_bytes| load_within(&good, &RGB, ModelLimits { max_file_bytes, ..ModelLimits::default() });
+    let within =
+        |max_file_bytes| load_within(&good, &RGB, ModelLimits { max_file_bytes, ..ModelLimits::default() });
     assert!(within(size).is_ok());
     refused(within(size - 1), &[&format!("{size} bytes"), &format!("engine.max_model is {}", size - 1)]);
     let digits = "0".repeat(64);

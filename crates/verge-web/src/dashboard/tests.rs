@@ -101,7 +101,9 @@ async fn text(answer: Response) -> String {
 fn filled(path: &str) -> String {
     let asset = super::assets::style().trim_start_matches("/assets/");
     let camera = super::cameras::path_of(&gateway::camera());
-    let path = path.replace("{source}/{device}/{signal}", &gateway::signal_path()).replace("{source}/{device}", &camera);
+    let path = path
+        .replace("{source}/{device}/{signal}", &gateway::signal_path())
+        .replace("{source}/{device}", &camera);
     path.replace("{id}", &gateway::event_id(1)).replace("{name}", asset)
 }
 

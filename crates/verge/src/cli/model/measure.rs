@@ -77,7 +77,8 @@ fn folders(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
     let cannot = || format!("cannot read the folder {}", folder.display());
     let entries = std::fs::read_dir(folder).with_context(cannot)?;
-    let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
+    let paths =
+        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
     if paths.iter().any(|path| pictures::is_picture(path)) {
         return Ok(vec![folder.to_owned()]);
     }
@@ -152,7 +153,9 @@ impl Subject {
                 };
                 Some(Agreed::of_boxes(&found(self, own), &found(other, answer)))
             }
-            (Inference::Reconstruction(own), Inference::Reconstruction(answer)) => Some(same_number(*own, *answer)),
+            (Inference::Reconstruction(own), Inference::Reconstruction(answer)) => {
+                Some(same_number(*own, *answer))
+            }
             (Inference::Appearance(own), Inference::Appearance(answer)) => {
                 Some(same_number(own.score, answer.score))
             }

@@ -73,7 +73,8 @@ fn limit(card: &Path) -> anyhow::Result<()> {
     let bytes = file.and_then(|file| file.metadata().ok()).map_or(0, |file| file.len());
     if let Some(now) = memory("VmSize") {
         let most = now.saturating_add(FREE).saturating_add(bytes.saturating_mul(TIMES));
-        setrlimit(Resource::As, Rlimit { current: Some(most), maximum: Some(most) }).context("address space")?;
+        setrlimit(Resource::As, Rlimit { current: Some(most), maximum: Some(most) })
+            .context("address space")?;
     }
     let seconds = LIMIT.as_secs();
     // One second beyond, with which the system ends it for good.
