@@ -4,7 +4,7 @@
 //! was built.
 //!
 //! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `judges`, `frames`,
-//! `autoencoders`, `broker`, `uplink`, `routes`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges).
+//! `autoencoders`, `broker`, `uplink`, `routes`, `datex2`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges).
 
 mod abort;
 mod autoencoders;
@@ -13,6 +13,7 @@ mod broker;
 mod build;
 pub(crate) mod classes;
 mod dashboard;
+mod datex2;
 mod expiry;
 mod fingerprint;
 mod frames;

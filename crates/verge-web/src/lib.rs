@@ -9,4 +9,4 @@
 pub mod dashboard;
 mod push;
 
-pub use push::{HttpSink, PushAccess, PushCredentials, PushSettings, PushTarget, PushTargetError, PushTrial};
+pub use push::{HttpSink, PushAccess, PushCredentials, PushPreface, PushSettings, PushTarget, PushTargetError, PushTrial};

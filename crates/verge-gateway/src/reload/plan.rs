@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use verge_domain::id::LinkId;
 use verge_domain::reading::SourceIndex;
+use verge_traffic::datex2::DatexSite;
+use verge_traffic::rsmp::SiteComponent;
 
 use super::{KeyChange, ReloadReport};
 use crate::config::SectionValues;
@@ -161,18 +163,37 @@ impl ReloadPlan {
     }
 }
 
-/// Sites of RSMP whose components are made of what their judges say: intervals, causes of faults.
+/// What an uplink says of the site, made of what its judges are.
+#[derive(PartialEq)]
+enum MadeOfJudges {
+    Components(Vec<SiteComponent>),
+    Places(Vec<DatexSite>),
+}
+
+impl MadeOfJudges {
+    const fn key(&self) -> &'static str {
+        match self {
+            Self::Components(_) => "component",
+            Self::Places(_) => "datex2.site",
+        }
+    }
+}
+
+/// Sites of RSMP and places of DATEX II are made of what their judges say: intervals, causes of faults.
 fn sites(running: &Settings, next: &Settings, restart: &mut Vec<KeyChange>) {
     let site = |settings: &Settings, name: &LinkId| {
         let uplink = settings.uplinks.iter().find(|uplink| uplink.name == *name)?;
-        if let UplinkKind::Rsmp(rsmp) = &uplink.kind { Some(rsmp.site.components.clone()) } else { None }
+        match &uplink.kind {
+            UplinkKind::Rsmp(rsmp) => Some(MadeOfJudges::Components(rsmp.site.components.clone())),
+            _ => uplink.datex2().map(|datex2| MadeOfJudges::Places(datex2.publisher.sites.clone())),
+        }
     };
     for uplink in &running.uplinks {
         let (before, after) = (site(running, &uplink.name), site(next, &uplink.name));
         let says_so = restart.iter().any(|change| change.key.starts_with(&uplink.section()));
         if after.is_some() && before != after && !says_so {
             let why = "a judge that it names counts in other intervals, or watches for other causes";
-            let key = format!("{}.component", uplink.section());
+            let key = format!("{}.{}", uplink.section(), after.map_or("", |after| after.key()));
             restart.push(KeyChange { key, why: Some(why.to_owned()), ..KeyChange::default() });
         }
     }

@@ -46,7 +46,10 @@ pub(crate) use server::content_of;
 pub use source::{Carries, FrameSource, Overload, SourceSection};
 pub use store::{KeyError, StoreSection};
 pub use track_file::{TrackFile, read_track_file};
-pub use uplink::{HttpUplink, MqttUplink, RsmpUplink, SparkplugUplink, Uplink, UplinkKind};
+pub use uplink::{
+    DatexSnapshots, DatexUplink, HttpUplink, MqttUplink, PushFormat, RsmpUplink, SparkplugUplink, Uplink,
+    UplinkKind,
+};
 
 /// All settings of a gateway.
 #[derive(Debug, Clone)]

@@ -36,7 +36,7 @@ pub(crate) const EXPIRE_AFTER: Duration = Duration::from_secs(900);
 pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(300);
 
 /// The key of a point, as verdicts have it.
-type PointKey = (JudgeId, DeviceId, Option<SignalId>, PointKind);
+pub(crate) type PointKey = (JudgeId, DeviceId, Option<SignalId>, PointKind);
 
 #[derive(Debug)]
 struct StatePoint {
@@ -68,6 +68,8 @@ pub(crate) struct StateBook {
     /// In the order of the image.
     points: Vec<StatePoint>,
     by_key: HashMap<PointKey, usize>,
+    /// Points that the configuration names: they are there before the first verdict, and stay.
+    configured: HashSet<PointKey>,
     due: Vec<usize>,
     topics: HashSet<Arc<str>>,
     discovery: Discovery,
@@ -98,6 +100,7 @@ impl StateBook {
             image: Image::default(),
             points: Vec::new(),
             by_key: HashMap::new(),
+            configured: HashSet::new(),
             due: Vec::new(),
             topics: HashSet::new(),
             discovery,
@@ -115,6 +118,19 @@ impl StateBook {
         book.add(keys.collect());
         book.image = std::mem::take(&mut book.image).counting_from(before);
         book
+    }
+
+    /// The same with points of which nothing may have been said yet.
+    pub(crate) fn with_configured(mut self, keys: impl IntoIterator<Item = PointKey>) -> Self {
+        self.configured = keys.into_iter().filter(|(judge, ..)| self.judges.contains_key(judge)).collect();
+        let mut keys: Vec<PointKey> = self.configured.iter().cloned().collect();
+        // One order at each start.
+        keys.sort_unstable_by(|one, other| {
+            let of = |key: &PointKey| (key.1.to_string(), key.0.to_string(), key.2.as_ref().map(ToString::to_string));
+            of(one).cmp(&of(other))
+        });
+        self.add(keys);
+        self
     }
 
     /// Points that are there; those for which there was no room.
@@ -273,7 +289,10 @@ impl StateBook {
             let is_open = self.image.points().get(index).is_some_and(|point| point.open().is_some());
             // An open event of a judge that is no more is cleared first, which is a word of its own.
             if !is_open && (age.lasts >= FORGET_AFTER || !self.judges.contains_key(&selector.judge)) {
-                idle.insert(index);
+                let is_configured = self.configured.iter().any(|key| selector_of(key) == *selector);
+                if !(is_configured && self.judges.contains_key(&selector.judge)) {
+                    idle.insert(index);
+                }
             }
         }
         if !idle.is_empty() {

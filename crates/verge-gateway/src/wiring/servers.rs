@@ -19,6 +19,7 @@ use verge_pipeline::intake::OrderDesk;
 use verge_pipeline::judging::{Operator, Order, Selector, WatchedDevices};
 use verge_pipeline::status::{ServerPoints, ServerStatus};
 
+use super::datex2::SnapshotsAtWork;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{ServerSection, Settings, Uplink};
@@ -27,6 +28,8 @@ use crate::settings::{ServerSection, Settings, Uplink};
 pub(super) fn watched_devices(settings: &Settings) -> Arc<WatchedDevices> {
     let points = settings.servers.iter().flat_map(|server| &server.modbus.points);
     let devices = points.map(|point| point.selector.device.clone());
+    let sites = settings.uplinks.iter().filter_map(Uplink::datex2).filter(|datex2| datex2.snapshots.is_some());
+    let devices = devices.chain(sites.flat_map(|datex2| &datex2.publisher.sites).map(|site| site.device.clone()));
     let watched = WatchedDevices::of(devices, settings.sources.len());
     let all = settings.uplinks.iter().filter_map(Uplink::mqtt).any(|mqtt| mqtt.states.is_some());
     Arc::new(if all { watched.and_all_others() } else { watched })
@@ -43,9 +46,10 @@ pub(super) struct Served {
     pub(super) watched: Arc<WatchedDevices>,
 }
 
-/// The servers at work, on a thread of their own. They end with it.
+/// The servers at work, on a thread of their own, and the documents that others fetch. They end with it.
 pub(super) struct ControlServers {
     servers: Vec<(ModbusServer, Arc<ServedView>)>,
+    _snapshots: Option<SnapshotsAtWork>,
     _thread: IoThread,
 }
 
@@ -55,7 +59,8 @@ impl ControlServers {
     /// # Errors
     /// One cannot listen.
     pub(super) fn start(settings: &Settings, served: &Served) -> anyhow::Result<Option<Arc<Self>>> {
-        if settings.servers.is_empty() {
+        let snapshots = SnapshotsAtWork::start(settings, served)?;
+        if settings.servers.is_empty() && snapshots.is_none() {
             return Ok(None);
         }
         let thread = IoThread::start("verge-servers")?;
@@ -79,7 +84,7 @@ impl ControlServers {
             anyhow::Ok((server, view))
         };
         let servers = settings.servers.iter().map(start).collect::<anyhow::Result<_>>()?;
-        Ok(Some(Arc::new(Self { servers, _thread: thread })))
+        Ok(Some(Arc::new(Self { servers, _snapshots: snapshots, _thread: thread })))
     }
 
     /// Other judges are at work: what the points of the same servers show may be otherwise named, or come by other sources.

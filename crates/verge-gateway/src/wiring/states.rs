@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
+use verge_domain::board::PointKind;
 use verge_domain::id::{DeviceId, GatewayId, JudgeId};
 use verge_domain::image::{Heartbeat, HeldBack, InputAge, PointContent, PointSelector};
 use verge_domain::time::Moment;
@@ -15,12 +16,13 @@ use verge_mqtt::{ConnectionSettings, RetainedSettings, RetainedTopics};
 use verge_pipeline::counters::MaintenanceWindow;
 use verge_pipeline::judging::MAX_DEVICES;
 use verge_pipeline::status::StatesStatus;
+use verge_traffic::CountsOf;
 
 use super::links::OpenedUplink;
 use super::servers::{Served, held_back};
 use crate::io_thread::IoThread;
-use crate::settings::{MqttUplink, Settings, StateTopics, Uplink, content_of};
-use crate::states::{MAX_POINTS, StateBook, StateView, is_ours};
+use crate::settings::{MqttUplink, Settings, StateTopics, Uplink, UplinkKind, content_of};
+use crate::states::{MAX_POINTS, PointKey, StateBook, StateView, is_ours};
 
 /// The heart may rest for this long before the gateway is said to be away: a machine that is busy is not stuck.
 const RESTS: u32 = 10;
@@ -97,6 +99,7 @@ impl StateTopicsAtWork {
             let gateway = settings.gateway.id.clone();
             let before = served.board.raised_before();
             let book = StateBook::new(states.clone(), gateway, contents_of(settings), before);
+            let book = book.with_configured(configured_points(settings));
             let one = Arc::new(StatesOfUplink {
                 name: uplink.name.to_string(),
                 topics: thread.within(|| RetainedTopics::spawn(retained)),
@@ -153,6 +156,36 @@ fn status_of(uplink: &StatesOfUplink) -> StatesStatus {
 /// What the points of each judge are read for.
 fn contents_of(settings: &Settings) -> HashMap<JudgeId, PointContent> {
     settings.judges.iter().map(|judge| (judge.name.clone(), content_of(judge, None))).collect()
+}
+
+/// Points that servers, sites of RSMP and places of DATEX II name.
+fn configured_points(settings: &Settings) -> Vec<PointKey> {
+    let of_servers = settings.servers.iter().flat_map(|server| &server.modbus.points).filter_map(|point| {
+        let PointSelector { judge, device, signal, strand, content } = point.selector.clone();
+        let (signal, kind) = match content {
+            PointContent::Events => (signal, PointKind::Events(strand?)),
+            // One verdict about all lines and zones.
+            PointContent::Counts => (None, PointKind::Counts),
+            PointContent::Views => (None, PointKind::View),
+        };
+        Some((judge, device, signal, kind))
+    });
+    let counts =
+        |counts: &CountsOf, device: &DeviceId| (counts.judge.clone(), device.clone(), None, PointKind::Counts);
+    let of_uplinks = settings.uplinks.iter().flat_map(|uplink| -> Vec<PointKey> {
+        match (&uplink.kind, uplink.datex2()) {
+            (UplinkKind::Rsmp(rsmp), _) => {
+                let components = rsmp.site.components.iter();
+                components.filter_map(|one| Some(counts(one.counts.as_ref()?, &one.device))).collect()
+            }
+            (_, Some(datex2)) => {
+                let sites = datex2.publisher.sites.iter();
+                sites.filter_map(|one| Some(counts(one.counts.as_ref()?, &one.device))).collect()
+            }
+            (_, None) => Vec::new(),
+        }
+    });
+    of_servers.chain(of_uplinks).collect()
 }
 
 /// What is known beside the words, at one moment.

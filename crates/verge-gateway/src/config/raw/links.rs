@@ -10,7 +10,7 @@ use super::super::declare::*;
 use super::super::key::*;
 use super::super::tree::{ConfigNode, Table, Value};
 use super::super::units::{Size, Span};
-use super::{DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawRsmp, RawSecret, SECOND, TIB};
+use super::{DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawDatex2, RawRsmp, RawSecret, SECOND, TIB};
 
 declare! {
     /// How a broker is reached that somebody else runs.
@@ -105,6 +105,7 @@ declare! {
         format: RawPushFormat = word::<RawPushFormat>().or("json"),
         timeout: Span = span(SECOND, MINUTE).or("30s"),
         max_body: Size = size(KIB, MAX_PUSH_BODY).or("256 KiB"),
+        datex2: Option<RawDatex2> = table::<RawDatex2>(),
         lanes: Vec<Lane> = words::<Lane>().or("alarm,verdict,telemetry"),
         batch: RawBatch = table::<RawBatch>().or(""),
         route: Option<String> = name(),
@@ -136,7 +137,7 @@ declare! {
     words for HistoryOrder { "behind" => Behind, "in_order" => InOrder }
 
     /// What is pushed.
-    words RawPushFormat { "json" => Json, "cloudevents" => CloudEvents }
+    words RawPushFormat { "json" => Json, "cloudevents" => CloudEvents, "datex2" => Datex2 }
 
     words for WireFormat { "cbor" => Cbor, "json" => Json }
 
