@@ -196,6 +196,23 @@ def test_a_document_that_is_refused_costs_no_other(scene: Scene, service: WebSer
     traffic.stop()
 
 
+def test_an_access_point_that_only_fetches_needs_no_address(scene: Scene, service: WebService) -> None:
+    folder = scene.folder / "fetched"
+    folder.mkdir()
+    gateway = gateway_of(scene, service, snapshot_dir=str(folder), snapshot_every="1s")
+    nap = gateway.settings["uplink"]["nap"]
+    gateway.settings["uplink"]["nap"] = {key: nap[key] for key in ("kind", "format", "datex2")}
+    checked = gateway.check("--points", "--listen", "0")
+    assert LOOP in checked.stdout and "documents can be written" in checked.stdout, checked.stdout + checked.stderr
+    scene.start(gateway)
+    traffic = Traffic(scene.device().publish, "road/loop-1/state")
+    document = lambda name: datex2.read(folder / f"{name}.xml")
+    wait_for(lambda: (folder / "situations.xml").exists(), "the first documents")
+    wait_for(lambda: datex2.measured(document("measured-data"))[0].flow, "an interval", 30)
+    traffic.stop()
+    assert gateway.stop() == 0 and service.statuses == []
+
+
 def test_who_fetches_finds_the_present_state_whole(scene: Scene, service: WebService) -> None:
     folder = scene.folder / "fetched"
     given = partial(gateway_of, scene, service, snapshot_dir=str(folder), snapshot_every="1s", stale_after="5s")

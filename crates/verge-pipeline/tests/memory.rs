@@ -122,5 +122,9 @@ fn ten_thousand_points_fit_and_more_than_there_is_room_for_are_refused_and_count
     assert_eq!(board.words(&|_| true).len(), MAX_POINTS);
     let full = held(&region);
     board.post(std::iter::once(raised(MAX_POINTS + 1)));
-    assert_eq!((board.open_events().left_out, held(&region) / 4096), (2, full / 4096), "nothing is kept of it");
+    assert_eq!(
+        (board.open_events().left_out, held(&region) / 4096),
+        (2, full / 4096),
+        "nothing is kept of it"
+    );
 }

@@ -9,4 +9,6 @@
 pub mod dashboard;
 mod push;
 
-pub use push::{HttpSink, PushAccess, PushCredentials, PushPreface, PushSettings, PushTarget, PushTargetError, PushTrial};
+pub use push::{
+    HttpSink, PushAccess, PushCredentials, PushPreface, PushSettings, PushTarget, PushTargetError, PushTrial,
+};

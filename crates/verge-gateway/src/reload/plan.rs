@@ -9,7 +9,7 @@ use verge_traffic::rsmp::SiteComponent;
 
 use super::{KeyChange, ReloadReport};
 use crate::config::SectionValues;
-use crate::settings::{JudgeRules, JudgeSection, Settings, UplinkKind};
+use crate::settings::{DatexUplink, JudgeRules, JudgeSection, Settings, UplinkKind};
 use crate::wiring::ModelContents;
 use crate::wiring::classes::{Classes, JudgeClass, scope_of};
 
@@ -163,37 +163,37 @@ impl ReloadPlan {
     }
 }
 
-/// What an uplink says of the site, made of what its judges are.
+/// What is made of what judges are: the intervals in which they count, the causes that they watch for.
 #[derive(PartialEq)]
-enum MadeOfJudges {
-    Components(Vec<SiteComponent>),
-    Places(Vec<DatexSite>),
+enum MadeOfJudges<'a> {
+    Components(&'a [SiteComponent]),
+    Places(&'a [DatexSite]),
 }
 
-impl MadeOfJudges {
-    const fn key(&self) -> &'static str {
-        match self {
-            Self::Components(_) => "component",
-            Self::Places(_) => "datex2.site",
+/// Components of sites of RSMP and places of DATEX II, under their sections.
+fn made_of_judges(settings: &Settings) -> impl Iterator<Item = (String, MadeOfJudges<'_>)> {
+    let of_uplinks = settings.uplinks.iter().filter_map(|uplink| match &uplink.kind {
+        UplinkKind::Rsmp(rsmp) => {
+            let key = format!("{}.component", uplink.section());
+            Some((key, MadeOfJudges::Components(&rsmp.site.components)))
         }
-    }
+        _ => uplink.datex2().map(|datex2| (uplink.section(), datex2)).map(places),
+    });
+    of_uplinks.chain(settings.publications.iter().map(|files| places((files.key.clone(), &files.datex2))))
 }
 
-/// Sites of RSMP and places of DATEX II are made of what their judges say: intervals, causes of faults.
+fn places((section, datex2): (String, &DatexUplink)) -> (String, MadeOfJudges<'_>) {
+    (format!("{section}.datex2.site"), MadeOfJudges::Places(&datex2.publisher.sites))
+}
+
+/// What outputs say of the site must be what its judges are.
 fn sites(running: &Settings, next: &Settings, restart: &mut Vec<KeyChange>) {
-    let site = |settings: &Settings, name: &LinkId| {
-        let uplink = settings.uplinks.iter().find(|uplink| uplink.name == *name)?;
-        match &uplink.kind {
-            UplinkKind::Rsmp(rsmp) => Some(MadeOfJudges::Components(rsmp.site.components.clone())),
-            _ => uplink.datex2().map(|datex2| MadeOfJudges::Places(datex2.publisher.sites.clone())),
-        }
-    };
-    for uplink in &running.uplinks {
-        let (before, after) = (site(running, &uplink.name), site(next, &uplink.name));
-        let says_so = restart.iter().any(|change| change.key.starts_with(&uplink.section()));
-        if after.is_some() && before != after && !says_so {
+    for (key, before) in made_of_judges(running) {
+        let after = made_of_judges(next).find(|(other, _)| *other == key);
+        let section = key.split('.').take(2).collect::<Vec<_>>().join(".");
+        let says_so = restart.iter().any(|change| change.key.starts_with(&section));
+        if after.is_some_and(|(_, after)| after != before) && !says_so {
             let why = "a judge that it names counts in other intervals, or watches for other causes";
-            let key = format!("{}.{}", uplink.section(), after.map_or("", |after| after.key()));
             restart.push(KeyChange { key, why: Some(why.to_owned()), ..KeyChange::default() });
         }
     }

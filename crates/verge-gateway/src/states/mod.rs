@@ -126,7 +126,9 @@ impl StateBook {
         let mut keys: Vec<PointKey> = self.configured.iter().cloned().collect();
         // One order at each start.
         keys.sort_unstable_by(|one, other| {
-            let of = |key: &PointKey| (key.1.to_string(), key.0.to_string(), key.2.as_ref().map(ToString::to_string));
+            let of = |key: &PointKey| {
+                (key.1.to_string(), key.0.to_string(), key.2.as_ref().map(ToString::to_string))
+            };
             of(one).cmp(&of(other))
         });
         self.add(keys);

@@ -84,8 +84,7 @@ impl SnapshotsAtWork {
     /// No thread can be started.
     pub(super) fn start(settings: &Settings, served: &Served) -> anyhow::Result<Option<Self>> {
         let keeps = |datex2: &DatexUplink| Some((Arc::clone(&datex2.publisher), datex2.snapshots.clone()?));
-        let all: Vec<_> =
-            settings.uplinks.iter().filter_map(|uplink| uplink.datex2().and_then(keeps)).collect();
+        let all: Vec<_> = settings.publications.iter().filter_map(|files| keeps(&files.datex2)).collect();
         if all.is_empty() {
             return Ok(None);
         }

@@ -28,8 +28,8 @@ use crate::settings::{ServerSection, Settings, Uplink};
 pub(super) fn watched_devices(settings: &Settings) -> Arc<WatchedDevices> {
     let points = settings.servers.iter().flat_map(|server| &server.modbus.points);
     let devices = points.map(|point| point.selector.device.clone());
-    let sites = settings.uplinks.iter().filter_map(Uplink::datex2).filter(|datex2| datex2.snapshots.is_some());
-    let devices = devices.chain(sites.flat_map(|datex2| &datex2.publisher.sites).map(|site| site.device.clone()));
+    let sites = settings.publications.iter().flat_map(|files| &files.datex2.publisher.sites);
+    let devices = devices.chain(sites.map(|site| site.device.clone()));
     let watched = WatchedDevices::of(devices, settings.sources.len());
     let all = settings.uplinks.iter().filter_map(Uplink::mqtt).any(|mqtt| mqtt.states.is_some());
     Arc::new(if all { watched.and_all_others() } else { watched })

@@ -170,22 +170,19 @@ fn configured_points(settings: &Settings) -> Vec<PointKey> {
         };
         Some((judge, device, signal, kind))
     });
-    let counts =
-        |counts: &CountsOf, device: &DeviceId| (counts.judge.clone(), device.clone(), None, PointKind::Counts);
-    let of_uplinks = settings.uplinks.iter().flat_map(|uplink| -> Vec<PointKey> {
-        match (&uplink.kind, uplink.datex2()) {
-            (UplinkKind::Rsmp(rsmp), _) => {
-                let components = rsmp.site.components.iter();
-                components.filter_map(|one| Some(counts(one.counts.as_ref()?, &one.device))).collect()
-            }
-            (_, Some(datex2)) => {
-                let sites = datex2.publisher.sites.iter();
-                sites.filter_map(|one| Some(counts(one.counts.as_ref()?, &one.device))).collect()
-            }
-            (_, None) => Vec::new(),
-        }
+    let counts = |counts: &CountsOf, device: &DeviceId| {
+        (counts.judge.clone(), device.clone(), None, PointKind::Counts)
+    };
+    let of_sites = settings.uplinks.iter().flat_map(|uplink| match &uplink.kind {
+        UplinkKind::Rsmp(rsmp) => rsmp.site.components.as_slice(),
+        _ => &[],
     });
-    of_servers.chain(of_uplinks).collect()
+    let of_sites = of_sites.filter_map(|one| Some(counts(one.counts.as_ref()?, &one.device)));
+    let uplinks = settings.uplinks.iter().filter_map(Uplink::datex2);
+    let publications = uplinks.chain(settings.publications.iter().map(|files| &files.datex2));
+    let places = publications.flat_map(|datex2| &datex2.publisher.sites);
+    let of_places = places.filter_map(|one| Some(counts(one.counts.as_ref()?, &one.device)));
+    of_servers.chain(of_sites).chain(of_places).collect()
 }
 
 /// What is known beside the words, at one moment.

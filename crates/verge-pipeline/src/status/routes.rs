@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use verge_domain::id::{LinkId, RouteId};
-use verge_domain::link::{Arrival, Degraded, EdgeNodeReport, LinkReport, PublicationReport, SiteReport, TopicReport};
+use verge_domain::link::{
+    Arrival, Degraded, EdgeNodeReport, LinkReport, PublicationReport, SiteReport, TopicReport,
+};
 use verge_domain::time::{Moment, UtcMillis};
 
 use super::is_zero;
@@ -215,8 +217,7 @@ impl RouteStatus {
 impl LinkStatus {
     fn of(link: &LinkCounters) -> Self {
         let report = link.report();
-        let (report, at) =
-            report.unwrap_or_else(|| (LinkReport::default(), Moment::from_wall(UtcMillis(0))));
+        let (report, at) = report.unwrap_or_else(|| (LinkReport::default(), Moment::from_wall(UtcMillis(0))));
         let LinkReport {
             degraded,
             topics,

@@ -29,7 +29,9 @@ pub(super) fn limit_name(judge: &JudgeId, limit: &SettableLimit) -> String {
 /// property is no number of minutes.
 fn minutes_of(metric: &Metric) -> Option<u32> {
     let Some(properties) = &metric.properties else { return Some(SHELVED_MINUTES) };
-    let Some(place) = properties.keys.iter().position(|key| key == MINUTES) else { return Some(SHELVED_MINUTES) };
+    let Some(place) = properties.keys.iter().position(|key| key == MINUTES) else {
+        return Some(SHELVED_MINUTES);
+    };
     let minutes = properties.values.get(place)?.int?;
     (1..=SHELVED_MINUTES).contains(&minutes).then_some(minutes)
 }

@@ -61,7 +61,8 @@ impl<'a> SiteData<'a> {
         let (inputs, flow) = match &verdict.body {
             Body::Counts(counts) => (counts.readings, counts.flow_per_hour),
             Body::Traffic(traffic) => {
-                let flow = measures.vehicles().zip(Some(traffic.observed_ms).filter(|observed| *observed > 0));
+                let flow =
+                    measures.vehicles().zip(Some(traffic.observed_ms).filter(|observed| *observed > 0));
                 (traffic.judged, flow.map(|(vehicles, observed)| per_hour(vehicles, observed)))
             }
             _ => return None,
@@ -101,8 +102,11 @@ impl<'a> SiteData<'a> {
     fn write(&self, xml: &mut Xml, settings: &DatexSettings) {
         let version = settings.table_version.to_string();
         xml.within("roa:siteMeasurements", &[], |xml| {
-            let reference =
-                [("id", self.site.id.as_str()), ("version", &version), ("targetClass", "roa:MeasurementSite")];
+            let reference = [
+                ("id", self.site.id.as_str()),
+                ("version", &version),
+                ("targetClass", "roa:MeasurementSite"),
+            ];
             xml.empty("roa:measurementSiteReference", &reference);
             for (index, quantity) in QUANTITIES.iter().enumerate() {
                 let value = self.values.get(index).copied().flatten();

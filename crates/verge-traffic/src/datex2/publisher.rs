@@ -62,7 +62,12 @@ impl Publisher {
 
     /// The documents that say what these verdicts say: one of each kind at most, none where nothing is about a place.
     /// `words`: what is wrong with devices, see [`Publisher::wants`].
-    pub fn documents(&mut self, rows: &[VerdictRow], words: &[Arc<LastWord>], now: UtcMillis) -> Vec<Vec<u8>> {
+    pub fn documents(
+        &mut self,
+        rows: &[VerdictRow],
+        words: &[Arc<LastWord>],
+        now: UtcMillis,
+    ) -> Vec<Vec<u8>> {
         let settings = Arc::clone(&self.settings);
         let of_words = words.iter().filter_map(|word| self.unwell(&word.verdict));
         let of_rows = rows.iter().filter_map(|row| self.unwell(row.verdict.as_deref()?));
@@ -137,8 +142,11 @@ impl Publisher {
         let event = verdict.event.filter(|event| !event.learning)?;
         let Body::Health(health) = &verdict.body else { return None };
         let device = &verdict.subject.device;
-        let is_ours =
-            self.settings.sites.iter().any(|site| site.device == *device && site.faults.contains(&verdict.judge));
+        let is_ours = self
+            .settings
+            .sites
+            .iter()
+            .any(|site| site.device == *device && site.faults.contains(&verdict.judge));
         let until = (event.state == EventState::Cleared).then_some(verdict.times.received);
         is_ours.then(|| Unwell { device: device.clone(), cause: health.cause, since: event.since, until })
     }

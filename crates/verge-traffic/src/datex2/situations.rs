@@ -46,7 +46,9 @@ impl<'a> Situation<'a> {
         };
         let concerns = |site: &&DatexSite| {
             let judges = if matches!(kind, Kind::Equipment(_)) { &site.faults } else { &site.events };
-            site.device == verdict.subject.device && judges.contains(&verdict.judge) && is_there(site, verdict)
+            site.device == verdict.subject.device
+                && judges.contains(&verdict.judge)
+                && is_there(site, verdict)
         };
         let sites: Vec<&DatexSite> = settings.sites.iter().filter(concerns).collect();
         let captured = verdict.times.captured.filter(|_| verdict.times.clock == DeviceClock::Trusted);
@@ -83,16 +85,20 @@ impl<'a> Situation<'a> {
         let id = format!("{situation}_{}", site.id);
         // It grows with each verdict of the event, and is the same whenever and from wherever the verdict is sent.
         let version = self.decided.0.to_string();
-        xml.within("sit:situationRecord", &[("xsi:type", class), ("id", &id), ("version", &version)], |xml| {
-            xml.leaf("sit:situationRecordCreationTime", &timestamp(self.event.since));
-            xml.leaf("sit:situationRecordObservationTime", &timestamp(self.observed));
-            xml.leaf("sit:situationRecordVersionTime", &timestamp(self.decided));
-            xml.leaf("sit:probabilityOfOccurrence", "certain");
-            xml.leaf("sit:severity", self.severity_word());
-            xml.within("sit:validity", &[], |xml| self.validity(xml));
-            location(xml, "sit:locationReference", site.place);
-            self.content(xml, site);
-        });
+        xml.within(
+            "sit:situationRecord",
+            &[("xsi:type", class), ("id", &id), ("version", &version)],
+            |xml| {
+                xml.leaf("sit:situationRecordCreationTime", &timestamp(self.event.since));
+                xml.leaf("sit:situationRecordObservationTime", &timestamp(self.observed));
+                xml.leaf("sit:situationRecordVersionTime", &timestamp(self.decided));
+                xml.leaf("sit:probabilityOfOccurrence", "certain");
+                xml.leaf("sit:severity", self.severity_word());
+                xml.within("sit:validity", &[], |xml| self.validity(xml));
+                location(xml, "sit:locationReference", site.place);
+                self.content(xml, site);
+            },
+        );
     }
 
     fn validity(&self, xml: &mut Xml) {

@@ -19,6 +19,8 @@ use super::*;
 use crate::rsmp::DetectorKind;
 use crate::{CountsOf, Direction, SpeedUnit};
 
+mod measured;
+
 const BEGIN: UtcMillis = UtcMillis(1_796_000_400_000);
 const NOW: UtcMillis = UtcMillis(1_796_000_500_000);
 
@@ -199,71 +201,6 @@ fn holds(document: &[u8], expected: &[&str]) {
 }
 
 #[test]
-fn an_interval_becomes_the_measurements_of_its_place() {
-    let documents = publisher().documents(&rows([verdict("traffic", "loop-1", Body::Counts(counts()), None)]), &[], NOW);
-    assert_eq!(documents.len(), 1);
-    holds(&documents[0], &[
-        "payload@xsi:type=roa:MeasuredDataPublication",
-        "payload@lang=en",
-        "payload@modelBaseVersion=3",
-        "publicationTime=2026-11-30T01:01:40.000Z",
-        "publicationCreator/country=se",
-        "publicationCreator/nationalIdentifier=SEROAD",
-        "measurementSiteTableReference@id=north",
-        "measurementSiteTableReference@version=3",
-        "headerInformation/informationStatus=real",
-        "siteMeasurements/measurementSiteReference@id=S1",
-        "siteMeasurements/physicalQuantity@index=1",
-        "basicData@xsi:type=roa:TrafficFlow",
-        "vehicleFlow@numberOfInputValuesUsed=120",
-        "vehicleFlow/vehicleFlowRate=1020",
-        "siteMeasurements/physicalQuantity@index=2",
-        "averageVehicleSpeed/speed=47.2",
-        "siteMeasurements/physicalQuantity@index=3",
-        "occupancy/percentage=12.5",
-        "measurementTimeDefault/timeMeaning=endTime",
-        "measurementTimeDefault/timeValue=2026-11-30T01:01:00.000Z",
-        "period/startOfPeriod=2026-11-30T01:00:00.000Z",
-    ]);
-    let text = String::from_utf8(documents[0].clone()).unwrap();
-    assert!(!text.contains("dataError") && !text.contains("physicalQuantityFault"), "{text}");
-}
-
-#[test]
-fn what_is_not_to_be_relied_on_says_so() {
-    let of = |counts: Counts| verdict("traffic", "loop-1", Body::Counts(counts), None);
-    let partial = of(Counts { partial: true, observed_ms: 30_000, ..counts() });
-    let documents = publisher().documents(&rows([partial]), &[], NOW);
-    holds(&documents[0], &[
-        "physicalQuantityFault/physicalQuantityFaultType=intermittentDataValues",
-        "vehicleFlow@numberOfIncompleteInputs=1",
-        "vehicleFlow/vehicleFlowRate=1020",
-    ]);
-    let nothing = of(Counts {
-        observed_ms: 0,
-        vehicles: None,
-        flow_per_hour: None,
-        occupancy: None,
-        mean_speed: None,
-        ..counts()
-    });
-    let documents = publisher().documents(&rows([nothing]), &[], NOW);
-    holds(&documents[0], &["physicalQuantityFaultType=noDataValuesAvailable"]);
-    assert!(!String::from_utf8(documents[0].clone()).unwrap().contains("basicData"), "a value is never made up");
-    // Its device is silent: by the board, which knows it from the same books.
-    let word = Arc::new(LastWord::new(silence(EventState::Raised), None));
-    let publisher = &mut publisher();
-    assert!(publisher.wants(&word));
-    let documents = publisher.documents(&rows([of(counts())]), &[word], NOW);
-    holds(&documents[0], &[
-        "physicalQuantityFaultType=noDataValuesAvailable",
-        "vehicleFlow/dataError=true",
-        "vehicleFlow/reasonForDataError/values/value=the detector is silent",
-        "vehicleFlow/vehicleFlowRate=1020",
-    ]);
-}
-
-#[test]
 fn an_event_is_a_record_whose_version_grows_until_it_ends() {
     let mut publisher = publisher();
     let raised = queue(EventState::Raised, 5.0);
@@ -279,30 +216,35 @@ fn an_event_is_a_record_whose_version_grows_until_it_ends() {
         versions.push(version.unwrap().rsplit('=').next().unwrap().parse::<u64>().unwrap());
     }
     assert!(versions.is_sorted_by(|one, next| one < next), "{versions:?}");
-    let of = |verdict: Verdict| super::Publisher::new(Arc::new(settings())).documents(&rows([verdict]), &[], NOW);
-    holds(&of(updated.clone())[0], &[
-        "payload@xsi:type=sit:SituationPublication",
-        "situation@id=07070707070707070707070707070707",
-        "situation/overallSeverity=medium",
-        "situationRecord@xsi:type=sit:AbnormalTraffic",
-        "situationRecord@id=07070707070707070707070707070707_S2",
-        "situationRecordCreationTime=2026-11-30T01:00:10.000Z",
-        "probabilityOfOccurrence=certain",
-        "validity/validityStatus=active",
-        "overallStartTime=2026-11-30T01:00:10.000Z",
-        "locationReference@xsi:type=loc:PointLocation",
-        "pointByCoordinates/bearing=90",
-        "pointCoordinates/latitude=57.7",
-        "pointCoordinates/longitude=11.97",
-        "abnormalTrafficType=queuingTraffic",
-        "numberOfVehiclesWaiting=9",
-    ]);
-    holds(&of(cleared.clone())[0], &[
-        "validityStatus=definedByValidityTimeSpec",
-        "overallEndTime=2026-11-30T01:21:00.001Z",
-    ]);
+    let of =
+        |verdict: Verdict| super::Publisher::new(Arc::new(settings())).documents(&rows([verdict]), &[], NOW);
+    holds(
+        &of(updated.clone())[0],
+        &[
+            "payload@xsi:type=sit:SituationPublication",
+            "situation@id=07070707070707070707070707070707",
+            "situation/overallSeverity=medium",
+            "situationRecord@xsi:type=sit:AbnormalTraffic",
+            "situationRecord@id=07070707070707070707070707070707_S2",
+            "situationRecordCreationTime=2026-11-30T01:00:10.000Z",
+            "probabilityOfOccurrence=certain",
+            "validity/validityStatus=active",
+            "overallStartTime=2026-11-30T01:00:10.000Z",
+            "locationReference@xsi:type=loc:PointLocation",
+            "pointByCoordinates/bearing=90",
+            "pointCoordinates/latitude=57.7",
+            "pointCoordinates/longitude=11.97",
+            "abnormalTrafficType=queuingTraffic",
+            "numberOfVehiclesWaiting=9",
+        ],
+    );
+    holds(
+        &of(cleared.clone())[0],
+        &["validityStatus=definedByValidityTimeSpec", "overallEndTime=2026-11-30T01:21:00.001Z"],
+    );
     // Those of one batch are one, in its newest version.
-    let documents = super::Publisher::new(Arc::new(settings())).documents(&rows([raised, updated, cleared]), &[], NOW);
+    let documents =
+        super::Publisher::new(Arc::new(settings())).documents(&rows([raised, updated, cleared]), &[], NOW);
     let records = parts(&documents[0]).into_iter().filter(|part| part.contains("situationRecord@id"));
     assert_eq!((documents.len(), records.count()), (1, 1));
     holds(&documents[0], &["validityStatus=definedByValidityTimeSpec"]);
@@ -311,19 +253,22 @@ fn an_event_is_a_record_whose_version_grows_until_it_ends() {
 #[test]
 fn a_detector_at_fault_is_equipment_at_fault() {
     let documents = publisher().documents(&rows([silence(EventState::Raised)]), &[], NOW);
-    holds(&documents[0], &[
-        "situationRecord@xsi:type=sit:EquipmentOrSystemFault",
-        "equipmentOrSystemFaultType=notWorking",
-        "faultyEquipmentOrSystemType@_extendedValue=trafficSensors",
-        "faultyEquipmentOrSystemType=_extended",
-    ]);
+    holds(
+        &documents[0],
+        &[
+            "situationRecord@xsi:type=sit:EquipmentOrSystemFault",
+            "equipmentOrSystemFaultType=notWorking",
+            "faultyEquipmentOrSystemType@_extendedValue=trafficSensors",
+            "faultyEquipmentOrSystemType=_extended",
+        ],
+    );
     let body = Body::Health(Health::of(Member::Covered, 0.9, Expected { low: None, high: Some(0.5) }));
     let camera = verdict("silent", "cam-1", body, Some(event(EventState::Raised)));
     let documents = publisher().documents(&rows([camera]), &[], NOW);
-    holds(&documents[0], &[
-        "equipmentOrSystemFaultType=workingIncorrectly",
-        "faultyEquipmentOrSystemType=cctvCameras",
-    ]);
+    holds(
+        &documents[0],
+        &["equipmentOrSystemFaultType=workingIncorrectly", "faultyEquipmentOrSystemType=cctvCameras"],
+    );
 }
 
 #[test]
@@ -351,29 +296,35 @@ fn what_is_true_now_names_each_place_and_what_is_open() {
     let over = Arc::new(LastWord::new(silence(EventState::Cleared), None));
     let present = publisher().present(&[counted, open, over], &|device| device.as_str() == "loop-1", NOW);
     let measured = present.measured.unwrap();
-    holds(&measured, &[
-        "measurementSiteReference@id=S1",
-        "physicalQuantityFaultType=noDataValuesAvailable",
-        "vehicleFlow/dataError=true",
-        "vehicleFlow/vehicleFlowRate=1020",
-        "measurementSiteReference@id=S2",
-        "physicalQuantityFaultType=noDataValuesAvailable",
-        "measurementTimeDefault/timeValue=2026-11-30T01:01:40.000Z",
-    ]);
+    holds(
+        &measured,
+        &[
+            "measurementSiteReference@id=S1",
+            "physicalQuantityFaultType=noDataValuesAvailable",
+            "vehicleFlow/dataError=true",
+            "vehicleFlow/vehicleFlowRate=1020",
+            "measurementSiteReference@id=S2",
+            "physicalQuantityFaultType=noDataValuesAvailable",
+            "measurementTimeDefault/timeValue=2026-11-30T01:01:40.000Z",
+        ],
+    );
     let records = parts(&present.situations).into_iter().filter(|part| part.contains("situationRecord@id"));
     assert_eq!(records.count(), 1, "only what is open");
-    holds(&present.table, &[
-        "payload@xsi:type=roa:MeasurementSiteTablePublication",
-        "measurementSiteTable@id=north",
-        "measurementSite@id=S1",
-        "measurementEquipmentReference=loop-1",
-        "measurementSiteName/values/value=Ring &lt;north&gt; &amp; &quot;co&quot;\u{fffd}",
-        "measurementSiteNumberOfLanes=2",
-        "measurementSpecificCharacteristics@index=1",
-        "period=60.000",
-        "specificMeasurementValueType=trafficFlow",
-        "specificMeasurementValueType=trafficConcentration",
-        "measurementSiteLocation@xsi:type=loc:PointLocation",
-        "measurementSite@id=S2",
-    ]);
+    holds(
+        &present.table,
+        &[
+            "payload@xsi:type=roa:MeasurementSiteTablePublication",
+            "measurementSiteTable@id=north",
+            "measurementSite@id=S1",
+            "measurementEquipmentReference=loop-1",
+            "measurementSiteName/values/value=Ring &lt;north&gt; &amp; &quot;co&quot;\u{fffd}",
+            "measurementSiteNumberOfLanes=2",
+            "measurementSpecificCharacteristics@index=1",
+            "period=60.000",
+            "specificMeasurementValueType=trafficFlow",
+            "specificMeasurementValueType=trafficConcentration",
+            "measurementSiteLocation@xsi:type=loc:PointLocation",
+            "measurementSite@id=S2",
+        ],
+    );
 }

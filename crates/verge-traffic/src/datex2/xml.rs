@@ -55,8 +55,10 @@ impl Xml {
         attributes: &[(&str, &str)],
         content: impl FnOnce(&mut Self),
     ) {
-        let clean: Vec<(&str, String)> = attributes.iter().map(|(key, value)| (*key, cleaned(value))).collect();
-        let start = BytesStart::new(name).with_attributes(clean.iter().map(|(key, value)| (*key, value.as_str())));
+        let clean: Vec<(&str, String)> =
+            attributes.iter().map(|(key, value)| (*key, cleaned(value))).collect();
+        let start =
+            BytesStart::new(name).with_attributes(clean.iter().map(|(key, value)| (*key, value.as_str())));
         self.put(Event::Start(start));
         content(self);
         self.put(Event::End(BytesEnd::new(name)));
@@ -74,7 +76,9 @@ impl Xml {
 
     /// A word that the model's list does not have, as it lets one be added.
     pub(super) fn extended(&mut self, name: &str, word: &str) {
-        self.within(name, &[("_extendedValue", word)], |xml| xml.put(Event::Text(BytesText::new("_extended"))));
+        self.within(name, &[("_extendedValue", word)], |xml| {
+            xml.put(Event::Text(BytesText::new("_extended")))
+        });
     }
 
     /// A text for people, in one language.
@@ -100,8 +104,6 @@ impl Xml {
 
 /// XML has no place for control characters, escaped or not (XML 1.0, section 2.2).
 fn cleaned(text: &str) -> String {
-    let is_allowed = |letter: char| {
-        matches!(letter, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
-    };
+    let is_allowed = |letter: char| matches!(letter, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     text.chars().map(|letter| if is_allowed(letter) { letter } else { char::REPLACEMENT_CHARACTER }).collect()
 }

@@ -20,12 +20,10 @@ mod site;
 mod target;
 mod trial;
 
+pub use crate::time::timestamp;
 pub use codes::{MAIN_STATUSES, STATUSES, StatusCode};
 pub use driver::{RsmpAccess, RsmpSettings};
-pub use crate::time::timestamp;
-pub use settings::{
-    AlarmCode, DetectorKind, ErrorMode, FaultJudge, SiteComponent, SiteSettings,
-};
+pub use settings::{AlarmCode, DetectorKind, ErrorMode, FaultJudge, SiteComponent, SiteSettings};
 pub use sink::RsmpSink;
 pub use site::{AlarmOrder, IsShelved, SiteView};
 pub use target::{RsmpTarget, RsmpTargetError};

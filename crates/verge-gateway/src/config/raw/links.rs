@@ -10,7 +10,9 @@ use super::super::declare::*;
 use super::super::key::*;
 use super::super::tree::{ConfigNode, Table, Value};
 use super::super::units::{Size, Span};
-use super::{DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawDatex2, RawRsmp, RawSecret, SECOND, TIB};
+use super::{
+    DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawDatex2, RawRsmp, RawSecret, SECOND, TIB,
+};
 
 declare! {
     /// How a broker is reached that somebody else runs.
@@ -98,7 +100,7 @@ declare! {
     /// An uplink to a web service.
     struct RawHttp with certificates: RawCertificates {
         url: Option<String> =
-            text(r#"the address of a web service, such as "https://hooks.example/verge""#).required(),
+            text(r#"the address of a web service, such as "https://hooks.example/verge""#),
         insecure_plaintext: bool = flag().or("false"),
         token_file: Option<String> = text("the path of a file that holds the token alone"),
         signing_key_file: Option<String> = text("the path of a file that holds the key alone"),

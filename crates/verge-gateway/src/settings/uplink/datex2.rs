@@ -37,6 +37,21 @@ pub struct DatexSnapshots {
     pub stale_after: Duration,
 }
 
+/// Documents that are kept in a folder, of an uplink or alone.
+#[derive(Debug, Clone)]
+pub struct DatexFiles {
+    /// Key of the section they come from, for messages.
+    pub key: String,
+    /// What is published.
+    pub datex2: DatexUplink,
+}
+
+/// Whether nothing is sent: documents are only kept for those who fetch them.
+pub(super) fn is_only_fetched(raw: &RawHttp) -> bool {
+    let keeps = raw.datex2.as_ref().is_some_and(|datex2| datex2.snapshot_dir.is_some());
+    raw.url.is_none() && raw.format == RawPushFormat::Datex2 && keeps
+}
+
 /// Whether the section is there if and only if it is asked for, and what it says.
 pub(super) fn check_format(
     check: &mut Check<'_>,
@@ -52,7 +67,8 @@ pub(super) fn check_format(
         }
         (RawPushFormat::Datex2, None) => {
             let fault = Fault::missing(key.clone(), "who publishes, and the places");
-            let remedy = format!("add a section [{key}] with country and national_identifier, and [{key}.site.NAME]");
+            let remedy =
+                format!("add a section [{key}] with country and national_identifier, and [{key}.site.NAME]");
             check.faults.push(fault.remedy(remedy));
             Err(())
         }
@@ -139,7 +155,9 @@ fn check_sites(
         {
             let expected = format!("an identifier that no other place has; {other} has it");
             let fault = Fault::at_text(format!("{section}.id"), id, expected);
-            check.faults.push(fault.remedy("write the identifier that the national access point knows this place by"));
+            check.faults.push(
+                fault.remedy("write the identifier that the national access point knows this place by"),
+            );
             whole = false;
         }
         match check_site(check, &section, raw, judges) {
@@ -157,7 +175,8 @@ fn check_site(
     judges: (&[JudgeSection], &[&str]),
 ) -> Option<DatexSite> {
     if raw.traffic.is_none() && raw.events.is_none() && raw.faults.is_none() {
-        let expected = "traffic, events, faults, or several of them: without them nothing is said of the place";
+        let expected =
+            "traffic, events, faults, or several of them: without them nothing is said of the place";
         let fault = Fault::missing(format!("{section}.traffic"), expected);
         check.faults.push(fault.remedy("add traffic = and a judge that counts"));
         return None;
@@ -189,8 +208,7 @@ fn check_site(
         faults,
         kind: kind_of(counting),
         lanes: raw.lanes,
-        place: place
-            .map(|(latitude, longitude)| Place { latitude, longitude, bearing: raw.bearing })?,
+        place: place.map(|(latitude, longitude)| Place { latitude, longitude, bearing: raw.bearing })?,
     })
 }
 

@@ -9,8 +9,8 @@ use verge_web::{PushAccess, PushCredentials, PushSettings, PushTarget, PushTarge
 
 use super::super::connection::{self, BuildError, TlsFiles};
 use super::super::{Check, JudgeSection};
-use super::datex2::{DatexUplink, check_format};
 use super::PlainAddress;
+use super::datex2::{DatexUplink, check_format};
 use crate::config::{Fault, RawHttp, RawPushFormat};
 
 /// Requests that wait for their turn: one after the other is sent, and some are at hand when its answer comes.
@@ -77,6 +77,15 @@ impl HttpUplink {
     ) -> Option<Self> {
         let datex2 = check_format(check, section, gateway, raw, judges);
         let url = raw.url.as_deref();
+        if url.is_none() {
+            let expected = r#"the address of a web service, such as "https://hooks.example/verge""#;
+            let fault = Fault::missing(format!("{section}.url"), expected);
+            let remedy = match raw.format {
+                RawPushFormat::Datex2 => "add it, or snapshot_dir where documents are only fetched",
+                RawPushFormat::Json | RawPushFormat::CloudEvents => "add url = and the address",
+            };
+            check.faults.push(fault.remedy(remedy));
+        }
         let target = url.and_then(|url| check_url(check, section, url));
         if let Some((target, url)) = target.as_ref().zip(url).filter(|(target, _)| !target.is_tls()) {
             let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));

@@ -16,7 +16,7 @@ use super::Check;
 use super::JudgeSection;
 use super::connection::{self, Connection, is_loopback};
 use crate::config::{Fault, Map, RawBatch, RawBroker, RawTransport, RawUplink, RawUplinkKind, Size, Warning};
-pub use datex2::{DatexSnapshots, DatexUplink};
+pub use datex2::{DatexFiles, DatexSnapshots, DatexUplink};
 pub use http::{HttpUplink, PushFormat};
 pub use mqtt::MqttUplink;
 pub(super) use mqtt::{check_client_ids, check_loops};
@@ -123,8 +123,25 @@ pub(super) fn check_all(
     gateway: (&str, Option<&str>),
     raw: &Map<RawUplink>,
     judges: (&[JudgeSection], &[&str]),
-) -> Vec<Uplink> {
-    raw.iter().filter_map(|(name, uplink)| check_one(check, gateway, name, uplink, judges)).collect()
+) -> (Vec<Uplink>, Vec<DatexFiles>) {
+    let (mut uplinks, mut files) = (Vec::new(), Vec::new());
+    for (name, raw) in raw {
+        let key = format!("uplink.{name}");
+        let datex2 = match &raw.kind {
+            Some(RawUplinkKind::Http(raw)) if datex2::is_only_fetched(raw) => {
+                datex2::check_format(check, &key, gateway.0, raw, judges).ok().flatten()
+            }
+            _ => {
+                let uplink = check_one(check, gateway, name, raw, judges);
+                let datex2 = uplink.as_ref().and_then(Uplink::datex2).cloned();
+                uplinks.extend(uplink);
+                datex2
+            }
+        };
+        let keeps = datex2.filter(|datex2| datex2.snapshots.is_some());
+        files.extend(keeps.map(|datex2| DatexFiles { key, datex2 }));
+    }
+    (uplinks, files)
 }
 
 fn check_one(

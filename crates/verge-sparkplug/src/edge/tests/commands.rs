@@ -1,8 +1,8 @@
 use verge_domain::settable::{LimitKey, SettableLimit};
 
 use super::*;
-use crate::payload::{DataType, PropertySet, PropertyValue};
 use crate::edge::HostCommands;
+use crate::payload::{DataType, PropertySet, PropertyValue};
 
 fn commanded() -> EdgeSettings {
     let limit = SettableLimit { key: LimitKey::Above, configured: 7.0, lowest: 6.0, highest: 10.0 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use verge_domain::finding::{Expected, Member};
-use verge_domain::id::{EventId, SourceId};
+use verge_domain::id::{EventId, Lane, SourceId};
 use verge_domain::interval::IntervalGrid;
 use verge_domain::time::DeviceClock;
 use verge_domain::verdict::{

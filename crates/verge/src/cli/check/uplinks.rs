@@ -99,9 +99,6 @@ fn look_at_service(http: &HttpUplink, offline: bool, report: &mut CheckReport) -
             return Ok(());
         }
     };
-    if let Some(snapshots) = http.format.datex2().and_then(|datex2| datex2.snapshots.as_ref()) {
-        look_at_folder(&format!("{}.datex2.snapshot_dir", http.key), &snapshots.folder, report);
-    }
     if offline {
         return Ok(());
     }
@@ -130,6 +127,15 @@ fn look_at_service(http: &HttpUplink, offline: bool, report: &mut CheckReport) -
     Ok(())
 }
 
+/// Documents that are kept for those who fetch them: whether they can be written.
+pub(super) fn look_at_files(settings: &Settings, report: &mut CheckReport) {
+    for files in &settings.publications {
+        if let Some(snapshots) = &files.datex2.snapshots {
+            look_at_folder(&format!("{}.datex2.snapshot_dir", files.key), &snapshots.folder, report);
+        }
+    }
+}
+
 /// Whether documents can be written there.
 fn look_at_folder(key: &str, folder: &Path, report: &mut CheckReport) {
     let trial = folder.join(".verge-check");
@@ -156,8 +162,12 @@ pub(super) fn trial_of(
     EdgeSettings { address, ..edge }
 }
 
-/// Says what each judge shows on each edge node.
+/// Says what each judge shows on each edge node, and what other uplinks say.
 pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
+    let sends = |key: &str| settings.uplinks.iter().any(|uplink| uplink.section() == key);
+    for files in settings.publications.iter().filter(|files| !sends(&files.key)) {
+        list_places(&files.key, &files.datex2, report);
+    }
     for uplink in &settings.uplinks {
         let sparkplug = match &uplink.kind {
             UplinkKind::Sparkplug(sparkplug) => sparkplug,
@@ -170,7 +180,7 @@ pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
                 continue;
             }
             UplinkKind::Http(_) => {
-                uplink.datex2().into_iter().for_each(|datex2| list_places(uplink, datex2, report));
+                uplink.datex2().into_iter().for_each(|datex2| list_places(&uplink.section(), datex2, report));
                 continue;
             }
         };
@@ -183,7 +193,7 @@ pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
 }
 
 /// Says what is published of each place.
-fn list_places(uplink: &Uplink, datex2: &DatexUplink, report: &mut CheckReport) {
+fn list_places(section: &str, datex2: &DatexUplink, report: &mut CheckReport) {
     for (name, site) in datex2.names.iter().zip(&datex2.publisher.sites) {
         let mut parts = Vec::new();
         if let Some(counts) = &site.counts {
@@ -193,15 +203,14 @@ fn list_places(uplink: &Uplink, datex2: &DatexUplink, report: &mut CheckReport) 
                 counts.judge
             ));
         }
-        for (record, judges) in
-            [("AbnormalTraffic", &site.events), ("EquipmentOrSystemFault", &site.faults)]
+        for (record, judges) in [("AbnormalTraffic", &site.events), ("EquipmentOrSystemFault", &site.faults)]
         {
             let judges: Vec<&str> = judges.iter().map(|judge| judge.as_str()).collect();
             if !judges.is_empty() {
                 parts.push(format!("{record} from {}", judges.join(", ")));
             }
         }
-        let key = format!("{}.datex2.site.{name}", uplink.section());
+        let key = format!("{section}.datex2.site.{name}");
         report.note(&key, site.id.clone(), Ok(format!("{}: {}", site.device, parts.join("; "))), Exit::Fine);
     }
 }

@@ -187,8 +187,9 @@ fn intervals_of_an_outage_wait_for_their_lane_however_long_another_takes() {
         play.offer(counts("loop-1", NOON + i64::try_from(minute).unwrap() * MINUTE, 7));
     }
     let found: Vec<_> = updates(&play.listen()).into_iter().map(|(_, values)| values).collect();
-    let old =
-        |minute: i64| vec![value("starttime", &time(NOON + minute * MINUTE), "old"), value("vehicles", "7", "old")];
+    let old = |minute: i64| {
+        vec![value("starttime", &time(NOON + minute * MINUTE), "old"), value("vehicles", "7", "old")]
+    };
     assert_eq!(found, [old(0), old(1), old(2)]);
     // It is through, and detectors that say nothing are not waited for any more.
     play.pass(MINUTE);
