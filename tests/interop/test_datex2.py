@@ -32,7 +32,7 @@ def publications(scene: Scene, service: WebService, **changes: object) -> Settin
     aux = {"id": AUX, "device": "aux-1", "faults": ["quiet"]}
     datex = {"country": "se", "national_identifier": "SEROAD", "table": "junction-7", "table_version": 4}
     sites = {"north": place | loop | {"faults": ["silent"]}, "south": place | aux}
-    return uplink(scene, service, format="datex2", datex2=datex | {"site": sites} | changes)
+    return uplink(scene, service, format="datex2", datex2=datex | changes, site=sites)
 
 
 def gateway_of(scene: Scene, service: WebService, **changes: object) -> Gateway:
@@ -201,7 +201,7 @@ def test_an_access_point_that_only_fetches_needs_no_address(scene: Scene, servic
     folder.mkdir()
     gateway = gateway_of(scene, service, snapshot_dir=str(folder), snapshot_every="1s")
     nap = gateway.settings["uplink"]["nap"]
-    gateway.settings["uplink"]["nap"] = {key: nap[key] for key in ("kind", "format", "datex2")}
+    gateway.settings["uplink"]["nap"] = {key: nap[key] for key in ("kind", "format", "datex2", "site")}
     checked = gateway.check("--points", "--listen", "0")
     assert LOOP in checked.stdout and "documents can be written" in checked.stdout, checked.stdout + checked.stderr
     scene.start(gateway)

@@ -23,19 +23,20 @@ const BUDGET: usize = 10_000_000;
 /// Signals of a device.
 const SIGNALS: usize = 10;
 
-fn subject(point: usize) -> Subject {
+fn subject(point: usize, source: &SourceId) -> Subject {
     Subject {
-        source: SourceId::new("plant").unwrap(),
+        source: source.clone(),
         device: DeviceId::new(&format!("pump-{}", point / SIGNALS)).unwrap(),
         signal: SignalId::new(&format!("signal-{}", point % SIGNALS)).ok(),
     }
 }
 
-fn raised(point: usize) -> LastWord {
+/// As a gateway makes it: the names of judge and source are those of the settings, shared by all.
+fn raised(point: usize, (judge, source): (&JudgeId, &SourceId)) -> LastWord {
     let at = UtcMillis(1_796_000_000_000 + point as i64);
     let verdict = Verdict {
-        judge: JudgeId::new("vibration-high").unwrap(),
-        subject: subject(point),
+        judge: judge.clone(),
+        subject: subject(point, source),
         times: Times {
             captured: None,
             clock: DeviceClock::Absent,
@@ -80,8 +81,9 @@ fn raised(point: usize) -> LastWord {
     LastWord::new(verdict, Some(Seq(point as u64 + 1)))
 }
 
+/// As a configuration names it: by names of its own.
 fn selector(point: usize) -> PointSelector {
-    let Subject { device, signal, .. } = subject(point);
+    let Subject { device, signal, .. } = subject(point, &SourceId::new("plant").unwrap());
     PointSelector {
         judge: JudgeId::new("vibration-high").unwrap(),
         device,
@@ -98,6 +100,8 @@ fn held(region: &Region<'_, System>) -> usize {
 
 #[test]
 fn ten_thousand_points_fit_and_more_than_there_is_room_for_are_refused_and_counted() {
+    let (judge, source) = (JudgeId::new("vibration-high").unwrap(), SourceId::new("plant").unwrap());
+    let raised = |point: usize| raised(point, (&judge, &source));
     let region = Region::new(MEMORY);
     let board = LastWords::default();
     (0..POINTS).for_each(|point| board.post(std::iter::once(raised(point))));

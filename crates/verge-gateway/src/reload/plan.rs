@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use verge_domain::id::LinkId;
 use verge_domain::reading::SourceIndex;
 use verge_traffic::datex2::DatexSite;
 use verge_traffic::rsmp::SiteComponent;
@@ -183,7 +182,7 @@ fn made_of_judges(settings: &Settings) -> impl Iterator<Item = (String, MadeOfJu
 }
 
 fn places((section, datex2): (String, &DatexUplink)) -> (String, MadeOfJudges<'_>) {
-    (format!("{section}.datex2.site"), MadeOfJudges::Places(&datex2.publisher.sites))
+    (format!("{section}.site"), MadeOfJudges::Places(&datex2.publisher.sites))
 }
 
 /// What outputs say of the site must be what its judges are.

@@ -1,4 +1,4 @@
-//! Keys of `[uplink.NAME.datex2]`.
+//! Keys of `[uplink.NAME.datex2]` and `[uplink.NAME.site.NAME]`.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use verge_traffic::{Direction, SpeedUnit};
 
 use super::super::declare::*;
 use super::super::key::*;
-use super::super::tree::{Map, Table, Value};
+use super::super::tree::{Table, Value};
 use super::super::units::Span;
 use super::{DAY, HOUR, SECOND};
 
@@ -23,10 +23,9 @@ declare! {
         snapshot_dir: Option<String> = text("the path of a folder"),
         snapshot_every: Span = span(SECOND, HOUR).or("1m"),
         stale_after: Span = span(Duration::from_secs(5), DAY).or("5m"),
-        site: Option<Map<RawSite>> = named_tables::<RawSite>(),
     }
 
-    /// `[uplink.NAME.datex2.site.NAME]`
+    /// `[uplink.NAME.site.NAME]`
     struct RawSite {
         id: Option<String> = text(r#"the identifier of a measurement site, such as "SITE_0001""#).required(),
         name: Option<String> = text("the name of the place"),

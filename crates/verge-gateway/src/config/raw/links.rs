@@ -8,10 +8,10 @@ use verge_wire::WireFormat;
 
 use super::super::declare::*;
 use super::super::key::*;
-use super::super::tree::{ConfigNode, Table, Value};
+use super::super::tree::{ConfigNode, Map, Table, Value};
 use super::super::units::{Size, Span};
 use super::{
-    DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawDatex2, RawRsmp, RawSecret, SECOND, TIB,
+    DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawDatex2, RawRsmp, RawSite, RawSecret, SECOND, TIB,
 };
 
 declare! {
@@ -108,6 +108,7 @@ declare! {
         timeout: Span = span(SECOND, MINUTE).or("30s"),
         max_body: Size = size(KIB, MAX_PUSH_BODY).or("256 KiB"),
         datex2: Option<RawDatex2> = table::<RawDatex2>(),
+        site: Option<Map<RawSite>> = named_tables::<RawSite>(),
         lanes: Vec<Lane> = words::<Lane>().or("alarm,verdict,telemetry"),
         batch: RawBatch = table::<RawBatch>().or(""),
         route: Option<String> = name(),

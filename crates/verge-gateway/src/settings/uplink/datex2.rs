@@ -1,4 +1,4 @@
-//! `[uplink.NAME.datex2]`: who publishes, and the places of which something is measured.
+//! `[uplink.NAME.datex2]` and `[uplink.NAME.site.NAME]`: who publishes, and the places of which something is measured.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -61,23 +61,25 @@ pub(super) fn check_format(
     judges: (&[JudgeSection], &[&str]),
 ) -> Result<Option<DatexUplink>, ()> {
     let key = format!("{section}.datex2");
-    match (raw.format, &raw.datex2) {
-        (RawPushFormat::Datex2, Some(datex2)) => {
-            check_publisher(check, &key, gateway, datex2, judges).map(Some).ok_or(())
+    match (raw.format, &raw.datex2, &raw.site) {
+        (RawPushFormat::Datex2, Some(datex2), sites) => {
+            check_publisher(check, section, gateway, (datex2, sites.as_ref()), judges).map(Some).ok_or(())
         }
-        (RawPushFormat::Datex2, None) => {
-            let fault = Fault::missing(key.clone(), "who publishes, and the places");
-            let remedy =
-                format!("add a section [{key}] with country and national_identifier, and [{key}.site.NAME]");
+        (RawPushFormat::Datex2, None, _) => {
+            let fault = Fault::missing(key.clone(), "who publishes");
+            let remedy = format!(
+                "add a section [{key}] with country and national_identifier, and [{section}.site.NAME]"
+            );
             check.faults.push(fault.remedy(remedy));
             Err(())
         }
-        (_, Some(_)) => {
+        (_, None, None) => Ok(None),
+        (_, datex2, _) => {
+            let key = if datex2.is_some() { key } else { format!("{section}.site") };
             let fault = Fault::new(key, "a section", r#"format = "datex2" beside it, which it belongs to"#);
             check.faults.push(fault.remedy(r#"write format = "datex2", or take the section out"#));
             Err(())
         }
-        (_, None) => Ok(None),
     }
 }
 
@@ -85,13 +87,14 @@ fn check_publisher(
     check: &mut Check<'_>,
     section: &str,
     gateway: &str,
-    raw: &RawDatex2,
+    (raw, sites): (&RawDatex2, Option<&Map<RawSite>>),
     judges: (&[JudgeSection], &[&str]),
 ) -> Option<DatexUplink> {
+    let sites = check_sites(check, section, sites, judges);
+    let section = &format!("{section}.datex2");
     let country = raw.country.as_deref();
     let country = country.and_then(|text| check_letters(check, section, "country", text, "ISO 3166-1"));
     let language = check_letters(check, section, "language", &raw.language, "ISO 639-1");
-    let sites = check_sites(check, section, raw.site.as_ref(), judges);
     let (names, sites): (Vec<String>, Vec<DatexSite>) = sites?.into_iter().unzip();
     let snapshots = raw.snapshot_dir.as_deref().map(|folder| DatexSnapshots {
         folder: check.path(folder),

@@ -210,7 +210,7 @@ fn list_places(section: &str, datex2: &DatexUplink, report: &mut CheckReport) {
                 parts.push(format!("{record} from {}", judges.join(", ")));
             }
         }
-        let key = format!("{section}.datex2.site.{name}");
+        let key = format!("{section}.site.{name}");
         report.note(&key, site.id.clone(), Ok(format!("{}: {}", site.device, parts.join("; "))), Exit::Fine);
     }
 }
