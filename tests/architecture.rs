@@ -122,6 +122,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("prometheus-client", &["verge-web"]),
     // Each has messages of its own.
     ("prost", &["verge-engine", "verge-sparkplug"]),
+    ("quick-xml", &["verge-traffic"]),
     ("rcgen", &["verge-tls"]),
     ("realfft", &["verge-anomaly"]),
     ("rustfft", &["verge-vision"]),

@@ -81,6 +81,23 @@ pub struct LinkReport {
     pub edge_node: Option<EdgeNodeReport>,
     /// What an RSMP site reports.
     pub site: Option<SiteReport>,
+    /// What became of verdicts in publications of DATEX II.
+    pub publications: Option<PublicationReport>,
+}
+
+/// What became of verdicts in publications of DATEX II, each counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PublicationReport {
+    /// Places in the table.
+    pub sites: u64,
+    /// Intervals of places.
+    pub measurements: u64,
+    /// Versions of situations.
+    pub situations: u64,
+    /// Verdicts about no place, or of a kind that is not published.
+    pub left_out: u64,
+    /// Tombstones, of which nothing is published.
+    pub withdrawn: u64,
 }
 
 crate::words! {

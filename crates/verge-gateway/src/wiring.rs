@@ -4,7 +4,7 @@
 //! was built.
 //!
 //! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `judges`, `frames`,
-//! `autoencoders`, `broker`, `uplink`, `routes`, `servers` with `opcua`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges), `supervised` (what whoever restarts it sees).
+//! `autoencoders`, `broker`, `uplink`, `routes`, `servers` with `opcua`, `datex2`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges), `supervised` (what whoever restarts it sees).
 
 mod abort;
 mod autoencoders;
@@ -14,6 +14,7 @@ mod build;
 mod cameras;
 pub(crate) mod classes;
 mod dashboard;
+mod datex2;
 mod expiry;
 mod fingerprint;
 mod frames;

@@ -10,4 +10,6 @@ pub mod dashboard;
 pub mod metrics;
 mod push;
 
-pub use push::{HttpSink, PushAccess, PushCredentials, PushSettings, PushTarget, PushTargetError, PushTrial};
+pub use push::{
+    HttpSink, PushAccess, PushCredentials, PushPreface, PushSettings, PushTarget, PushTargetError, PushTrial,
+};

@@ -41,6 +41,8 @@ pub struct PointBook {
     judges: HashMap<JudgeId, PointContent>,
     image: Image,
     by_key: HashMap<PointKey, usize>,
+    /// Points that the configuration names: they stay, whatever their devices send.
+    configured: HashSet<PointKey>,
     /// In the order of the image.
     shown: Vec<Shown>,
     due: Vec<usize>,
@@ -50,8 +52,22 @@ impl PointBook {
     /// A book without points.
     #[must_use]
     pub fn new(stale_after: Duration, judges: HashMap<JudgeId, PointContent>) -> Self {
-        let (image, by_key) = (Image::default(), HashMap::new());
-        Self { stale_after, judges, image, by_key, shown: Vec::new(), due: Vec::new() }
+        Self {
+            stale_after,
+            judges,
+            image: Image::default(),
+            by_key: HashMap::new(),
+            configured: HashSet::new(),
+            shown: Vec::new(),
+            due: Vec::new(),
+        }
+    }
+
+    /// The same book, in which these points stay while their judges are at work.
+    #[must_use]
+    pub fn with_configured(mut self, keys: impl IntoIterator<Item = PointKey>) -> Self {
+        self.configured = keys.into_iter().collect();
+        self
     }
 
     /// The points of judges at work that raised anything before the start.
@@ -175,6 +191,7 @@ impl PointBook {
         let (mut stays, mut changed) = (HashSet::new(), Vec::new());
         let mut ages: HashMap<&DeviceId, InputAge> = HashMap::new();
         let selectors = Arc::clone(self.image.selectors());
+        let configured: HashSet<usize> = self.configured.iter().filter_map(|key| self.index_of(key)).collect();
         for (index, (shown, selector)) in self.shown.iter().zip(selectors.iter()).enumerate() {
             let age = *ages.entry(&selector.device).or_insert_with(|| view.age(&selector.device));
             if shown.standing != Some(self.standing_at(index, age, view.held_back(selector))) {
@@ -182,7 +199,8 @@ impl PointBook {
             }
             let is_open = self.image.points().get(index).is_some_and(|point| point.open().is_some());
             // An open event of a judge that is no more is cleared first, which is a word of its own.
-            if is_open || (age.lasts < FORGET_AFTER && self.judges.contains_key(&selector.judge)) {
+            let is_here = age.lasts < FORGET_AFTER || configured.contains(&index);
+            if is_open || (is_here && self.judges.contains_key(&selector.judge)) {
                 stays.insert(index);
             }
         }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use verge_domain::id::LinkId;
 use verge_domain::reading::SourceIndex;
+use verge_traffic::datex2::DatexSite;
+use verge_traffic::rsmp::SiteComponent;
 
 use super::{KeyChange, ReloadReport};
 use crate::config::SectionValues;
-use crate::settings::{JudgeRules, JudgeSection, Settings, UplinkKind};
+use crate::settings::{DatexUplink, JudgeRules, JudgeSection, Settings, UplinkKind};
 use crate::wiring::ModelContents;
 use crate::wiring::classes::{Classes, JudgeClass, scope_of};
 
@@ -161,18 +162,37 @@ impl ReloadPlan {
     }
 }
 
-/// Sites of RSMP whose components are made of what their judges say: intervals, causes of faults.
-fn sites(running: &Settings, next: &Settings, restart: &mut Vec<KeyChange>) {
-    let site = |settings: &Settings, name: &LinkId| {
-        let uplink = settings.uplinks.iter().find(|uplink| uplink.name == *name)?;
-        if let UplinkKind::Rsmp(rsmp) = &uplink.kind { Some(rsmp.site.components.clone()) } else { None }
-    };
-    for uplink in &running.uplinks {
-        let (before, after) = (site(running, &uplink.name), site(next, &uplink.name));
-        let says_so = restart.iter().any(|change| change.key.starts_with(&uplink.section()));
-        if after.is_some() && before != after && !says_so {
-            let why = "a judge that it names counts in other intervals, or watches for other causes";
+/// What is made of what judges are: the intervals in which they count, the causes that they watch for.
+#[derive(PartialEq)]
+enum MadeOfJudges<'a> {
+    Components(&'a [SiteComponent]),
+    Places(&'a [DatexSite]),
+}
+
+/// Components of sites of RSMP and places of DATEX II, under their sections.
+fn made_of_judges(settings: &Settings) -> impl Iterator<Item = (String, MadeOfJudges<'_>)> {
+    let of_uplinks = settings.uplinks.iter().filter_map(|uplink| match &uplink.kind {
+        UplinkKind::Rsmp(rsmp) => {
             let key = format!("{}.component", uplink.section());
+            Some((key, MadeOfJudges::Components(&rsmp.site.components)))
+        }
+        _ => uplink.datex2().map(|datex2| (uplink.section(), datex2)).map(places),
+    });
+    of_uplinks.chain(settings.publications.iter().map(|files| places((files.key.clone(), &files.datex2))))
+}
+
+fn places((section, datex2): (String, &DatexUplink)) -> (String, MadeOfJudges<'_>) {
+    (format!("{section}.site"), MadeOfJudges::Places(&datex2.publisher.sites))
+}
+
+/// What outputs say of the site must be what its judges are.
+fn sites(running: &Settings, next: &Settings, restart: &mut Vec<KeyChange>) {
+    for (key, before) in made_of_judges(running) {
+        let after = made_of_judges(next).find(|(other, _)| *other == key);
+        let section = key.split('.').take(2).collect::<Vec<_>>().join(".");
+        let says_so = restart.iter().any(|change| change.key.starts_with(&section));
+        if after.is_some_and(|(_, after)| after != before) && !says_so {
+            let why = "a judge that it names counts in other intervals, or watches for other causes";
             restart.push(KeyChange { key, why: Some(why.to_owned()), ..KeyChange::default() });
         }
     }

@@ -48,7 +48,10 @@ pub use server::ServerSection;
 pub use source::{Carries, FrameSource, Overload, SourceSection};
 pub use store::{KeyError, StoreSection};
 pub use track_file::{TrackFile, read_track_file};
-pub use uplink::{HttpUplink, MqttUplink, RsmpUplink, SparkplugUplink, Uplink, UplinkKind};
+pub use uplink::{
+    DatexFiles, DatexSnapshots, DatexUplink, HttpUplink, MqttUplink, PushFormat, RsmpUplink, SparkplugUplink, Uplink,
+    UplinkKind,
+};
 
 /// All settings of a gateway.
 #[derive(Debug, Clone)]
@@ -73,6 +76,8 @@ pub struct Settings {
     pub judges: Vec<JudgeSection>,
     /// Connections upstream in the order of the file, which is the order of preference within a route.
     pub uplinks: Vec<Uplink>,
+    /// Documents of DATEX II that are kept in a folder.
+    pub publications: Vec<DatexFiles>,
     /// Routes, in the order in which uplinks first name them.
     pub routes: Vec<Route>,
     /// Servers that control systems poll.
@@ -239,7 +244,7 @@ impl Settings {
         let opcua = opcua::check_all(&mut check, &sections.server, gateway.as_ref());
         let dashboard = dashboard::check_dashboard(&mut check, &sections.dashboard);
         let site = gateway.as_ref().and_then(|gateway| gateway.site.as_deref());
-        let uplinks = uplink::check_all(&mut check, (id, site), &sections.uplink, (&judges, &names));
+        let (uplinks, publications) = uplink::check_all(&mut check, (id, site), &sections.uplink, (&judges, &names));
         uplink::check_collisions(&mut check, &uplinks, &names);
         if let Some(local) = &local {
             uplink::check_client_ids(&mut check, local, &uplinks);
@@ -264,6 +269,7 @@ impl Settings {
                     sources,
                     judges,
                     uplinks,
+                    publications,
                     routes,
                     servers,
                     opcua,

@@ -43,7 +43,7 @@ pub(super) fn check_all(
 }
 
 /// Points of all servers together.
-fn check_count(check: &mut Check<'_>, points: usize) {
+pub(super) fn check_count(check: &mut Check<'_>, points: usize) {
     if points > MOST_POINTS {
         let expected = format!("at most {MOST_POINTS} points of all servers together");
         let fault = Fault::new("server".to_owned(), points.to_string(), expected);

@@ -88,6 +88,18 @@ impl StateBook {
         Self { book: book.book.counting_from(before), ..book }
     }
 
+    /// The same with points of which nothing may have been said yet; they stay while their judges are at work.
+    pub(crate) fn with_configured(mut self, keys: impl IntoIterator<Item = PointKey>) -> Self {
+        let keys = keys.into_iter().filter(|(judge, ..)| self.book.content_of(judge).is_some());
+        let mut keys: Vec<PointKey> = keys.collect();
+        // One order at each start.
+        keys.sort_by_cached_key(|(judge, device, signal, _)| {
+            (device.to_string(), judge.to_string(), signal.as_ref().map(ToString::to_string))
+        });
+        self.add(keys.clone());
+        Self { book: self.book.with_configured(keys), ..self }
+    }
+
     /// Points that are there; those for which there was no room.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.points.len() as u64, self.left_out)

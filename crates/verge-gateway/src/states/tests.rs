@@ -46,6 +46,30 @@ fn unread(judges: &[(&str, PointContent)]) -> StateBook {
     StateBook::new(settings, GatewayId::new("g").unwrap(), judges, &[])
 }
 
+#[test]
+fn a_point_that_the_configuration_names_is_announced_before_its_first_verdict_and_stays() {
+    let settings = StateTopics {
+        root: "v/g/state".to_owned(),
+        homeassistant: true,
+        stale_after: Duration::from_secs(60),
+    };
+    let key = |name: &str| {
+        let signal = Some(SignalId::new("s").unwrap());
+        (judge(name), DeviceId::new("pump").unwrap(), signal, PointKind::Events(Member::High))
+    };
+    let judges = HashMap::from([(judge("high"), PointContent::Events)]);
+    let book = StateBook::new(settings, GatewayId::new("g").unwrap(), judges, &[]);
+    let mut book = book.with_configured([key("high"), key("gone")]);
+    book.earlier(Vec::new());
+    let held = held(&mut book, IDLE);
+    assert_eq!(held["v/g/state/pump/high/s/high"]["quality"], "never");
+    let announced = &held["homeassistant/device/verge-g--pump/config"]["components"];
+    assert_eq!(announced.as_object().unwrap().len(), 1, "{announced}");
+    assert_eq!(held.len(), 2, "of a judge that is not at work nothing is said");
+    book.second(&View(IDLE));
+    assert_eq!(book.counts(), (1, 0), "it waits for its device however long that takes");
+}
+
 fn word(name: &str, device: &str, state: EventState) -> Arc<LastWord> {
     let body = Body::Health(Health::of(Member::Silent, 90.0, Expected::default()));
     let verdict = verdict_of(name, (device, Some("s")), UtcMillis(1_000), Some(state), body);

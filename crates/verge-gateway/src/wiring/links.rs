@@ -1,5 +1,6 @@
 //! The kinds of uplink behind one type: what a route delivers by.
 
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use verge_traffic::rsmp::{RsmpSettings, RsmpSink};
 use verge_web::{HttpSink, PushSettings};
 use verge_wire::WireEncoder;
 
+use super::datex2::{DatexForm, PublicationCounts};
 use super::sparkplug::VerdictForm;
 use crate::settings::{BuildError, Uplink, UplinkKind};
 
@@ -40,7 +42,8 @@ impl OpenedUplink {
 /// What sends over one uplink.
 pub(super) enum LinkSink {
     Mqtt(UplinkSink),
-    Http(HttpSink),
+    /// With what became of verdicts in publications of DATEX II, where it sends such.
+    Http(HttpSink, Option<PublicationCounts>),
     Sparkplug(Box<SparkplugSink>),
     Rsmp(Box<RsmpSink>),
 }
@@ -49,6 +52,8 @@ pub(super) enum LinkSink {
 pub(super) enum LinkItem {
     /// A message.
     Message(Bytes),
+    /// Documents, which stand for verdicts together.
+    Documents(Vec<Bytes>),
     /// Verdicts, for what makes its own messages of them.
     Rows(Vec<VerdictRow>),
 }
@@ -56,6 +61,7 @@ pub(super) enum LinkItem {
 /// How stored rows become what a link sends.
 pub(super) enum LinkForm {
     Wire(WireEncoder),
+    Datex2(Box<DatexForm>),
     Verdicts(VerdictForm),
 }
 
@@ -65,6 +71,7 @@ impl Form for LinkForm {
     fn item(&mut self, envelope: &Envelope, rows: &[StoredRow]) -> Result<LinkItem, EncodeError> {
         match self {
             Self::Wire(form) => form.item(envelope, rows).map(LinkItem::Message),
+            Self::Datex2(form) => form.item(envelope, rows).map(LinkItem::Documents),
             Self::Verdicts(form) => form.item(envelope, rows).map(LinkItem::Rows),
         }
     }
@@ -72,6 +79,7 @@ impl Form for LinkForm {
     fn bytes(item: &LinkItem) -> usize {
         match item {
             LinkItem::Message(message) => <WireEncoder as Form>::bytes(message),
+            LinkItem::Documents(documents) => <DatexForm as Form>::bytes(documents),
             LinkItem::Rows(rows) => <VerdictForm as Form>::bytes(rows),
         }
     }
@@ -83,11 +91,13 @@ impl Sink for LinkSink {
     fn offer(&mut self, lane: Lane, item: LinkItem, token: Token) -> Result<(), OfferError> {
         match (self, item) {
             (Self::Mqtt(sink), LinkItem::Message(message)) => sink.offer(lane, message, token),
-            (Self::Http(sink), LinkItem::Message(message)) => sink.offer(lane, message, token),
+            (Self::Http(sink, _), LinkItem::Message(message)) => sink.offer(lane, vec![message], token),
+            (Self::Http(sink, _), LinkItem::Documents(documents)) => sink.offer(lane, documents, token),
             (Self::Sparkplug(sink), LinkItem::Rows(rows)) => sink.offer(lane, rows, token),
             (Self::Rsmp(sink), LinkItem::Rows(rows)) => sink.offer(lane, rows, token),
-            (Self::Mqtt(_) | Self::Http(_), LinkItem::Rows(_))
-            | (Self::Sparkplug(_) | Self::Rsmp(_), LinkItem::Message(_)) => {
+            (Self::Mqtt(_), LinkItem::Rows(_) | LinkItem::Documents(_))
+            | (Self::Http(..), LinkItem::Rows(_))
+            | (Self::Sparkplug(_) | Self::Rsmp(_), LinkItem::Message(_) | LinkItem::Documents(_)) => {
                 unreachable!("the form of a link makes what its sink takes")
             }
         }
@@ -96,7 +106,7 @@ impl Sink for LinkSink {
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<SinkEvent>> {
         match self {
             Self::Mqtt(sink) => sink.poll_event(context),
-            Self::Http(sink) => sink.poll_event(context),
+            Self::Http(sink, _) => sink.poll_event(context),
             Self::Sparkplug(sink) => sink.poll_event(context),
             Self::Rsmp(sink) => sink.poll_event(context),
         }
@@ -105,7 +115,10 @@ impl Sink for LinkSink {
     fn report(&self) -> LinkReport {
         match self {
             Self::Mqtt(sink) => sink.report(),
-            Self::Http(sink) => sink.report(),
+            Self::Http(sink, counts) => LinkReport {
+                publications: counts.as_ref().map(|of| *of.lock().unwrap_or_else(PoisonError::into_inner)),
+                ..sink.report()
+            },
             Self::Sparkplug(sink) => sink.report(),
             Self::Rsmp(sink) => sink.report(),
         }
@@ -114,7 +127,7 @@ impl Sink for LinkSink {
     async fn close(&mut self, grace: Duration) {
         match self {
             Self::Mqtt(sink) => sink.close(grace).await,
-            Self::Http(sink) => sink.close(grace).await,
+            Self::Http(sink, _) => sink.close(grace).await,
             Self::Sparkplug(sink) => sink.close(grace).await,
             Self::Rsmp(sink) => sink.close(grace).await,
         }
@@ -125,7 +138,7 @@ impl Control for LinkSink {
     fn takes_status(&self) -> bool {
         match self {
             Self::Mqtt(sink) => sink.takes_status(),
-            Self::Http(sink) => sink.takes_status(),
+            Self::Http(sink, _) => sink.takes_status(),
             Self::Sparkplug(sink) => sink.takes_status(),
             Self::Rsmp(sink) => sink.takes_status(),
         }
@@ -134,7 +147,7 @@ impl Control for LinkSink {
     fn publish_status(&mut self, document: Bytes) -> Result<(), OfferError> {
         match self {
             Self::Mqtt(sink) => sink.publish_status(document),
-            Self::Http(sink) => sink.publish_status(document),
+            Self::Http(sink, _) => sink.publish_status(document),
             Self::Sparkplug(sink) => sink.publish_status(document),
             Self::Rsmp(sink) => sink.publish_status(document),
         }
@@ -143,7 +156,7 @@ impl Control for LinkSink {
     fn answer(&mut self, answer: Bytes) -> Result<(), OfferError> {
         match self {
             Self::Mqtt(sink) => sink.answer(answer),
-            Self::Http(sink) => sink.answer(answer),
+            Self::Http(sink, _) => sink.answer(answer),
             Self::Sparkplug(sink) => sink.answer(answer),
             Self::Rsmp(sink) => sink.answer(answer),
         }
@@ -152,7 +165,7 @@ impl Control for LinkSink {
     fn set_last_status(&mut self, document: Bytes) {
         match self {
             Self::Mqtt(sink) => sink.set_last_status(document),
-            Self::Http(sink) => sink.set_last_status(document),
+            Self::Http(sink, _) => sink.set_last_status(document),
             Self::Sparkplug(sink) => sink.set_last_status(document),
             Self::Rsmp(sink) => sink.set_last_status(document),
         }

@@ -21,13 +21,14 @@ use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSet
 use verge_pipeline::status::{self, Status};
 use verge_traffic::rsmp::RsmpSink;
 use verge_web::HttpSink;
-use verge_wire::WireEncoder;
+use verge_wire::{WireEncoder, WireFormat};
 
+use super::datex2::DatexForm;
 use super::links::{LinkForm, LinkSink, OpenedUplink};
 use super::rsmp::SiteSight;
 use super::sparkplug::{VerdictForm, birth_number_key, edge_settings};
 use super::uplink_settings;
-use crate::settings::{Route, Settings, SparkplugUplink, Uplink, UplinkKind};
+use crate::settings::{PushFormat, Route, Settings, SparkplugUplink, Uplink, UplinkKind};
 
 /// What all routes share.
 pub(super) struct Outgoing<'a> {
@@ -76,9 +77,10 @@ impl Outgoing<'_> {
         delivered: [Seq; 3],
     ) -> RouteDelivery {
         let alone = route.uplinks.len() == 1;
+        let route_counters = counters;
         let links = route.uplinks.iter().zip(counters.links()).map(|(index, counters)| {
             let uplink = &self.settings.uplinks[*index];
-            let (sink, form) = self.sink(uplink, &self.uplinks[*index], alone);
+            let (sink, form) = self.sink(uplink, &self.uplinks[*index], alone, route_counters);
             Link { sink, form, window: uplink.window, counters: Arc::clone(counters) }
         });
         let (status, clock) = (Arc::clone(&self.status), self.clock);
@@ -98,7 +100,13 @@ impl Outgoing<'_> {
     }
 
     /// What sends over an uplink, and how it is written. `alone`: its route has no other.
-    fn sink(&self, uplink: &Uplink, opened: &OpenedUplink, alone: bool) -> (LinkSink, LinkForm) {
+    fn sink(
+        &self,
+        uplink: &Uplink,
+        opened: &OpenedUplink,
+        alone: bool,
+        route: &Arc<RouteCounters>,
+    ) -> (LinkSink, LinkForm) {
         match (opened, &uplink.kind) {
             (OpenedUplink::Mqtt(connection), UplinkKind::Mqtt(mqtt)) => {
                 let (connection, epoch) = (connection.clone(), self.store.epoch());
@@ -114,8 +122,18 @@ impl Outgoing<'_> {
                 (LinkSink::Mqtt(sink), LinkForm::Wire(WireEncoder::new(mqtt.format)))
             }
             (OpenedUplink::Http(push), UplinkKind::Http(http)) => {
-                let form = LinkForm::Wire(WireEncoder::new(http.format));
-                (LinkSink::Http(HttpSink::spawn(push.clone())), form)
+                let mut push = push.clone();
+                let wire = |format| (None, LinkForm::Wire(WireEncoder::new(format)));
+                let (counts, form) = match &http.format {
+                    PushFormat::Json => wire(WireFormat::Json),
+                    PushFormat::CloudEvents => wire(WireFormat::CloudEvents),
+                    PushFormat::Datex2(datex2) => {
+                        let form = DatexForm::new(datex2, Arc::clone(&self.board), self.clock);
+                        push.preface = datex2.site_table.then(|| form.preface());
+                        (Some(form.counts()), LinkForm::Datex2(Box::new(form)))
+                    }
+                };
+                (LinkSink::Http(HttpSink::spawn(push), counts), form)
             }
             (OpenedUplink::Sparkplug(connection), UplinkKind::Sparkplug(sparkplug)) => {
                 let sink = self.edge_node(uplink, sparkplug, connection.clone());
@@ -126,7 +144,7 @@ impl Outgoing<'_> {
                     &uplink.name,
                     self.clock,
                     (Arc::clone(&self.board), self.store.heads()),
-                    Arc::clone(&self.counters),
+                    (Arc::clone(&self.counters), Arc::clone(route)),
                     self.desks.orders.clone(),
                 );
                 let sink = RsmpSink::spawn(rsmp.as_ref().clone(), Arc::new(sight));

@@ -10,6 +10,7 @@ use verge_domain::time::Moment;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::commands::CommandRate;
 use verge_pipeline::counters::Counters;
+use verge_pipeline::delivery::RouteCounters;
 use verge_pipeline::intake::OrderDesk;
 use verge_pipeline::judging::{KnownEvent, LONGEST_SHELVING, Operator, Order, Selector};
 use verge_traffic::rsmp::{AlarmOrder, IsShelved, SiteView};
@@ -21,6 +22,7 @@ pub(super) struct SiteSight {
     board: Arc<dyn Board>,
     heads: watch::Receiver<[Seq; 3]>,
     counters: Arc<Counters>,
+    route: Arc<RouteCounters>,
     orders: OrderDesk,
     rate: Mutex<CommandRate>,
 }
@@ -32,13 +34,13 @@ impl SiteSight {
         uplink: &LinkId,
         clock: Clock,
         (board, heads): (Arc<dyn Board>, watch::Receiver<[Seq; 3]>),
-        counters: Arc<Counters>,
+        (counters, route): (Arc<Counters>, Arc<RouteCounters>),
         orders: OrderDesk,
     ) -> Self {
         let name = uplink.as_str();
         let door = OperatorText::new(&format!("uplink {name}")).or_else(|_| OperatorText::new(name));
         let door = door.expect("the id of a link is a name");
-        Self { door, clock, board, heads, counters, orders, rate: Mutex::default() }
+        Self { door, clock, board, heads, counters, route, orders, rate: Mutex::default() }
     }
 
     fn order(&self, order: AlarmOrder) -> Order {
@@ -72,6 +74,12 @@ impl SiteView for SiteSight {
 
     fn heads(&self) -> [Seq; 3] {
         *self.heads.borrow()
+    }
+
+    fn delivered(&self) -> [Option<Seq>; 3] {
+        let mut delivered = [None; 3];
+        self.route.delivered_upto().for_each(|(lane, upto)| delivered[lane.index()] = Some(upto));
+        delivered
     }
 
     fn words(&self, selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>> {

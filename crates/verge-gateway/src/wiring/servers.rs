@@ -19,6 +19,7 @@ use verge_pipeline::intake::OrderDesk;
 use verge_pipeline::judging::{Operator, Order, Selector, WatchedDevices};
 use verge_pipeline::status::{ServerPoints, ServerStatus};
 
+use super::datex2::SnapshotsAtWork;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{ServerSection, Settings, Uplink};
@@ -27,6 +28,8 @@ use crate::settings::{ServerSection, Settings, Uplink};
 pub(super) fn watched_devices(settings: &Settings) -> Arc<WatchedDevices> {
     let points = settings.servers.iter().flat_map(|server| &server.modbus.points);
     let devices = points.map(|point| point.selector.device.clone());
+    let sites = settings.publications.iter().flat_map(|files| &files.datex2.publisher.sites);
+    let devices = devices.chain(sites.map(|site| site.device.clone()));
     let watched = WatchedDevices::of(devices, settings.sources.len());
     let all = settings.uplinks.iter().filter_map(Uplink::mqtt).any(|mqtt| mqtt.states.is_some())
         || !settings.opcua.is_empty();
@@ -71,11 +74,12 @@ impl Served {
     }
 }
 
-/// The servers at work, on threads of their own. They end with it.
+/// The servers at work, on threads of their own, and the documents that others fetch. They end with it.
 pub(super) struct ControlServers {
     servers: Vec<(ModbusServer, Arc<ServedView>)>,
     #[cfg(feature = "opcua")]
     opcua: super::opcua::OpcUaServers,
+    _snapshots: Option<SnapshotsAtWork>,
     _thread: IoThread,
 }
 
@@ -85,7 +89,8 @@ impl ControlServers {
     /// # Errors
     /// One cannot listen.
     pub(super) fn start(settings: &Settings, served: &Served) -> anyhow::Result<Option<Arc<Self>>> {
-        if settings.servers.is_empty() && settings.opcua.is_empty() {
+        let snapshots = SnapshotsAtWork::start(settings, served)?;
+        if settings.servers.is_empty() && settings.opcua.is_empty() && snapshots.is_none() {
             return Ok(None);
         }
         let thread = IoThread::start("verge-servers", &served.counters.beats)?;
@@ -113,6 +118,7 @@ impl ControlServers {
             servers,
             #[cfg(feature = "opcua")]
             opcua: super::opcua::OpcUaServers::start(settings, served)?,
+            _snapshots: snapshots,
             _thread: thread,
         })))
     }

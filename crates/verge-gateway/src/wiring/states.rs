@@ -8,18 +8,20 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
+use verge_domain::board::PointKind;
 use verge_domain::id::{DeviceId, GatewayId, JudgeId};
-use verge_domain::image::{Heartbeat, HeldBack, InputAge, PointContent, PointSelector, PointsView};
+use verge_domain::image::{Heartbeat, HeldBack, InputAge, PointContent, PointKey, PointSelector, PointsView};
 use verge_domain::time::Moment;
 use verge_mqtt::{ConnectionSettings, RetainedSettings, RetainedTopics};
 use verge_pipeline::counters::MaintenanceWindow;
 use verge_pipeline::judging::MAX_DEVICES;
 use verge_pipeline::status::StatesStatus;
+use verge_traffic::CountsOf;
 
 use super::links::OpenedUplink;
 use super::servers::{Served, held_back};
 use crate::io_thread::IoThread;
-use crate::settings::{MqttUplink, Settings, StateTopics, Uplink, contents_of};
+use crate::settings::{MqttUplink, Settings, StateTopics, Uplink, UplinkKind, contents_of};
 use crate::states::{MAX_POINTS, StateBook, is_ours};
 
 /// The heart may rest for this long before the gateway is said to be away: a machine that is busy is not stuck.
@@ -96,7 +98,8 @@ impl StateTopicsAtWork {
         for (uplink, states, retained) in all {
             let gateway = settings.gateway.id.clone();
             let before = served.board.raised_before();
-            let book = StateBook::new(states.clone(), gateway, contents_of(&settings.judges), before);
+            let book = StateBook::new(states.clone(), gateway, contents_of(&settings.judges), before)
+                .with_configured(configured_points(settings));
             let one = Arc::new(StatesOfUplink {
                 name: uplink.name.to_string(),
                 topics: thread.within(|| RetainedTopics::spawn(retained)),
@@ -149,6 +152,33 @@ fn status_of(uplink: &StatesOfUplink) -> StatesStatus {
         refused: report.refused.saturating_add(left_out),
         last_error: report.last_error,
     }
+}
+
+/// Points that servers, sites of RSMP and places of DATEX II name.
+fn configured_points(settings: &Settings) -> Vec<PointKey> {
+    let of_servers = settings.servers.iter().flat_map(|server| &server.modbus.points).filter_map(|point| {
+        let PointSelector { judge, device, signal, strand, content } = point.selector.clone();
+        let (signal, kind) = match content {
+            PointContent::Events => (signal, PointKind::Events(strand?)),
+            // One verdict about all lines and zones.
+            PointContent::Counts => (None, PointKind::Counts),
+            PointContent::Views => (None, PointKind::View),
+        };
+        Some((judge, device, signal, kind))
+    });
+    let counts = |counts: &CountsOf, device: &DeviceId| {
+        (counts.judge.clone(), device.clone(), None, PointKind::Counts)
+    };
+    let of_sites = settings.uplinks.iter().flat_map(|uplink| match &uplink.kind {
+        UplinkKind::Rsmp(rsmp) => rsmp.site.components.as_slice(),
+        _ => &[],
+    });
+    let of_sites = of_sites.filter_map(|one| Some(counts(one.counts.as_ref()?, &one.device)));
+    let uplinks = settings.uplinks.iter().filter_map(Uplink::datex2);
+    let publications = uplinks.chain(settings.publications.iter().map(|files| &files.datex2));
+    let places = publications.flat_map(|datex2| &datex2.publisher.sites);
+    let of_places = places.filter_map(|one| Some(counts(one.counts.as_ref()?, &one.device)));
+    of_servers.chain(of_sites).chain(of_places).collect()
 }
 
 /// What is known beside the words, at one moment.

@@ -198,6 +198,7 @@ impl SharedUplink {
             credentials_fault: None,
             edge_node: None,
             site: None,
+            publications: None,
         }
     }
 

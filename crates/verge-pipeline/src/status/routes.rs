@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use verge_domain::id::{LinkId, RouteId};
-use verge_domain::link::{Arrival, Degraded, EdgeNodeReport, LinkReport, SiteReport, TopicReport};
+use verge_domain::link::{
+    Arrival, Degraded, EdgeNodeReport, LinkReport, PublicationReport, SiteReport, TopicReport,
+};
 use verge_domain::time::{Moment, UtcMillis};
 
 use super::is_zero;
@@ -65,6 +67,27 @@ pub struct LinkStatus {
     pub sparkplug: Option<EdgeNodeStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rsmp: Option<SiteStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub datex2: Option<PublicationStatus>,
+}
+
+/// Of an uplink of the kind `http` with `format = "datex2"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PublicationStatus {
+    pub sites: u64,
+    pub measurements: u64,
+    pub situations: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub withdrawn: u64,
+}
+
+impl From<PublicationReport> for PublicationStatus {
+    fn from(report: PublicationReport) -> Self {
+        let PublicationReport { sites, measurements, situations, left_out, withdrawn } = report;
+        Self { sites, measurements, situations, left_out, withdrawn }
+    }
 }
 
 /// Of an uplink of the kind `sparkplug`.
@@ -194,8 +217,16 @@ impl RouteStatus {
 impl LinkStatus {
     fn of(link: &LinkCounters) -> Self {
         let report = link.report();
-        let (LinkReport { degraded, topics, largest_message, credentials_fault, edge_node, site }, at) =
-            report.unwrap_or_else(|| (LinkReport::default(), Moment::from_wall(UtcMillis(0))));
+        let (report, at) = report.unwrap_or_else(|| (LinkReport::default(), Moment::from_wall(UtcMillis(0))));
+        let LinkReport {
+            degraded,
+            topics,
+            largest_message,
+            credentials_fault,
+            edge_node,
+            site,
+            publications,
+        } = report;
         Self {
             name: link.id.clone(),
             connected: link.connected(),
@@ -218,6 +249,7 @@ impl LinkStatus {
             credentials_error: credentials_fault,
             sparkplug: edge_node.map(EdgeNodeStatus::from),
             rsmp: site.map(SiteStatus::from),
+            datex2: publications.map(PublicationStatus::from),
         }
     }
 }

@@ -15,12 +15,25 @@ use crate::payload::{Metric, MetricValue, SparkplugPayload};
 const MAX_COMMANDS: usize = 64;
 /// An answer is cut to this length.
 const MAX_ANSWER: usize = 200;
-/// For how long a host shelves an alarm: the longest that is possible.
-const SHELVED_MINUTES: u64 = 480;
+/// For how long a host shelves an alarm that says no time: the longest that is possible.
+const SHELVED_MINUTES: u32 = 480;
+/// The property of a command by which a host says for how long.
+const MINUTES: &str = "minutes";
 
 /// The name of the metric by which a limit is set.
 pub(super) fn limit_name(judge: &JudgeId, limit: &SettableLimit) -> String {
     format!("Limits/{}/{}", metric_part(judge.as_str()), limit.key.as_str())
+}
+
+/// For how long an alarm is shelved: the property `minutes` of the metric, or else the longest time. `None` where the
+/// property is no number of minutes.
+fn minutes_of(metric: &Metric) -> Option<u32> {
+    let Some(properties) = &metric.properties else { return Some(SHELVED_MINUTES) };
+    let Some(place) = properties.keys.iter().position(|key| key == MINUTES) else {
+        return Some(SHELVED_MINUTES);
+    };
+    let minutes = properties.values.get(place)?.int?;
+    (1..=SHELVED_MINUTES).contains(&minutes).then_some(minutes)
 }
 
 impl EdgeNode {
@@ -45,7 +58,7 @@ impl EdgeNode {
         let command = match (name.rsplit('/').next()?, &metric.value) {
             ("acknowledged", Some(MetricValue::Boolean(true))) => json!({ "command": "acknowledge" }),
             ("shelved", Some(MetricValue::Boolean(true))) => {
-                json!({ "command": "shelve", "minutes": SHELVED_MINUTES })
+                json!({ "command": "shelve", "minutes": minutes_of(metric)? })
             }
             ("shelved", Some(MetricValue::Boolean(false))) => json!({ "command": "unshelve" }),
             _ => return None,

@@ -1,5 +1,10 @@
 //! Statuses of the signal exchange list: which are kept here, and by which names.
 
+use crate::measures::{CLASSES, Measures};
+
+/// What the values of the main component go up to.
+const MOST: u64 = 65_535;
+
 /// A status that detectors have.
 #[derive(Debug, PartialEq, Eq)]
 pub struct StatusCode {
@@ -21,8 +26,30 @@ pub(super) enum StatusMeasure {
     Classes,
 }
 
-/// The classes of vehicles, in this order.
-pub(super) const CLASSES: [&str; 9] = ["P", "PS", "L", "LS", "B", "SP", "MC", "C", "F"];
+impl StatusMeasure {
+    /// A value by its name, where it is known of the whole interval.
+    pub(super) fn value(self, measures: &Measures, name: &str) -> Option<u64> {
+        if measures.is_partial() {
+            return None;
+        }
+        let value = match self {
+            Self::Vehicles => measures.vehicles(),
+            Self::Speed => measures.speed().and_then(rounded),
+            Self::Occupancy => {
+                let percent = measures.occupancy().and_then(|share| rounded(100.0 * share));
+                percent.map(|percent| percent.min(100))
+            }
+            Self::Classes => measures.of_class(name),
+        };
+        value.map(|value| value.min(MOST))
+    }
+}
+
+/// A whole number; `None` of what is none.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "finite, and not negative")]
+fn rounded(value: f64) -> Option<u64> {
+    (value.is_finite() && value >= 0.0).then(|| value.round() as u64)
+}
 
 const fn status(
     code: &'static str,

@@ -1,11 +1,11 @@
 //! What a site says, as JSON. All values are texts, save where the protocol has others.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use verge_domain::time::UtcMillis;
 
 use super::alarms::AlarmView;
 use super::settings::{SiteComponent, SiteSettings};
+use crate::time::timestamp;
 
 /// A message and its identifier.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,13 +23,6 @@ pub(super) enum AlarmSays {
     Acknowledge,
     /// It was suspended or resumed.
     Suspend,
-}
-
-/// A time as the protocol writes it: UTC with milliseconds.
-#[must_use]
-pub fn timestamp(at: UtcMillis) -> String {
-    let at = Timestamp::from_millisecond(at.0).unwrap_or_default();
-    at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
 /// A random identifier (UUID version 4). A message that is sent again has another.
@@ -158,11 +151,5 @@ mod tests {
             assert_eq!(&id[14..15], "4", "{id}");
             assert!("89ab".contains(&id[19..20]), "{id}");
         }
-    }
-
-    #[test]
-    fn times_have_three_decimals() {
-        assert_eq!(timestamp(UtcMillis(1_433_764_143_293)), "2015-06-08T11:49:03.293Z");
-        assert_eq!(timestamp(UtcMillis(0)), "1970-01-01T00:00:00.000Z");
     }
 }

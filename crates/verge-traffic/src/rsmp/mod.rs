@@ -3,7 +3,7 @@
 //! Checked by tests against the published schema; nobody has certified it.
 //!
 //! Reading order: [`SiteSettings`], what the site has; `incoming` and `message`, what travels; `alarms`, states of alarms
-//! out of verdicts; `measures` and `series`, what is counted and its even intervals; `codes`, statuses by name; `site`,
+//! out of verdicts; `series`, even intervals of what is counted; `codes`, statuses by name; `site`,
 //! the state machine, pure; `driver`, its connection; [`RsmpSink`], the end that a route holds; [`RsmpTrial`], for
 //! `verge check`.
 
@@ -11,7 +11,6 @@ mod alarms;
 mod codes;
 mod driver;
 mod incoming;
-mod measures;
 mod message;
 mod packet;
 mod series;
@@ -21,13 +20,10 @@ mod site;
 mod target;
 mod trial;
 
+pub use crate::time::timestamp;
 pub use codes::{MAIN_STATUSES, STATUSES, StatusCode};
 pub use driver::{RsmpAccess, RsmpSettings};
-pub use message::timestamp;
-pub use settings::{
-    AlarmCode, CountsOf, DetectorKind, Direction, ErrorMode, FaultJudge, SiteComponent, SiteSettings,
-    SpeedUnit,
-};
+pub use settings::{AlarmCode, DetectorKind, ErrorMode, FaultJudge, SiteComponent, SiteSettings};
 pub use sink::RsmpSink;
 pub use site::{AlarmOrder, IsShelved, SiteView};
 pub use target::{RsmpTarget, RsmpTargetError};

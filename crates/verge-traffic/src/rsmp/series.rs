@@ -11,9 +11,9 @@ use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Verdict;
 
 use super::codes::StatusCode;
-use super::measures::{Measures, measured};
 use super::message::StatusValue;
 use super::settings::SiteSettings;
+use crate::measures::{Measures, measured};
 
 /// Intervals of a detector that are remembered for subscriptions to come.
 const REMEMBERED: usize = 64;
@@ -348,12 +348,13 @@ fn value_of(
     (from, every_ms, bin): (i64, u64, &Bin),
 ) -> Option<String> {
     if name == status.begin {
-        return Some(super::timestamp(UtcMillis(from)));
+        return Some(crate::time::timestamp(UtcMillis(from)));
     }
     let of = |component: usize| {
         let part = bin.parts.get(&component)?;
         let length = site.components[component].counts.as_ref()?.interval.length_ms();
-        part.sum.as_ref().filter(|_| part.count == every_ms / length)?.value(status.measure, name)
+        let sum = part.sum.as_ref().filter(|_| part.count == every_ms / length)?;
+        status.measure.value(sum, name)
     };
     match target {
         Some(component) => of(component).map(|value| value.to_string()),

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use verge_domain::finding::Member;
-use verge_domain::id::{DeviceId, JudgeId, PlaceId};
-use verge_domain::interval::IntervalGrid;
+use verge_domain::id::{DeviceId, JudgeId};
+
+use crate::CountsOf;
 
 verge_domain::words! {
     /// The alarms of the signal exchange list that a detector has.
@@ -37,26 +38,6 @@ verge_domain::words! {
         /// As free.
         Off = "off",
     }
-
-    /// The unit in which a judge of loops reads speeds.
-    pub enum SpeedUnit {
-        /// Kilometres per hour.
-        KilometresPerHour = "km/h",
-        /// Metres per second.
-        MetresPerSecond = "m/s",
-        /// Miles per hour.
-        MilesPerHour = "mph",
-    }
-
-    /// Which crossings of a line count.
-    pub enum Direction {
-        /// All of them.
-        Both = "both",
-        /// From its left to its right, looking from its begin to its end.
-        Forward = "forward",
-        /// From its right to its left.
-        Backward = "backward",
-    }
 }
 
 impl AlarmCode {
@@ -80,18 +61,6 @@ impl AlarmCode {
             member,
             Member::Silent | Member::Flat | Member::Noisy | Member::Saturated | Member::ClockSkewed
         )
-    }
-}
-
-impl SpeedUnit {
-    /// Kilometres per hour in one of it.
-    #[must_use]
-    pub const fn in_kilometres_per_hour(self) -> f64 {
-        match self {
-            Self::KilometresPerHour => 1.0,
-            Self::MetresPerSecond => 3.6,
-            Self::MilesPerHour => 1.609_344,
-        }
     }
 }
 
@@ -141,23 +110,6 @@ pub struct SiteComponent {
     pub error_mode: ErrorMode,
     /// Whether its faults make the controller fail.
     pub serious: bool,
-}
-
-/// Which counts are those of a detector.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CountsOf {
-    /// The judge.
-    pub judge: JudgeId,
-    /// Its intervals.
-    pub interval: IntervalGrid,
-    /// The line whose crossings count, of a camera; all of them where there is none.
-    pub line: Option<PlaceId>,
-    /// Which crossings.
-    pub direction: Direction,
-    /// The zone whose occupancy counts, of a camera; its only zone where there is none.
-    pub zone: Option<PlaceId>,
-    /// The unit of speeds of loops.
-    pub speed_unit: SpeedUnit,
 }
 
 /// A judge of the health of a detector.

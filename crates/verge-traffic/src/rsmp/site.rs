@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use verge_domain::board::LastWord;
-use verge_domain::id::{DeviceId, JudgeId, Lane, Seq};
+use verge_domain::id::{DeviceId, JudgeId, Seq};
 use verge_domain::link::{SiteReport, SiteState};
 use verge_domain::stage::{SinkEvent, Token, VerdictRow};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
@@ -59,6 +59,9 @@ pub trait SiteView: Send + Sync {
 
     /// The newest committed number of each lane.
     fn heads(&self) -> [Seq; 3];
+
+    /// Up to which number each lane is delivered; `None` for one that does not go this way.
+    fn delivered(&self) -> [Option<Seq>; 3];
 
     /// The last words that are selected.
     fn words(&self, selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>>;
@@ -198,6 +201,8 @@ impl Site {
         self.queue.clear();
         self.unacknowledged.clear();
         self.rows.clear();
+        // What was not delivered is void, and comes again.
+        self.offered = [Seq::ZERO; 3];
         self.waits.clear();
         self.events.clear();
         self.orders.clear();
@@ -239,11 +244,12 @@ impl Site {
             self.say_watchdog(now);
         }
         self.note_suspended(view);
-        // Behind what the store holds nothing is late: it is on its way.
-        let is_through =
-            |lane: usize| self.offered[lane] == Seq::ZERO || self.offered[lane] >= self.heads[lane];
+        // Behind what the store holds nothing is late: it is on its way, perhaps behind much of another lane.
+        let is_through = |(lane, delivered): (usize, Option<Seq>)| {
+            delivered.is_none_or(|delivered| delivered.max(self.offered[lane]) >= self.heads[lane])
+        };
         let has_waited = now.mono.since(self.up_at.mono) >= self.settings.settle;
-        if self.rows.is_empty() && has_waited && (0..Lane::ALL.len()).all(is_through) {
+        if self.rows.is_empty() && has_waited && view.delivered().into_iter().enumerate().all(is_through) {
             self.subscriptions.close_overdue(self.settings.settle, now.wall);
         }
     }

@@ -97,6 +97,10 @@ impl SiteView for NothingToShow {
         [Seq::ZERO; 3]
     }
 
+    fn delivered(&self) -> [Option<Seq>; 3] {
+        [None; 3]
+    }
+
     fn words(&self, _: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>> {
         Vec::new()
     }

@@ -15,13 +15,13 @@ use super::exchange::Exchange;
 /// A body that a service refuses is tried this often: some refuse for a moment what they take afterwards.
 const TRIES: u32 = 3;
 
-/// One body to be sent.
+/// Bodies to be sent for one token.
 #[derive(Debug)]
 pub(super) struct Offered {
     /// The connection that it was offered on: void with it.
     pub(super) generation: u64,
     pub(super) token: Token,
-    pub(super) body: Bytes,
+    pub(super) bodies: Vec<Bytes>,
 }
 
 /// How serving ended.
@@ -68,12 +68,17 @@ impl PushDriver {
             let end = match Exchange::open(&self.settings).await {
                 Ok(exchange) => {
                     self.exchange = Some(exchange);
-                    while self.offers.try_recv().is_ok() {}
-                    self.generation += 1;
-                    if self.events.send(SinkEvent::Connected).await.is_err() {
-                        return;
+                    match self.introduce().await {
+                        Err(end) => end,
+                        Ok(()) => {
+                            while self.offers.try_recv().is_ok() {}
+                            self.generation += 1;
+                            if self.events.send(SinkEvent::Connected).await.is_err() {
+                                return;
+                            }
+                            self.serve().await
+                        }
                     }
-                    self.serve().await
                 }
                 Err(reason) => End::Lost { reason, pause: None },
             };
@@ -103,35 +108,58 @@ impl PushDriver {
         }
     }
 
+    /// Sends what must be there before the verdicts.
+    async fn introduce(&mut self) -> Result<(), End> {
+        let Some(preface) = self.settings.preface.clone() else { return Ok(()) };
+        let refused = self.bring(&(preface.body)()).await?;
+        let Some(reason) = refused else { return Ok(()) };
+        Err(End::Lost { reason: format!("{reason}, to {}", preface.what), pause: None })
+    }
+
     async fn serve(&mut self) -> End {
-        while let Some(Offered { generation, token, body }) = self.offers.recv().await {
+        while let Some(Offered { generation, token, bodies }) = self.offers.recv().await {
             if generation != self.generation {
                 continue;
             }
-            let mut tries = 0;
-            let event = loop {
-                match self.post(&body).await {
-                    Ok(Answer::Taken) => {
-                        self.failures = 0;
-                        self.fault.send_if_modified(|fault| fault.take().is_some());
-                        break SinkEvent::Delivered(token);
+            let mut event = SinkEvent::Delivered(token);
+            for body in &bodies {
+                match self.bring(body).await {
+                    Ok(None) => {}
+                    Ok(Some(reason)) => {
+                        event = SinkEvent::Refused { token, reason };
+                        break;
                     }
-                    Ok(Answer::Later { reason, pause }) => return End::Lost { reason, pause },
-                    Ok(Answer::Refused { reason }) => {
-                        tries += 1;
-                        if tries >= TRIES {
-                            break SinkEvent::Refused { token, reason };
-                        }
-                        sleep(self.settings.backoff.pause(tries, fastrand::u16(..))).await;
-                    }
-                    Err(reason) => return End::Lost { reason, pause: None },
+                    Err(end) => return end,
                 }
-            };
+            }
             if self.events.send(event).await.is_err() {
                 return End::Stopped;
             }
         }
         End::Stopped
+    }
+
+    /// Sends one body until it is taken, or refused for good: why, in words.
+    async fn bring(&mut self, body: &Bytes) -> Result<Option<String>, End> {
+        let mut tries = 0;
+        loop {
+            match self.post(body).await {
+                Ok(Answer::Taken) => {
+                    self.failures = 0;
+                    self.fault.send_if_modified(|fault| fault.take().is_some());
+                    return Ok(None);
+                }
+                Ok(Answer::Later { reason, pause }) => return Err(End::Lost { reason, pause }),
+                Ok(Answer::Refused { reason }) => {
+                    tries += 1;
+                    if tries >= TRIES {
+                        return Ok(Some(reason));
+                    }
+                    sleep(self.settings.backoff.pause(tries, fastrand::u16(..))).await;
+                }
+                Err(reason) => return Err(End::Lost { reason, pause: None }),
+            }
+        }
     }
 
     /// Sends one body, over a new connection where the service has closed the old one: services close those that rest.

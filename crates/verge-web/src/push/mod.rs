@@ -8,6 +8,7 @@ mod driver;
 mod exchange;
 mod target;
 
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -29,8 +30,10 @@ pub use target::{PushTarget, PushTargetError};
 pub struct PushSettings {
     /// The address.
     pub target: PushTarget,
-    /// What the body is: `application/json` or `application/cloudevents-batch+json`.
+    /// What the body is: `application/json`, `application/cloudevents-batch+json` or `application/xml`.
     pub content_type: &'static str,
+    /// What the service must have before anything else.
+    pub preface: Option<PushPreface>,
     /// What proves who sends; asked for again at each new connection, since files change.
     pub access: PushAccess,
     /// A request and its answer take this long at most, and so does a connection with its handshake.
@@ -41,6 +44,21 @@ pub struct PushSettings {
     pub window: usize,
     /// Pauses after a failure.
     pub backoff: Backoff,
+}
+
+/// What a service must have before the verdicts: sent once on each connection that is announced.
+#[derive(Clone)]
+pub struct PushPreface {
+    /// What it is, for messages.
+    pub what: &'static str,
+    /// Makes its body.
+    pub body: Arc<dyn Fn() -> Bytes + Send + Sync>,
+}
+
+impl fmt::Debug for PushPreface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PushPreface").field(&self.what).finish()
+    }
 }
 
 /// Pushes verdicts by HTTP: 2xx is the receipt. It publishes no status and takes no commands.
@@ -88,16 +106,17 @@ impl HttpSink {
 }
 
 impl Sink for HttpSink {
-    type Item = Bytes;
+    /// Bodies that stand for the verdicts together, one request each; none where there is nothing to send of them.
+    type Item = Vec<Bytes>;
 
-    fn offer(&mut self, _: Lane, body: Bytes, token: Token) -> Result<(), OfferError> {
-        let (actual, limit) = (body.len(), self.max_body_bytes);
+    fn offer(&mut self, _: Lane, bodies: Vec<Bytes>, token: Token) -> Result<(), OfferError> {
+        let (actual, limit) = (bodies.iter().map(Bytes::len).max().unwrap_or(0), self.max_body_bytes);
         if actual > limit {
             return Err(OfferError::TooLarge { actual, limit });
         }
         let generation = self.window.admit()?;
         let offers = self.offers.as_ref().ok_or(OfferError::NotConnected)?;
-        let offered = Offered { generation, token, body };
+        let offered = Offered { generation, token, bodies };
         offers.try_send(offered).map_err(|_| OfferError::WindowFull)?;
         self.window.offered();
         Ok(())

@@ -78,6 +78,7 @@ impl ScriptedService {
         PushSettings {
             target: PushTarget::parse(&format!("http://{}/hook?site=7", self.address)).unwrap(),
             content_type: "application/json",
+            preface: None,
             access: PushAccess::new(|| {
                 let token = Some(Secret::new("canary".to_owned()));
                 Ok(PushCredentials { token, ..PushCredentials::default() })
@@ -124,7 +125,7 @@ async fn event(sink: &mut HttpSink) -> SinkEvent {
 }
 
 async fn offer(sink: &mut HttpSink, body: &'static str, token: u64) {
-    sink.offer(Lane::Alarm, Bytes::from_static(body.as_bytes()), Token(token)).unwrap();
+    sink.offer(Lane::Alarm, vec![Bytes::from_static(body.as_bytes())], Token(token)).unwrap();
 }
 
 async fn lost(sink: &mut HttpSink) -> String {
@@ -138,15 +139,15 @@ async fn lost(sink: &mut HttpSink) -> String {
 async fn what_is_taken_is_delivered_in_order_over_one_connection() {
     let service = ScriptedService::open(&[]).await;
     let mut sink = HttpSink::spawn(service.settings());
-    let early = sink.offer(Lane::Alarm, Bytes::from_static(b"x"), Token(0));
+    let early = sink.offer(Lane::Alarm, vec![Bytes::from_static(b"x")], Token(0));
     assert_eq!(early, Err(OfferError::NotConnected));
     assert_eq!(event(&mut sink).await, SinkEvent::Connected);
-    let large = sink.offer(Lane::Alarm, vec![b'x'; 1001].into(), Token(0));
+    let large = sink.offer(Lane::Alarm, vec![Bytes::new(), vec![b'x'; 1001].into()], Token(0));
     assert_eq!(large, Err(OfferError::TooLarge { actual: 1001, limit: 1000 }));
     for (token, body) in (1..).zip(["one", "two", "three", "four"]) {
         offer(&mut sink, body, token).await;
     }
-    assert_eq!(sink.offer(Lane::Alarm, Bytes::new(), Token(5)), Err(OfferError::WindowFull));
+    assert_eq!(sink.offer(Lane::Alarm, Vec::new(), Token(5)), Err(OfferError::WindowFull));
     for token in 1..=4 {
         assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(token)));
     }
@@ -205,6 +206,38 @@ async fn a_body_is_refused_after_three_tries_and_what_follows_goes_on() {
     );
     assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(2)));
     assert_eq!(service.bodies(), ["poison", "poison", "poison", "good"]);
+}
+
+#[tokio::test]
+async fn several_bodies_of_one_item_are_one_receipt_and_none_is_one_at_once() {
+    let service = ScriptedService::open(&[]).await;
+    let mut sink = HttpSink::spawn(service.settings());
+    assert_eq!(event(&mut sink).await, SinkEvent::Connected);
+    let two = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
+    sink.offer(Lane::Alarm, two, Token(1)).unwrap();
+    sink.offer(Lane::Alarm, Vec::new(), Token(2)).unwrap();
+    offer(&mut sink, "three", 3).await;
+    for token in 1..=3 {
+        assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(token)));
+    }
+    assert_eq!(service.bodies(), ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn a_preface_goes_first_and_nothing_goes_where_it_is_refused() {
+    let refused = Step::Answer("400 Bad Request");
+    let steps = [refused.clone(), refused.clone(), refused, Step::Answer("503 Service Unavailable")];
+    let service = ScriptedService::open(&steps).await;
+    let body: Arc<dyn Fn() -> Bytes + Send + Sync> = Arc::new(|| Bytes::from_static(b"table"));
+    let preface = Some(PushPreface { what: "the table", body });
+    let mut sink = HttpSink::spawn(PushSettings { preface, ..service.settings() });
+    let reason = lost(&mut sink).await;
+    assert_eq!(reason, "the web service answers 400 Bad Request, to the table");
+    assert!(lost(&mut sink).await.contains("503"));
+    assert_eq!(event(&mut sink).await, SinkEvent::Connected);
+    offer(&mut sink, "alarm", 1).await;
+    assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(1)));
+    assert_eq!(service.bodies(), ["table", "table", "table", "table", "table", "alarm"]);
 }
 
 #[tokio::test]

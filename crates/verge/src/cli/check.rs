@@ -121,6 +121,7 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut CheckReport) -> anyh
     for uplink in &settings.uplinks {
         uplinks::look(settings, uplink, running, offline, report)?;
     }
+    uplinks::look_at_files(settings, report);
     Ok(())
 }
 

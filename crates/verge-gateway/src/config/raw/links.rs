@@ -8,9 +8,11 @@ use verge_wire::WireFormat;
 
 use super::super::declare::*;
 use super::super::key::*;
-use super::super::tree::{ConfigNode, Table, Value};
+use super::super::tree::{ConfigNode, Map, Table, Value};
 use super::super::units::{Size, Span};
-use super::{DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawRsmp, RawSecret, SECOND, TIB};
+use super::{
+    DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawDatex2, RawRsmp, RawSite, RawSecret, SECOND, TIB,
+};
 
 declare! {
     /// How a broker is reached that somebody else runs.
@@ -99,13 +101,15 @@ declare! {
     /// An uplink to a web service.
     struct RawHttp with certificates: RawCertificates {
         url: Option<String> =
-            text(r#"the address of a web service, such as "https://hooks.example/verge""#).required(),
+            text(r#"the address of a web service, such as "https://hooks.example/verge""#),
         insecure_plaintext: bool = flag().or("false"),
         token_file: Option<String> = text("the path of a file that holds the token alone"),
         signing_key_file: Option<String> = text("the path of a file that holds the key alone"),
         format: RawPushFormat = word::<RawPushFormat>().or("json"),
         timeout: Span = span(SECOND, MINUTE).or("30s"),
         max_body: Size = size(KIB, MAX_PUSH_BODY).or("256 KiB"),
+        datex2: Option<RawDatex2> = table::<RawDatex2>(),
+        site: Option<Map<RawSite>> = named_tables::<RawSite>(),
         lanes: Vec<Lane> = words::<Lane>().or("alarm,verdict,telemetry"),
         batch: RawBatch = table::<RawBatch>().or(""),
         route: Option<String> = name(),
@@ -137,7 +141,7 @@ declare! {
     words for HistoryOrder { "behind" => Behind, "in_order" => InOrder }
 
     /// What is pushed.
-    words RawPushFormat { "json" => Json, "cloudevents" => CloudEvents }
+    words RawPushFormat { "json" => Json, "cloudevents" => CloudEvents, "datex2" => Datex2 }
 
     words for WireFormat { "cbor" => Cbor, "json" => Json }
 

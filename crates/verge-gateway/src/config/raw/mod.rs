@@ -5,6 +5,7 @@
 //! go on without it to find the others.
 
 mod dashboard;
+mod datex2;
 mod find;
 mod judge;
 mod links;
@@ -21,6 +22,7 @@ use super::key::*;
 use super::tree::{ConfigNode, Map, Table, Value};
 use super::units::{Size, Span, SpanOrNever};
 pub(crate) use dashboard::*;
+pub(crate) use datex2::*;
 pub(crate) use find::{homes_of, kind_of, kind_of_table, other_name};
 pub(crate) use judge::*;
 pub(crate) use links::*;

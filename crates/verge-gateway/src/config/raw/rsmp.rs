@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use verge_domain::id::Lane;
-use verge_traffic::rsmp::{Direction, ErrorMode, SpeedUnit};
+use verge_traffic::rsmp::ErrorMode;
+use verge_traffic::{Direction, SpeedUnit};
 
 use super::super::declare::*;
 use super::super::key::*;

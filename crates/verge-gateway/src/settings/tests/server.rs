@@ -56,6 +56,16 @@ fn refused(lines: &str, expected: &str) {
 }
 
 #[test]
+fn more_points_than_there_is_room_for_are_refused() {
+    let mut check = Check { folder: Path::new("/"), faults: Vec::new(), warnings: Vec::new() };
+    super::super::server::check_count(&mut check, 65_536);
+    assert_eq!(check.faults.len(), 0);
+    super::super::server::check_count(&mut check, 65_537);
+    let fault = check.faults[0].to_string();
+    assert!(fault.contains("65537, expected at most 65536 points of all servers together"), "{fault}");
+}
+
+#[test]
 fn a_point_of_a_camera_shows_one_strand_of_a_zone_or_what_is_counted() {
     let of = |lines: &str| point(lines).map(|point| (point.content, point.strand)).unwrap();
     let queue = of("judge = \"junction\"\nsignal = \"crossing\"\nstrand = \"queue\"\n");

@@ -6,11 +6,11 @@ use std::time::Duration;
 use verge_domain::backoff::Backoff;
 use verge_tls::Secret;
 use verge_web::{PushAccess, PushCredentials, PushSettings, PushTarget, PushTargetError};
-use verge_wire::WireFormat;
 
-use super::super::Check;
 use super::super::connection::{self, BuildError, TlsFiles};
+use super::super::{Check, JudgeSection};
 use super::PlainAddress;
+use super::datex2::{DatexUplink, check_format};
 use crate::config::{Fault, RawHttp, RawPushFormat};
 
 /// Requests that wait for their turn: one after the other is sent, and some are at hand when its answer comes.
@@ -30,16 +30,62 @@ pub struct HttpUplink {
     /// File of the key that signs each body.
     pub signing_key: Option<PathBuf>,
     /// How bodies are written.
-    pub format: WireFormat,
+    pub format: PushFormat,
     /// A request and its answer take this long at most.
     pub timeout: Duration,
     /// Largest body, in bytes.
     pub max_body_bytes: usize,
 }
 
+/// How bodies are written.
+#[derive(Debug, Clone)]
+pub enum PushFormat {
+    /// The JSON twin.
+    Json,
+    /// Batches of CloudEvents.
+    CloudEvents,
+    /// Publications of DATEX II.
+    Datex2(Box<DatexUplink>),
+}
+
+impl PushFormat {
+    /// The publications, where they are that.
+    #[must_use]
+    pub fn datex2(&self) -> Option<&DatexUplink> {
+        match self {
+            Self::Datex2(datex2) => Some(datex2),
+            Self::Json | Self::CloudEvents => None,
+        }
+    }
+
+    const fn content_type(&self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::CloudEvents => "application/cloudevents-batch+json",
+            Self::Datex2(_) => verge_traffic::datex2::CONTENT_TYPE,
+        }
+    }
+}
+
 impl HttpUplink {
-    pub(super) fn check(check: &mut Check<'_>, section: &str, raw: &RawHttp) -> Option<Self> {
+    pub(super) fn check(
+        check: &mut Check<'_>,
+        gateway: &str,
+        section: &str,
+        raw: &RawHttp,
+        judges: (&[JudgeSection], &[&str]),
+    ) -> Option<Self> {
+        let datex2 = check_format(check, section, gateway, raw, judges);
         let url = raw.url.as_deref();
+        if url.is_none() {
+            let expected = r#"the address of a web service, such as "https://hooks.example/verge""#;
+            let fault = Fault::missing(format!("{section}.url"), expected);
+            let remedy = match raw.format {
+                RawPushFormat::Datex2 => "add it, or snapshot_dir where documents are only fetched",
+                RawPushFormat::Json | RawPushFormat::CloudEvents => "add url = and the address",
+            };
+            check.faults.push(fault.remedy(remedy));
+        }
         let target = url.and_then(|url| check_url(check, section, url));
         if let Some((target, url)) = target.as_ref().zip(url).filter(|(target, _)| !target.is_tls()) {
             let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
@@ -58,9 +104,10 @@ impl HttpUplink {
             tls,
             token,
             signing_key,
-            format: match raw.format {
-                RawPushFormat::Json => WireFormat::Json,
-                RawPushFormat::CloudEvents => WireFormat::CloudEvents,
+            format: match (raw.format, datex2.ok()?) {
+                (RawPushFormat::CloudEvents, _) => PushFormat::CloudEvents,
+                (RawPushFormat::Datex2, Some(datex2)) => PushFormat::Datex2(Box::new(datex2)),
+                (RawPushFormat::Json | RawPushFormat::Datex2, _) => PushFormat::Json,
             },
             timeout: raw.timeout.0,
             max_body_bytes: raw.max_body.to_usize(),
@@ -77,10 +124,8 @@ impl HttpUplink {
         let access = PushAccess::new(move || again.credentials().map_err(|error| error.to_string()));
         Ok(PushSettings {
             target: self.target.clone(),
-            content_type: match self.format {
-                WireFormat::CloudEvents => "application/cloudevents-batch+json",
-                WireFormat::Json | WireFormat::Cbor => "application/json",
-            },
+            content_type: self.format.content_type(),
+            preface: None,
             access,
             timeout: self.timeout,
             max_body_bytes: self.max_body_bytes,

@@ -1,5 +1,7 @@
 //! `[uplink.NAME]`, and what uplinks must agree on with the rest.
 
+mod datex2;
+mod detector;
 mod http;
 mod mqtt;
 mod rsmp;
@@ -14,7 +16,8 @@ use super::Check;
 use super::JudgeSection;
 use super::connection::{self, Connection, is_loopback};
 use crate::config::{Fault, Map, RawBatch, RawBroker, RawTransport, RawUplink, RawUplinkKind, Size, Warning};
-pub use http::HttpUplink;
+pub use datex2::{DatexFiles, DatexSnapshots, DatexUplink};
+pub use http::{HttpUplink, PushFormat};
 pub use mqtt::MqttUplink;
 pub(super) use mqtt::{check_client_ids, check_loops};
 pub use rsmp::RsmpUplink;
@@ -88,6 +91,15 @@ impl Uplink {
         }
     }
 
+    /// Its publications of DATEX II, where it sends such.
+    #[must_use]
+    pub fn datex2(&self) -> Option<&DatexUplink> {
+        match &self.kind {
+            UplinkKind::Http(http) => http.format.datex2(),
+            UplinkKind::Mqtt(_) | UplinkKind::Sparkplug(_) | UplinkKind::Rsmp(_) => None,
+        }
+    }
+
     /// Its section.
     #[must_use]
     pub fn section(&self) -> String {
@@ -111,8 +123,25 @@ pub(super) fn check_all(
     gateway: (&str, Option<&str>),
     raw: &Map<RawUplink>,
     judges: (&[JudgeSection], &[&str]),
-) -> Vec<Uplink> {
-    raw.iter().filter_map(|(name, uplink)| check_one(check, gateway, name, uplink, judges)).collect()
+) -> (Vec<Uplink>, Vec<DatexFiles>) {
+    let (mut uplinks, mut files) = (Vec::new(), Vec::new());
+    for (name, raw) in raw {
+        let key = format!("uplink.{name}");
+        let datex2 = match &raw.kind {
+            Some(RawUplinkKind::Http(raw)) if datex2::is_only_fetched(raw) => {
+                datex2::check_format(check, &key, gateway.0, raw, judges).ok().flatten()
+            }
+            _ => {
+                let uplink = check_one(check, gateway, name, raw, judges);
+                let datex2 = uplink.as_ref().and_then(Uplink::datex2).cloned();
+                uplinks.extend(uplink);
+                datex2
+            }
+        };
+        let keeps = datex2.filter(|datex2| datex2.snapshots.is_some());
+        files.extend(keeps.map(|datex2| DatexFiles { key, datex2 }));
+    }
+    (uplinks, files)
 }
 
 fn check_one(
@@ -137,7 +166,7 @@ fn check_one(
             (kind.map(|mqtt| UplinkKind::Mqtt(Box::new(mqtt))), keys)
         }
         RawUplinkKind::Http(raw) => {
-            let kind = HttpUplink::check(check, &section, raw);
+            let kind = HttpUplink::check(check, gateway, &section, raw, judges);
             let keys = CommonKeys {
                 route: raw.route.as_deref(),
                 window: http::WINDOW,

@@ -3,20 +3,16 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use verge_anomaly::JudgeSettings;
-use verge_domain::finding::Member;
-use verge_domain::id::{DeviceId, JudgeId, PlaceId};
-use verge_domain::verdict::Detector;
+use verge_domain::id::DeviceId;
 use verge_traffic::rsmp::{
-    AlarmCode, CORE, CountsOf, DetectorKind, FaultJudge, MAX_COMPONENTS, RsmpAccess, RsmpSettings,
-    RsmpTarget, SXL, SiteComponent, SiteSettings,
+    CORE, MAX_COMPONENTS, RsmpAccess, RsmpSettings, RsmpTarget, SXL, SiteComponent, SiteSettings,
 };
 
 use super::super::connection::{self, BuildError, TlsFiles};
-use super::super::judge::Rule;
 use super::super::{Check, JudgeSection};
 use super::PlainAddress;
-use crate::config::{Fault, Map, RawComponent, RawRsmp, Warning, nearest};
+use super::detector::{CountKeys, check_counts, check_faults, find, kind_of};
+use crate::config::{Fault, Map, RawComponent, RawRsmp, Warning};
 
 /// Items in flight at most.
 pub(super) const WINDOW: usize = 256;
@@ -196,7 +192,7 @@ fn check_component(
     };
     let counts = match counting {
         None => None,
-        Some(judge) => Some(check_counts(check, section, raw, judge)?),
+        Some(judge) => Some(check_counts(check, section, CountKeys::of_component(raw), judge)?),
     };
     let mut faults = Vec::new();
     for judge in raw.faults.iter().flatten() {
@@ -204,120 +200,14 @@ fn check_component(
         let found = find(check, &key, judge, judges)?;
         faults.push(check_faults(check, &key, found)?);
     }
-    let is_loop = counting.is_none_or(|judge| judge.detector() == Detector::Loop);
     Some(SiteComponent {
         id: raw.id.clone()?,
         device: device?,
         counts,
         faults,
         detector: raw.detector.clone().unwrap_or_else(|| name.to_owned()),
-        kind: if is_loop { DetectorKind::Loop } else { DetectorKind::Input },
+        kind: kind_of(counting),
         error_mode: raw.error_mode,
         serious: raw.serious,
     })
-}
-
-/// A judge by its name. One that is at fault itself has its own faults.
-fn find<'a>(
-    check: &mut Check<'_>,
-    key: &str,
-    name: &str,
-    (judges, known): (&'a [JudgeSection], &[&str]),
-) -> Option<&'a JudgeSection> {
-    if !known.contains(&name) {
-        let fault = Fault::at_text(key.to_owned(), name, "the name of a judge");
-        let remedy = match nearest(name, known.iter().copied()) {
-            Some(near) => format!("write {near:?}"),
-            None => format!("write one of {}", known.join(", ")),
-        };
-        check.faults.push(fault.remedy(remedy));
-    }
-    judges.iter().find(|judge| judge.name.as_str() == name)
-}
-
-fn check_counts(
-    check: &mut Check<'_>,
-    section: &str,
-    raw: &RawComponent,
-    judge: &JudgeSection,
-) -> Option<CountsOf> {
-    let place = |check: &mut Check<'_>, key: &str, name: &Option<String>| match name {
-        None => Some(None),
-        Some(name) => check.keep(&format!("{section}.{key}"), name, PlaceId::new(name)).map(Some),
-    };
-    let (line, zone) = (place(check, "line", &raw.line)?, place(check, "zone", &raw.zone)?);
-    let plain = judge.readings().and_then(|rules| match &rules.rule {
-        Rule::Plain(JudgeSettings::Loop(settings)) => Some(settings.interval()),
-        _ => None,
-    });
-    let of_camera = judge.frames().and_then(|rules| match &rules.rule {
-        JudgeSettings::Track(track) => Some(track.scene()),
-        _ => None,
-    });
-    let interval = match (plain, of_camera) {
-        (Some(interval), _) => {
-            for (key, value) in [("line", &raw.line), ("zone", &raw.zone)] {
-                let Some(value) = value else { continue };
-                let fault = Fault::at_text(
-                    format!("{section}.{key}"),
-                    value,
-                    "nothing: loops have no lines and zones",
-                );
-                check.faults.push(fault.remedy("take the line out"));
-                return None;
-            }
-            interval
-        }
-        (None, Some(scene)) => {
-            let lines: Vec<&str> = scene.lines().iter().map(|line| line.name.as_str()).collect();
-            let zones: Vec<&str> = scene.zones().iter().map(|(zone, _)| zone.as_str()).collect();
-            for (key, value, known) in [("line", &raw.line, lines), ("zone", &raw.zone, zones)] {
-                let Some(value) = value.as_deref().filter(|value| !known.contains(value)) else { continue };
-                let fault =
-                    Fault::at_text(format!("{section}.{key}"), value, format!("a {key} of {}", judge.name));
-                check.faults.push(fault.remedy(format!("write one of {}", known.join(", "))));
-                return None;
-            }
-            scene.interval()
-        }
-        (None, None) => {
-            let expected = "a judge that counts vehicles: detector = \"loop\" or \"track\"";
-            let fault = Fault::at_text(format!("{section}.traffic"), judge.name.as_str(), expected);
-            check.faults.push(fault.remedy("name such a judge"));
-            return None;
-        }
-    };
-    Some(CountsOf {
-        judge: judge.name.clone(),
-        interval,
-        line,
-        direction: raw.direction,
-        zone,
-        speed_unit: raw.speed_unit,
-    })
-}
-
-fn check_faults(check: &mut Check<'_>, key: &str, judge: &JudgeSection) -> Option<FaultJudge> {
-    let name: JudgeId = judge.name.clone();
-    let of = |members: &mut dyn Iterator<Item = Member>| {
-        let (mut hardware, mut logic) = (false, false);
-        for member in members {
-            let is_logic = AlarmCode::is_logic_error(member);
-            (hardware, logic) = (hardware || !is_logic, logic || is_logic);
-        }
-        (hardware, logic)
-    };
-    let rule = judge.readings().map(|rules| &rules.rule);
-    let (hardware, logic) = match (judge.of_cameras(), rule) {
-        (Some(camera), _) => of(&mut camera.causes()),
-        (None, Some(Rule::Plain(JudgeSettings::Silence(_)))) => (true, false),
-        (None, Some(Rule::Plain(JudgeSettings::Health(_)))) => (true, true),
-        _ => {
-            let expected = "judges of silence or health: detector = \"silence\" or \"health\"";
-            let fault = Fault::at_text(key.to_owned(), name.as_str(), expected);
-            check.faults.push(fault.remedy("name such judges; other events are no faults of a detector"));
-            return None;
-        }
-    };
-    Some(FaultJudge { judge: name, hardware, logic })
 }

@@ -2,6 +2,7 @@ use verge_domain::settable::{LimitKey, SettableLimit};
 
 use super::*;
 use crate::edge::HostCommands;
+use crate::payload::{DataType, PropertySet, PropertyValue};
 
 fn commanded() -> EdgeSettings {
     let limit = SettableLimit { key: LimitKey::Above, configured: 7.0, lowest: 6.0, highest: 10.0 };
@@ -60,6 +61,21 @@ fn hosts_acknowledge_and_shelve_alarms_and_set_limits() {
     let shelve =
         r#"{"command":"shelve","device":"pump+1","id":"host","judge":"high","minutes":480,"signal":"t"}"#;
     check(&mut node, OF_DEVICE, &said(Some("high/t/high/shelved"), None, yes.clone()), &[shelve]);
+    let for_minutes = |int: Option<u32>| {
+        let datatype = Some(DataType::Int32.code());
+        let values = vec![PropertyValue { datatype, int, text: None }];
+        let metric = Metric {
+            name: Some("high/t/high/shelved".to_owned()),
+            value: Some(yes.clone()),
+            properties: Some(PropertySet { keys: vec!["minutes".to_owned()], values }),
+            ..Metric::default()
+        };
+        SparkplugPayload { metrics: vec![metric], ..SparkplugPayload::default() }.encode_to_vec()
+    };
+    check(&mut node, OF_DEVICE, &for_minutes(Some(30)), &[&shelve.replace("480", "30")]);
+    for wrong in [Some(0), Some(481), None] {
+        check(&mut node, OF_DEVICE, &for_minutes(wrong), &[]);
+    }
     // What cannot be written, of a wrong type, of nobody, or not known.
     check(&mut node, OF_DEVICE, &said(Some("high/t/high/active"), None, yes.clone()), &[]);
     check(&mut node, OF_DEVICE, &said(Some("high/t/high/acknowledged"), None, MetricValue::Int(1)), &[]);

@@ -289,9 +289,9 @@ impl Site {
         let Some((from, measures)) = self.subscriptions.newest(index) else { return (None, "unknown") };
         let quality = if self.is_recent(index, from, now) { "recent" } else { "old" };
         if name == status.begin {
-            return (Some(message::timestamp(from)), quality);
+            return (Some(crate::time::timestamp(from)), quality);
         }
-        match measures.value(status.measure, name) {
+        match status.measure.value(measures, name) {
             Some(value) => (Some(value.to_string()), quality),
             None => (None, "unknown"),
         }
@@ -313,12 +313,12 @@ impl Site {
         let Some((from, index)) = newest.max() else { return (None, "unknown") };
         let quality = if self.is_recent(index, from, now) { "recent" } else { "old" };
         if name == status.begin {
-            return (Some(message::timestamp(from)), quality);
+            return (Some(crate::time::timestamp(from)), quality);
         }
         let measure: StatusMeasure = status.measure;
         let value = |index: usize| {
             let (of, measures) = self.subscriptions.newest(index)?;
-            if of == from { measures.value(measure, name) } else { None }
+            if of == from { measure.value(measures, name) } else { None }
         };
         (Some(joined(counting().map(value))), quality)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use verge_domain::finding::{Expected, Member};
-use verge_domain::id::{EventId, SourceId};
+use verge_domain::id::{EventId, Lane, SourceId};
 use verge_domain::interval::IntervalGrid;
 use verge_domain::time::DeviceClock;
 use verge_domain::verdict::{
@@ -14,10 +14,9 @@ use verge_domain::verdict::{
 };
 
 use super::super::packet::Packet;
-use super::super::settings::{
-    CountsOf, DetectorKind, Direction, ErrorMode, FaultJudge, SiteComponent, SpeedUnit,
-};
+use super::super::settings::{DetectorKind, ErrorMode, FaultJudge, SiteComponent};
 use super::*;
+use crate::{CountsOf, Direction, SpeedUnit};
 
 mod alarms;
 mod begin;
@@ -34,6 +33,7 @@ type Done = Box<dyn FnOnce(Result<(), String>) + Send>;
 struct View {
     at: Mutex<i64>,
     heads: Mutex<[Seq; 3]>,
+    delivered: Mutex<[Option<Seq>; 3]>,
     words: Mutex<Vec<Arc<LastWord>>>,
     shelved: Mutex<bool>,
 }
@@ -51,6 +51,10 @@ impl SiteView for View {
 
     fn heads(&self) -> [Seq; 3] {
         *self.heads.lock().unwrap()
+    }
+
+    fn delivered(&self) -> [Option<Seq>; 3] {
+        *self.delivered.lock().unwrap()
     }
 
     fn words(&self, selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>> {
@@ -112,6 +116,7 @@ impl Play {
         let view = View {
             at: Mutex::new(NOON),
             heads: Mutex::new([Seq::ZERO; 3]),
+            delivered: Mutex::new([Some(Seq::ZERO); 3]),
             words: Mutex::default(),
             shelved: Mutex::default(),
         };

@@ -1,5 +1,6 @@
 //! Uplinks: each is tried as the gateway would use it; and which metric of an edge node of Sparkplug says what.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use verge_domain::board::PointKind;
@@ -9,7 +10,7 @@ use verge_domain::stage::Scope;
 use verge_domain::verdict::Detector;
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::{
-    HttpUplink, JudgeSection, Settings, SparkplugUplink, StateTopics, Uplink, UplinkKind,
+    DatexUplink, HttpUplink, JudgeSection, Settings, SparkplugUplink, StateTopics, Uplink, UplinkKind,
 };
 use verge_gateway::wiring;
 use verge_mqtt::{ConnectionSettings, ShownBoard};
@@ -126,6 +127,29 @@ fn look_at_service(http: &HttpUplink, offline: bool, report: &mut CheckReport) -
     Ok(())
 }
 
+/// Documents that are kept for those who fetch them: whether they can be written.
+pub(super) fn look_at_files(settings: &Settings, report: &mut CheckReport) {
+    for files in &settings.publications {
+        if let Some(snapshots) = &files.datex2.snapshots {
+            look_at_folder(&format!("{}.datex2.snapshot_dir", files.key), &snapshots.folder, report);
+        }
+    }
+}
+
+/// Whether documents can be written there.
+fn look_at_folder(key: &str, folder: &Path, report: &mut CheckReport) {
+    let trial = folder.join(".verge-check");
+    let outcome = std::fs::write(&trial, b"").and_then(|()| std::fs::remove_file(&trial));
+    let (outcome, exit) = match outcome {
+        Ok(()) => (Ok("documents can be written".to_owned()), Exit::Fine),
+        Err(error) => {
+            let says = format!("cannot be written: {error}; create the folder and let this user write there");
+            (Err(says), Exit::BadConfig)
+        }
+    };
+    report.note(key, folder.display().to_string(), outcome, exit);
+}
+
 /// The edge node as it is tried: under a name that no gateway uses.
 pub(super) fn trial_of(
     settings: &Settings,
@@ -138,8 +162,12 @@ pub(super) fn trial_of(
     EdgeSettings { address, ..edge }
 }
 
-/// Says what each judge shows on each edge node.
+/// Says what each judge shows on each edge node, and what other uplinks say.
 pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
+    let sends = |key: &str| settings.uplinks.iter().any(|uplink| uplink.section() == key);
+    for files in settings.publications.iter().filter(|files| !sends(&files.key)) {
+        list_places(&files.key, &files.datex2, report);
+    }
     for uplink in &settings.uplinks {
         let sparkplug = match &uplink.kind {
             UplinkKind::Sparkplug(sparkplug) => sparkplug,
@@ -151,13 +179,39 @@ pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
                 sites::list(rsmp, report);
                 continue;
             }
-            UplinkKind::Http(_) => continue,
+            UplinkKind::Http(_) => {
+                uplink.datex2().into_iter().for_each(|datex2| list_places(&uplink.section(), datex2, report));
+                continue;
+            }
         };
         for judge in &settings.judges {
             let what = sparkplug.address.device_topic("DDATA", "DEVICE");
             let key = format!("uplink.{}.{}", uplink.name, judge.name);
             report.note(&key, what, Ok(metrics_of(judge)), Exit::Fine);
         }
+    }
+}
+
+/// Says what is published of each place.
+fn list_places(section: &str, datex2: &DatexUplink, report: &mut CheckReport) {
+    for (name, site) in datex2.names.iter().zip(&datex2.publisher.sites) {
+        let mut parts = Vec::new();
+        if let Some(counts) = &site.counts {
+            let seconds = counts.interval.length_ms() / 1000;
+            parts.push(format!(
+                "MeasuredData (1 flow, 2 speed, 3 occupancy) from {}, every {seconds} s",
+                counts.judge
+            ));
+        }
+        for (record, judges) in [("AbnormalTraffic", &site.events), ("EquipmentOrSystemFault", &site.faults)]
+        {
+            let judges: Vec<&str> = judges.iter().map(|judge| judge.as_str()).collect();
+            if !judges.is_empty() {
+                parts.push(format!("{record} from {}", judges.join(", ")));
+            }
+        }
+        let key = format!("{section}.site.{name}");
+        report.note(&key, site.id.clone(), Ok(format!("{}: {}", site.device, parts.join("; "))), Exit::Fine);
     }
 }
 

@@ -165,6 +165,38 @@ fn an_outage_is_made_up_for_once_and_as_old() {
 }
 
 #[test]
+fn intervals_of_an_outage_wait_for_their_lane_however_long_another_takes() {
+    let mut play = Play::up();
+    play.say(&subscribe("DL1", "60", &[("S0201", "starttime"), ("S0201", "vehicles")]));
+    play.listen();
+    // The line breaks before anything was counted.
+    play.site.lost();
+    *play.view.at.lock().unwrap() = NOON + 3 * MINUTE + 30_000;
+    let lane = counts("loop-1", NOON, 1).lane.index();
+    play.view.heads.lock().unwrap()[lane] = Seq(900);
+    play.view.delivered.lock().unwrap()[lane] = Some(Seq(10));
+    let mut said = play.connect();
+    // Alarms come for a minute.
+    for _ in 0..6 {
+        play.pass(10_000);
+        said.extend(play.listen());
+    }
+    assert_eq!(updates(&said), [], "none is given up as unknown while its lane is behind");
+    for minute in 0..3 {
+        play.tokens = 897 + minute;
+        play.offer(counts("loop-1", NOON + i64::try_from(minute).unwrap() * MINUTE, 7));
+    }
+    let found: Vec<_> = updates(&play.listen()).into_iter().map(|(_, values)| values).collect();
+    let old = |minute: i64| {
+        vec![value("starttime", &time(NOON + minute * MINUTE), "old"), value("vehicles", "7", "old")]
+    };
+    assert_eq!(found, [old(0), old(1), old(2)]);
+    // It is through, and detectors that say nothing are not waited for any more.
+    play.pass(MINUTE);
+    assert_eq!(updates(&play.listen())[0].1[1], ("vehicles".to_owned(), None, "unknown".to_owned()));
+}
+
+#[test]
 fn without_a_buffer_subscriptions_end_with_the_line() {
     let mut play = Play::new(|site| site.buffer_status = false);
     play.connect();

@@ -3,17 +3,17 @@
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, Counts, DirectionCounts, Traffic, Verdict};
 
-use super::codes::{CLASSES, StatusMeasure};
-use super::settings::{CountsOf, Direction};
+use crate::counts::{CountsOf, Direction};
 
-/// What the values of the main component go up to.
-const MOST: u64 = 65_535;
 /// Kilometres per hour in a metre per second.
 const KMH: f64 = 3.6;
 
+/// The classes of vehicles of the signal exchange list, in this order.
+pub(crate) const CLASSES: [&str; 9] = ["P", "PS", "L", "LS", "B", "SP", "MC", "C", "F"];
+
 /// What was measured; what is not known of any part is not known of the sum.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Measures {
+pub(crate) struct Measures {
     /// Less than the whole was observed.
     partial: bool,
     vehicles: Option<u64>,
@@ -25,7 +25,7 @@ pub(super) struct Measures {
 }
 
 /// What one verdict measures: when its interval began, and what.
-pub(super) fn measured(of: &CountsOf, verdict: &Verdict) -> Option<(UtcMillis, Measures)> {
+pub(crate) fn measured(of: &CountsOf, verdict: &Verdict) -> Option<(UtcMillis, Measures)> {
     match &verdict.body {
         Body::Counts(counts) => fits(of, counts.length_ms).then(|| (counts.from, of_loop(of, counts))),
         Body::Traffic(traffic) => fits(of, traffic.length_ms).then(|| (traffic.from, of_camera(of, traffic))),
@@ -111,7 +111,7 @@ fn weighted(share: f64, observed_ms: u64) -> (f64, f64) {
 
 impl Measures {
     /// Adds a later part of the same interval.
-    pub(super) fn add(&mut self, part: &Self) {
+    pub(crate) fn add(&mut self, part: &Self) {
         let both = |one: Option<(f64, f64)>, other: Option<(f64, f64)>| {
             one.zip(other).map(|((sum, weights), (more, weight))| (sum + more, weights + weight))
         };
@@ -127,29 +127,29 @@ impl Measures {
         });
     }
 
-    /// The value of a status by its name, where it is known of the whole interval.
-    pub(super) fn value(&self, measure: StatusMeasure, name: &str) -> Option<u64> {
-        if self.partial {
-            return None;
-        }
-        let value = match measure {
-            StatusMeasure::Vehicles => self.vehicles,
-            StatusMeasure::Speed => self.speed.and_then(|(sum, weights)| rounded(sum / weights)),
-            StatusMeasure::Occupancy => {
-                let percent = self.occupancy.and_then(|(sum, weights)| rounded(100.0 * sum / weights));
-                percent.map(|percent| percent.min(100))
-            }
-            StatusMeasure::Classes => {
-                let class = CLASSES.iter().position(|class| *class == name)?;
-                self.classes?.get(class).copied().flatten()
-            }
-        };
-        value.map(|value| value.min(MOST))
+    /// Less than the whole was observed.
+    pub(crate) const fn is_partial(&self) -> bool {
+        self.partial
     }
-}
 
-/// A whole number; `None` of what is none.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "finite, and not negative")]
-fn rounded(value: f64) -> Option<u64> {
-    (value.is_finite() && value >= 0.0).then(|| value.round() as u64)
+    /// Vehicles.
+    pub(crate) const fn vehicles(&self) -> Option<u64> {
+        self.vehicles
+    }
+
+    /// Their mean speed in km/h.
+    pub(crate) fn speed(&self) -> Option<f64> {
+        self.speed.map(|(sum, weights)| sum / weights)
+    }
+
+    /// Share of the time observed, `0..=1`.
+    pub(crate) fn occupancy(&self) -> Option<f64> {
+        self.occupancy.map(|(sum, weights)| sum / weights)
+    }
+
+    /// Vehicles of a class of [`CLASSES`].
+    pub(crate) fn of_class(&self, name: &str) -> Option<u64> {
+        let class = CLASSES.iter().position(|class| *class == name)?;
+        self.classes?.get(class).copied().flatten()
+    }
 }

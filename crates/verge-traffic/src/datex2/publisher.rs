@@ -1,0 +1,153 @@
+//! Verdicts to documents.
+
+use std::sync::Arc;
+
+use verge_domain::board::{LastWord, PointKind};
+use verge_domain::id::{DeviceId, Lane, Seq};
+use verge_domain::link::PublicationReport;
+use verge_domain::stage::VerdictRow;
+use verge_domain::time::UtcMillis;
+use verge_domain::verdict::{Body, EventState, Verdict};
+
+use super::measured::{self, SiteData, Unwell};
+use super::settings::DatexSettings;
+use super::situations::{self, Situation};
+use super::table;
+
+/// Documents of the present state, for those who fetch them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publications {
+    /// The table of places.
+    pub table: Vec<u8>,
+    /// The newest interval of each place; `None` where no place counts.
+    pub measured: Option<Vec<u8>>,
+    /// What is open.
+    pub situations: Vec<u8>,
+}
+
+/// Makes documents of verdicts.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    settings: Arc<DatexSettings>,
+    /// Up to which number of each lane it was counted what the verdicts became.
+    counted: [Seq; Lane::ALL.len()],
+    report: PublicationReport,
+}
+
+impl Publisher {
+    /// For these places.
+    #[must_use]
+    pub fn new(settings: Arc<DatexSettings>) -> Self {
+        let report = PublicationReport { sites: settings.sites.len() as u64, ..PublicationReport::default() };
+        Self { settings, counted: [Seq::ZERO; 3], report }
+    }
+
+    /// What became of the verdicts so far, each counted once.
+    #[must_use]
+    pub const fn report(&self) -> PublicationReport {
+        self.report
+    }
+
+    /// The table of places.
+    #[must_use]
+    pub fn table(&self, now: UtcMillis) -> Vec<u8> {
+        table::publication(&self.settings, now)
+    }
+
+    /// Whether a word tells that a device is unwell: what [`Publisher::documents`] takes beside the rows.
+    #[must_use]
+    pub fn wants(&self, word: &LastWord) -> bool {
+        self.unwell(&word.verdict).is_some()
+    }
+
+    /// The documents that say what these verdicts say: one of each kind at most, none where nothing is about a place.
+    /// `words`: what is wrong with devices, see [`Publisher::wants`].
+    pub fn documents(
+        &mut self,
+        rows: &[VerdictRow],
+        words: &[Arc<LastWord>],
+        now: UtcMillis,
+    ) -> Vec<Vec<u8>> {
+        let settings = Arc::clone(&self.settings);
+        let of_words = words.iter().filter_map(|word| self.unwell(&word.verdict));
+        let of_rows = rows.iter().filter_map(|row| self.unwell(row.verdict.as_deref()?));
+        let unwell: Vec<Unwell> = of_words.chain(of_rows).collect();
+        let (mut measured, mut situations) = (Vec::new(), Vec::new());
+        for row in rows {
+            let is_new = self.is_new(row);
+            let Some(verdict) = row.verdict.as_deref() else {
+                self.report.withdrawn += u64::from(is_new);
+                continue;
+            };
+            let before = measured.len();
+            measured.extend(settings.sites.iter().filter_map(|site| SiteData::of(site, verdict, &unwell)));
+            let situation = Situation::of(&settings, verdict);
+            if is_new {
+                self.report.measurements += (measured.len() - before) as u64;
+                self.report.situations += u64::from(situation.is_some());
+                self.report.left_out += u64::from(measured.len() == before && situation.is_none());
+            }
+            if let Some(situation) = situation {
+                // A document holds each situation once, in its newest version.
+                situations.retain(|known: &Situation<'_>| !known.is_same(&situation));
+                situations.push(situation);
+            }
+        }
+        let measured = (!measured.is_empty()).then(|| measured::publication(&settings, &measured, now));
+        let situations =
+            (!situations.is_empty()).then(|| situations::publication(&settings, &situations, now));
+        measured.into_iter().chain(situations).collect()
+    }
+
+    /// What is true now. `is_stale`: whether a device has sent nothing for too long.
+    #[must_use]
+    pub fn present(
+        &self,
+        words: &[Arc<LastWord>],
+        is_stale: &dyn Fn(&DeviceId) -> bool,
+        now: UtcMillis,
+    ) -> Publications {
+        let settings = &self.settings;
+        let unwell: Vec<Unwell> = words.iter().filter_map(|word| self.unwell(&word.verdict)).collect();
+        let counting = settings.sites.iter().filter(|site| site.counts.is_some());
+        let measured: Vec<SiteData<'_>> = counting
+            .map(|site| {
+                let of_site =
+                    words.iter().filter(|word| PointKind::of(&word.verdict.body) == PointKind::Counts);
+                let data = of_site.filter_map(|word| SiteData::of(site, &word.verdict, &unwell)).next();
+                let data = data.unwrap_or_else(|| SiteData::unknown(site, now));
+                if is_stale(&site.device) { data.stale() } else { data }
+            })
+            .collect();
+        let open = words.iter().filter(|word| word.open_event().is_some());
+        let situations: Vec<Situation<'_>> =
+            open.filter_map(|word| Situation::of(settings, &word.verdict)).collect();
+        Publications {
+            table: self.table(now),
+            measured: (!measured.is_empty()).then(|| measured::publication(settings, &measured, now)),
+            situations: situations::publication(settings, &situations, now),
+        }
+    }
+
+    /// Whether a verdict was not counted before: what was not acknowledged comes again.
+    fn is_new(&mut self, row: &VerdictRow) -> bool {
+        let counted = &mut self.counted[row.lane.index()];
+        // Without a number it is not durable yet, and comes again with one.
+        let is_new = row.seq > *counted;
+        *counted = row.seq.max(*counted);
+        is_new
+    }
+
+    fn unwell(&self, verdict: &Verdict) -> Option<Unwell> {
+        let event = verdict.event.filter(|event| !event.learning)?;
+        let Body::Health(health) = &verdict.body else { return None };
+        let device = &verdict.subject.device;
+        let is_ours = self
+            .settings
+            .sites
+            .iter()
+            .any(|site| site.device == *device && site.faults.contains(&verdict.judge));
+        let until = (event.state == EventState::Cleared).then_some(verdict.times.received);
+        is_ours.then(|| Unwell { device: device.clone(), cause: health.cause, since: event.since, until })
+    }
+}
