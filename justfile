@@ -68,6 +68,16 @@ bench-rsmp *ARGS: venv
     cargo build --release -p verge
     VERGE_FULL=1 {{ python }} -m pytest -s tests/interop/test_rsmp.py -k buffered {{ ARGS }}
 
+# What the dashboard costs, unwatched and with ten viewers, and how soon it shows an alarm: two minutes
+bench-dashboard *ARGS: venv
+    cargo build --release -p verge
+    {{ python }} tests/interop/bench/bench_dashboard.py {{ ARGS }}
+
+# Pictures of the dashboard's pages for the documentation, from the demo: `just dashboard-pictures overview events`
+dashboard-pictures *PAGES: venv
+    cargo build --release -p verge
+    {{ python }} tests/interop/dashboard_pictures.py {{ PAGES }}
+
 # A simulated junction driven by what the gateway says over Modbus, beside its own loops: half an hour; `just bench-junction --seeds 1`
 bench-junction *ARGS: venv
     cargo build --release -p verge

@@ -180,6 +180,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let mut ended = self.ended_where(|_, instance| !going_on.contains(&instance.judge_index));
         self.end(&ended, now, out);
         let expected: Vec<Vec<DeviceId>> = self.specs.0.iter().map(expected_of).collect();
+        let policies: Vec<Option<EventPolicy>> = self.specs.0.iter().map(|spec| spec.as_ref().map(|spec| spec.policy)).collect();
         let limits = self.set_limits();
         let remade = self.place(planned, &going_on);
         self.forget_limits(&limits, out);
@@ -188,7 +189,13 @@ impl<D, J: Judge> JudgeSet<D, J> {
             let place = instance.judge_index.position();
             let device = &instance.subject.device;
             let was = expected[place].contains(device);
-            let is = self.specs[instance.judge_index].expect.contains(device);
+            let spec = &self.specs[instance.judge_index];
+            let is = spec.expect.contains(device);
+            let said = |policy: &EventPolicy| (policy.severity, policy.lane);
+            if !instance.open.is_empty() && policies[place].as_ref().map(said) != Some(said(&spec.policy)) {
+                // A start shows them as they are reported from now on.
+                out.checkpoints.push(instance.saved_life(spec));
+            }
             instance.users = instance.users + usize::from(is) - usize::from(was);
             if remade.contains(&place) && !instance.outdated {
                 instance.outdated = true;

@@ -67,6 +67,9 @@ fn a_kept_judge_goes_on_and_a_removed_one_clears_what_is_open() {
     assert_eq!((report.kept, report.carried, report.ended), (1, 0, 1));
     let gone: Vec<&str> =
         trial.out.checkpoints.iter().filter(|one| one.state.is_none()).map(|one| one.key.as_str()).collect();
+    let saved = trial.out.checkpoints.iter().rev().find(|one| one.key.starts_with("events\u{1f}hot"));
+    let saved = String::from_utf8(saved.and_then(|one| one.state.clone()).unwrap()).unwrap();
+    assert!(saved.contains(r#""severity":"info""#), "as a start would show it: {saved}");
     assert_eq!(gone, ["events\u{1f}warm\u{1f}plant\u{1f}a\u{1f}temp"], "nothing was saved of its state yet");
     // The open event goes on under its identity, with the new policy; the new judge looks from here on.
     assert_eq!(trial.send(3, "a temp 12"), ["hot a temp anomaly updated 1", "new a temp anomaly raised 3"]);

@@ -1,0 +1,271 @@
+"""Measures what the dashboard costs, and how soon it shows an alarm.
+
+    python tests/interop/bench/bench_dashboard.py           some two minutes
+    python tests/interop/bench/bench_dashboard.py --quick   half a minute, to see that it works
+
+Memory and processor time with a dashboard that nobody watches and without one; the same with ten viewers, who follow the stream
+and fetch the overview again when something happens, once a second at most, as its script does; from publishing a reading to its
+verdict upstream with and without them, and to its verdict in the stream; the time of a scrape with 10,000 signals; the bytes of
+each page. The load, mosquitto and the viewers share the machine with the gateway; CPU is the gateway's alone.
+"""
+
+import argparse
+import http.client
+import json
+import re
+import socket
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import bench
+from gateway import Gateway
+from load import Generator, Load
+from peers import HOST, free_port
+from report import machine, percentiles
+from usage import Usage, usage
+from waiting import wait_for, wait_until_quiet
+from wire import decode
+
+VIEWERS = 10
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long it measures."""
+
+    idle_s: float = 20.0
+    loaded_s: float = 15.0
+    rate: int = 1_000
+    alarms: int = 400
+    signals: int = 10_000
+    scrapes: int = 100
+
+
+QUICK = Length(idle_s=3.0, loaded_s=3.0, rate=200, alarms=40, signals=500, scrapes=10)
+
+
+@dataclass
+class Watched:
+    """A gateway with a dashboard, and a token for it."""
+
+    gateway: Gateway
+    port: int
+    token: str
+
+    def get(self, path: str, connection: http.client.HTTPConnection | None = None) -> bytes:
+        """A page, over a connection that stays."""
+        connection = connection or http.client.HTTPConnection(HOST, self.port, timeout=20)
+        connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status} {text[:200]!r}")
+        return text
+
+
+@contextmanager
+def site(folder: Path, name: str) -> Iterator[bench.Site]:
+    opened = bench.Site(folder / name, None)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@contextmanager
+def running(folder: Path, opened: bench.Site, with_dashboard: bool, every: bool, lane: str = "verdict") -> Iterator[Watched]:
+    """A gateway whose readings are verdicts, or cause none."""
+    place = folder / f"gateway-{time.monotonic_ns()}"
+    place.mkdir()
+    settings = bench.verge_settings(opened, place, bench.Phase("dashboard", every, lane, Load(1, 1)))
+    port, token = free_port(), ""
+    gateway = Gateway(place, settings)
+    if with_dashboard:
+        settings["dashboard"] = {"listen": f"{HOST}:{port}"}
+        gateway.write()
+        file = ["-c", str(gateway.configuration)]
+        done = gateway.run("users", "add", "bench", "--role", "operator", "--no-password", *file)
+        assert done.returncode == 0, done.stderr
+        token = json.loads(gateway.run("--json", "users", "token", "bench", "--label", "bench", *file).stdout)["token"]
+    before = opened.local.subscriptions("verge-bench")
+    gateway.start()
+    opened.local.wait_for_subscriber("verge-bench", before + 1)
+    try:
+        yield Watched(gateway, port, token)
+    finally:
+        gateway.stop()
+
+
+def generator(opened: bench.Site, load: Load) -> Generator:
+    return Generator(load, opened.local.port, opened.login.username, opened.login.password)
+
+
+def cpu_share(pid: int, seconds: float) -> tuple[float, Usage]:
+    """Percent of a core over this time, and the memory at its end."""
+    before, began = usage(pid).cpu_s, time.monotonic()
+    time.sleep(seconds)
+    now = usage(pid)
+    return 100 * (now.cpu_s - before) / (time.monotonic() - began), now
+
+
+@dataclass
+class Viewer:
+    """Follows the stream; fetches the overview when something has happened, once a second at most."""
+
+    watched: Watched
+    fetches: bool = True
+    seen: dict[float, float] = field(default_factory=dict)
+    fetched: int = 0
+
+    def __post_init__(self) -> None:
+        self._socket = socket.create_connection((HOST, self.watched.port), timeout=30)
+        head = f"GET /api/v1/stream?kinds=verdict HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {self.watched.token}\r\n\r\n"
+        self._socket.sendall(head.encode())
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        fetched = 0.0
+        page = http.client.HTTPConnection(HOST, self.watched.port, timeout=20)
+        rest = b""
+        while not self._ends.is_set():
+            try:
+                piece = self._socket.recv(1 << 16)
+            except OSError:
+                return
+            now = time.monotonic()
+            *lines, rest = (rest + piece).split(b"\n")
+            if not piece:
+                return
+            for line in lines:
+                if line.startswith(b"data: {") and (value := re.search(rb'"observed":\s*([0-9.eE+]+)', line)):
+                    self.seen.setdefault(float(value[1]), now)
+            if self.fetches and now - fetched >= 1:
+                fetched, self.fetched = now, self.fetched + 1
+                self.watched.get("/", page)
+
+    def end(self) -> None:
+        self._ends.set()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+
+def idle(folder: Path, length: Length) -> None:
+    found = []
+    for with_dashboard in (False, True):
+        with site(folder, f"idle-{with_dashboard}") as opened, running(folder, opened, with_dashboard, False) as watched:
+            time.sleep(bench.IDLE_S)
+            found.append(cpu_share(watched.gateway.pid, length.idle_s))
+    (cpu_without, without), (cpu_with, with_it) = found
+    print(f"not configured:     {without.rss_mib:.1f} MiB, {cpu_without:.2f} % of a core")
+    print(f"nobody watches:     {with_it.rss_mib:.1f} MiB, {cpu_with:.2f} % of a core")
+    more = with_it.rss_mib - without.rss_mib
+    print(f"                    {more:+.1f} MiB (mark 12), {cpu_with - cpu_without:+.2f} % of a core (mark 0.5)", flush=True)
+
+
+def viewers(folder: Path, length: Length) -> None:
+    """As many verdicts as four cameras make at two a second; then a flood of them."""
+    for rate in (8, length.rate):
+        at_rate(folder, length, rate)
+
+
+def at_rate(folder: Path, length: Length, rate: int) -> None:
+    """At a steady load: processor time and the p99 of readings, without and with ten viewers."""
+    load = Load(10, int(rate * length.loaded_s), rate)
+    found = {}
+    for count in (0, VIEWERS):
+        with site(folder, f"viewers-{rate}-{count}") as opened, running(folder, opened, True, True) as watched:
+            time.sleep(bench.IDLE_S)
+            following = [Viewer(watched) for _ in range(count)]
+            sending = generator(opened, load).start()
+            cpu, _ = cpu_share(watched.gateway.pid, length.loaded_s)
+            sending.join(60)
+            wait_until_quiet(lambda opened=opened: len(opened.watcher.verdicts))
+            first: dict[float, float] = {}
+            for at, body in list(opened.watcher.verdicts):
+                for verdict in decode(body).verdicts:
+                    first.setdefault(verdict.fields["anomaly"]["observed"], at)
+            late = [first[float(n)] - sending.sent[n] for n in range(load.readings) if float(n) in first]
+            found[count] = (cpu, *percentiles(late))
+            for viewer in following:
+                viewer.end()
+            fetched = sum(viewer.fetched for viewer in following)
+            print(
+                f"{count:2} viewers:         {found[count][0]:.1f} % of a core, readings p50 {found[count][1]:.1f} ms, "
+                f"p99 {found[count][2]:.1f} ms at {rate} verdicts/s; {fetched} pages",
+                flush=True,
+            )
+    more, ratio = found[VIEWERS][0] - found[0][0], found[VIEWERS][2] / found[0][2]
+    marks = "mark 5" if rate == 8 else "no mark"
+    print(f"                    {more:+.1f} % of a core ({marks}), p99 x {ratio:.2f} (mark 1.05)", flush=True)
+
+
+def alarm_to_stream(folder: Path, length: Length) -> None:
+    with site(folder, "alarms") as opened, running(folder, opened, True, True, "alarm") as watched:
+        viewer = Viewer(watched, fetches=False)
+        time.sleep(bench.IDLE_S)
+        load = Load(1, length.alarms, 40)
+        sending = generator(opened, load).start()
+        sending.join(60)
+        wait_for(lambda: len(viewer.seen) >= load.readings, "all are in the stream", 30)
+        p50, p99 = percentiles([viewer.seen[float(n)] - sending.sent[n] for n in range(load.readings)])
+        viewer.end()
+    print(f"alarm to stream:    p50 {p50:.1f} ms, p99 {p99:.1f} ms (mark 500, to the pixel)", flush=True)
+
+
+def scrape(folder: Path, length: Length) -> None:
+    with site(folder, "scrape") as opened, running(folder, opened, True, False) as watched:
+        generator(opened, Load(length.signals, length.signals, 5_000, numbered=False)).start().join(120)
+        instances = lambda: json.loads(watched.get("/api/v1/status"))["judging"]["instances"]  # noqa: E731
+        wait_for(lambda: instances() >= length.signals, "all signals are watched", 60)
+        connection = http.client.HTTPConnection(HOST, watched.port, timeout=20)
+        times, cpu = [], usage(watched.gateway.pid).cpu_s
+        for _ in range(length.scrapes):
+            began = time.monotonic()
+            text = watched.get("/metrics", connection)
+            times.append(time.monotonic() - began)
+        spent = 1e3 * (usage(watched.gateway.pid).cpu_s - cpu) / length.scrapes
+        p50, p99 = percentiles(times)
+        print(
+            f"scrape:             p50 {p50:.2f} ms, p99 {p99:.2f} ms (mark 2), {spent:.2f} ms of a core, {len(text):,} bytes, "
+            f"{length.signals:,} signals",
+            flush=True,
+        )
+        pages(watched)
+
+
+def pages(watched: Watched) -> None:
+    """All of the navigation, with what they load; pictures aside."""
+    start = watched.get("/").decode()
+    navigation = re.search(r"<nav.*?</nav>", start, re.DOTALL)
+    paths = dict.fromkeys(["/", *re.findall(r'href="(/[a-z/]*)"', navigation[0] if navigation else ""), "/?wall"])
+    assets = {path: len(watched.get(path)) for path in set(re.findall(r'(?:href|src)="(/assets/[^"]+)"', start))}
+    scripts, styles = (sum(size for path, size in assets.items() if path.endswith(kind)) for kind in (".js", ".css"))
+    print(f"scripts:            {scripts:,} bytes (mark 40,000), styles {styles:,} bytes (mark 20,000)")
+    for path in paths:
+        size = len(watched.get(path)) + sum(assets.values())
+        print(f"page {path:15}{size:,} bytes with them (mark 300,000)", flush=True)
+
+
+def main() -> None:
+    """Measures, and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    length = QUICK if parser.parse_args().quick else Length()
+    with tempfile.TemporaryDirectory(prefix="verge-bench-") as name:
+        folder = Path(name)
+        for part in (idle, viewers, alarm_to_stream, scrape):
+            part(folder, length)
+    print(machine(), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
