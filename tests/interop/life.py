@@ -1,7 +1,6 @@
 """A gateway's configuration with a managed model, its publisher, and packages; no broker is needed."""
 
 import json
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +44,13 @@ class Life:
 
     folder: Path
     state_dir: Path
+    configuration: Path
 
     @classmethod
     def make(cls, folder: Path, state_dir: Path | None = None) -> "Life":
         """With a factory version 0."""
         folder.mkdir(parents=True, exist_ok=True)
-        life = cls(folder, state_dir or folder / "state")
+        life = cls(folder, state_dir or folder / "state", folder / "gateway.toml")
         for key in ("publisher", "stranger"):
             life.openssl("genpkey", "-algorithm", "ed25519", "-out", str(life.key(key)))
             life.openssl("pkey", "-in", str(life.key(key)), "-pubout", "-out", str(life.trust(key)))
@@ -67,16 +67,15 @@ class Life:
             "gateway": {"id": "life", "state_dir": str(self.state_dir)},
             "local": {"url": "mqtt://localhost:1"},
             "models": {"trust": [str(self.trust("publisher"))]} | models,
-            "model": {NAME: {"file": str(self.folder / "v0" / f"{NAME}.onnx"), "managed": True}},
+            "model": self.section(),
             "source": {"cameras": {"topic": "cameras/+", "codec": "jpeg", "device": "topic:1"}},
             "judge": {"seen": judge},
         }
         self.configuration.write_text(to_toml(settings))
 
-    @property
-    def configuration(self) -> Path:
-        """The configuration file."""
-        return self.folder / "gateway.toml"
+    def section(self) -> dict[str, Any]:
+        """The section of the model."""
+        return {NAME: {"file": str(self.folder / "v0" / f"{NAME}.onnx"), "managed": True}}
 
     @property
     def store(self) -> Path:
@@ -165,10 +164,3 @@ class Life:
         """What lies in the folder of arrivals."""
         folder = self.state_dir / "models" / "incoming"
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-
-    def copy(self, name: str) -> "Life":
-        """A copy with a state of its own, the same files else."""
-        state = self.folder / name
-        shutil.copytree(self.state_dir, state)
-        other = Life(self.folder, state)
-        return other

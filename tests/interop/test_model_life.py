@@ -3,6 +3,7 @@
 import base64
 import fcntl
 import hashlib
+import io
 import json
 import os
 import stat
@@ -13,10 +14,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from PIL import Image
 
 from life import LABELS, NAME, Life, weights
 from models import Models
 from programs import data
+from scene import Scene, frame_source, looking
 
 BAD_INPUT, TEMPORARY, BAD_CONFIG, USAGE = 65, 75, 78, 64
 
@@ -31,7 +34,7 @@ def life(tmp_path: Path, models: Models) -> Life:
 def test_models_are_measured_side_by_side(models: Models) -> None:
     cards = [models.real(name) for name in ("mobilenet_v1_0.25_128_quant", "mobilenet_v1_0.75_192_quant")]
     arguments = ["model", "bench", *map(str, cards), "--data", str(data() / "imagenet_sample"), "--limit", "40"]
-    done = Life(models.folder, models.folder).verge("--json", *arguments)
+    done = Life(models.folder, models.folder, models.folder).verge("--json", *arguments)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     small, large = found["models"]
@@ -47,7 +50,7 @@ def test_models_are_measured_side_by_side(models: Models) -> None:
 
 
 def test_bench_names_what_it_cannot_measure(models: Models, tmp_path: Path) -> None:
-    life = Life(tmp_path, tmp_path)
+    life = Life(tmp_path, tmp_path, tmp_path)
     done = life.verge("model", "bench", str(tmp_path / "none.toml"))
     assert done.returncode == BAD_INPUT and "none.toml" in done.stderr
     done = life.verge("model", "bench", str(models.real("vww_96_int8")), "--data", str(tmp_path))
@@ -288,6 +291,38 @@ def test_one_change_at_a_time(life: Life) -> None:
         assert f"pid {os.getpid()}" in life.promote(TEMPORARY)
     life.promote()
     assert life.active() == "1"
+
+
+def test_a_running_gateway_takes_versions_up(scene: Scene, models: Models) -> None:
+    assert models.folder
+    life = Life.make(scene.folder / "life", scene.folder / "state")
+    sources, judges = {"cameras": frame_source("cameras/+")}, {"seen": looking(["cameras"], "classify", NAME)}
+    gateway = scene.gateway(sources, judges, model=life.section())
+    gateway.settings["models"] = {"trust": [str(life.trust("publisher"))]}
+    receiver = scene.receiver()
+    scene.start(gateway)
+    life.configuration = gateway.configuration
+    device, seen = scene.device(), []
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 48), (90, 120, 150)).save(picture, "JPEG")
+
+    def version() -> str:
+        device.publish("cameras/north", picture.getvalue())
+        device.flush()
+        seen.append(None)
+        return receiver.wait_for_verdicts(len(seen)).in_order()[-1].fields["model"]["version"]
+
+    assert version() == "0"
+    life.push(life.sign(1))
+    assert version() == "0", "pushed is not promoted"
+    assert "the running gateway uses it now" in life.promote()
+    assert version() == "1"
+    life.push(life.sign(2))
+    life.promote()
+    assert version() == "2"
+    assert "the running gateway uses it now" in life.rollback()
+    assert version() == "1"
+    assert gateway.pid
 
 
 def test_a_file_that_eats_memory_ends_the_child_alone(life: Life) -> None:

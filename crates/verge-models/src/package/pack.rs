@@ -10,6 +10,7 @@ use verge_engine::ContentDigest;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use super::open::sync_folder;
 use super::{FORMAT, MANIFEST, Manifest, PackageError, PackedFile, SIGNATURE, SigningKey, is_flat};
 use crate::card::{self, Card, LabelsCard, Meaning};
 use crate::error::ModelError;
@@ -97,7 +98,9 @@ pub fn pack(path: &Path, key: &SigningKey, options: &PackOptions, to: &Path) -> 
             zip.write_all(bytes)?;
         }
         zip.finish()?.sync_all()?;
-        std::fs::rename(&beside, to)
+        std::fs::rename(&beside, to)?;
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        sync_folder(folder)
     };
     write().map_err(|error| {
         drop(std::fs::remove_file(&beside));

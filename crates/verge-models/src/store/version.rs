@@ -31,6 +31,11 @@ impl StoredVersion {
     /// # Errors
     /// What is wrong with it.
     pub fn manifest(&self) -> Result<Manifest, String> {
+        match fs::symlink_metadata(&self.folder) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(format!("{} is no folder", self.folder.display())),
+            Err(error) => return Err(format!("{}: {error}", self.folder.display())),
+        }
         let path = self.folder.join(MANIFEST);
         plain_file(&path, MAX_MANIFEST_BYTES)?;
         let bytes = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;

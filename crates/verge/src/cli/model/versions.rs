@@ -318,7 +318,7 @@ fn described(version: &StoredVersion, confirmed: bool) -> Value {
     let state = if version.fault().is_none() { "ok" } else { "damaged" };
     json!({
         "version": manifest.map(|manifest| manifest.version), "counter": version.counter(), "sha256": sha256, "state": state,
-        "confirmed": confirmed, "id": version.id,
+        "confirmed": confirmed,
     })
 }
 
