@@ -156,16 +156,18 @@ def test_packages_that_lie_are_refused_and_leave_nothing(life: Life) -> None:
         said = life.push(bad, code)
         assert part in said, said
         assert life.incoming() == [] and life.active() is None and life.ls()["candidate"] is None
-        assert not [path for path in life.store.iterdir() if path.is_dir()]
+        assert not life.store.is_dir() or not [path for path in life.store.iterdir() if path.is_dir()]
 
     def renamed(to: str):
         rename = lambda name: to if name == f"{NAME}.txt" else name  # noqa: E731
         change = lambda m: m | {"files": [one | {"name": rename(one["name"])} for one in m["files"]]}  # noqa: E731
         return change, lambda files: [(rename(name), content) for name, content in files]
 
-    for name in ("../evil.txt", "/tmp/evil.txt", "a/b.txt", "..", "manifest.json", ".hidden", "a\\b"):
+    for name in ("../evil.txt", "/tmp/evil.txt", "a/b.txt", "..", ".hidden", "a\\b"):
         repack(life, package, bad, *renamed(name))
         refused("is no name of a file")
+    repack(life, package, bad, *renamed("manifest.json"))
+    refused("twice")
     assert not (life.store / "evil.txt").exists() and not (life.state_dir / "models" / "evil.txt").exists()
     repack(life, package, bad, lambda m: m | {"files": [*m["files"], m["files"][0]]})
     refused("twice")
@@ -222,13 +224,17 @@ def test_every_flipped_bit_is_found(life: Life) -> None:
     package = life.sign(1)
     bytes_ = package.read_bytes()
     bad = life.folder / "bad.vmodel"
-    for at in range(0, len(bytes_), max(1, len(bytes_) // 60)):
+    refused = 0
+    places = range(0, len(bytes_), max(1, len(bytes_) // 60))
+    for at in places:
         bad.write_bytes(bytes_[:at] + bytes([bytes_[at] ^ 0x10]) + bytes_[at + 1 :])
         done = life.verge("model", "verify", str(bad), "--trust", str(life.trust("publisher")))
         # Times and attributes of a zip's entries are not signed, and not used.
         if done.returncode == 0:
             continue
         assert done.returncode == BAD_INPUT, f"byte {at}: {done.stderr}"
+        refused += 1
+    assert refused > len(places) / 2
     life.push(package)
 
 
@@ -264,7 +270,6 @@ def test_damage_falls_back_and_is_reported(life: Life) -> None:
     (life.folder / "v0" / f"{NAME}.onnx").write_bytes(b"none")
     done = life.verge("check", "--offline", "-c", str(life.configuration))
     assert done.returncode == BAD_CONFIG, done.stdout
-    assert life.rollback(BAD_INPUT)
 
 
 def test_a_judge_that_names_a_missing_label_keeps_a_version_out(life: Life) -> None:

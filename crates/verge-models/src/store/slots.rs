@@ -100,9 +100,10 @@ impl Slots {
             write()
         });
         written.inspect_err(|_| drop(std::fs::remove_file(&next)))?;
-        if !reserve.exists() {
+        let is_whole = reserve.metadata().is_ok_and(|found| found.len() == RESERVED as u64);
+        if !is_whole && std::fs::write(&reserve, [0; RESERVED]).is_err() {
             // Where there is no room now, the next change needs some.
-            drop(std::fs::write(&reserve, [0; RESERVED]));
+            drop(std::fs::remove_file(&reserve));
         }
         Ok(())
     }
