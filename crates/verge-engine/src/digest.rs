@@ -11,6 +11,25 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ContentDigest([u8; 32]);
 
+/// Takes bytes as they come.
+#[derive(Default)]
+pub struct Digester {
+    hash: Sha256,
+}
+
+impl Digester {
+    /// Takes more.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+    }
+
+    /// Of all of them.
+    #[must_use]
+    pub fn end(self) -> ContentDigest {
+        ContentDigest(self.hash.finalize().into())
+    }
+}
+
 impl ContentDigest {
     /// Of these bytes.
     #[must_use]

@@ -11,6 +11,7 @@ use crate::card::{self, Card, FrameCard, LabelsCard, Meaning};
 use crate::draft::draft;
 use crate::error::ModelError;
 use crate::frames::FrameModel;
+use crate::store::{FACTORY, ModelStore};
 use crate::windows::WindowModel;
 
 /// A `[model.NAME]` of the configuration.
@@ -22,6 +23,19 @@ pub struct ModelFiles {
     pub card: PathBuf,
     /// The weights, where the configuration names them: those that the card is for.
     pub weights: Option<PathBuf>,
+    /// Its stored versions, where it is managed: card and weights are then those of the factory.
+    pub store: Option<ModelStore>,
+}
+
+/// The files of a managed model that are in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InUse {
+    /// Card and weights.
+    pub files: ModelFiles,
+    /// The version; nothing for that of the factory.
+    pub version: Option<String>,
+    /// Versions that should be in use and are damaged, and how.
+    pub damaged: Vec<String>,
 }
 
 /// Loads models over frames once each, whoever asks for them.
@@ -55,6 +69,11 @@ impl Catalogue {
         if let Some(model) = self.frames.get(&files.name) {
             return Ok(Arc::clone(model));
         }
+        let in_use = files.in_use();
+        for damaged in &in_use.damaged {
+            tracing::error!(model = %files.name, version = in_use.version.as_deref().unwrap_or("factory"), "{damaged}");
+        }
+        let files = &in_use.files;
         let content = if self.known.is_empty() { None } else { files.content() };
         let known = self.known.iter().find(|known| Some(known.content()) == content);
         let model = match known {
@@ -70,7 +89,7 @@ impl Catalogue {
     /// # Errors
     /// See [`ModelError`].
     pub fn windows(&self, files: &ModelFiles) -> Result<WindowModel, ModelError> {
-        WindowModel::load(&self.runtime, files, self.limits)
+        WindowModel::load(&self.runtime, &files.in_use().files, self.limits)
     }
 }
 
@@ -78,7 +97,30 @@ impl ModelFiles {
     /// The files of a card.
     #[must_use]
     pub fn of_card(card: &Path) -> Self {
-        Self { name: String::new(), card: card.to_owned(), weights: None }
+        Self { name: String::new(), card: card.to_owned(), weights: None, store: None }
+    }
+
+    /// The files that are in use: of a managed model those of the active version, of the one before where that is damaged, and
+    /// last those of the factory. Every file of a stored version is read for that.
+    #[must_use]
+    pub fn in_use(&self) -> InUse {
+        let mut damaged = Vec::new();
+        if let Some(store) = &self.store {
+            let (slots, fault) = store.slots();
+            damaged.extend(fault.map(|why| format!("slots.json cannot be read ({why}): the newest whole version is in use")));
+            // Without an active version that of the factory is in use, whatever was before.
+            let fallen_back = slots.previous.iter().filter(|_| slots.active.is_some());
+            for id in slots.active.iter().chain(fallen_back).filter(|id| *id != FACTORY) {
+                match store.version(id).check() {
+                    Ok(card) => {
+                        let files = Self { name: self.name.clone(), card, weights: None, store: None };
+                        return InUse { files, version: Some(id.clone()), damaged };
+                    }
+                    Err(why) => damaged.push(format!("version {id} is damaged: {why}")),
+                }
+            }
+        }
+        InUse { files: Self { store: None, ..self.clone() }, version: None, damaged }
     }
 
     /// A file that the card names, relative to it.
@@ -89,6 +131,9 @@ impl ModelFiles {
     /// What its files hold: card, labels and weights. `None` where one of them cannot be read.
     #[must_use]
     pub fn content(&self) -> Option<ContentDigest> {
+        if self.store.is_some() {
+            return self.in_use().files.content();
+        }
         if let Some(weights) = self.alone() {
             let weights = ContentDigest::of_file(weights).ok()?;
             return Some(content(ContentDigest::of(b""), None, weights));

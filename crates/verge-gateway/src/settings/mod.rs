@@ -40,7 +40,7 @@ pub use dashboard::DashboardSection;
 use judge::Known;
 pub use judge::{FrameRules, JudgeRules, JudgeSection, ReadingRules, Rule, TrackRules};
 pub use local::{EmbeddedBroker, ListenerFiles, Local};
-pub use model::Engine;
+pub use model::{Engine, PackageRules};
 pub(crate) use opcua::contents_of;
 pub use opcua::{OPCUA_NAMESPACE, OpcUaSection};
 pub use route::Route;
@@ -64,6 +64,8 @@ pub struct Settings {
     pub local: Local,
     /// Largest MQTT packet with a frame that is taken from it, in bytes.
     pub max_frame_bytes: usize,
+    /// Which versions of managed models are taken.
+    pub packages: PackageRules,
     /// What runs models.
     pub engine: Engine,
     /// Models in the order of the file; a judge names its own by its position here.
@@ -234,7 +236,9 @@ impl Settings {
         };
         let engine = model::check_engine(&check, &sections.engine);
         let known = Known::of(sections);
-        let (autoencoders, models) = model::check_all(&mut check, &sections.model)
+        let packages = model::check_packages(&check, &sections.models);
+        let state_dir = check.path(&sections.gateway.state_dir);
+        let (autoencoders, models) = model::check_all(&mut check, &sections.model, &state_dir)
             .into_iter()
             .partition(|model| known.autoencoders.contains(&model.name.as_str()));
         let sources = source::check_all(&mut check, &sections.source, limits);
@@ -264,6 +268,7 @@ impl Settings {
                     local,
                     max_frame_bytes,
                     engine,
+                    packages,
                     models,
                     autoencoders,
                     sources,

@@ -1,13 +1,16 @@
-//! `[engine]` and `[model.NAME]`: what runs models, and which there are. Files are named here, not yet read.
+//! `[engine]`, `[models]` and `[model.NAME]`: what runs models, which versions are taken, and which models there are. Files are
+//! named here, not yet read.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use verge_engine::ModelLimits;
 use verge_models::ModelFiles;
+use verge_models::package::{KeyError, TrustedKey};
+use verge_models::store::{ModelStore, StoreRules};
 
 use super::Check;
-use crate::config::{Fault, Map, RawEngine, RawModel, nearest};
+use crate::config::{Fault, Map, RawEngine, RawModel, RawModels, nearest};
 
 /// `[engine]`.
 #[derive(Debug, Clone)]
@@ -18,6 +21,44 @@ pub struct Engine {
     pub workers: Option<NonZeroUsize>,
     /// What is accepted of models, and how they run.
     pub limits: ModelLimits,
+}
+
+/// `[models]`: which packages are taken. Keys are named, not yet read.
+#[derive(Debug, Clone)]
+pub struct PackageRules {
+    /// Public keys that packages are believed by.
+    pub trust: Vec<PathBuf>,
+    /// Packages without a signature are taken, too.
+    pub unsigned: bool,
+    /// Bytes of all stored versions together.
+    pub cap: u64,
+    /// Versions of a model that are kept beside those in use.
+    pub keep: usize,
+}
+
+impl PackageRules {
+    /// The rules with their keys.
+    ///
+    /// # Errors
+    /// A key cannot be read.
+    pub fn load(&self, limits: ModelLimits) -> Result<StoreRules, KeyError> {
+        Ok(StoreRules {
+            trust: self.trust.iter().map(|path| TrustedKey::load(path)).collect::<Result<_, _>>()?,
+            unsigned: self.unsigned,
+            cap: self.cap,
+            keep: self.keep,
+            max_file_bytes: limits.max_file_bytes,
+        })
+    }
+}
+
+pub(super) fn check_packages(check: &Check<'_>, raw: &RawModels) -> PackageRules {
+    PackageRules {
+        trust: raw.trust.iter().flatten().map(|path| check.path(path)).collect(),
+        unsigned: raw.unsigned,
+        cap: raw.cap.0,
+        keep: raw.keep,
+    }
 }
 
 pub(super) fn check_engine(check: &Check<'_>, raw: &RawEngine) -> Engine {
@@ -32,16 +73,21 @@ pub(super) fn check_engine(check: &Check<'_>, raw: &RawEngine) -> Engine {
     }
 }
 
-pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<RawModel>) -> Vec<ModelFiles> {
+pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<RawModel>, state_dir: &Path) -> Vec<ModelFiles> {
     for (name, model) in raw.iter() {
         check_smaller(check, name, model.smaller.as_deref(), raw);
+        if model.managed && ModelStore::of(state_dir, name).is_none() {
+            let expected = "false, or a name of the model that can be that of a folder (letters, digits, - and _)";
+            check.faults.push(Fault::at_text(format!("model.{name}.managed"), "true", expected));
+        }
     }
     let model = |(name, model): (&String, &RawModel)| {
         let path = check.path(model.file.as_ref()?);
+        let store = if model.managed { ModelStore::of(state_dir, name) } else { None };
         Some(if is_card(&path) {
-            ModelFiles { name: name.clone(), card: path, weights: None }
+            ModelFiles { name: name.clone(), card: path, weights: None, store }
         } else {
-            ModelFiles { name: name.clone(), card: path.with_extension("toml"), weights: Some(path) }
+            ModelFiles { name: name.clone(), card: path.with_extension("toml"), weights: Some(path), store }
         })
     };
     raw.iter().filter_map(model).collect()

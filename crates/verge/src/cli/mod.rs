@@ -129,7 +129,7 @@ enum Command {
     Users(users::UsersArgs),
     /// Make and show certificates
     Certs(certs::CertsArgs),
-    /// Draft the card of a model
+    /// Draft the card of a model, measure models, sign, push, promote and roll back their versions
     Model(model::ModelCommand),
     /// Install and show the library that runs models
     Runtime(runtime::RuntimeArgs),

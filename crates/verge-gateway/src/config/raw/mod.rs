@@ -128,6 +128,7 @@ sections! {
     uplink: Map<RawUplink>, optional: true;
     route: Map<RawRoute>, optional: true;
     engine: RawEngine, optional: false;
+    models: RawModels, optional: false;
     model: Map<RawModel>, optional: true;
     source: Map<RawSource>, optional: false;
     judge: Map<RawJudge>, optional: false;
@@ -173,6 +174,14 @@ declare! {
         max_model: Size = size(KIB, 2 * GIB).or("512 MiB"),
     }
 
+    /// `[models]`
+    struct RawModels {
+        trust: Option<Vec<String>> = texts("paths of public keys of Ed25519 in PEM"),
+        unsigned: bool = flag().or("false"),
+        cap: Size = size(MIB, TIB).or("2 GiB"),
+        keep: usize = whole(0, 100).or("2"),
+    }
+
     /// `[model.NAME]`
     struct RawModel {
         file: Option<String> = text(
@@ -180,6 +189,7 @@ declare! {
         )
         .required(),
         smaller: Option<String> = text("the name of another [model.NAME] of the same task"),
+        managed: bool = flag().or("false"),
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
     };
     let found = format!("{}, {}", runtime.path().display(), runtime.found().as_str());
     report.note("engine", "library", Ok(found), Exit::Unavailable);
+    look_at_versions(settings, report);
     let mut catalogue = Catalogue::new(runtime, settings.engine.limits);
     let mut failed = false;
     for model in &settings.autoencoders {
@@ -54,6 +55,30 @@ pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
             let looks = describe_looks(&rules.look, &models);
             report.note(&format!("judge.{}", judge.name), "a frame of 1920x1080", Ok(looks), Exit::BadConfig);
         }
+    }
+}
+
+/// Which versions of managed models are in use, and by which keys others are taken.
+fn look_at_versions(settings: &Settings, report: &mut CheckReport) {
+    let models = settings.models.iter().chain(&settings.autoencoders);
+    let mut managed = models.filter(|model| model.store.is_some()).peekable();
+    if managed.peek().is_some() {
+        let keys = settings.packages.load(settings.engine.limits);
+        let keys = keys.map(|rules| match (rules.trust.len(), rules.unsigned) {
+            (_, true) => "packages without a signature are taken, too".to_owned(),
+            (0, false) => "none: no package is taken".to_owned(),
+            (1, false) => "1 key".to_owned(),
+            (keys, false) => format!("{keys} keys"),
+        });
+        report.note("models", "trust", keys.map_err(|error| words(&error)), Exit::BadConfig);
+    }
+    for model in managed {
+        let section = format!("model.{}", model.name);
+        let in_use = model.in_use();
+        let warning = |remark: String| Warning { key: section.clone(), remark };
+        report.warnings.extend(in_use.damaged.into_iter().map(warning));
+        let version = in_use.version.unwrap_or_else(|| "the file of the configuration".to_owned());
+        report.note(&section, "version in use", Ok(version), Exit::BadConfig);
     }
 }
 

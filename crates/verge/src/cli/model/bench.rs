@@ -72,7 +72,7 @@ pub(super) fn bench(args: &BenchArgs, as_json: bool, out: &mut impl Write) -> an
     for card in &args.cards {
         progress.show(&format!("{} is loaded", card.display()))?;
         let card = card.with_extension("toml");
-        let probed = probe::in_a_child(&card, runtime.path()).exit_with(Exit::BadInput)?;
+        let probed = probe::in_a_child(&card, runtime.path(), false).exit_with(Exit::BadInput)?;
         let mut subject = Subject::load(&runtime, &card, Optimisation::Full)?;
         progress.show(&format!("{} is held against itself as written", card.display()))?;
         let saturation = saturation(&runtime, &card, &mut subject, &pictures).exit_with(Exit::BadInput)?;

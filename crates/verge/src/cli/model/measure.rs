@@ -15,6 +15,7 @@ use verge_models::gate::Agreed;
 use verge_models::gate::average_precision::FoundObject;
 use verge_models::{FrameModel, ModelFiles};
 use verge_vision::annotate;
+use verge_vision::classify::ScoredClass;
 use verge_vision::trial::drawn;
 use verge_vision::viewer::Inference;
 use verge_vision::{FrameViewer, SourceMasks, ViewerSettings, VisionJudge};
@@ -27,6 +28,10 @@ pub(super) const SATURATION_PICTURES: usize = 32;
 pub(super) const SATURATION_LEAST: f64 = 0.95;
 /// Score from which a box counts where the card says none.
 const SCORE: f32 = 0.25;
+/// Classes that are this much less probable than the best are as good as it: of pictures of no meaning many are.
+const TIE: f32 = 0.1;
+/// Classes that are looked at for ties.
+const TOP: usize = 5;
 /// Numbers that differ by less than this share of the larger are the same.
 const SAME_NUMBER: f64 = 0.1;
 
@@ -108,7 +113,7 @@ impl Subject {
         let model = Arc::new(FrameModel::load(runtime, &files, limits).exit_with(Exit::BadInput)?);
         let settings = ViewerSettings {
             models: vec![Arc::clone(&model)],
-            judges: vec![Some(VisionJudge { top: 1, ..VisionJudge::of(0) })],
+            judges: vec![Some(VisionJudge { top: TOP, ..VisionJudge::of(0) })],
             looks: Vec::new(),
             masks: SourceMasks::default(),
             names: Vec::new(),
@@ -164,6 +169,13 @@ impl Subject {
     }
 }
 
+/// Whether the best class of one answer is the best of another, or as good as that.
+fn tied(one: &[ScoredClass], other: &[ScoredClass]) -> Agreed {
+    let (Some(best), Some(first)) = (one.first(), other.first()) else { return Agreed::of_answers([true]) };
+    let same = other.iter().find(|class| class.label == best.label);
+    Agreed::of_answers([same.is_some_and(|same| same.probability >= first.probability - TIE)])
+}
+
 fn same_number(one: f64, other: f64) -> Agreed {
     Agreed::of_answers([(one - other).abs() <= SAME_NUMBER * one.abs().max(other.abs())])
 }
@@ -188,7 +200,10 @@ pub(super) fn saturation(
     for frame in pictures.frames.iter().take(2 * SATURATION_PICTURES) {
         let (run, _) = subject.look(frame)?;
         let (as_written, _) = written.look(frame)?;
-        let one = subject.agrees(&run, &written, &as_written).context("a model answers in one way")?;
+        let one = match (&run, &as_written) {
+            (Inference::Classes(run), Inference::Classes(classes)) if pictures.are_drawn => tied(run, classes),
+            _ => subject.agrees(&run, &written, &as_written).context("a model answers in one way")?,
+        };
         agreed = agreed.and(one);
     }
     Ok(agreed)

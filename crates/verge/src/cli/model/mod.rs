@@ -1,9 +1,11 @@
-//! `verge model`: the life of a model, from its card to what it costs here.
+//! `verge model`: the life of a model, from its card to the version that is in use.
 
 mod bench;
 mod card;
 mod measure;
+mod package;
 mod probe;
+mod versions;
 
 use std::io::Write;
 
@@ -15,6 +17,9 @@ use verge_gateway::exit::Exit;
   verge model card yolov8n.onnx > yolov8n.toml    the card beside the weights
   verge model card m.onnx --labels names.txt > m.toml
   verge model bench float.toml int8.toml --data pictures/    which of both to use here
+  verge model sign parts.toml --key publisher.pem --counter 4 -o parts-4.vmodel
+  verge model push parts-4.vmodel -c gateway.toml; verge model promote parts -c gateway.toml
+  verge model rollback parts -c gateway.toml
 
 Each line of a card names its source: the file (names and shapes of its tensors, metadata of its exporter) or a file beside it \
 (labels.txt, config.json and preprocessor_config.json of transformers, pipeline.json and detail.json of mmdeploy, \
@@ -30,6 +35,18 @@ enum ModelAction {
     Card(card::CardArgs),
     /// Measure models over frames side by side on this machine, and say which file to use here
     Bench(bench::BenchArgs),
+    /// Pack a card with its files, and sign the package
+    Sign(package::SignArgs),
+    /// Check the signature, the files and the expiry of a package
+    Verify(package::VerifyArgs),
+    /// Take a package in as the candidate of its model
+    Push(versions::PushArgs),
+    /// Put the candidate of a model in use
+    Promote(versions::PromoteArgs),
+    /// Put the version before in use again
+    Rollback(versions::RollbackArgs),
+    /// List the versions of managed models
+    Ls(versions::LsArgs),
     /// Load a model once in a process with limits, and say what it took; `bench` and `push` start this
     #[command(hide = true)]
     Probe(probe::ProbeArgs),
@@ -39,6 +56,12 @@ pub(super) fn model(args: &ModelCommand, json: bool, out: &mut impl Write) -> an
     match &args.action {
         ModelAction::Card(args) => card::card(args, json, out),
         ModelAction::Bench(args) => bench::bench(args, json, out),
+        ModelAction::Sign(args) => package::sign(args, json, out),
+        ModelAction::Verify(args) => package::verify(args, json, out),
+        ModelAction::Push(args) => versions::push(args, json, out),
+        ModelAction::Promote(args) => versions::promote(args, json, out),
+        ModelAction::Rollback(args) => versions::rollback(args, json, out),
+        ModelAction::Ls(args) => versions::ls(args, json, out),
         ModelAction::Probe(args) => probe::probe(args, out),
     }
 }

@@ -9,17 +9,19 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use verge_engine::runtime::VARIABLE;
-use verge_engine::{ModelLimits, Runtime};
+use verge_engine::{ModelLimits, Optimisation, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
-use verge_models::{FrameModel, ModelFiles};
+use verge_models::card::Meaning;
+use verge_models::{Card, FrameModel, ModelFiles, WindowModel};
 
 use super::super::output::json_line;
+use super::measure::{Pictures, Subject, saturation};
 
 /// Time that a model has to load and to look at one picture, of the clock and of the processor.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -33,6 +35,9 @@ pub(super) struct ProbeArgs {
     /// The model's card
     #[arg(value_name = "CARD")]
     card: PathBuf,
+    /// Hold the file as the library runs it against the file as it is written, on drawn pictures
+    #[arg(long)]
+    saturation: bool,
 }
 
 /// What a model took.
@@ -42,6 +47,8 @@ pub(super) struct Probed {
     pub(super) load_ms: f64,
     /// Memory that it took at most, in bytes; nothing where the system does not say.
     pub(super) memory: Option<u64>,
+    /// Share of its answers that are those of the file as it is written, in percent, where that was asked for and applies.
+    pub(super) saturation: Option<f64>,
 }
 
 pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
@@ -58,12 +65,27 @@ pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Ex
     let before = memory("VmRSS");
     let began = Instant::now();
     let files = ModelFiles::of_card(&args.card);
-    let model = FrameModel::load(&runtime, &files, ModelLimits::default()).exit_with(Exit::BadInput)?;
-    let load_ms = began.elapsed().as_secs_f64() * 1e3;
-    wiring::try_model(&Arc::new(model)).exit_with(Exit::BadInput)?;
-    drop(done);
+    let is_of_windows = Card::load(&args.card).is_ok_and(|card| card.meaning == Meaning::Windows);
+    let load_ms;
+    if is_of_windows {
+        let mut model = WindowModel::load(&runtime, &files, ModelLimits::default()).exit_with(Exit::BadInput)?;
+        load_ms = began.elapsed().as_secs_f64() * 1e3;
+        wiring::try_autoencoder(&mut model).exit_with(Exit::BadInput)?;
+    } else {
+        let model = FrameModel::load(&runtime, &files, ModelLimits::default()).exit_with(Exit::BadInput)?;
+        load_ms = began.elapsed().as_secs_f64() * 1e3;
+        wiring::try_model(&Arc::new(model)).exit_with(Exit::BadInput)?;
+    }
     let memory = memory("VmHWM").zip(before).map(|(most, before)| most.saturating_sub(before));
-    json_line(out, &serde_json::to_value(Probed { load_ms, memory })?)?;
+    let saturation = if args.saturation && !is_of_windows {
+        let mut subject = Subject::load(&runtime, &args.card, Optimisation::Full)?;
+        let agreed = saturation(&runtime, &args.card, &mut subject, &Pictures::drawn()?).exit_with(Exit::BadInput)?;
+        Some(agreed.share() * 100.0)
+    } else {
+        None
+    };
+    drop(done);
+    json_line(out, &serde_json::to_value(Probed { load_ms, memory, saturation })?)?;
     Ok(Exit::Fine)
 }
 
@@ -92,12 +114,18 @@ fn memory(key: &str) -> Option<u64> {
 }
 
 /// Has a model loaded in a process of its own.
-pub(super) fn in_a_child(card: &Path, library: &Path) -> anyhow::Result<Probed> {
+pub(super) fn in_a_child(card: &Path, library: &Path, with_saturation: bool) -> anyhow::Result<Probed> {
     let program = std::env::current_exe().context("cannot find this program")?;
-    let output = Command::new(program)
-        .args(["model", "probe"])
-        .arg(card)
-        .env(VARIABLE, library)
+    let mut command = Command::new(program);
+    command.args(["model", "probe"]).arg(card);
+    if with_saturation {
+        command.arg("--saturation");
+    }
+    // A bare name is left to the system's linker.
+    if library.is_absolute() {
+        command.env(VARIABLE, library);
+    }
+    let output = command
         .output()
         .context("cannot start the process that loads the model first")?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -110,6 +138,9 @@ pub(super) fn in_a_child(card: &Path, library: &Path) -> anyhow::Result<Probed> 
             card.display(),
             signal_words(signal)
         ),
+        (Some(code), _) if code == i32::from(Exit::Unavailable.code()) => {
+            Err(anyhow!(last.to_owned())).exit_with(Exit::Unavailable)
+        }
         _ => bail!("{last}"),
     }
 }

@@ -1,0 +1,218 @@
+//! Packages: a card with its weights and labels in one file, `NAME.vmodel`, which a publisher signs.
+//!
+//! A package is a zip. `manifest.json` names all other files with their bytes and SHA-256, and `manifest.sig` is the Ed25519
+//! signature of its bytes in base64, so that openssl makes and checks it. A package comes from a stranger until its signature
+//! is checked, and nothing of it is believed before.
+//!
+//! Reading order: [`Manifest`], [`pack`] (how one is made), [`open`] (how one is read), [`keys`].
+
+pub mod keys;
+pub mod open;
+pub mod pack;
+
+use std::path::{Component, Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use verge_engine::ContentDigest;
+
+pub use keys::{KeyError, SigningKey, TrustedKey};
+pub use open::{OpenLimits, Package};
+pub use pack::{PackOptions, pack};
+
+/// The only format there is.
+pub const FORMAT: u32 = 1;
+/// Name of the manifest in a package and beside a stored version.
+pub const MANIFEST: &str = "manifest.json";
+/// Name of its signature.
+pub const SIGNATURE: &str = "manifest.sig";
+/// A manifest is a page of text; a larger one is something else.
+pub const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
+/// Card, weights, labels, report and few others.
+const MAX_FILES: usize = 16;
+/// When this version was written: no clock that is right is earlier.
+pub const EARLIEST: &str = "2026-11-30T00:00:00Z";
+
+/// What a package says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The model.
+    pub name: String,
+    /// Its version, for people.
+    pub version: String,
+    /// Rises from each version to the next, for ever.
+    pub counter: u64,
+    /// When it was made (RFC 3339).
+    pub made: String,
+    /// When it is not to be taken any more (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// The oldest version of Verge that reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_verge: Option<String>,
+    /// SHA-256 of the weights that a delta changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// Name of the card among the files.
+    pub card: String,
+    /// All other files.
+    pub files: Vec<PackedFile>,
+}
+
+/// A file of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackedFile {
+    /// Its name, without a folder.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// SHA-256 of them in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Why a package is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is something else than a package.
+    #[error("{}: no package: {why}", path.display())]
+    NotOne {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// It lies about itself.
+    #[error("{}: refused: {why}", path.display())]
+    Lie {
+        /// The file.
+        path: PathBuf,
+        /// What is not as the manifest says.
+        why: String,
+    },
+    /// Nobody who is trusted signed it.
+    #[error(
+        "{}: its signature is by none of the trusted keys{}: name the publisher's key in [models] trust, or have it signed again",
+        path.display(),
+        listed(trusted)
+    )]
+    Untrusted {
+        /// The package.
+        path: PathBuf,
+        /// The keys.
+        trusted: Vec<PathBuf>,
+    },
+    /// Its time is over.
+    #[error("{}: it expired at {expires}: ask its publisher for a newer one", path.display())]
+    Expired {
+        /// The package.
+        path: PathBuf,
+        /// When.
+        expires: Timestamp,
+    },
+    /// It needs a newer Verge.
+    #[error("{}: it needs Verge {needed}, and this is {here}: update Verge first", path.display())]
+    TooNew {
+        /// The package.
+        path: PathBuf,
+        /// The version it names.
+        needed: String,
+        /// This one.
+        here: &'static str,
+    },
+}
+
+fn listed(keys: &[PathBuf]) -> String {
+    let names: Vec<String> = keys.iter().map(|key| key.display().to_string()).collect();
+    if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
+}
+
+impl Manifest {
+    /// The name under which a version is stored.
+    #[must_use]
+    pub fn id(bytes: &[u8], counter: u64) -> String {
+        let digest = ContentDigest::of(bytes).to_string();
+        format!("{counter}-{}", &digest[..12])
+    }
+
+    /// Reads one; what cannot be is an error in words.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| format!("{MANIFEST}: {error}"))?;
+        let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if manifest.format != FORMAT {
+            return Err(format!("its format is {}, and this version of Verge reads {FORMAT}", manifest.format));
+        }
+        if manifest.files.is_empty() || manifest.files.len() > MAX_FILES {
+            return Err(format!("it names {} files, expected 1 to {MAX_FILES}", manifest.files.len()));
+        }
+        for (index, file) in manifest.files.iter().enumerate() {
+            if !is_flat(&file.name) || [MANIFEST, SIGNATURE].contains(&file.name.as_str()) {
+                return Err(format!("{:?} is no name of a file in a package", file.name));
+            }
+            if manifest.files[..index].iter().any(|other| other.name == file.name) {
+                return Err(format!("it names {:?} twice", file.name));
+            }
+            if !is_digest(&file.sha256) {
+                return Err(format!("the SHA-256 of {:?} is not 64 hexadecimal digits", file.name));
+            }
+        }
+        if !manifest.files.iter().any(|file| file.name == manifest.card) {
+            return Err(format!("its card {:?} is not among its files", manifest.card));
+        }
+        for time in manifest.expires.iter().chain([&manifest.made]) {
+            time.parse::<Timestamp>().map_err(|_| format!("{time:?} is no time of RFC 3339"))?;
+        }
+        if manifest.base.is_some() {
+            return Err("it holds a delta, which this version of Verge does not apply: ask for the whole file".to_owned());
+        }
+        Ok(manifest)
+    }
+
+    /// When it is not to be taken any more.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires.as_ref().and_then(|time| time.parse().ok())
+    }
+
+    /// Bytes of its files together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
+    }
+}
+
+/// A name in one part, which nothing takes for anything else.
+pub(crate) fn is_flat(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    let is_one = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+    is_one && name.len() <= 128 && !name.starts_with('.') && !name.contains(['\\', '/']) && !name.contains(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_nowhere() {
+        for name in ["a.onnx", "Größe 2.txt", "a..b"] {
+            assert!(is_flat(name), "{name}");
+        }
+        for name in ["", ".", "..", "../a", "/a", "a/b", "a/", "./a", "a\\b", ".a", "a\nb", "a\0", &"x".repeat(129)] {
+            assert!(!is_flat(name), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Stored versions of managed models, and which of them is in use.
+//!
+//! `STATE/models/NAME/<counter>-<hash>/` holds a version and never changes once it has that name; `slots.json` beside it says
+//! which is in use. Every step may be done twice, and power may be lost within any: `docs/lifecycle.md` has the table.
+//!
+//! Reading order: [`ModelStore`], [`slots`], [`version`] (a stored version and whether it is whole), [`lock`].
+
+mod error;
+pub mod lock;
+pub mod slots;
+pub mod version;
+
+use std::fs;
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+pub use error::StoreError;
+use jiff::Timestamp;
+pub use lock::StoreLock;
+pub use slots::{FACTORY, Found, Slots};
+pub use version::StoredVersion;
+
+use crate::package::open::{digest_of, sync_folder};
+use crate::package::{EARLIEST, OpenLimits, Package, PackageError, TrustedKey, is_flat};
+
+/// The folder of all models within that of the gateway's state.
+pub const FOLDER: &str = "models";
+/// Where packages arrive.
+const INCOMING: &str = "incoming";
+/// What lies there longer was given up.
+const OLD: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What is accepted, and how much is kept.
+#[derive(Debug, Clone)]
+pub struct StoreRules {
+    /// Keys that packages are believed by.
+    pub trust: Vec<TrustedKey>,
+    /// Packages without a signature are taken, too.
+    pub unsigned: bool,
+    /// Bytes of all models together.
+    pub cap: u64,
+    /// Versions of a model that are kept beside those in its slots.
+    pub keep: usize,
+    /// Bytes of one file.
+    pub max_file_bytes: u64,
+}
+
+/// The stored versions of one model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelStore {
+    root: PathBuf,
+    name: String,
+}
+
+/// What came of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// The version.
+    pub id: String,
+    /// It was there already.
+    pub known: bool,
+}
+
+impl ModelStore {
+    /// That of a model of this name; `None` where the name is no name of a folder.
+    #[must_use]
+    pub fn of(state_dir: &Path, name: &str) -> Option<Self> {
+        let is_free = name != INCOMING && is_flat(name);
+        is_free.then(|| Self { root: state_dir.join(FOLDER), name: name.to_owned() })
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.root.join(&self.name)
+    }
+
+    /// The right to change it; its folders are made where they are missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::Io`].
+    pub fn lock(&self) -> Result<StoreLock, StoreError> {
+        for folder in [self.root.clone(), self.root.join(INCOMING), self.folder()] {
+            make_folder(&folder).map_err(|error| StoreError::io(&folder, error))?;
+        }
+        StoreLock::take(&self.root)
+    }
+
+    /// A version of this name.
+    #[must_use]
+    pub fn version(&self, id: &str) -> StoredVersion {
+        StoredVersion::of(&self.folder(), id)
+    }
+
+    /// The slots; where they cannot be read, those of the newest whole version, and why.
+    #[must_use]
+    pub fn slots(&self) -> (Slots, Option<String>) {
+        match Slots::read(&self.folder()) {
+            Found::Whole(slots) => (slots, None),
+            Found::None => (Slots::default(), None),
+            Found::Damaged(why) => {
+                let newest = self.versions().into_iter().rev().find(|version| version.fault().is_none());
+                let counter = newest.as_ref().map_or(0, StoredVersion::counter);
+                // The highest counter that was ever here, so that no replay gets in by damage.
+                let floor = self.versions().iter().map(StoredVersion::counter).max().unwrap_or(0).max(counter);
+                let active = newest.map(|version| version.id);
+                (Slots { active, confirmed: true, floor, ..Slots::default() }, Some(why))
+            }
+        }
+    }
+
+    /// Puts slots in place.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]
+    pub fn switch(&self, _: &StoreLock, slots: &Slots) -> Result<(), StoreError> {
+        slots.write(&self.folder()).map_err(|error| StoreError::io(&self.folder(), error))
+    }
+
+    /// All stored versions, in order of their counters.
+    #[must_use]
+    pub fn versions(&self) -> Vec<StoredVersion> {
+        let entries = fs::read_dir(self.folder()).into_iter().flatten().flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut found: Vec<StoredVersion> =
+            ids.filter(|id| version::counter_of(id).is_some()).map(|id| self.version(&id)).collect();
+        found.sort_by(|a, b| (a.counter(), &a.id).cmp(&(b.counter(), &b.id)));
+        found
+    }
+
+    /// Takes a package in, tries it, and makes it the candidate. Done twice it does no harm.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; no slot has changed then.
+    pub fn push(
+        &self,
+        lock: &StoreLock,
+        path: &Path,
+        rules: &StoreRules,
+        probe: &mut dyn FnMut(&Path) -> Result<(), String>,
+    ) -> Result<Pushed, StoreError> {
+        self.sweep(lock);
+        let part = self.receive(path, rules)?;
+        let result = self.take_in(path, &part, rules, probe);
+        // What is left of it is of no use to anyone.
+        drop(fs::remove_file(&part));
+        if result.is_err() {
+            self.sweep_folders();
+        }
+        let pushed = result?;
+        let (mut slots, _) = self.slots();
+        if !slots.hold(&pushed.id) {
+            slots.candidate = Some(pushed.id.clone());
+            slots.stage = Some("staged".to_owned());
+            self.switch(lock, &slots)?;
+        }
+        self.drop_old(&slots, rules.keep);
+        Ok(pushed)
+    }
+
+    /// Copies a package, so that what is checked is what is unpacked.
+    fn receive(&self, path: &Path, rules: &StoreRules) -> Result<PathBuf, StoreError> {
+        let from = |source| PackageError::Io { path: path.to_owned(), source };
+        let mut file = fs::File::open(path).map_err(from)?;
+        let bytes = file.metadata().map_err(from)?.len();
+        let used = bytes_of(&self.root);
+        if used.saturating_add(bytes.saturating_mul(2)) > rules.cap {
+            return Err(StoreError::Cap { needed: used.saturating_add(bytes.saturating_mul(2)), cap: rules.cap });
+        }
+        let digest = digest_of(path).map_err(from)?;
+        let part = self.root.join(INCOMING).join(format!("{digest}.part"));
+        let to = |source| StoreError::io(&part, source);
+        let mut copy = fs::File::create(&part).map_err(to)?;
+        let mut buffer = vec![0; 1 << 16];
+        let mut left = bytes;
+        let result = loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break copy.sync_all().map_err(to),
+                Ok(count) if count as u64 > left => break Err(to(io::Error::other("it grows while it is read"))),
+                Ok(count) => {
+                    left -= count as u64;
+                    if let Err(error) = copy.write_all(&buffer[..count]) {
+                        break Err(to(error));
+                    }
+                }
+                Err(error) => break Err(from(error).into()),
+            }
+        };
+        let result = result.and_then(|()| {
+            let folder = self.root.join(INCOMING);
+            sync_folder(&folder).map_err(|error| StoreError::io(&folder, error))
+        });
+        result.inspect_err(|_| drop(fs::remove_file(&part)))?;
+        Ok(part)
+    }
+
+    fn take_in(
+        &self,
+        path: &Path,
+        part: &Path,
+        rules: &StoreRules,
+        probe: &mut dyn FnMut(&Path) -> Result<(), String>,
+    ) -> Result<Pushed, StoreError> {
+        let (slots, _) = self.slots();
+        let limits = OpenLimits {
+            max_file_bytes: rules.max_file_bytes,
+            trust: &rules.trust,
+            unsigned: rules.unsigned,
+            now: now(slots.since),
+        };
+        let mut package = Package::open(part, limits).map_err(|error| renamed(error, path))?;
+        let (id, counter) = (package.id(), package.manifest.counter);
+        if slots.refused.contains(&id) {
+            return Err(StoreError::Refused { path: path.to_owned(), id });
+        }
+        if counter < slots.floor {
+            return Err(StoreError::Replay { path: path.to_owned(), counter, floor: slots.floor });
+        }
+        let known = self.version(&id);
+        if known.fault().is_none() {
+            return Ok(Pushed { id, known: true });
+        }
+        let other = self.versions().into_iter().find(|other| other.counter() == counter && other.id != id);
+        if let Some(other) = other {
+            return Err(StoreError::Taken { path: path.to_owned(), counter, other: other.id });
+        }
+        let needed = bytes_of(&self.root).saturating_add(package.manifest.bytes());
+        if needed > rules.cap {
+            return Err(StoreError::Cap { needed, cap: rules.cap });
+        }
+        let folder = self.root.join(INCOMING).join(&id);
+        remove(&folder).map_err(|error| StoreError::io(&folder, error))?;
+        package.unpack(&folder).map_err(|error| match error {
+            // Of the store's own files, not of the package.
+            PackageError::Io { path, source } => StoreError::Io { path, source },
+            error => renamed(error, path).into(),
+        })?;
+        probe(&folder.join(&package.manifest.card)).map_err(|reason| StoreError::Probe { reason })?;
+        let at = self.folder().join(&id);
+        let place = || -> io::Result<()> {
+            sync_folder(&self.root.join(INCOMING))?;
+            // A damaged version of the same name makes room.
+            remove(&at)?;
+            fs::rename(&folder, &at)?;
+            sync_folder(&self.folder())?;
+            sync_folder(&self.root.join(INCOMING))
+        };
+        place().map_err(|error| StoreError::io(&at, error))?;
+        Ok(Pushed { id, known: false })
+    }
+
+    /// Removes what was given up in `incoming`.
+    pub fn sweep(&self, _: &StoreLock) {
+        let incoming = self.root.join(INCOMING);
+        for entry in fs::read_dir(&incoming).into_iter().flatten().flatten() {
+            let modified = entry.metadata().and_then(|found| found.modified());
+            let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
+            if age.is_some_and(|age| age > OLD) {
+                drop(remove(&entry.path()));
+            }
+        }
+        self.sweep_folders();
+    }
+
+    /// Removes what was unpacked and is not going to be used: the lock says that nobody else is at it.
+    fn sweep_folders(&self) {
+        for entry in fs::read_dir(self.root.join(INCOMING)).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                drop(remove(&entry.path()));
+            }
+        }
+    }
+
+    /// Removes the oldest versions that are in no slot.
+    fn drop_old(&self, slots: &Slots, keep: usize) {
+        let free: Vec<StoredVersion> =
+            self.versions().into_iter().filter(|version| !slots.hold(&version.id)).collect();
+        let beyond = free.len().saturating_sub(keep);
+        free.into_iter().take(beyond).for_each(|version| drop(remove(&version.folder)));
+    }
+}
+
+/// The time as far as it is known: a clock that stands at 1970 makes nothing valid again.
+#[must_use]
+pub fn now(known: i64) -> Timestamp {
+    let earliest = EARLIEST.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+    let known = Timestamp::from_millisecond(known).unwrap_or(earliest);
+    Timestamp::now().max(earliest).max(known)
+}
+
+/// A package by the name that the user knows it by.
+fn renamed(error: PackageError, to: &Path) -> PackageError {
+    let path = to.to_owned();
+    match error {
+        PackageError::Io { source, .. } => PackageError::Io { path, source },
+        PackageError::NotOne { why, .. } => PackageError::NotOne { path, why },
+        PackageError::Lie { why, .. } => PackageError::Lie { path, why },
+        PackageError::Untrusted { trusted, .. } => PackageError::Untrusted { path, trusted },
+        PackageError::Expired { expires, .. } => PackageError::Expired { path, expires },
+        PackageError::TooNew { needed, here, .. } => PackageError::TooNew { path, needed, here },
+    }
+}
+
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    folder.parent().map_or(Ok(()), sync_folder)
+}
+
+/// Removes a folder or file, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    let result = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    result.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+/// Bytes of all files below a folder.
+fn bytes_of(folder: &Path) -> u64 {
+    let of = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_of(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    fs::read_dir(folder).into_iter().flatten().flatten().map(of).sum()
+}

@@ -1,0 +1,93 @@
+"""The store of models under kill -9 at every system call, and on a disk that is full: a whole verified version is in use, always."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from figures import Figures
+from injection import kill_at
+from life import NAME, Life
+from media import small_disk
+from models import Models
+from programs import is_full
+
+# By these a change of the store touches the disk.
+CALLS = ("openat", "write", "fsync", "rename", "mkdir", "unlink", "unlinkat", "rmdir", "flock")
+STRIDE = {"openat": 1 if is_full() else 23}
+TEMPORARY = 75
+
+
+@pytest.fixture
+def life(tmp_path: Path, models: Models) -> Life:
+    """With version 1 in use and version 2 to come."""
+    assert models.folder
+    life = Life.make(tmp_path / "life")
+    life.push(life.sign(1))
+    life.promote()
+    life.sign(2)
+    return life
+
+
+@pytest.mark.parametrize("command", ["push", "promote", "rollback"])
+def test_killed_at_every_call_a_whole_version_is_in_use(life: Life, figures: Figures, command: str) -> None:
+    package = life.folder / f"{NAME}-2.vmodel"
+    arguments = {"push": ["push", str(package)], "promote": ["promote", NAME], "rollback": ["rollback", NAME]}[command]
+    before, after = {"push": ("1", "1"), "promote": ("1", "2"), "rollback": ("2", "1")}[command]
+    if command != "push":
+        life.push(package)
+    if command == "rollback":
+        life.promote()
+    saved = life.folder / "saved"
+    shutil.copytree(life.state_dir, saved)
+    kills = 0
+    for call in CALLS:
+        for when in range(1, 10_000, STRIDE.get(call, 1)):
+            shutil.rmtree(life.state_dir)
+            shutil.copytree(saved, life.state_dir)
+            done = life.model(*arguments, before=kill_at(call, when))
+            assert life.active() in (before, after), f"{call} {when}"
+            if done.returncode == 0:
+                break
+            kills += 1
+            # Done again it is done.
+            again = life.model(*arguments)
+            assert again.returncode == 0, f"{call} {when}: {again.stderr}"
+            assert life.active() == after, f"{call} {when}"
+    assert kills > 5
+    figures.note("models", command=command, kills=kills, broken=0)
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, models: Models, figures: Figures) -> None:
+    assert models.folder
+    with small_disk(tmp_path / "disk", 6) as disk:
+        life = Life.make(tmp_path / "life", disk / "state")
+        for version in (1, 2):
+            life.push(life.sign(version))
+            life.promote()
+        package = life.sign(3, padding=3 << 20)
+        fill = disk / "fill"
+        for room in (0, 8, 64, 1024, 3 << 10):
+            with fill.open("wb", buffering=0) as out:
+                full(out)
+                if room:
+                    out.truncate(max(fill.stat().st_size - (room << 10), 0))
+            said = life.push(package, TEMPORARY)
+            assert "untouched" in said, said
+            assert life.incoming() == [] and life.active() == "2"
+        with fill.open("wb", buffering=0) as out:
+            full(out)
+        # A rollback needs no free disk.
+        life.rollback()
+        assert life.active() == "1"
+        fill.unlink()
+        figures.note("models on a full disk", refused=5, rolled_back=1)
+
+
+def full(out) -> None:
+    piece = 1 << 16
+    while piece:
+        try:
+            out.write(bytes(piece))
+        except OSError:
+            piece //= 2
