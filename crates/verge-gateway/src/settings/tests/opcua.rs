@@ -3,7 +3,7 @@
 use super::*;
 
 fn served(keys: &str) -> Result<Settings, Vec<String>> {
-    at_site(&format!("[server.ua]\nkind = \"opcua\"\n{keys}"))
+    settings(&format!("{SMALL}[server.ua]\nkind = \"opcua\"\n{keys}"))
 }
 
 #[test]
