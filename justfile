@@ -15,7 +15,7 @@ check: fmt clippy test doc deny
 fmt:
     cargo fmt --all --check
 
-# Lints, tests included; then the form that packages hold
+# Lints, tests included and with them OPC UA; then the form that packages hold
 clippy:
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy -p verge --no-default-features -- -D warnings
@@ -49,7 +49,7 @@ node:
 
 # Tests with mosquitto and paho-mqtt: `just interop -k kill`
 interop *ARGS: venv
-    cargo build --release -p verge
+    cargo build --release -p verge --features opcua
     cargo build --release -p verge-outbox --example scripted_session
     {{ python }} -m pytest tests/interop {{ ARGS }}
 

@@ -54,7 +54,7 @@ impl Follower {
                         // What came and went meanwhile is in the counters of events.
                         place = whole();
                     } else {
-                        shown.fold(&committed.words);
+                        self.take(&committed.words);
                         self.report_events(&committed.words);
                     }
                 }
@@ -67,6 +67,7 @@ impl Follower {
                 }
                 _ = seconds.tick() => {
                     shown.second();
+                    self.report(shown.changes_of_gateway());
                     self.pki.forget_oldest_rejected();
                 }
             }
@@ -74,13 +75,27 @@ impl Follower {
         }
     }
 
+    /// Takes up what was committed together: those who follow a variable are sent each of its values.
+    fn take(&self, words: &[Arc<LastWord>]) {
+        if self.items.lock().is_empty() {
+            return self.shown.fold(words);
+        }
+        for word in words {
+            self.shown.fold(std::slice::from_ref(word));
+            self.report_values();
+        }
+    }
+
     fn report_values(&self) {
         let is_wanted = !self.items.lock().is_empty();
-        let Changes { changed, gone } = self.shown.changes(is_wanted);
-        if !is_wanted {
+        self.report(self.shown.changes(is_wanted));
+    }
+
+    fn report(&self, Changes { changed, gone }: Changes) {
+        let items = self.items.lock();
+        if items.is_empty() {
             return;
         }
-        let items = self.items.lock();
         let mut notifier = self.subscriptions.data_notifier();
         for change in changed {
             let id = (self.namespace, change.path.as_str());

@@ -7,7 +7,6 @@ pub(crate) const HEADER: usize = 8;
 pub(crate) const MAX_FRAME: usize = 65_535;
 /// The longest Hello: its URL has 4,096 bytes.
 const MAX_HELLO: usize = 32 + 4096;
-const POLICY_PREFIX: &str = "http://opcfoundation.org/UA/SecurityPolicy#";
 
 /// A frame, by its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +52,13 @@ pub(crate) fn frame(bytes: &[u8], is_first: bool) -> Result<Option<(Kind, usize)
     Ok(Some((kind, length)))
 }
 
-/// The security policy of an Open, and the certificate of the client.
+/// The URI of the security policy of an Open, and the certificate of the client.
 pub(crate) fn opened(frame: &[u8]) -> Option<(&str, &[u8])> {
     // Behind the header stands the number of the channel.
     let rest = frame.get(HEADER + 4..)?;
     let (policy, rest) = counted(rest)?;
     let (certificate, _) = counted(rest)?;
-    let policy = std::str::from_utf8(policy).ok()?;
-    Some((policy.strip_prefix(POLICY_PREFIX).unwrap_or(policy), certificate))
+    Some((std::str::from_utf8(policy).ok()?, certificate))
 }
 
 /// Bytes behind their number; a negative number is none.
@@ -117,8 +115,8 @@ mod tests {
             }
             open
         };
-        let whole = open("http://opcfoundation.org/UA/SecurityPolicy#None", b"cert");
-        assert_eq!(opened(&whole), Some(("None", &b"cert"[..])));
+        let whole = open("http://example.org/policy", b"cert");
+        assert_eq!(opened(&whole), Some(("http://example.org/policy", &b"cert"[..])));
         assert_eq!(opened(&whole[..whole.len() - 1]), None);
         let mut lying = whole.clone();
         lying[12..16].copy_from_slice(&i32::MAX.to_le_bytes());

@@ -217,10 +217,10 @@ impl Front {
 
     /// Whether the connection may last.
     fn admit(&self, (policy, certificate): (&str, &[u8])) -> Result<bool, End> {
-        if policy == SecurityPolicy::None.to_str() {
+        if policy == SecurityPolicy::None.to_uri() {
             return Ok(self.insecure_none);
         }
-        let known = POLICIES.into_iter().find(|known| known.to_str() == policy);
+        let known = POLICIES.into_iter().find(|known| known.to_uri() == policy);
         let policy = known.ok_or_else(|| {
             let why = "its security policy is not offered";
             End::new(StatusCode::BadSecurityPolicyRejected, why)

@@ -104,7 +104,7 @@ impl Pki {
             if was_known {
                 format!("its certificate {name:?} cannot be used: {error}")
             } else {
-                format!("its certificate is not trusted: move {REJECTED}/{name:?} to {TRUSTED}/")
+                format!("its certificate is not trusted: move {:?} to {TRUSTED}/", format!("{REJECTED}/{name}"))
             }
         })
     }
@@ -220,7 +220,7 @@ mod tests {
         let stranger = X509::from_der(&made).unwrap();
         let policy = SecurityPolicy::Basic256Sha256;
         let refused = pki.admit(&stranger, policy).unwrap_err();
-        assert!(refused.contains("move rejected/"), "{refused}");
+        assert!(refused.contains("move \"rejected/"), "{refused}");
         let found = certificates(&dir.join(REJECTED));
         assert_eq!((found.len(), look(&dir, "urn:verge:g").unwrap().rejected), (1, 1));
         fs::rename(&found[0], dir.join(TRUSTED).join(found[0].file_name().unwrap())).unwrap();

@@ -212,7 +212,6 @@ impl Shown {
 
     /// What says something else than it did. `is_wanted`: whether anybody follows any variable.
     pub(crate) fn changes(&self, is_wanted: bool) -> Changes {
-        let at = self.view.now().wall;
         let mut guard = self.lock();
         let now = &mut *guard;
         let (gone, mut changes) = (std::mem::take(&mut now.gone), Vec::new());
@@ -230,6 +229,13 @@ impl Shown {
                 is_restated,
             }));
         }
+        Changes { changed: changes, gone }
+    }
+
+    /// What says something else of the gateway than a second ago.
+    pub(crate) fn changes_of_gateway(&self) -> Changes {
+        let at = self.view.now().wall;
+        let (mut now, mut changes) = (self.lock(), Changes::default());
         let of_gateway = now.of_gateway(at);
         let said: Vec<(String, DataValue)> = of_gateway
             .values
@@ -238,11 +244,11 @@ impl Shown {
             .collect();
         for (index, (path, data)) in said.iter().enumerate() {
             if now.said.get(index).is_none_or(|(_, before)| before.value != data.value) {
-                changes.push(Change { path: path.clone(), data: data.clone(), is_restated: false });
+                changes.changed.push(Change { path: path.clone(), data: data.clone(), is_restated: false });
             }
         }
         now.said = said;
-        Changes { changed: changes, gone }
+        changes
     }
 
     /// The node with a path.
