@@ -3,6 +3,7 @@
 //! Implemented where a gateway is wired. Every call is quick, and none makes the data path wait; what takes long answers later.
 
 mod cameras;
+mod drawings;
 
 use bytes::Bytes;
 
@@ -13,6 +14,10 @@ use crate::verdict::Verdict;
 pub use cameras::{
     CameraCourse, CameraName, LiveCamera, LiveCameras, LivePicture, LiveScene, WatchError, WatchedCamera,
     interval_of,
+};
+pub use drawings::{
+    Drawing, DrawingError, DrawingTrial, DrawnBy, DrawnJudge, DrawnLine, DrawnMask, DrawnZone, LiveDrawings,
+    TaggedDrawing,
 };
 
 /// Called once with the answer to a command, on any thread. It must not block.
@@ -49,6 +54,9 @@ pub trait LiveGateway: Send + Sync {
 
     /// Its cameras; `None` where it takes no frames.
     fn cameras(&self) -> Option<&dyn LiveCameras>;
+
+    /// What is drawn before its cameras; `None` where it takes no frames.
+    fn drawings(&self) -> Option<&dyn LiveDrawings>;
 
     /// Carries out a command in JSON, as on `…/cmd`, for a person. `done` is called once what it caused is durable, or at once
     /// where it is refused; it is dropped uncalled if the gateway stops before.

@@ -14,6 +14,7 @@ mod build;
 mod cameras;
 pub(crate) mod classes;
 mod dashboard;
+mod drawings;
 mod expiry;
 mod fingerprint;
 mod frames;

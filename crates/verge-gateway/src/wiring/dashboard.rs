@@ -7,7 +7,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use verge_domain::board::{Board, LastWord};
 use verge_domain::id::{Epoch, GatewayId, Identity, OperatorText};
-use verge_domain::live::{CommandDone, LiveCameras, LiveGateway};
+use verge_domain::live::{CommandDone, LiveCameras, LiveDrawings, LiveGateway};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::Verdict;
 use verge_mqtt::WatchedFiles;
@@ -24,6 +24,7 @@ use verge_web::dashboard::{Dashboard, DashboardSettings, ServerTls};
 use verge_wire::{SiteZone, verdict_json, verdict_words};
 
 use super::cameras::CameraView;
+use super::drawings::DrawingBoard;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{DashboardSection, Settings};
@@ -44,7 +45,8 @@ pub(super) struct LiveView {
     counters: Arc<Counters>,
     door: CommandDoor,
     zone: SiteZone,
-    cameras: Option<CameraView>,
+    cameras: Option<Arc<CameraView>>,
+    drawings: Option<DrawingBoard>,
 }
 
 impl LiveView {
@@ -55,6 +57,8 @@ impl LiveView {
         (store, desks): (&StoreHandle, &CommandDesks),
         (clock, watched): (Clock, Option<(Cameras<Memory>, CameraWatch)>),
     ) -> Self {
+        let cameras = watched.map(|watched| Arc::new(CameraView::new(watched, counters, clock)));
+        let drawings = cameras.as_ref().map(|cameras| DrawingBoard::of(settings, Arc::clone(cameras), clock));
         Self {
             id: settings.gateway.id.clone(),
             epoch: store.epoch(),
@@ -64,7 +68,8 @@ impl LiveView {
             counters: Arc::clone(counters),
             door: CommandDoor::new(store.clone(), desks.clone()),
             zone: settings.gateway.zone.clone(),
-            cameras: watched.map(|watched| CameraView::new(watched, counters, clock)),
+            cameras,
+            drawings,
         }
     }
 }
@@ -176,7 +181,11 @@ impl LiveGateway for LiveView {
     }
 
     fn cameras(&self) -> Option<&dyn LiveCameras> {
-        self.cameras.as_ref().map(|cameras| cameras as &dyn LiveCameras)
+        self.cameras.as_deref().map(|cameras| cameras as &dyn LiveCameras)
+    }
+
+    fn drawings(&self) -> Option<&dyn LiveDrawings> {
+        self.drawings.as_ref().map(|drawings| drawings as &dyn LiveDrawings)
     }
 
     fn carry_out(&self, command: &[u8], by: &OperatorText, done: CommandDone) {

@@ -12,6 +12,7 @@ mod api;
 mod assets;
 mod cameras;
 mod command;
+mod drawing;
 mod events;
 mod form;
 mod front;

@@ -38,6 +38,10 @@ pub(crate) enum Problem {
     NoPicture,
     #[error("pictures are shown to nobody: the configuration says pictures = \"off\" below [dashboard]")]
     PicturesOff,
+    #[error("the drawings or the configuration have changed since this was read: read it again, then draw")]
+    Changed,
+    #[error("{}", .0.join("; "))]
+    Faulty(Vec<String>),
     #[error("{limit} cameras are watched already: close the pages of others")]
     TooManyWatched { limit: usize },
     #[error("{what}: {expected}")]
@@ -76,7 +80,10 @@ impl Problem {
             | Self::NoCamera(_)
             | Self::NoPicture
             | Self::CommandUnknown(_) => StatusCode::NOT_FOUND,
-            Self::Invalid { .. } | Self::CommandInvalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Changed => StatusCode::PRECONDITION_FAILED,
+            Self::Invalid { .. } | Self::Faulty(_) | Self::CommandInvalid(_) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::CommandConflict(_) => StatusCode::CONFLICT,
@@ -104,6 +111,8 @@ impl Problem {
             Self::NoPicture => "no_picture",
             Self::PicturesOff => "pictures_off",
             Self::TooManyWatched { .. } => "too_many_watched",
+            Self::Changed => "changed",
+            Self::Faulty(_) => "faulty",
             Self::Invalid { .. } | Self::CommandInvalid(_) => "invalid",
             Self::TooLarge { .. } => "too_large",
             Self::MediaType { .. } => "media_type",
@@ -130,7 +139,9 @@ impl Problem {
             | Self::NoCamera(_)
             | Self::NoPicture
             | Self::CommandUnknown(_) => "Not found",
-            Self::Invalid { .. }
+            Self::Changed
+            | Self::Faulty(_)
+            | Self::Invalid { .. }
             | Self::CommandInvalid(_)
             | Self::TooLarge { .. }
             | Self::MediaType { .. } => "Not accepted",
@@ -146,9 +157,13 @@ impl Problem {
 
     /// As programs read it.
     pub(crate) fn document(&self) -> Value {
-        json!({
+        let mut document = json!({
             "type": self.word(), "title": self.title(), "status": self.status().as_u16(), "detail": self.to_string(),
-        })
+        });
+        if let Self::Faulty(faults) = self {
+            document["faults"] = json!(faults);
+        }
+        document
     }
 
     fn retry_after(&self) -> Option<u64> {

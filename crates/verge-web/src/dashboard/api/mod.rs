@@ -1,6 +1,7 @@
 //! `/api/v1`: what pages show and do, for programs.
 
 mod cameras;
+mod drawings;
 mod events;
 mod status;
 
@@ -11,6 +12,7 @@ use serde::Serialize;
 use super::routes::Routes;
 
 pub(super) fn routes(routes: Routes) -> Routes {
+    let routes = drawings::routes(routes);
     cameras::routes(events::routes(status::routes(routes)))
 }
 

@@ -7,6 +7,7 @@ mod accounts;
 mod cameras;
 mod events;
 mod figure;
+mod lines;
 mod login;
 mod overview;
 
@@ -33,7 +34,7 @@ struct Page {
 const PAGES: &[Page] = &[overview::PAGE, cameras::PAGE, events::PAGE, accounts::PAGE];
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    PAGES.iter().fold(login::routes(routes), |routes, page| (page.routes)(routes))
+    PAGES.iter().fold(lines::routes(login::routes(routes)), |routes, page| (page.routes)(routes))
 }
 
 /// What all pages have around them.
