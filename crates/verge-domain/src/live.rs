@@ -3,6 +3,7 @@
 //! Implemented where a gateway is wired. Every call is quick, and none makes the data path wait; what takes long answers later.
 
 mod cameras;
+mod drawings;
 
 use bytes::Bytes;
 
@@ -14,6 +15,10 @@ use crate::verdict::Verdict;
 pub use cameras::{
     CameraCourse, CameraName, LiveCamera, LiveCameras, LivePicture, LiveScene, WatchError, WatchedCamera,
     interval_of,
+};
+pub use drawings::{
+    Drawing, DrawingError, DrawingTrial, DrawnBy, DrawnJudge, DrawnLine, DrawnMask, DrawnZone, LiveDrawings,
+    TaggedDrawing,
 };
 
 /// Called once with the answer to a command, on any thread. It must not block.
@@ -56,6 +61,9 @@ pub trait LiveGateway: Send + Sync {
 
     /// What signals show and showed of late.
     fn signals(&self) -> &dyn SignalHistory;
+
+    /// What is drawn before its cameras; `None` where it takes no frames.
+    fn drawings(&self) -> Option<&dyn LiveDrawings>;
 
     /// Carries out a command in JSON, as on `…/cmd`, for a person. `done` is called once what it caused is durable, or at once
     /// where it is refused; it is dropped uncalled if the gateway stops before.

@@ -8,6 +8,7 @@
 //! running gateway), [`exit`] (how a program that runs it ends).
 
 pub mod config;
+pub(crate) mod drawings;
 pub mod exit;
 mod io_thread;
 pub mod reload;

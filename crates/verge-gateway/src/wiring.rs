@@ -15,6 +15,7 @@ mod cameras;
 pub(crate) mod classes;
 mod dashboard;
 mod datex2;
+mod drawings;
 mod expiry;
 mod fingerprint;
 mod frames;

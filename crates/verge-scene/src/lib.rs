@@ -6,7 +6,8 @@
 //!
 //! Reading order: [`settings`] (what is drawn), [`ground`] (from the picture to metres), [`track`] (which box is which
 //! object), `line` and `zone` (where it is), `course` (what one track has done), [`countable`] (whether it was seen often enough), [`interval`] and `record` (what is
-//! counted), [`scene`] (all together), `trace` (what pictures show of it).
+//! counted), [`scene`] (all together), `trace` (what pictures show of it), `trial` (what other lines
+//! would have counted).
 
 pub mod countable;
 mod course;
@@ -21,6 +22,7 @@ pub mod settings;
 mod trace;
 pub mod track;
 mod trail;
+mod trial;
 mod zone;
 
 pub use countable::{SightingTally, countability};
@@ -31,4 +33,5 @@ pub use scene::{LiveTrack, Scene, SceneMisfit, SceneReport, SceneState, ZoneEven
 pub use settings::{Anchor, BlobUse, SceneError, SceneLine, SceneSettings, SceneZone};
 pub use trace::SceneTrace;
 pub use track::{FrameSize, SeenBox};
+pub use trial::SceneTrial;
 pub use zone::ZoneEventKind;

@@ -197,7 +197,8 @@ async function send(form, button) {
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.method !== "post" || !form.closest("main")) return;
+  // A form of its own is sent by the browser: it comes back with what was typed.
+  if (form.method !== "post" || !form.closest("main") || form.dataset.own !== undefined) return;
   event.preventDefault();
   send(form, event.submitter || form.querySelector("button"));
 });

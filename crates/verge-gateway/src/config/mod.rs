@@ -6,6 +6,7 @@
 //! `units`; then `syntax` (what is no TOML).
 
 mod declare;
+mod drawn;
 mod environment;
 mod fault;
 mod key;
@@ -23,6 +24,8 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+pub(crate) use drawn::{DRAWN, DrawnLayer};
+pub use drawn::{DRAWN_FILE, DrawnSection};
 pub use environment::PREFIX;
 pub use fault::{Fault, FilePlace, Warning};
 pub(crate) use nearest::nearest;
@@ -82,6 +85,8 @@ pub struct Loaded {
     pub origins: Origins,
     /// What each key says.
     pub values: ConfigValues,
+    /// What people drew over it.
+    pub drawn: Vec<DrawnSection>,
     /// Sections that stand twice: the name that the second one has here, and its own.
     pub(crate) twice: Vec<(String, String)>,
     /// Keys and sections whose lines are no TOML.
@@ -97,7 +102,24 @@ pub fn load(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Loaded, LoadError> {
     let bytes = std::fs::read(path).map_err(|source| LoadError { path: path.to_owned(), source })?;
-    Ok(parse(bytes, path, variables))
+    let variables: Vec<(OsString, OsString)> = variables.into_iter().collect();
+    let alone = parse(bytes.as_slice(), path, variables.iter().cloned());
+    // Where it is says the file or the environment, whatever else is wrong with them.
+    match drawn::read(&alone.raw.folder.join(&alone.raw.sections.gateway.state_dir)) {
+        Ok(None) => Ok(alone),
+        Ok(Some(layer)) => Ok(parse_under(bytes, path, Some(&layer), variables)),
+        Err(fault) => Ok(Loaded { faults: alone.faults.into_iter().chain([*fault]).collect(), ..alone }),
+    }
+}
+
+/// The same with this in the place of what is drawn in the state folder.
+pub(crate) fn load_under(
+    path: &Path,
+    layer: &DrawnLayer,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Loaded, LoadError> {
+    let bytes = std::fs::read(path).map_err(|source| LoadError { path: path.to_owned(), source })?;
+    Ok(parse_under(bytes, path, Some(layer), variables))
 }
 
 /// The same from what a file holds; relative paths in it start from the file's folder.
@@ -106,13 +128,23 @@ pub fn parse(
     path: &Path,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Loaded {
+    parse_under(bytes, path, None, variables)
+}
+
+fn parse_under(
+    bytes: impl Into<Vec<u8>>,
+    path: &Path,
+    layer: Option<&DrawnLayer>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Loaded {
     let ParsedText { mut tree, mut origins, mut faults, lost, twice } = ParsedText::of(bytes.into(), path);
+    let drawn = layer.map(|layer| drawn::lay_over(&mut tree, layer, &mut faults)).unwrap_or_default();
     environment::lay_over(&mut tree, variables, &mut faults);
     origins.note("", &tree);
     let fitting = walk::walk(&tree, &lost, &mut origins, &mut faults);
     let (sections, values) = (Sections::take(&fitting), values::values_of(&fitting));
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-    Loaded { raw: Raw { folder, sections }, faults, origins, values, twice, lost }
+    Loaded { raw: Raw { folder, sections }, faults, origins, values, drawn, twice, lost }
 }
 
 /// A file as it is written, corrected as far as it is no TOML.

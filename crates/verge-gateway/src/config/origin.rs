@@ -23,6 +23,8 @@ pub(super) enum ValueOrigin {
     Default,
     /// The file.
     File { key: At, value: At },
+    /// What people drew: where that is, who drew it and when.
+    Drawn(String),
     /// An environment variable.
     Variable(String),
 }
@@ -118,8 +120,22 @@ impl Origins {
     /// Where a key comes from, in words: `gateway.toml line 34`, or the name of a variable; `None` where that is unknown.
     #[must_use]
     pub fn describe(&self, key: &str) -> Option<String> {
+        if let Some(ValueOrigin::Drawn(words)) = self.places.get(key) {
+            return Some(words.clone());
+        }
         let Fault { place, variable, .. } = self.locate(Fault::missing(key, ""));
         variable.or_else(|| place.filter(|place| place.line.is_some()).map(|place| place.to_string()))
+    }
+
+    /// The file of the configuration.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Whether people drew what a key says.
+    #[must_use]
+    pub fn is_drawn(&self, key: &str) -> bool {
+        matches!(self.places.get(key), Some(ValueOrigin::Drawn(_)))
     }
 
     /// Where a key stands; of one that is not there, where its section does. `None` for what a variable sets.
@@ -150,6 +166,10 @@ impl Origins {
                         fault.variable = Some(variable.clone());
                         fault.remedy =
                             fault.remedy.replace("take the line out", "take it out of the environment");
+                        return fault;
+                    }
+                    Some(ValueOrigin::Drawn(words)) => {
+                        fault.place = Some(FilePlace { file: words.clone(), ..FilePlace::default() });
                         return fault;
                     }
                     Some(ValueOrigin::File { key, value }) => {

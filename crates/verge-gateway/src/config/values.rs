@@ -22,6 +22,40 @@ pub struct SectionValues {
     pub values: BTreeMap<String, String>,
 }
 
+impl SectionValues {
+    /// The names in a table of named tables, such as its lines.
+    pub(crate) fn names_in(&self, table: &str) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for key in self.values.keys() {
+            let Some(rest) = key.strip_prefix(table).and_then(|rest| rest.strip_prefix('.')) else {
+                continue;
+            };
+            let name = match rest.strip_prefix('"') {
+                None => rest.split('.').next().unwrap_or_default(),
+                Some(quoted) => quoted.split('"').next().unwrap_or_default(),
+            };
+            if names.last().is_none_or(|last| last != name) {
+                names.push(name.to_owned());
+            }
+        }
+        names.dedup();
+        names
+    }
+
+    /// The keys of one of them, and what they say as TOML.
+    pub(crate) fn keys_of(&self, table: &str, name: &str) -> impl Iterator<Item = (&str, &str)> {
+        let within = format!("{}.", join(table, name));
+        let key = move |(key, value): (&'_ String, &'_ String)| -> Option<(usize, usize)> {
+            let rest = key.strip_prefix(&within)?;
+            Some((key.len() - rest.len(), value.len()))
+        };
+        self.values.iter().filter_map(move |(name, value)| {
+            let (from, _) = key((name, value))?;
+            Some((&name[from..], value.as_str()))
+        })
+    }
+}
+
 /// All sections, in the order in which people write them.
 pub type ConfigValues = Vec<SectionValues>;
 

@@ -46,7 +46,7 @@ pub struct ReloadDoor {
 /// Someone who asks for a reload.
 #[derive(Debug)]
 pub struct ReloadRequest {
-    /// The file that is to be read, which must be the one that the gateway runs with.
+    /// The file that is to be read, which must be the one that the gateway runs with; empty means that one.
     pub file: PathBuf,
     /// Only to say what would change.
     pub dry_run: bool,
@@ -124,6 +124,14 @@ impl ReloadRequest {
             tracing::debug!("the one who asked for a reload did not read the answer");
         }
     }
+}
+
+/// Asks the gateway that runs on a state folder to reload the file that it runs with, whatever that is.
+///
+/// # Errors
+/// As [`ask`].
+pub(crate) fn ask_own(state_dir: &Path) -> io::Result<ReloadAnswer> {
+    ask(state_dir, Path::new(""), false)
 }
 
 /// Asks the gateway that runs on a state folder to reload its file.

@@ -32,7 +32,9 @@ use verge_models::ModelFiles;
 use verge_pipeline::judging::GroupSettings;
 use verge_wire::SiteZone;
 
-use crate::config::{self, ConfigValues, Fault, LoadError, Loaded, Origins, Raw, Warning};
+use crate::config::{
+    self, ConfigValues, DrawnLayer, DrawnSection, Fault, LoadError, Loaded, Origins, Raw, Warning,
+};
 pub use crate::states::StateTopics;
 pub use access::BrokerRules;
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
@@ -96,6 +98,8 @@ pub struct Settings {
     pub origins: Origins,
     /// What each key says, to compare two configurations.
     pub values: ConfigValues,
+    /// What people drew over the file.
+    pub drawn: Vec<DrawnSection>,
 }
 
 /// Who this gateway is.
@@ -168,6 +172,12 @@ impl Settings {
             .map_err(|faults| ConfigurationError::Faults { path: path.to_owned(), faults })
     }
 
+    /// The same with this in the place of what is drawn in the state folder. The lists of tags are not read.
+    pub(crate) fn load_under(path: &Path, layer: &DrawnLayer) -> Result<Self, ConfigurationError> {
+        Self::of(config::load_under(path, layer, std::env::vars_os())?)
+            .map_err(|faults| ConfigurationError::Faults { path: path.to_owned(), faults })
+    }
+
     /// The same with what the lists of tags say, which are read here.
     fn with_tags(mut self) -> Result<Self, Vec<Fault>> {
         let read = tags::read_all(&self.sources);
@@ -180,9 +190,12 @@ impl Settings {
     }
 
     fn of(loaded: Loaded) -> Result<Self, Vec<Fault>> {
-        let Loaded { raw, faults, origins, values, twice, lost } = loaded;
+        let Loaded { raw, faults, origins, values, drawn, twice, lost } = loaded;
         match Self::check(&raw) {
-            Ok(settings) if faults.is_empty() => Ok(Self { origins, values, ..settings }),
+            Ok(mut settings) if faults.is_empty() => {
+                settings.warnings.extend(drawn.iter().filter_map(without_section));
+                Ok(Self { origins, values, drawn, ..settings })
+            }
             checked => {
                 // A key that is at fault is not there for the checks; once is enough.
                 let follows = |fault: &Fault| {
@@ -283,11 +296,20 @@ impl Settings {
                     warnings,
                     origins: Origins::default(),
                     values: ConfigValues::new(),
+                    drawn: Vec::new(),
                 })
             }
             _ => Err(check.faults),
         }
     }
+}
+
+/// What it means that people drew in a section that is not there any more.
+fn without_section(drawn: &DrawnSection) -> Option<Warning> {
+    let DrawnSection { section, by, at, at_work, .. } = drawn;
+    let remark =
+        || format!("{by} drew in it at {at}, and the file has no such section: the drawing has no effect");
+    (!at_work).then(|| Warning { key: section.clone(), remark: remark() })
 }
 
 /// What the checks share.

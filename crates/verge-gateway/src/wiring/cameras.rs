@@ -7,7 +7,7 @@ use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::{CameraWatch, Cameras, MAX_WATCHED};
+use verge_pipeline::frames::{CameraWatch, Cameras, MAX_WATCHED, SeenTracks};
 use verge_vision::Memory;
 
 /// The cameras of a gateway that takes frames.
@@ -26,6 +26,11 @@ impl CameraView {
         clock: Clock,
     ) -> Self {
         Self { cameras, watch, counters: Arc::clone(counters), clock }
+    }
+
+    /// What was followed before a camera since somebody asked for the first time.
+    pub(super) fn tracks(&self, camera: &Camera) -> Option<SeenTracks> {
+        self.watch.tracks(camera, self.clock.now())
     }
 
     fn camera(&self, name: &CameraName) -> Option<Camera> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use verge_domain::board::{Board, LastWord};
 use verge_domain::history::SignalHistory;
 use verge_domain::id::{Epoch, GatewayId, Identity, OperatorText};
-use verge_domain::live::{CommandDone, LiveCameras, LiveGateway};
+use verge_domain::live::{CommandDone, LiveCameras, LiveDrawings, LiveGateway};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::Verdict;
 use verge_mqtt::WatchedFiles;
@@ -28,6 +28,7 @@ use verge_wire::{SiteZone, verdict_json, verdict_words};
 
 use super::Gateway;
 use super::cameras::CameraView;
+use super::drawings::DrawingBoard;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{DashboardSection, Settings};
@@ -49,7 +50,8 @@ pub(super) struct LiveView {
     signals: Arc<SignalRoom>,
     door: CommandDoor,
     zone: SiteZone,
-    cameras: Option<CameraView>,
+    cameras: Option<Arc<CameraView>>,
+    drawings: Option<DrawingBoard>,
 }
 
 impl LiveView {
@@ -60,6 +62,8 @@ impl LiveView {
         (store, desks): (&StoreHandle, &CommandDesks),
         (clock, watched): (Clock, Option<(Cameras<Memory>, CameraWatch)>),
     ) -> Self {
+        let cameras = watched.map(|watched| Arc::new(CameraView::new(watched, counters, clock)));
+        let drawings = cameras.as_ref().map(|cameras| DrawingBoard::of(settings, Arc::clone(cameras), clock));
         Self {
             id: settings.gateway.id.clone(),
             epoch: store.epoch(),
@@ -70,7 +74,8 @@ impl LiveView {
             signals,
             door: CommandDoor::new(store.clone(), desks.clone()),
             zone: settings.gateway.zone.clone(),
-            cameras: watched.map(|watched| CameraView::new(watched, counters, clock)),
+            cameras,
+            drawings,
         }
     }
 }
@@ -194,7 +199,11 @@ impl LiveGateway for LiveView {
     }
 
     fn cameras(&self) -> Option<&dyn LiveCameras> {
-        self.cameras.as_ref().map(|cameras| cameras as &dyn LiveCameras)
+        self.cameras.as_deref().map(|cameras| cameras as &dyn LiveCameras)
+    }
+
+    fn drawings(&self) -> Option<&dyn LiveDrawings> {
+        self.drawings.as_ref().map(|drawings| drawings as &dyn LiveDrawings)
     }
 
     fn hour_words(&self, at: UtcMillis) -> String {

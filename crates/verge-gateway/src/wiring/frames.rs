@@ -326,14 +326,9 @@ impl FramePath {
         &self.vision
     }
 
-    /// The cameras that frames have come from.
-    pub(super) fn cameras(&self) -> Cameras<Memory> {
-        self.queue.cameras()
-    }
-
-    /// Where pictures are left for people who watch a camera.
-    pub(super) fn watch(&self) -> CameraWatch {
-        self.queue.watch()
+    /// The cameras that frames have come from, and where pictures are left for people who watch one.
+    pub(super) fn cameras(&self) -> (Cameras<Memory>, CameraWatch) {
+        (self.queue.cameras(), self.queue.watch())
     }
 
     /// Connects the sources of frames: those that want the newest alone by one connection, those that want every

@@ -126,8 +126,8 @@ impl Gateway {
             settings.store.lives,
             (Arc::clone(&board), committed),
         );
-        let cameras = frame_path.as_ref().map(FramePath::cameras);
-        let watched = frame_path.as_ref().map(|path| (path.cameras(), path.watch()));
+        let cameras = frame_path.as_ref().map(|path| path.cameras().0);
+        let watched = frame_path.as_ref().map(FramePath::cameras);
         let names = || settings.sources.iter().map(|source| source.name.clone()).collect();
         let snapshots = settings.gateway.snapshots.then(|| SnapshotDesk::new(names()));
         let wanted = (&judges.observations(), snapshots.clone());

@@ -11,6 +11,8 @@ use verge_domain::live::{LivePicture, LiveScene, WatchedCamera};
 use verge_domain::observation::{Camera, Captured};
 use verge_domain::time::{Moment, Monotonic};
 
+use super::tracks::SeenTracks;
+
 /// Pictures are kept for this long after somebody asked last.
 pub const WATCH_LEASE: Duration = Duration::from_secs(30);
 /// Cameras that are watched at once at most.
@@ -44,6 +46,8 @@ struct WatchPlace {
     left: Option<Monotonic>,
     picture: Option<Arc<LivePicture>>,
     scene: LiveScene,
+    /// Kept while somebody draws before the camera.
+    tracks: Option<SeenTracks>,
 }
 
 impl CameraWatch {
@@ -63,7 +67,14 @@ impl CameraWatch {
             None if is_full => return None,
             None => {
                 let (camera, scene) = (camera.clone(), LiveScene::default());
-                book.places.push(WatchPlace { camera, until, left: None, picture: None, scene });
+                book.places.push(WatchPlace {
+                    camera,
+                    until,
+                    left: None,
+                    picture: None,
+                    scene,
+                    tracks: None,
+                });
                 WatchedCamera::default()
             }
         };
@@ -105,10 +116,19 @@ impl CameraWatch {
     }
 
     /// Leaves what judges know of the scene before a camera, if that is still watched.
-    pub(crate) fn leave_scene(&self, camera: &Camera, scene: LiveScene) {
+    pub(crate) fn leave_scene(&self, camera: &Camera, scene: LiveScene, received: Moment) {
         if let Some(place) = self.book().places.iter_mut().find(|place| place.camera == *camera) {
+            place.tracks.iter_mut().for_each(|tracks| tracks.note(&scene, received));
             place.scene = scene;
         }
+    }
+
+    /// What was followed before a camera that is watched, since somebody asked for the first time.
+    #[must_use]
+    pub fn tracks(&self, camera: &Camera, now: Moment) -> Option<SeenTracks> {
+        let mut book = self.book();
+        let place = book.places.iter_mut().find(|place| place.camera == *camera)?;
+        Some(place.tracks.get_or_insert_with(|| SeenTracks::new(now.wall)).clone())
     }
 
     /// Now and then: forgets what nobody watches any more, also where no frames come.

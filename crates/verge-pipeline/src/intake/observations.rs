@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use verge_domain::observation::{Camera, Observation};
 use verge_domain::reading::{Reading, Receipt};
 use verge_domain::stage::{Decoder, Judge, Source};
-use verge_domain::time::Monotonic;
+use verge_domain::time::{Moment, Monotonic};
 
 use super::arrivals::Arrivals;
 use super::{Item, Worker};
@@ -133,13 +133,14 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
     /// Judges what was seen in a frame. One commit holds all consequences, with its message's cause and receipt. The
     /// receipt settles through the committer even if there are none: all of its connection do, in order.
     pub(super) fn observe(&mut self, observation: Observation, Origin { cause, receipt }: Origin) {
-        let received = observation.received.mono;
+        let at = observation.received;
+        let received = at.mono;
         let watched = self.is_watched(&observation.camera).then(|| observation.camera.clone());
         self.set.observation(observation, self.clock.now(), &mut self.decision);
         if !self.decision.is_empty() || receipt.is_some() {
             self.request(CommitRequest { cause, receipt, ..CommitRequest::of_time(received) });
         }
-        watched.iter().for_each(|camera| self.leave_scene(camera));
+        watched.iter().for_each(|camera| self.leave_scene(camera, at));
     }
 
     /// Whether somebody watches a camera.
@@ -149,8 +150,8 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
     }
 
     /// Leaves what is known of the scene before a camera for those who watch it.
-    fn leave_scene(&self, camera: &Camera) {
-        self.watch.iter().for_each(|watch| watch.leave_scene(camera, self.set.scene(camera)));
+    fn leave_scene(&self, camera: &Camera, at: Moment) {
+        self.watch.iter().for_each(|watch| watch.leave_scene(camera, self.set.scene(camera), at));
     }
 }
 

@@ -1,16 +1,20 @@
 //! From a camera's message to its verdict, with viewers that obey the test.
 
 mod site;
+mod viewer;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use verge_domain::id::DeviceId;
+use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 use verge_domain::rejection::Reason;
 use verge_domain::stage::{IntakeFull, StoreError};
-use verge_pipeline::frames::{EVERY_CAPACITY, Keep};
+use verge_pipeline::frames::{EVERY_CAPACITY, Keep, WATCH_LEASE};
 
 use crate::support::Memory;
 use site::{ERA, NEWEST, Report, open, site, watched_site};
@@ -29,6 +33,30 @@ fn the_newest_frame_is_judged_and_every_frame_is_accounted_for() {
     assert_eq!(site.source(0).rejections().collect::<Vec<_>>(), [(Reason::BadJpeg, 1)]);
     // The camera's memory travelled with its frames.
     assert_eq!(site.end(), ["a cam 1", "a cam 2"]);
+}
+
+#[test]
+fn pictures_are_shown_and_kept_while_somebody_watches_their_camera_and_no_longer() {
+    let mut site = site(Keep::Every, 2, Report::Every);
+    let shown = |site: &site::Site| site.shown.load(Ordering::Relaxed);
+    let camera = |name: &str| Camera { source: SourceIndex(0), device: DeviceId::new(name).unwrap() };
+    for _ in 0..5 {
+        site.offer(0, "cam", "x").unwrap();
+        site.settle();
+    }
+    assert_eq!((shown(&site), site.watch.kept()), (0, (0, 0)), "nobody watches");
+    let now = site.clock.now().mono;
+    assert_eq!(site.watch.watch(&camera("cam"), now).unwrap().picture, None);
+    // Of no camera beside it.
+    site.offer(0, "other", "x").unwrap();
+    site.offer(0, "cam", "picture").unwrap();
+    site.settle();
+    site.wait("it is shown", |site| site.watch.kept() == (1, 7));
+    assert_eq!(shown(&site), 1);
+    let later = now.after(WATCH_LEASE * 2);
+    assert_eq!(site.watch.watch(&camera("other"), later).unwrap().picture, None);
+    assert_eq!(site.watch.kept(), (0, 0), "the lease is over");
+    site.end();
 }
 
 #[test]

@@ -36,6 +36,12 @@ const CAMERAS: Asset = Asset {
     content_type: "text/javascript; charset=utf-8",
     text: include_str!("../../assets/cameras.js"),
 };
+const LINES: Asset = Asset {
+    stem: "lines",
+    ending: "js",
+    content_type: "text/javascript; charset=utf-8",
+    text: include_str!("../../assets/lines.js"),
+};
 const ICON: Asset = Asset {
     stem: "verge",
     ending: "svg",
@@ -46,6 +52,7 @@ const ICON: Asset = Asset {
 static STYLE_PATH: LazyLock<String> = LazyLock::new(|| STYLE.path());
 static SCRIPT_PATH: LazyLock<String> = LazyLock::new(|| SCRIPT.path());
 static CAMERAS_PATH: LazyLock<String> = LazyLock::new(|| CAMERAS.path());
+static LINES_PATH: LazyLock<String> = LazyLock::new(|| LINES.path());
 static ICON_PATH: LazyLock<String> = LazyLock::new(|| ICON.path());
 
 impl Asset {
@@ -69,6 +76,11 @@ pub(crate) fn cameras_script() -> &'static str {
     &CAMERAS_PATH
 }
 
+/// Where the script of the editor of lines is.
+pub(crate) fn lines_script() -> &'static str {
+    &LINES_PATH
+}
+
 /// Where the icon is.
 pub(crate) fn icon() -> &'static str {
     &ICON_PATH
@@ -79,7 +91,13 @@ pub(super) fn routes(routes: Routes) -> Routes {
 }
 
 async fn serve(Path(name): Path<String>) -> Result<Response, Problem> {
-    let all = [(&STYLE, style()), (&SCRIPT, script()), (&CAMERAS, cameras_script()), (&ICON, icon())];
+    let all = [
+        (&STYLE, style()),
+        (&SCRIPT, script()),
+        (&CAMERAS, cameras_script()),
+        (&LINES, lines_script()),
+        (&ICON, icon()),
+    ];
     let is_it = |(_, path): &(&Asset, &'static str)| path.strip_prefix("/assets/") == Some(name.as_str());
     let (asset, _) = all.into_iter().find(is_it).ok_or(Problem::NoPage)?;
     let headers =
@@ -93,12 +111,14 @@ mod tests {
 
     #[test]
     fn scripts_and_styles_stay_small_and_load_nothing() {
-        let scripts = [&SCRIPT, &CAMERAS];
+        let scripts = [&SCRIPT, &CAMERAS, &LINES];
         let bytes: usize = scripts.iter().map(|script| script.text.len()).sum();
         assert!(bytes <= 40_000, "scripts have {bytes} bytes");
         assert!(STYLE.text.len() <= 20_000, "styles have {} bytes", STYLE.text.len());
-        for asset in [&SCRIPT, &CAMERAS, &STYLE] {
-            assert!(!asset.text.contains("://"), "{}.{} names another place", asset.stem, asset.ending);
+        for asset in [&SCRIPT, &CAMERAS, &LINES, &STYLE] {
+            // The name of a namespace is no place.
+            let text = asset.text.replace("http://www.w3.org/2000/svg", "");
+            assert!(!text.contains("://"), "{}.{} names another place", asset.stem, asset.ending);
         }
         for unsafe_call in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
             assert!(scripts.iter().all(|script| !script.text.contains(unsafe_call)), "{unsafe_call}");

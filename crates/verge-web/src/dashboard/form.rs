@@ -11,30 +11,40 @@ use serde_json::{Map, Value};
 use super::problem::Problem;
 
 /// Fields of a form at most; the rest is left out.
-const MAX_FIELDS: usize = 64;
+const MAX_FIELDS: usize = 4_096;
 
-/// Fields of a form, the first of each name.
+/// Fields of a form.
 #[derive(Debug, Default)]
-pub(crate) struct Form(BTreeMap<String, String>);
+pub(crate) struct Form(BTreeMap<String, Vec<String>>);
 
 impl Form {
     /// Reads `a=1&b=2`.
     pub(crate) fn read(text: &[u8]) -> Self {
         let mut fields = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(text).take(MAX_FIELDS) {
-            fields.entry(name.into_owned()).or_insert(value.into_owned());
+            fields.entry(name.into_owned()).or_insert_with(Vec::new).push(value.into_owned());
         }
         Self(fields)
     }
 
     /// A field that says something.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+        self.raw_if(name).map(str::trim).filter(|text| !text.is_empty())
     }
 
     /// A field as it was typed.
     pub(crate) fn raw(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", String::as_str)
+        self.raw_if(name).unwrap_or_default()
+    }
+
+    /// A field as it was typed, the first of its name, if there is one.
+    pub(crate) fn raw_if(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.first().map(String::as_str)
+    }
+
+    /// All fields of a name.
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
+        self.0.get(name).cloned().unwrap_or_default()
     }
 }
 

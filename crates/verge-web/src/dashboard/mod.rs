@@ -13,6 +13,7 @@ mod assets;
 mod cameras;
 mod chart;
 mod command;
+mod drawing;
 mod events;
 mod form;
 pub(crate) mod front;

@@ -45,6 +45,10 @@ pub(crate) enum Problem {
     NoPicture,
     #[error("pictures are shown to nobody: the configuration says pictures = \"off\" below [dashboard]")]
     PicturesOff,
+    #[error("the drawings or the configuration have changed since this was read: read it again, then draw")]
+    Outdated,
+    #[error("{}", .0.join("; "))]
+    Faulty(Vec<String>),
     #[error("{limit} cameras are watched already: close the pages of others")]
     TooManyWatched { limit: usize },
     #[error(
@@ -116,8 +120,8 @@ impl Problem {
             | Self::NoSignal(_)
             | Self::CommandUnknown(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Changed(_) => StatusCode::PRECONDITION_FAILED,
-            Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => {
+            Self::Changed(_) | Self::Outdated => StatusCode::PRECONDITION_FAILED,
+            Self::Invalid { .. } | Self::Faults(_) | Self::Faulty(_) | Self::CommandInvalid(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -150,7 +154,8 @@ impl Problem {
             Self::PicturesOff => "pictures_off",
             Self::TooManyWatched { .. } => "too_many_watched",
             Self::Method(_) => "method",
-            Self::Changed(_) => "changed",
+            Self::Changed(_) | Self::Outdated => "changed",
+            Self::Faulty(_) => "faulty",
             Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => "invalid",
             Self::TooLarge { .. } => "too_large",
             Self::MediaType { .. } => "media_type",
@@ -179,6 +184,8 @@ impl Problem {
             | Self::NoSignal(_)
             | Self::CommandUnknown(_) => "Not found",
             Self::Method(_)
+            | Self::Outdated
+            | Self::Faulty(_)
             | Self::Invalid { .. }
             | Self::Faults(_)
             | Self::CommandInvalid(_)
@@ -199,6 +206,9 @@ impl Problem {
         let mut document = json!({
             "type": self.word(), "title": self.title(), "status": self.status().as_u16(), "detail": self.to_string(),
         });
+        if let Self::Faulty(faults) = self {
+            document["faults"] = json!(faults);
+        }
         if let Self::Faults(faults) = self {
             document["faults"] = json!(faults);
         }

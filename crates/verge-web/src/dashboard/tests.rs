@@ -2,6 +2,7 @@
 
 mod cameras;
 mod connections;
+mod drawings;
 mod gateway;
 mod pages;
 mod refusals;

@@ -1,6 +1,7 @@
 //! `verge check`: every fault of a configuration at once, then everything it names tried for real.
 
 mod dashboard;
+mod drawn;
 mod elsewhere;
 mod listen;
 mod models;
@@ -98,6 +99,7 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut CheckReport) -> anyh
     models::look(settings, report);
     look_at_arrivals(settings, report);
     look_at_masks(settings, report);
+    drawn::look(settings, report);
     look_at_certificates(settings, report);
     let elsewhere = !offline && elsewhere::look(settings, report)?;
     let running = elsewhere || is_held(settings);

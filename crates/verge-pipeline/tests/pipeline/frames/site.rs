@@ -1,6 +1,7 @@
 //! A site with cameras: queue, workers, judges and store, with viewers that obey the test.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -23,7 +24,8 @@ use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, Committer, Retention};
 use verge_pipeline::counters::{Counters, SourceCounters};
 use verge_pipeline::frames::{
-    CameraJudges, Cameras, FrameExchange, FrameIntake, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
+    CameraJudges, CameraWatch, Cameras, FrameExchange, FrameIntake, FrameQueue, FrameSourceSpec,
+    FrameWorkers, Keep,
 };
 use verge_pipeline::intake::{IntakeQueue, Judging, Swap};
 use verge_pipeline::judging::{
@@ -31,94 +33,14 @@ use verge_pipeline::judging::{
     Undecoded,
 };
 
+use super::viewer::{Pictures, Scripted};
 use crate::support::{Memory, Settled};
-
-/// The topic is the camera, the payload an instruction to the viewer; an empty payload is no frame.
-pub(super) struct Pictures;
-
-impl Decoder for Pictures {
-    type Item = EncodedFrame;
-
-    fn decode(&mut self, message: &Inbound, out: &mut Decoded<EncodedFrame>) {
-        out.clear();
-        if message.payload.is_empty() {
-            out.rejections.push(Rejection::whole(Reason::BadJpeg));
-            return;
-        }
-        out.items.push(EncodedFrame {
-            device: DeviceId::new(&message.topic).unwrap(),
-            format: ImageFormat::Jpeg,
-            bytes: message.payload.clone(),
-            width: 1,
-            height: 1,
-            orientation: Orientation::Upright,
-            captured_at: None,
-            clock: DeviceClock::Absent,
-        });
-    }
-}
-
-/// `wait:N` takes N ms; `panic` and `fail` do so; any other frame gives the number of its camera's frames before it.
-/// The judge of errors sees the error X of `error:X`. Of `nr:N` a viewer of a later era sees its era and that number.
-pub(super) struct Scripted {
-    era: u32,
-    /// It has what only a viewer before it could bring.
-    whole: bool,
-}
-
-impl Viewer for Scripted {
-    type Memory = u32;
-
-    fn view(&mut self, request: ViewRequest<'_>, memory: &mut u32, seen: &mut Seen) -> Result<(), Reason> {
-        let ViewRequest { judges, frame, until, .. } = request;
-        let text = std::str::from_utf8(&frame.bytes).unwrap();
-        if let Some(millis) = text.strip_prefix("wait:") {
-            let end = Instant::now() + Duration::from_millis(millis.parse().unwrap());
-            while Instant::now() < end {
-                if until.is_some_and(|until| Instant::now() >= until) {
-                    return Err(Reason::Overrun);
-                }
-                std::thread::park_timeout(Duration::from_millis(1));
-            }
-        }
-        assert_ne!(text, "panic", "as the test asked");
-        if text == "fail" {
-            return Err(Reason::ModelFailed);
-        }
-        assert!(self.whole, "a viewer is whole when it looks");
-        *memory += 1;
-        let number = text.strip_prefix("nr:").and_then(|number| number.parse::<u32>().ok());
-        let shown = number.filter(|_| self.era > 0).map_or(*memory, |number| self.era * ERA + number);
-        for judge in judges {
-            let view = match text.strip_prefix("error:") {
-                Some(error) if *judge == OBSERVER => View::Reconstruction(error.parse().unwrap()),
-                _ => View::Detections(Detections { width: shown, height: 1, objects: Vec::new() }),
-            };
-            seen.views.push((*judge, view));
-        }
-        Ok(())
-    }
-
-    fn snapshot(
-        &self,
-        _: (&Camera, &[JudgeIndex]),
-        _: &SnapshotOrder,
-        _: (&Seen, &[(JudgeIndex, verge_domain::frame::SceneSketch)]),
-    ) -> Result<FrameSnapshot, SnapshotError> {
-        Err(SnapshotError::Failed)
-    }
-
-    fn take_over(&mut self, former: Self) -> bool {
-        self.whole |= former.whole;
-        self.whole
-    }
-}
 
 /// Frames that are numbered within one era at most.
 pub(super) const ERA: u32 = 1_000_000;
 
 /// The judge of errors; the next one looks at the same frames.
-const OBSERVER: JudgeIndex = JudgeIndex(3);
+pub(super) const OBSERVER: JudgeIndex = JudgeIndex(3);
 
 /// From 1 up is abnormal, of errors and of arrivals; of other views all are reported, or those unlike the last.
 /// Its state is what it reported.
@@ -184,6 +106,9 @@ impl Encoder for Text {
 }
 
 pub(super) struct Site {
+    pub(super) watch: CameraWatch,
+    /// Pictures that viewers have shown.
+    pub(super) shown: Arc<AtomicUsize>,
     pub(super) intake: FrameIntake<u32>,
     pub(super) cameras: Cameras<u32>,
     pub(super) workers: FrameWorkers<Scripted>,
@@ -281,7 +206,9 @@ pub(super) fn open(
         Retention::default(),
         (Arc::default(), None),
     );
-    let scripted = || Scripted { era: 0, whole: true };
+    let (watch, shown) = (queue.watch(), Arc::<AtomicUsize>::default());
+    let counted = Arc::clone(&shown);
+    let scripted = move || Scripted { era: 0, whole: true, shown: Arc::clone(&counted) };
     let viewers = (0..workers).map(|_| scripted()).collect();
     let workers =
         queue.start(Pictures, viewers, move || Some(scripted()), (&readings.observations(), None), clock);
@@ -290,7 +217,20 @@ pub(super) fn open(
     let mut restored = Decision::default();
     set.restore(&shelf.clone().checkpoints().unwrap(), now, &mut restored);
     let judging = readings.start(set, settled.clone(), commits, clock, restored, &[]);
-    Site { intake, cameras, workers, judging, committer, counters, shelf, settled, clock, next: 0 }
+    Site {
+        intake,
+        cameras,
+        workers,
+        judging,
+        committer,
+        counters,
+        shelf,
+        settled,
+        clock,
+        next: 0,
+        watch,
+        shown,
+    }
 }
 
 impl Site {
@@ -308,9 +248,12 @@ impl Site {
             own.map_or(Inputs::readings(Vec::new()), |(_, spec)| spec.inputs)
         };
         let judges = CameraJudges::new((0..5).map(inputs).collect());
-        let viewers = (0..self.workers.count()).map(|_| Scripted { era, whole: false }).collect();
-        let mut exchange =
-            Some(FrameExchange::new(judges, viewers, move || Some(Scripted { era, whole: true })));
+        let viewers = (0..self.workers.count())
+            .map(|_| Scripted { era, whole: false, shown: Arc::default() })
+            .collect();
+        let mut exchange = Some(FrameExchange::new(judges, viewers, move || {
+            Some(Scripted { era, whole: true, shown: Arc::default() })
+        }));
         let (reports, reported) = std::sync::mpsc::channel();
         while let Some(others) = exchange.take() {
             let planned = specs().map(|(index, spec)| (index, PlannedJudge::Made(spec))).into();

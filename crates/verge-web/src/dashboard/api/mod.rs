@@ -3,6 +3,7 @@
 
 mod cameras;
 mod document;
+mod drawings;
 mod events;
 mod input;
 mod operation;
@@ -19,7 +20,7 @@ pub(crate) use input::Input;
 pub(crate) use operation::{Operation, Parameter, Schema};
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    [document::routes, status::routes, events::routes, cameras::routes, signals::routes]
+    [document::routes, status::routes, events::routes, cameras::routes, drawings::routes, signals::routes]
         .into_iter()
         .fold(routes, |routes, add| add(routes))
 }

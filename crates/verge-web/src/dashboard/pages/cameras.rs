@@ -57,6 +57,7 @@ struct Scenes {
 struct OneCamera {
     chrome: Chrome,
     script: &'static str,
+    draws: bool,
     figure: Figure,
 }
 
@@ -116,6 +117,7 @@ async fn one(
     Ok(html(&OneCamera {
         chrome,
         script: super::assets::cameras_script(),
+        draws: who.operates(),
         figure: Figure::of(&site, &who, &camera),
     }))
 }

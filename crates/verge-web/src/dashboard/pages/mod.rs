@@ -7,6 +7,7 @@ mod accounts;
 mod cameras;
 mod events;
 mod figure;
+mod lines;
 pub(super) mod login;
 mod overview;
 mod signals;
@@ -34,7 +35,7 @@ struct Page {
 const PAGES: &[Page] = &[overview::PAGE, cameras::PAGE, events::PAGE, signals::PAGE, accounts::PAGE];
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    PAGES.iter().fold(login::routes(routes), |routes, page| (page.routes)(routes))
+    PAGES.iter().fold(lines::routes(login::routes(routes)), |routes, page| (page.routes)(routes))
 }
 
 /// What all pages have around them.

@@ -15,13 +15,14 @@ use verge_domain::id::{
     DeviceId, Epoch, EventId, EventNumber, GatewayId, JudgeId, Lane, OperatorText, Seq, SignalId, SourceId,
     Unit,
 };
-use verge_domain::live::{CommandDone, CommandOutcome, CommandReply, LiveCameras, LiveGateway};
+use verge_domain::live::{CommandDone, CommandOutcome, CommandReply, LiveCameras, LiveDrawings, LiveGateway};
 use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 use verge_domain::verdict::{
     AlarmHandling, Anomaly, Body, Detector, Event, EventState, Regions, Severity, Subject, Times, Verdict,
 };
 
 pub(super) use super::cameras::{TestCameras, camera};
+pub(super) use super::drawings::TestDrawings;
 
 /// What a hostile device may be called.
 pub(super) const HOSTILE: &str = "<script>alert(1)</script>\u{202e}\"'&";
@@ -35,6 +36,7 @@ pub(super) struct TestGateway {
     outcome: Mutex<CommandOutcome>,
     now: AtomicI64,
     pub(super) cameras: TestCameras,
+    pub(super) drawings: TestDrawings,
 }
 
 pub(super) fn event_id(number: u8) -> String {
@@ -110,6 +112,7 @@ impl TestGateway {
             outcome: Mutex::new(CommandOutcome::Done),
             now: AtomicI64::new(60_000),
             cameras: TestCameras::default(),
+            drawings: TestDrawings::default(),
         }
     }
 
@@ -268,6 +271,10 @@ impl LiveGateway for TestGateway {
 
     fn signals(&self) -> &dyn SignalHistory {
         self
+    }
+
+    fn drawings(&self) -> Option<&dyn LiveDrawings> {
+        Some(&self.drawings)
     }
 
     fn carry_out(&self, command: &[u8], by: &OperatorText, done: CommandDone) {

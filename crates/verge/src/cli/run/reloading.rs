@@ -38,7 +38,8 @@ pub(super) async fn reload(
     request: Option<&ReloadRequest>,
 ) -> ReloadAnswer {
     let own = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-    if request.is_some_and(|request| request.file != own) {
+    let is_other = |file: &Path| !file.as_os_str().is_empty() && file != own;
+    if request.is_some_and(|request| is_other(&request.file)) {
         return ReloadAnswer::OtherFile { runs_with: own.display().to_string() };
     }
     let path = file.to_owned();

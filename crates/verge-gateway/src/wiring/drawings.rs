@@ -1,0 +1,207 @@
+//! Lines, zones and masks that people draw: stored beside the configuration's file, and taken up as by `verge reload`.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use verge_anomaly::JudgeSettings;
+use verge_domain::id::PlaceId;
+use verge_domain::live::{
+    CameraName, Drawing, DrawingError, DrawingTrial, DrawnJudge, LiveCameras, LiveDrawings, TaggedDrawing,
+};
+use verge_domain::observation::Camera;
+use verge_domain::reading::SourceIndex;
+use verge_pipeline::clock::Clock;
+use verge_pipeline::frames::TrackPoint;
+use verge_scene::settings::check_polygon;
+use verge_scene::{Anchor, FrameSize, SceneLine, SceneTrial};
+
+use super::cameras::CameraView;
+use super::judges::inputs_of;
+use crate::config::DrawnLayer;
+use crate::drawings::{DrawnFile, drawing_of, redrawn};
+use crate::reload::door;
+use crate::settings::{ConfigurationError, Settings};
+
+/// Where people draw.
+pub(super) struct DrawingBoard {
+    /// The configuration's file.
+    configuration: PathBuf,
+    state_dir: PathBuf,
+    file: DrawnFile,
+    cameras: Arc<CameraView>,
+    clock: Clock,
+    /// One at a time changes what is drawn.
+    changing: Mutex<()>,
+}
+
+/// What a drawing rests on.
+struct Ground {
+    settings: Settings,
+    camera: Camera,
+    present: TaggedDrawing,
+    text: String,
+}
+
+fn failed(what: &str, error: impl std::fmt::Display) -> DrawingError {
+    DrawingError::Failed(format!("{what}: {error}"))
+}
+
+impl DrawingBoard {
+    pub(super) fn of(settings: &Settings, cameras: Arc<CameraView>, clock: Clock) -> Self {
+        Self {
+            configuration: PathBuf::from(settings.origins.file()),
+            state_dir: settings.gateway.state_dir.clone(),
+            file: DrawnFile::of(&settings.gateway.state_dir),
+            cameras,
+            clock,
+            changing: Mutex::default(),
+        }
+    }
+
+    fn ground(&self, name: &CameraName) -> Result<Ground, DrawingError> {
+        self.cameras.one(name).ok_or(DrawingError::Unknown)?;
+        let read = |error: &dyn std::fmt::Display| failed("the configuration cannot be read", error);
+        let text = self.file.read().map_err(|error| failed("what is drawn cannot be read", error))?;
+        let settings =
+            Settings::load(&self.configuration, std::env::vars_os()).map_err(|error| read(&error))?;
+        let file = std::fs::read(&self.configuration).map_err(|error| read(&error))?;
+        let mut tag = DefaultHasher::new();
+        (&text, file).hash(&mut tag);
+        let camera = camera_of(&settings, name).ok_or(DrawingError::Unknown)?;
+        let judges = settings.judges.iter().filter(|judge| {
+            judge.frames().is_some_and(|rules| matches!(rules.rule, JudgeSettings::Track(_)))
+        });
+        let others: Vec<CameraName> = self.cameras.list().into_iter().map(|one| one.name).collect();
+        let judges = judges.filter_map(|judge| {
+            let inputs = inputs_of(&settings, judge, None);
+            inputs.takes_camera(&camera).then(|| {
+                let also = others.iter().filter(|other| {
+                    *other != name
+                        && camera_of(&settings, other).is_some_and(|camera| inputs.takes_camera(&camera))
+                });
+                (
+                    judge.name.to_string(),
+                    also.map(|other| format!("{}/{}", other.source, other.device)).collect(),
+                )
+            })
+        });
+        let drawing = drawing_of(&settings, name, judges);
+        let can_undo = self.file.before().is_ok_and(|before| before.is_some());
+        let present = TaggedDrawing { drawing, tag: format!("{:016x}", tag.finish()), can_undo };
+        Ok(Ground { settings, camera, present, text })
+    }
+
+    /// Stores a text that is known to be good, and lets the gateway take it up; else nothing has changed.
+    fn take_up(&self, text: &str) -> Result<(), DrawingError> {
+        let layer = DrawnLayer { path: self.file.path(), bytes: text.as_bytes().to_vec() };
+        if let Err(error) = Settings::load_under(&self.configuration, &layer) {
+            return Err(match error {
+                ConfigurationError::Load(error) => failed("the configuration cannot be read", error),
+                ConfigurationError::Faults { faults, .. } => {
+                    DrawingError::Faulty(faults.iter().map(ToString::to_string).collect())
+                }
+            });
+        }
+        let stored = |error| failed("what was drawn cannot be stored", error);
+        self.file.write(text).map_err(stored)?;
+        let why = match door::ask_own(&self.state_dir) {
+            Ok(answer) if answer.is_ok() => return Ok(()),
+            Ok(answer) => answer.words().join("; "),
+            Err(error) => format!("the gateway does not take it up: {error}"),
+        };
+        self.file.take_back().map_err(stored)?;
+        Err(DrawingError::Failed(why))
+    }
+}
+
+fn camera_of(settings: &Settings, name: &CameraName) -> Option<Camera> {
+    let source = settings.sources.iter().position(|source| source.name == name.source)?;
+    Some(Camera { source: SourceIndex(u16::try_from(source).ok()?), device: name.device.clone() })
+}
+
+impl LiveDrawings for DrawingBoard {
+    fn drawing(&self, camera: &CameraName) -> Result<TaggedDrawing, DrawingError> {
+        self.ground(camera).map(|ground| ground.present)
+    }
+
+    fn try_out(&self, name: &CameraName, drawing: &Drawing) -> Result<DrawingTrial, DrawingError> {
+        let watched = self.cameras.watch(name).map_err(|_| DrawingError::Unknown)?;
+        let camera = self.ground(name)?.camera;
+        let frame = watched.picture.map_or(FrameSize { width: 1920, height: 1080 }, |picture| FrameSize {
+            width: picture.frame.width,
+            height: picture.frame.height,
+        });
+        let Some(tracks) = self.cameras.tracks(&camera) else { return Ok(DrawingTrial::default()) };
+        let mut trial = DrawingTrial { since: Some(tracks.since()), ..DrawingTrial::default() };
+        for judge in &drawing.judges {
+            let (lines, zones) = places(judge)?;
+            let mut scene = SceneTrial::new(frame, &lines, &zones);
+            let position = tracks.judges().iter().position(|known| known.as_str() == judge.judge);
+            let own = |point: &&TrackPoint| position == Some(usize::from(point.judge));
+            for point in tracks.points().filter(own) {
+                scene.see(point.track, point.at.0 as f64 / 1e6, point.area.map(f64::from));
+            }
+            trial.tracks += scene.tracks();
+            let counted = lines.iter().zip(scene.counts());
+            trial
+                .lines
+                .extend(counted.map(|(line, counts)| (judge.judge.clone(), line.name.to_string(), *counts)));
+            let within = judge.zones.iter().zip(scene.within());
+            trial.zones.extend(within.map(|(zone, count)| (judge.judge.clone(), zone.name.clone(), *count)));
+        }
+        Ok(trial)
+    }
+
+    fn draw(
+        &self,
+        camera: &CameraName,
+        drawing: &Drawing,
+        rests_on: &str,
+        by: &str,
+    ) -> Result<(), DrawingError> {
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ground { settings, present, text, .. } = self.ground(camera)?;
+        if present.tag != rests_on {
+            return Err(DrawingError::Changed);
+        }
+        for judge in &drawing.judges {
+            places(judge)?;
+        }
+        let at = verge_wire::to_rfc3339(self.clock.now().wall);
+        let next = redrawn(&text, &settings, (camera, drawing, &present.drawing), (by, &at));
+        self.take_up(&next.map_err(DrawingError::Faulty)?)?;
+        tracing::info!(by, source = %camera.source, device = %camera.device, "lines, zones and masks were drawn");
+        Ok(())
+    }
+
+    fn undo(&self, by: &str) -> Result<(), DrawingError> {
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before =
+            self.file.before().map_err(|error| failed("the version before cannot be read", error))?;
+        self.take_up(&before.ok_or(DrawingError::NoVersion)?)?;
+        tracing::info!(by, "went back to the version before of what is drawn");
+        Ok(())
+    }
+}
+
+/// Lines and zones that can be counted.
+fn places(judge: &DrawnJudge) -> Result<(Vec<SceneLine>, Vec<Vec<[f64; 2]>>), DrawingError> {
+    let (mut faults, mut lines) = (Vec::new(), Vec::new());
+    for line in &judge.lines {
+        let [from, to] = line.ends;
+        let name = PlaceId::new(&line.name).map_err(|error| error.to_string());
+        let placed = name.map(|name| SceneLine { name, from, to, anchor: Anchor::Bottom });
+        match placed.and_then(|line| line.check().map(|()| line).map_err(|error| error.to_string())) {
+            Ok(line) => lines.push(line),
+            Err(error) => faults.push(format!("line {:?} of {}: {error}", line.name, judge.judge)),
+        }
+    }
+    for zone in &judge.zones {
+        if let Err(error) = check_polygon(&zone.corners) {
+            faults.push(format!("zone {:?} of {}: {error}", zone.name, judge.judge));
+        }
+    }
+    let zones = judge.zones.iter().map(|zone| zone.corners.clone()).collect();
+    if faults.is_empty() { Ok((lines, zones)) } else { Err(DrawingError::Faulty(faults)) }
+}
