@@ -20,6 +20,7 @@ mod gateway;
 mod judges;
 mod links;
 mod models;
+mod past;
 mod readings;
 mod replacement;
 mod routes;

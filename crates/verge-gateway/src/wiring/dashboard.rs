@@ -7,8 +7,8 @@ use anyhow::Context;
 use bytes::Bytes;
 use verge_domain::board::{Board, LastWord};
 use verge_domain::history::SignalHistory;
-use verge_domain::id::{Epoch, GatewayId, Identity, OperatorText};
-use verge_domain::live::{CommandDone, LiveGateway};
+use verge_domain::id::{Epoch, GatewayId, Identity, Lane, OperatorText};
+use verge_domain::live::{CommandDone, LiveGateway, ReadFrom, StoredDone};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::Verdict;
 use verge_mqtt::WatchedFiles;
@@ -23,6 +23,7 @@ use verge_tls::ServerConfig;
 use verge_web::dashboard::{Dashboard, DashboardSettings, ServerTls};
 use verge_wire::{SiteZone, verdict_json, verdict_words};
 
+use super::past::PastReader;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{DashboardSection, Settings};
@@ -44,6 +45,7 @@ pub(super) struct LiveView {
     signals: Arc<SignalRoom>,
     door: CommandDoor,
     zone: SiteZone,
+    past: Arc<PastReader>,
 }
 
 impl LiveView {
@@ -64,6 +66,7 @@ impl LiveView {
             signals,
             door: CommandDoor::new(store.clone(), desks.clone()),
             zone: settings.gateway.zone.clone(),
+            past: PastReader::new(&settings.store, &settings.gateway.id),
         }
     }
 }
@@ -175,6 +178,14 @@ impl LiveGateway for LiveView {
 
     fn hour_words(&self, at: UtcMillis) -> String {
         self.zone.time_of_day(at)
+    }
+
+    fn read_time(&self, text: &str) -> Option<UtcMillis> {
+        self.zone.read(text)
+    }
+
+    fn stored(&self, lane: Lane, from: ReadFrom, done: StoredDone) {
+        self.past.read_aside(lane, from, done);
     }
 
     fn signals(&self) -> &dyn SignalHistory {

@@ -18,6 +18,7 @@ mod front;
 mod health;
 mod metrics;
 mod pages;
+mod past;
 mod problem;
 mod routes;
 mod server;

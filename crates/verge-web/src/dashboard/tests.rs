@@ -3,6 +3,7 @@
 mod connections;
 mod gateway;
 mod pages;
+mod past;
 mod refusals;
 mod signals;
 mod stream;

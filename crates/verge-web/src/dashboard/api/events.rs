@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::json;
 use crate::dashboard::access::{Role, Who};
 use crate::dashboard::command::{EventCommand, of_event};
-use crate::dashboard::events::{EventFilter, EventList, EventView, MOST_LISTED, find};
+use crate::dashboard::events::{EventFilter, EventList, EventView, ListedState, MOST_LISTED, find};
 use crate::dashboard::form::{Form, JsonBody};
+use crate::dashboard::past::{self, PastQuery};
 use crate::dashboard::problem::Problem;
 use crate::dashboard::routes::{Allowed, Routes};
 use crate::dashboard::site::Site;
@@ -28,6 +30,15 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .put("/api/v1/events/{id}/label", OPERATES, label)
 }
 
+/// Past events, the newest first.
+#[derive(Serialize)]
+struct Past {
+    events: Vec<EventView>,
+    /// Where the next ones begin, if there may be more: `before` of the next request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
 async fn list(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let query = Form::read(query.unwrap_or_default().as_bytes());
     let limit = match query.text("limit").map(str::parse::<usize>) {
@@ -35,11 +46,16 @@ async fn list(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Resul
         Some(Ok(limit @ 1..=1000)) => limit,
         Some(_) => return Err(invalid("limit", "a whole number from 1 to 1000")),
     };
+    if EventFilter::of(&query).state == Some(ListedState::Past) {
+        let past = past::events(&site, &PastQuery::of(&site, &query)?, limit).await?;
+        return Ok(json(&Past { events: past.events, next: past.next.map(|next| next.to_string()) }));
+    }
     Ok(json(&EventList::of(&site, &EventFilter::of(&query), limit)))
 }
 
 async fn one(State(site): State<Arc<Site>>, Path(id): Path<String>) -> Result<Response, Problem> {
-    known(&site, &id).map(|event| json(&event))
+    let event = past::find_anywhere(&site, &id, None).await?;
+    event.map(|event| json(&event)).ok_or_else(|| unknown(&id))
 }
 
 async fn acknowledge(
@@ -87,7 +103,11 @@ async fn label(
 }
 
 fn known(site: &Site, id: &str) -> Result<EventView, Problem> {
-    find(site, id).ok_or_else(|| Problem::NoEvent(crate::dashboard::shown::Shown::of(id).text))
+    find(site, id).ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::NoEvent(crate::dashboard::shown::Shown::of(id).text)
 }
 
 fn text(keys: &Map<String, Value>, key: &'static str) -> Result<Option<String>, Problem> {

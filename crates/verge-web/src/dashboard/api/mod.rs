@@ -3,6 +3,7 @@
 mod events;
 pub(super) mod signals;
 mod status;
+mod verdicts;
 
 use axum::response::{IntoResponse, Response};
 use hyper::header::CONTENT_TYPE;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use super::routes::Routes;
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    signals::routes(events::routes(status::routes(routes)))
+    verdicts::routes(signals::routes(events::routes(status::routes(routes))))
 }
 
 /// An answer in JSON.
