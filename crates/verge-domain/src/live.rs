@@ -5,11 +5,13 @@
 mod cameras;
 mod drawings;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::board::{Board, LastWord};
 use crate::history::SignalHistory;
-use crate::id::{Epoch, GatewayId, OperatorText};
+use crate::id::{Epoch, GatewayId, Lane, OperatorText, Seq};
 use crate::time::{Moment, UtcMillis};
 use crate::verdict::Verdict;
 pub use cameras::{
@@ -23,6 +25,58 @@ pub use drawings::{
 
 /// Called once with the answer to a command, on any thread. It must not block.
 pub type CommandDone = Box<dyn FnOnce(CommandReply) + Send>;
+
+/// Called once with what was read from the store.
+pub type StoredDone = Box<dyn FnOnce(Result<StoredPart, StoredError>) + Send>;
+
+/// Where reading a lane begins, and in which direction it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// Behind this number, in the order of numbers.
+    Behind(Seq),
+    /// With what was made since then, in the order of numbers.
+    Since(UtcMillis),
+    /// Before this number, the newest first.
+    Before(Seq),
+    /// With what was made before then, the newest first.
+    Until(UtcMillis),
+}
+
+/// A part of a lane, in the order of reading.
+#[derive(Debug, Clone, Default)]
+pub struct StoredPart {
+    /// What stands there.
+    pub items: Vec<StoredItem>,
+    /// From where reading goes on; `None`: nothing is left in this direction.
+    pub rest: Option<ReadFrom>,
+}
+
+/// A row of the store.
+#[derive(Debug, Clone)]
+pub enum StoredItem {
+    /// A verdict.
+    Verdict(Arc<LastWord>),
+    /// A tombstone.
+    Tombstone {
+        /// The first number that it stands for.
+        from: Seq,
+        /// The last one.
+        through: Seq,
+        /// In the JSON of `docs/verdict.md`.
+        json: Bytes,
+    },
+}
+
+/// Why nothing was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StoredError {
+    /// Others are reading.
+    #[error("the store is being read by others")]
+    Busy,
+    /// It cannot be read; the log says why.
+    #[error("the store cannot be read: the log says why")]
+    Unreadable,
+}
 
 /// A gateway at work.
 pub trait LiveGateway: Send + Sync {
@@ -64,6 +118,13 @@ pub trait LiveGateway: Send + Sync {
 
     /// What is drawn before its cameras; `None` where it takes no frames.
     fn drawings(&self) -> Option<&dyn LiveDrawings>;
+
+    /// A time as people of the site write it (`2026-11-30T14:05`); `None`: it is none.
+    fn read_time(&self, text: &str) -> Option<UtcMillis>;
+
+    /// Reads a part of a lane from the store, which commits meanwhile: some 256 rows at most. `done` is called on a thread
+    /// that may be kept for a while.
+    fn stored(&self, lane: Lane, from: ReadFrom, done: StoredDone);
 
     /// Carries out a command in JSON, as on `…/cmd`, for a person. `done` is called once what it caused is durable, or at once
     /// where it is refused; it is dropped uncalled if the gateway stops before.

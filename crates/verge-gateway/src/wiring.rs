@@ -26,6 +26,7 @@ mod links;
 mod models;
 #[cfg(feature = "opcua")]
 mod opcua;
+mod past;
 mod readings;
 mod replacement;
 mod routes;

@@ -35,6 +35,7 @@ mod marks;
 mod note;
 mod open;
 mod origin;
+mod past;
 mod place;
 mod plain;
 mod pressure;

@@ -68,6 +68,14 @@ impl SiteZone {
         instant.map(|at| at.to_zoned(self.0.clone()).strftime("%H:%M").to_string()).unwrap_or_default()
     }
 
+    /// A time of this zone without its name, "2026-11-30T14:05"; `None` where it is none.
+    #[must_use]
+    pub fn read(&self, text: &str) -> Option<UtcMillis> {
+        let local: jiff::civil::DateTime = text.parse().ok()?;
+        let instant = self.0.to_ambiguous_zoned(local).compatible().ok()?;
+        Some(UtcMillis(instant.timestamp().as_millisecond()))
+    }
+
     /// What the clock on the wall shows, as if it were UTC.
     #[must_use]
     pub fn wall_clock(&self, at: UtcMillis) -> UtcMillis {

@@ -8,8 +8,8 @@ use anyhow::Context;
 use bytes::Bytes;
 use verge_domain::board::{Board, LastWord};
 use verge_domain::history::SignalHistory;
-use verge_domain::id::{Epoch, GatewayId, Identity, OperatorText};
-use verge_domain::live::{CommandDone, LiveCameras, LiveDrawings, LiveGateway};
+use verge_domain::id::{Epoch, GatewayId, Identity, Lane, OperatorText};
+use verge_domain::live::{CommandDone, LiveCameras, LiveDrawings, LiveGateway, ReadFrom, StoredDone};
 use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::Verdict;
 use verge_mqtt::WatchedFiles;
@@ -29,6 +29,7 @@ use verge_wire::{SiteZone, verdict_json, verdict_words};
 use super::Gateway;
 use super::cameras::CameraView;
 use super::drawings::DrawingBoard;
+use super::past::PastReader;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{DashboardSection, Settings};
@@ -52,6 +53,7 @@ pub(super) struct LiveView {
     zone: SiteZone,
     cameras: Option<Arc<CameraView>>,
     drawings: Option<DrawingBoard>,
+    past: Arc<PastReader>,
 }
 
 impl LiveView {
@@ -76,6 +78,7 @@ impl LiveView {
             zone: settings.gateway.zone.clone(),
             cameras,
             drawings,
+            past: PastReader::new(&settings.store, &settings.gateway.id),
         }
     }
 }
@@ -208,6 +211,14 @@ impl LiveGateway for LiveView {
 
     fn hour_words(&self, at: UtcMillis) -> String {
         self.zone.time_of_day(at)
+    }
+
+    fn read_time(&self, text: &str) -> Option<UtcMillis> {
+        self.zone.read(text)
+    }
+
+    fn stored(&self, lane: Lane, from: ReadFrom, done: StoredDone) {
+        self.past.read_aside(lane, from, done);
     }
 
     fn signals(&self) -> &dyn SignalHistory {

@@ -56,6 +56,9 @@ pub(crate) struct EventView {
     pub(crate) contributions: Vec<Part>,
     /// All of it in a sentence.
     pub(crate) words: String,
+    /// Where its last verdict stands in the store.
+    #[serde(skip)]
+    pub(crate) row: Option<String>,
 }
 
 /// Where a value lies while all is well.
@@ -76,7 +79,7 @@ pub(crate) struct Part {
 }
 
 impl EventView {
-    fn of(site: &Site, word: &LastWord) -> Option<Self> {
+    pub(super) fn of(site: &Site, word: &LastWord) -> Option<Self> {
         let verdict = &word.verdict;
         let event = verdict.event?;
         let measured = Measured::of(&verdict.body);
@@ -106,6 +109,7 @@ impl EventView {
             p: measured.p,
             contributions: measured.contributions,
             words: site.live.verdict_words(verdict),
+            row: word.seq.map(|seq| format!("{}/{seq}", verdict.lane)),
         })
     }
 
@@ -202,7 +206,7 @@ impl EventFilter {
         }
     }
 
-    fn takes(&self, verdict: &Verdict) -> bool {
+    pub(super) fn takes(&self, verdict: &Verdict) -> bool {
         let Some(event) = verdict.event else { return false };
         let open = event.state != EventState::Cleared;
         let waits = open && event.handling.is_none();

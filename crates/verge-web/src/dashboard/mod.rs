@@ -20,6 +20,7 @@ pub(crate) mod front;
 mod health;
 mod metrics;
 mod pages;
+mod past;
 mod problem;
 mod routes;
 pub(crate) mod server;

@@ -1,13 +1,15 @@
 //! `/api/v1/stream`: verdicts as they are committed, and the status every two seconds, as server-sent events.
 //!
-//! The id of a verdict is `epoch/lane/seq`, so whoever comes back goes on behind the last one that he saw; where that is not kept
-//! any more, or he reads too slowly, he gets `resync` and fetches everything anew. Nothing waits for him: the board keeps its
+//! The id of a verdict is `epoch/lane/seq`, so whoever comes back goes on behind the last one that he saw, also after a restart of
+//! the gateway; where that is not stored any more, or he reads too slowly, he gets `resync` and fetches everything anew. Nothing waits for him: the board keeps its
 //! newest verdicts for all.
+
+mod catch_up;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -21,6 +23,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use verge_domain::board::{CommittedWords, LastWord};
 use verge_domain::id::{Lane, Seq};
 
+use self::catch_up::{CatchUp, Caught};
 use super::access::{Role, Who};
 use super::api::{Input, Operation, Parameter};
 use super::problem::Problem;
@@ -77,7 +80,7 @@ async fn stream(
         .filter(|id| !id.is_empty());
     let kinds = kinds.unwrap_or(KINDS[0]);
     let kinds = Kinds { verdicts: kinds.contains("verdict"), status: kinds.contains("status") };
-    let listener = Listener::new(site, who, (kinds, seen), permit);
+    let listener = Listener::new(site, who, (kinds, seen), permit).await;
     Ok(([(CONTENT_TYPE, "text/event-stream")], Body::new(listener)).into_response())
 }
 
@@ -95,6 +98,10 @@ struct Listener {
     kinds: Kinds,
     /// In the order of commits.
     place: u64,
+    /// What comes before that.
+    missed: Option<CatchUp>,
+    /// What came out of the store, by lane: it does not come again.
+    upto: [Seq; 3],
     ready: VecDeque<Bytes>,
     status: Interval,
     beat: Interval,
@@ -102,7 +109,7 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(
+    async fn new(
         site: Arc<Site>,
         who: Who,
         (kinds, seen): (Kinds, Option<&str>),
@@ -110,33 +117,36 @@ impl Listener {
     ) -> Self {
         let mut ready = VecDeque::from([Bytes::from_static(HEAD.as_bytes())]);
         let now = site.live.board().follow();
-        let place = match seen {
-            None => now,
-            Some(seen) => place_behind(&site, seen).unwrap_or_else(|| {
+        let (mut place, mut missed) = (now, None);
+        if let Some(seen) = seen.filter(|_| kinds.verdicts) {
+            let id = read_id(seen, &site.live.epoch().to_string());
+            let kept = id.and_then(|(lane, seq)| site.live.board().place_behind(lane, seq));
+            if let (Some((lane, seq)), None) = (id, kept) {
+                missed = CatchUp::behind(&site, lane, seq).await;
+            }
+            place = kept.unwrap_or(now);
+            if kept.is_none() && missed.is_none() {
                 ready.push_back(resync(0));
-                now
-            }),
-        };
+            }
+        }
         let every = |period| {
             let mut every = interval(period);
             every.set_missed_tick_behavior(MissedTickBehavior::Delay);
             every
         };
         let (status, beat) = (every(STATUS_EVERY), every(BEAT_EVERY));
-        Self { site, who, kinds, place, ready, status, beat, _permit: permit }
+        let upto = [Seq::ZERO; 3];
+        Self { site, who, kinds, place, missed, upto, ready, status, beat, _permit: permit }
     }
 
     fn verdict(&self, word: &LastWord) -> Option<Bytes> {
+        if word.seq? <= self.upto[word.verdict.lane.index()] {
+            return None;
+        }
         let (seq, json) = (word.seq?, self.site.live.verdict_json(word)?);
         let (epoch, lane) = (self.site.live.epoch(), word.verdict.lane);
         Some(event("verdict", Some(&format!("{epoch}/{lane}/{seq}")), &json))
     }
-}
-
-/// The place behind the verdict with this id.
-fn place_behind(site: &Site, id: &str) -> Option<u64> {
-    let (lane, seq) = read_id(id, &site.live.epoch().to_string())?;
-    site.live.board().place_behind(lane, seq)
 }
 
 fn read_id(id: &str, epoch: &str) -> Option<(Lane, Seq)> {
@@ -187,6 +197,24 @@ impl hyper::body::Body for Listener {
                 return Poll::Pending;
             }
             let (site, mut place) = (Arc::clone(&self.site), self.place);
+            if let Some(missed) = &mut self.missed {
+                match ready!(missed.poll(&site, context)) {
+                    Caught::Words(words) => {
+                        let verdicts: Vec<Bytes> = words.iter().filter_map(|word| self.verdict(word)).collect();
+                        self.ready.extend(verdicts);
+                    }
+                    Caught::Up => {
+                        self.upto = missed.upto;
+                        self.missed = None;
+                    }
+                    Caught::TooFar => {
+                        self.upto = missed.upto;
+                        self.missed = None;
+                        self.ready.push_back(resync(0));
+                    }
+                }
+                continue;
+            }
             let polled = site.live.board().poll_behind(&mut place, context);
             self.place = place;
             let Poll::Ready(CommittedWords { missed, words }) = polled else { return Poll::Pending };

@@ -5,6 +5,7 @@ mod connections;
 mod drawings;
 mod gateway;
 mod pages;
+mod past;
 mod refusals;
 mod signals;
 mod stream;

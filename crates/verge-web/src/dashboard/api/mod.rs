@@ -9,6 +9,7 @@ mod input;
 mod operation;
 pub(super) mod signals;
 mod status;
+mod verdicts;
 
 use axum::response::{IntoResponse, Response};
 use hyper::header::CONTENT_TYPE;
@@ -20,9 +21,17 @@ pub(crate) use input::Input;
 pub(crate) use operation::{Operation, Parameter, Schema};
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    [document::routes, status::routes, events::routes, cameras::routes, drawings::routes, signals::routes]
-        .into_iter()
-        .fold(routes, |routes, add| add(routes))
+    [
+        document::routes,
+        status::routes,
+        events::routes,
+        verdicts::routes,
+        signals::routes,
+        cameras::routes,
+        drawings::routes,
+    ]
+    .into_iter()
+    .fold(routes, |routes, add| add(routes))
 }
 
 /// An answer in JSON.

@@ -5,20 +5,26 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
+use verge_domain::history::Step;
 use verge_domain::time::UtcMillis;
 
 use super::{Chrome, Page, html, number};
 use crate::dashboard::access::{Role, Who};
+use crate::dashboard::chart::Picture;
 use crate::dashboard::command::{EventCommand, of_event};
 use crate::dashboard::events::{EventFilter, EventList, EventView, ListedState, MOST_LISTED, Range, find};
 use crate::dashboard::form::Form;
+use crate::dashboard::past::{self, PastQuery};
 use crate::dashboard::problem::Problem;
 use crate::dashboard::routes::{Allowed, own_path, see_other};
 use crate::dashboard::shown::{Shown, span};
+use crate::dashboard::signals::{named, path_of};
 use crate::dashboard::site::Site;
 
 const SEES: Allowed = Allowed::From(Role::Viewer);
 const OPERATES: Allowed = Allowed::From(Role::Operator);
+/// Past events of one page.
+const PAST_ROWS: usize = 50;
 
 pub(super) const PAGE: Page = Page {
     path: "/events",
@@ -37,6 +43,8 @@ pub(super) const PAGE: Page = Page {
 /// An event as a line of the list.
 struct Line {
     id: String,
+    /// Where it stands in the store, for a link to it.
+    row: Option<String>,
     number: Option<u64>,
     state: &'static str,
     severity: &'static str,
@@ -68,6 +76,7 @@ impl Line {
         let time = |at: i64| site.live.time_words(UtcMillis(at));
         Self {
             id: event.id.clone(),
+            row: event.row.clone().filter(|_| !event.is_open()),
             number: event.number,
             state: event.state,
             severity: event.severity,
@@ -110,15 +119,43 @@ struct Events {
     filter: EventFilter,
     state: &'static str,
     severity: &'static str,
+    /// The times of the query, as they were typed.
+    from: String,
+    to: String,
+    /// It is of the store, and goes on here.
+    older: Option<String>,
+    /// Nothing more was found back to then.
+    looked_to: Option<String>,
     /// The query, so that a form leads back to the same list.
     back: String,
 }
 
-async fn list(State(site): State<Arc<Site>>, who: Who, RawQuery(query): RawQuery) -> Response {
+async fn list(
+    State(site): State<Arc<Site>>,
+    who: Who,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
-    let filter = EventFilter::of(&Form::read(query.as_bytes()));
-    let list = EventList::of(&site, &filter, MOST_LISTED);
-    html(&Events {
+    let form = Form::read(query.as_bytes());
+    let filter = EventFilter::of(&form);
+    let (mut older, mut looked_to) = (None, None);
+    let list = if filter.state == Some(ListedState::Past) {
+        let past = past::events(&site, &PastQuery::of(&site, &form)?, PAST_ROWS).await?;
+        older = past.next.map(|next| {
+            let mut link = form_urlencoded::Serializer::new("/events?".to_owned());
+            for key in ["state", "severity", "judge", "device", "from", "to"] {
+                if let Some(value) = form.text(key) {
+                    link.append_pair(key, value);
+                }
+            }
+            link.append_pair("before", &next.to_string()).finish()
+        });
+        looked_to = past.looked_to.map(|at| site.live.time_words(at));
+        EventList { events: past.events, more: 0 }
+    } else {
+        EventList::of(&site, &filter, MOST_LISTED)
+    };
+    Ok(html(&Events {
         chrome: Chrome::of(&site, &who, (PAGE.name, PAGE.path), false),
         operates: who.operates(),
         lines: list.events.iter().map(|event| Line::of(&site, event)).collect(),
@@ -126,8 +163,12 @@ async fn list(State(site): State<Arc<Site>>, who: Who, RawQuery(query): RawQuery
         state: filter.state.map_or("", ListedState::as_str),
         severity: filter.severity.map_or("", |severity| severity.as_str()),
         filter,
+        from: form.raw("from").to_owned(),
+        to: form.raw("to").to_owned(),
+        older,
+        looked_to,
         back: own_path(&format!("/events?{query}")).to_owned(),
-    })
+    }))
 }
 
 #[derive(Template)]
@@ -139,11 +180,20 @@ struct OneEvent {
     whole: EventView,
     p: Option<String>,
     parts: Vec<(Shown, String, String)>,
+    /// The chart of its signal around it, and the path of that.
+    picture: Option<(Picture, String)>,
     back: String,
 }
 
-async fn one(State(site): State<Arc<Site>>, who: Who, Path(id): Path<String>) -> Result<Response, Problem> {
-    let event = known(&site, &id)?;
+async fn one(
+    State(site): State<Arc<Site>>,
+    who: Who,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let query = Form::read(query.unwrap_or_default().as_bytes());
+    let event = past::find_anywhere(&site, &id, query.text("row")).await?;
+    let event = event.ok_or_else(|| Problem::NoEvent(Shown::of(&id).text))?;
     let parts = event
         .contributions
         .iter()
@@ -154,9 +204,27 @@ async fn one(State(site): State<Arc<Site>>, who: Who, Path(id): Path<String>) ->
         event: Line::of(&site, &event),
         p: event.p.map(number),
         parts: parts.collect(),
+        picture: picture_of(&site, &event),
         back: format!("/events/{}", event.id),
         whole: event,
     }))
+}
+
+/// What its signal did around it, as far as that is kept: by fine steps where it began within the last hour.
+fn picture_of(site: &Site, event: &EventView) -> Option<(Picture, String)> {
+    const AROUND_MS: i64 = 600_000;
+    let subject = named(&event.source, &event.device, event.signal.as_deref()?).ok()?;
+    let since = site.live.signals().newest(&subject)?.since?;
+    let now = site.live.now().wall;
+    let end = event.since.saturating_add(i64::try_from(event.lasted_ms).unwrap_or(i64::MAX));
+    let to = end.saturating_add(AROUND_MS).min(now.0);
+    let from = event.since.saturating_sub(AROUND_MS).max(since.0);
+    let step = [Step::Fine, Step::Coarse].into_iter().find(|step| {
+        now.since(UtcMillis(from)) <= step.span() && UtcMillis(to).since(UtcMillis(from)) <= step.span()
+    });
+    // Of an event of yesterday nothing is kept; of one that goes on since then, the end.
+    let step = step.or_else(|| (now.since(UtcMillis(to)) < Step::Coarse.span()).then_some(Step::Coarse))?;
+    (from < to).then(|| (Picture::of(&subject, step, from, to), path_of(&subject)))
 }
 
 fn known(site: &Site, id: &str) -> Result<EventView, Problem> {

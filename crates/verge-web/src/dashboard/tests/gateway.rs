@@ -15,7 +15,10 @@ use verge_domain::id::{
     DeviceId, Epoch, EventId, EventNumber, GatewayId, JudgeId, Lane, OperatorText, Seq, SignalId, SourceId,
     Unit,
 };
-use verge_domain::live::{CommandDone, CommandOutcome, CommandReply, LiveCameras, LiveDrawings, LiveGateway};
+use verge_domain::live::{
+    CommandDone, CommandOutcome, CommandReply, LiveCameras, LiveDrawings, LiveGateway, ReadFrom, StoredDone,
+    StoredItem, StoredPart,
+};
 use verge_domain::time::{DeviceClock, Moment, UtcMillis};
 use verge_domain::verdict::{
     AlarmHandling, Anomaly, Body, Detector, Event, EventState, Regions, Severity, Subject, Times, Verdict,
@@ -31,6 +34,7 @@ pub(super) const HOSTILE: &str = "<script>alert(1)</script>\u{202e}\"'&";
 pub(super) struct TestGateway {
     id: GatewayId,
     words: Vec<Arc<LastWord>>,
+    stored: Mutex<Vec<Arc<LastWord>>>,
     behind: Mutex<Vec<Arc<LastWord>>>,
     commands: Mutex<Vec<(String, Value)>>,
     outcome: Mutex<CommandOutcome>,
@@ -106,6 +110,7 @@ impl TestGateway {
         ];
         Self {
             id: GatewayId::new("g<b>").unwrap(),
+            stored: Mutex::new(words.clone().map(Arc::new).to_vec()),
             words: words.map(Arc::new).to_vec(),
             behind: Mutex::default(),
             commands: Mutex::default(),
@@ -127,6 +132,11 @@ impl TestGateway {
     /// Time passes.
     pub(super) fn pass(&self, millis: i64) {
         self.now.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// Stores this: it is not on the board.
+    pub(super) fn store(&self, word: LastWord) {
+        self.stored.lock().unwrap().push(Arc::new(word));
     }
 
     /// Commits this for whoever follows.
@@ -263,6 +273,32 @@ impl LiveGateway for TestGateway {
 
     fn cameras(&self) -> Option<&dyn LiveCameras> {
         Some(&self.cameras)
+    }
+
+    fn read_time(&self, text: &str) -> Option<UtcMillis> {
+        (text == "2026-11-30T14:05").then_some(UtcMillis(5_000))
+    }
+
+    /// Its words stand in the lane of alarms; two are read at once.
+    fn stored(&self, lane: Lane, from: ReadFrom, done: StoredDone) {
+        let mut rows: Vec<_> = self.stored.lock().unwrap().clone();
+        rows.retain(|word| word.verdict.lane == lane);
+        let seq = |word: &Arc<LastWord>| word.seq.unwrap();
+        match from {
+            ReadFrom::Behind(behind) => rows.retain(|word| seq(word) > behind),
+            ReadFrom::Since(at) => rows.retain(|word| word.verdict.times.decided >= at),
+            ReadFrom::Before(before) => rows.retain(|word| seq(word) < before),
+            ReadFrom::Until(at) => rows.retain(|word| word.verdict.times.decided < at),
+        }
+        let backward = matches!(from, ReadFrom::Before(_) | ReadFrom::Until(_));
+        if backward {
+            rows.reverse();
+        }
+        let more = rows.len() > 2;
+        rows.truncate(2);
+        let last = rows.last().map(seq).filter(|_| more);
+        let rest = last.map(|last| if backward { ReadFrom::Before(last) } else { ReadFrom::Behind(last) });
+        done(Ok(StoredPart { items: rows.into_iter().map(StoredItem::Verdict).collect(), rest }));
     }
 
     fn hour_words(&self, at: UtcMillis) -> String {

@@ -3,6 +3,8 @@
 use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
+use verge_domain::id::Lane;
+use verge_domain::time::UtcMillis;
 use verge_domain::verdict::EventState;
 
 use super::gateway::word;
@@ -51,6 +53,35 @@ async fn a_listener_that_comes_back_goes_on_where_he_was() {
         next(&mut anew).await;
         assert!(next(&mut anew).await.unwrap().starts_with("event: resync\n"), "{lost}");
     }
+}
+
+#[tokio::test]
+async fn a_listener_goes_on_out_of_the_store_where_the_board_keeps_it_no_more() {
+    let bench = Bench::new();
+    let in_lane = |number: u8, lane: Lane| {
+        let mut word = word(number, &format!("pump-{number}"), EventState::Raised);
+        word.verdict.lane = lane;
+        word
+    };
+    for number in 4..10 {
+        bench.gateway.store(in_lane(number, Lane::Alarm));
+    }
+    bench.gateway.store(in_lane(40, Lane::Verdict));
+    let mut old = in_lane(39, Lane::Verdict);
+    old.verdict.times.decided = UtcMillis(0);
+    bench.gateway.store(old);
+    let epoch = "07".repeat(16);
+    let mut again = open(&bench, &format!("{epoch}/alarm/5")).await;
+    next(&mut again).await;
+    // What was committed while it reads, of which the store has a part.
+    bench.gateway.commit(in_lane(9, Lane::Alarm));
+    bench.gateway.commit(in_lane(10, Lane::Alarm));
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        let text = next(&mut again).await.unwrap();
+        seen.push(text.split('\n').nth(1).unwrap().rsplit_once(&epoch).unwrap().1.to_owned());
+    }
+    assert_eq!(seen, ["/alarm/6", "/alarm/7", "/alarm/8", "/alarm/9", "/verdict/40", "/alarm/10"]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use verge_domain::id::{EventId, EventNumber, JudgeId, Lane, Seq};
 use verge_domain::stage::Remark;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, Detector, EventState, Severity, Subject, Verdict};
-use verge_outbox::{LaneSummary, OutboxReader};
+use verge_outbox::OutboxReader;
 use verge_pipeline::judging::{labels_in, open_events};
 use verge_wire::read_verdict;
 
@@ -124,7 +124,7 @@ pub(super) fn read(reader: &mut OutboxReader, from: UtcMillis) -> anyhow::Result
         let Some(first) = lane.first else { continue };
         let oldest = decided_at(reader, lane.lane, first);
         record.oldest = [record.oldest, oldest].into_iter().flatten().min();
-        let first = first_since(reader, lane, first, from);
+        let first = reader.first_since(lane.lane, (first, lane.last), from)?;
         for row in reader.rows(lane.lane, first, lane.last) {
             let verdict = row.ok().filter(|row| row.withdrawn.is_none());
             let Some(row) = verdict else { continue };
@@ -162,17 +162,4 @@ pub(super) fn read(reader: &mut OutboxReader, from: UtcMillis) -> anyhow::Result
 
 fn decided_at(reader: &OutboxReader, lane: Lane, seq: Seq) -> Option<UtcMillis> {
     reader.rows(lane, seq, Seq(u64::MAX - 1)).next()?.ok().map(|row| row.decided)
-}
-
-/// The first number of a lane that was given since then: times rise with the numbers, but for corrections of the clock.
-fn first_since(reader: &OutboxReader, lane: &LaneSummary, first: Seq, from: UtcMillis) -> Seq {
-    let (mut low, mut high) = (first.0, lane.last.0.saturating_add(1));
-    while low < high {
-        let middle = low + (high - low) / 2;
-        match decided_at(reader, lane.lane, Seq(middle)) {
-            Some(at) if at < from => low = middle + 1,
-            _ => high = middle,
-        }
-    }
-    Seq(low)
 }
