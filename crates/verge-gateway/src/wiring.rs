@@ -12,6 +12,7 @@ mod births;
 mod broker;
 mod build;
 pub(crate) mod classes;
+mod configured;
 mod dashboard;
 mod expiry;
 mod fingerprint;

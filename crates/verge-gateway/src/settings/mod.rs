@@ -157,6 +157,18 @@ impl Settings {
             .map_err(|faults| ConfigurationError::Faults { path: path.to_owned(), faults })
     }
 
+    /// Checks a text as if it stood in this file. Opens nothing: what the files that it names hold is not looked at.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn of_text(
+        text: &[u8],
+        path: &Path,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Vec<Fault>> {
+        Self::of(config::parse(text, path, variables))
+    }
+
     /// The same with what the lists of tags say, which are read here.
     fn with_tags(mut self) -> Result<Self, Vec<Fault>> {
         let read = tags::read_all(&self.sources);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use bytes::Bytes;
 use verge_domain::board::{Board, LastWord};
+use verge_domain::configured::Configured;
 use verge_domain::id::{Epoch, GatewayId, Identity, OperatorText};
 use verge_domain::live::{CommandDone, LiveGateway};
 use verge_domain::time::{Moment, UtcMillis};
@@ -13,7 +14,7 @@ use verge_domain::verdict::Verdict;
 use verge_mqtt::WatchedFiles;
 use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
-use verge_pipeline::commands::{CommandDesks, CommandDoor};
+use verge_pipeline::commands::{CommandDesks, CommandDoor, RouteDesk};
 use verge_pipeline::committer::StoreHandle;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::status::Status;
@@ -21,6 +22,7 @@ use verge_tls::ServerConfig;
 use verge_web::dashboard::{Dashboard, DashboardSettings, ServerTls};
 use verge_wire::{SiteZone, verdict_json, verdict_words};
 
+use super::configured::ConfiguredView;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{DashboardSection, Settings};
@@ -40,6 +42,7 @@ pub(super) struct LiveView {
     status: Arc<Status>,
     counters: Arc<Counters>,
     door: CommandDoor,
+    configured: Arc<ConfiguredView>,
     zone: SiteZone,
 }
 
@@ -48,7 +51,8 @@ impl LiveView {
     pub(super) fn of(
         settings: &Settings,
         (board, status, counters): (&Arc<LastWords>, &Arc<Status>, &Arc<Counters>),
-        (store, desks): (&StoreHandle, &CommandDesks),
+        (store, desks, routes): (&StoreHandle, &CommandDesks, Vec<RouteDesk>),
+        configured: &Arc<ConfiguredView>,
         clock: Clock,
     ) -> Self {
         Self {
@@ -58,7 +62,8 @@ impl LiveView {
             board: Arc::clone(board),
             status: Arc::clone(status),
             counters: Arc::clone(counters),
-            door: CommandDoor::new(store.clone(), desks.clone()),
+            door: CommandDoor::new(store.clone(), desks.clone()).with_routes(routes),
+            configured: Arc::clone(configured),
             zone: settings.gateway.zone.clone(),
         }
     }
@@ -140,6 +145,10 @@ impl LiveGateway for LiveView {
 
     fn board(&self) -> &dyn Board {
         &*self.board
+    }
+
+    fn configured(&self) -> &dyn Configured {
+        &*self.configured
     }
 
     fn status(&self) -> Bytes {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use hyper::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
+use verge_domain::configured::ReloadOutcome;
 
 use super::access::Role;
 
@@ -39,6 +41,10 @@ pub(crate) enum Problem {
     Invalid { what: String, expected: String },
     #[error("{}", fault_words(.0))]
     Faults(Vec<InputFault>),
+    #[error(
+        "the list does not have the event any more that it was to go on behind: begin anew without `after`"
+    )]
+    Cursor,
     #[error("it has changed since it was seen: its ETag is {0} now")]
     Changed(String),
     #[error("the body has more than {limit} bytes")]
@@ -53,6 +59,10 @@ pub(crate) enum Problem {
     CommandConflict(String),
     #[error("{0}")]
     CommandBusy(String),
+    #[error("{0}")]
+    TooOften(String),
+    #[error("{}", .words.join("; "))]
+    Reload { outcome: ReloadOutcome, words: Vec<String>, report: Bytes },
     #[error("it is not confirmed yet: it may still be carried out, look again")]
     Unconfirmed,
     #[error("{limit} listeners are connected already")]
@@ -92,9 +102,15 @@ impl Problem {
             Self::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::ForeignOrigin | Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unauthenticated | Self::WrongLogin => StatusCode::UNAUTHORIZED,
-            Self::TooManyLogins(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyLogins(_) | Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Reload { outcome, .. } => match outcome {
+                ReloadOutcome::NeedsRestart => StatusCode::CONFLICT,
+                ReloadOutcome::Faulty => StatusCode::UNPROCESSABLE_ENTITY,
+                ReloadOutcome::Done | ReloadOutcome::Failed => StatusCode::SERVICE_UNAVAILABLE,
+            },
             Self::NoPage | Self::NoEvent(_) | Self::CommandUnknown(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Cursor => StatusCode::GONE,
             Self::Changed(_) => StatusCode::PRECONDITION_FAILED,
             Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
@@ -118,10 +134,17 @@ impl Problem {
             Self::Unauthenticated => "unauthenticated",
             Self::WrongLogin => "wrong_login",
             Self::TooManyLogins(_) => "too_many_logins",
+            Self::TooOften(_) => "too_often",
+            Self::Reload { outcome, .. } => match outcome {
+                ReloadOutcome::NeedsRestart => "needs_restart",
+                ReloadOutcome::Faulty => "faulty_configuration",
+                ReloadOutcome::Done | ReloadOutcome::Failed => "reload_failed",
+            },
             Self::Forbidden(_) => "forbidden",
             Self::NoPage => "not_found",
             Self::NoEvent(_) => "unknown_event",
             Self::Method(_) => "method",
+            Self::Cursor => "cursor",
             Self::Changed(_) => "changed",
             Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => "invalid",
             Self::TooLarge { .. } => "too_large",
@@ -143,6 +166,8 @@ impl Problem {
             Self::ForeignOrigin => "Another site",
             Self::Unauthenticated | Self::WrongLogin => "Not logged in",
             Self::TooManyLogins(_) => "Too many attempts",
+            Self::TooOften(_) => "Too often",
+            Self::Reload { .. } => "Not reloaded",
             Self::Forbidden(_) => "No permission",
             Self::NoPage | Self::NoEvent(_) | Self::CommandUnknown(_) => "Not found",
             Self::Method(_)
@@ -151,7 +176,7 @@ impl Problem {
             | Self::CommandInvalid(_)
             | Self::TooLarge { .. }
             | Self::MediaType { .. } => "Not accepted",
-            Self::CommandConflict(_) | Self::Changed(_) => "Not possible now",
+            Self::CommandConflict(_) | Self::Changed(_) | Self::Cursor => "Not possible now",
             Self::Unconfirmed => "Not confirmed",
             Self::CommandBusy(_) | Self::TooManyListeners { .. } | Self::Slow(_) | Self::Unavailable(_) => {
                 "Busy"
@@ -167,12 +192,16 @@ impl Problem {
         if let Self::Faults(faults) = self {
             document["faults"] = json!(faults);
         }
+        if let Self::Reload { report, .. } = self {
+            document["report"] = serde_json::from_slice(report).unwrap_or_default();
+        }
         document
     }
 
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyLogins(wait) => Some(wait.as_secs().max(1)),
+            Self::TooOften(_) => Some(1),
             Self::CommandBusy(_) | Self::TooManyListeners { .. } | Self::Slow(_) | Self::Unavailable(_) => {
                 Some(2)
             }

@@ -155,7 +155,7 @@ async fn serve(
         gateway = %settings.gateway.id, sources = settings.sources.len(), judges = settings.judges.len(),
         uplinks = settings.uplinks.len(), "gateway runs"
     );
-    let door = reloading::open_door(settings);
+    let (door, mut dashboard) = (reloading::open_door(settings), gateway.reload_requests());
     let failed = loop {
         let request = tokio::select! {
             request = signals.next() => match request {
@@ -169,7 +169,7 @@ async fn serve(
                 tracing::error!("{what} has ended by a fault: gateway stops");
                 break true;
             }
-            request = reloading::next_request(door.as_ref()) => Some(request),
+            request = reloading::next_request(door.as_ref(), &mut dashboard) => Some(request),
         };
         let answer = tokio::select! {
             answer = reloading::reload(&mut gateway, file, request.as_ref()) => answer,

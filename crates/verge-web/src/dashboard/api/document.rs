@@ -154,6 +154,7 @@ fn words_of(status: u16) -> &'static str {
         403 => "The login has too small a role, or the request comes from another site",
         404 => "Not known here",
         409 => "It contradicts what is so now, or the configuration",
+        410 => "The list does not have the event of `after` any more: begin anew",
         412 => "It is another than the one of `If-Match`",
         413 => "The body is too large",
         415 => "The body is of another type",
@@ -177,6 +178,7 @@ const PROBLEM: Schema = Schema {
                 "detail": text("What happened, to what, and what to do"),
             }),
             json!({
+                "report": json!({ "type": "object", "description": "Of a reload: the report of `verge reload --json`" }),
                 "faults": list(object(
                     json!({
                         "pointer": text("Which part of the body (RFC 6901), or `?name` of the query"),
@@ -197,14 +199,11 @@ mod tests {
     fn the_document_in_docs_is_the_one_that_is_served() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
         let made = format!("{:#}\n", document());
-        if std::env::var_os("VERGE_WRITE_DOCS").is_some() {
+        if std::env::var_os("WRITE_DOCS").is_some() {
             std::fs::write(path, &made).unwrap();
         }
         let kept = std::fs::read_to_string(path).unwrap();
-        assert!(
-            made == kept,
-            "docs/openapi.json is not what is served: run this test with VERGE_WRITE_DOCS=1"
-        );
+        assert!(made == kept, "docs/openapi.json is not what is served: run this test with WRITE_DOCS=1");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! `/api/v1`: what pages show and do, for programs. Each operation is registered once, in the file of its subject, with its
 //! role and documentation (`operation`); `document` makes the OpenAPI document of them, `input` reads queries and bodies.
 
+mod configured;
 mod document;
 mod events;
 mod input;
 mod operation;
+mod orders;
 mod status;
 
 use axum::response::{IntoResponse, Response};
@@ -17,7 +19,8 @@ pub(crate) use input::Input;
 pub(crate) use operation::{Operation, Parameter, Schema};
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    [document::routes, status::routes, events::routes].into_iter().fold(routes, |routes, add| add(routes))
+    let files = [document::routes, status::routes, events::routes, orders::routes, configured::routes];
+    files.into_iter().fold(routes, |routes, add| add(routes))
 }
 
 /// An answer in JSON.
