@@ -9,6 +9,7 @@ mod broker;
 mod certs;
 mod check;
 mod completions;
+mod config;
 mod connect;
 #[cfg(feature = "demo")]
 mod demo;
@@ -123,6 +124,8 @@ enum Command {
     Alarms(alarms::AlarmsArgs),
     /// Let a running gateway take up its changed configuration: judges now, the rest is refused
     Reload(reload::ReloadArgs),
+    /// Print every setting of a configuration, and where its value comes from
+    Config(config::ConfigArgs),
     /// Look into the store of verdicts; works beside a running gateway
     Outbox(outbox::OutboxArgs),
     /// Say who may log in at the dashboard, and make tokens for programs; works beside a running gateway
@@ -213,6 +216,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Users(args) => users::users(args, json, out),
         Command::Alarms(args) => alarms::alarms(args, json, out),
         Command::Reload(args) => reload::reload(args, json, out),
+        Command::Config(args) => config::config(args, json, out),
         Command::Outbox(args) => outbox::outbox(args, json, out),
         Command::Certs(args) => certs::certs(args, json, out),
         Command::Model(args) => model::model(args, json, out),

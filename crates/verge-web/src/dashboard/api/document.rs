@@ -220,4 +220,26 @@ mod tests {
         }
         assert!(ids.len() > 8);
     }
+
+    #[test]
+    fn every_operation_has_its_line_in_the_docs_with_its_role() {
+        let docs = include_str!("../../../../../docs/api.md");
+        for route in crate::dashboard::table().table() {
+            let Some(operation) = route.operation.as_ref().filter(|one| !one.path.ends_with("openapi.json"))
+            else {
+                continue;
+            };
+            let (verb, path) = (operation.verb.method(), operation.path.trim_start_matches("/api/v1/"));
+            let line = docs.lines().find(|line| {
+                let cell = line.split('|').nth(1).unwrap_or_default();
+                let named = cell.split('`').any(|part| {
+                    let part = part.split_once(' ').map_or(part, |(_, path)| path);
+                    part.split('?').next() == Some(path)
+                });
+                named && cell.contains(verb.as_str())
+            });
+            let line = line.unwrap_or_else(|| panic!("docs/api.md has no line of {verb} {path}"));
+            assert!(line.contains(&format!("| {} |", operation.role)), "{line}");
+        }
+    }
 }

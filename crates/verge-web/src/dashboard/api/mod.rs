@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::routes::Routes;
 
+pub(crate) use document::document;
 pub(crate) use input::Input;
 pub(crate) use operation::{Operation, Parameter, Schema};
 

@@ -4,8 +4,11 @@
 //! puts the parts marked `data-live` in the place of the old ones.
 
 mod accounts;
+mod configuration;
 mod events;
+mod interface;
 mod login;
+mod models;
 mod overview;
 
 use askama::Template;
@@ -28,7 +31,14 @@ struct Page {
 }
 
 /// In the order of the navigation.
-const PAGES: &[Page] = &[overview::PAGE, events::PAGE, accounts::PAGE];
+const PAGES: &[Page] = &[
+    overview::PAGE,
+    events::PAGE,
+    accounts::PAGE,
+    models::PAGE,
+    configuration::PAGE,
+    interface::PAGE,
+];
 
 pub(super) fn routes(routes: Routes) -> Routes {
     PAGES.iter().fold(login::routes(routes), |routes, page| (page.routes)(routes))
