@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::board::{Board, LastWord};
+use crate::configured::Configured;
 use crate::history::SignalHistory;
 use crate::id::{Epoch, GatewayId, Lane, OperatorText, Seq};
 use crate::time::{Moment, UtcMillis};
@@ -92,6 +93,9 @@ pub trait LiveGateway: Send + Sync {
     /// What each judge said last about each of its subjects.
     fn board(&self) -> &dyn Board;
 
+    /// What it is configured to do, and how that is changed.
+    fn configured(&self) -> &dyn Configured;
+
     /// The status document as of now, see `docs/status.md`.
     fn status(&self) -> Bytes;
 
@@ -126,7 +130,7 @@ pub trait LiveGateway: Send + Sync {
     /// that may be kept for a while.
     fn stored(&self, lane: Lane, from: ReadFrom, done: StoredDone);
 
-    /// Carries out a command in JSON, as on `…/cmd`, for a person. `done` is called once what it caused is durable, or at once
+    /// Carries out a command in JSON, as on `…/cmd`, for a person. `replay` and `ledger` name their `route`. `done` is called once what it caused is durable, or at once
     /// where it is refused; it is dropped uncalled if the gateway stops before.
     fn carry_out(&self, command: &[u8], by: &OperatorText, done: CommandDone);
 }
@@ -142,8 +146,10 @@ crate::words! {
         Unknown = "unknown",
         /// It contradicts what is so now, or what the configuration allows.
         Conflict = "conflict",
-        /// Not now: too many commands, or the judges are busy.
+        /// Not now: the judges are busy.
         Busy = "busy",
+        /// Not now: too many commands came within a second.
+        TooOften = "too_often",
     }
 }
 

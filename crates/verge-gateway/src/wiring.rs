@@ -13,6 +13,7 @@ mod broker;
 mod build;
 mod cameras;
 pub(crate) mod classes;
+mod configured;
 mod dashboard;
 mod datex2;
 mod drawings;

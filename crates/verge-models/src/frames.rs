@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use verge_domain::id::Label;
-use verge_engine::{ContentDigest, Graph, GraphError, ModelLimits, Runner, Runtime};
+use verge_engine::{ContentDigest, ElementType, Graph, GraphError, ModelLimits, Runner, Runtime};
 
 use crate::agreement::{Agreed, Agreement, OutputShape};
 use crate::card::{Card, FrameCard, LabelsCard, Meaning};
@@ -106,6 +106,21 @@ impl FrameModel {
     #[must_use]
     pub fn outputs(&self) -> &[OutputShape] {
         &self.outputs
+    }
+
+    /// What goes in, in words.
+    #[must_use]
+    pub fn input_words(&self) -> String {
+        let element = ElementType::from(self.frames().input.element).as_str();
+        format!("{}x{} {element} into {}", self.width(), self.height(), self.input())
+    }
+
+    /// What comes out, in words: the name and shape of each output.
+    #[must_use]
+    pub fn output_words(&self) -> Vec<String> {
+        let dim = |dim: &Option<usize>| dim.map_or_else(|| "?".to_owned(), |dim| dim.to_string());
+        let shape = |dims: &[Option<usize>]| dims.iter().map(dim).collect::<Vec<_>>().join(", ");
+        self.outputs.iter().map(|(name, dims)| format!("{name} [{}]", shape(dims))).collect()
     }
 
     /// A runner for one worker.

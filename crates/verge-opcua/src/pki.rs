@@ -104,7 +104,10 @@ impl Pki {
             if was_known {
                 format!("its certificate {name:?} cannot be used: {error}")
             } else {
-                format!("its certificate is not trusted: move {:?} to {TRUSTED}/", format!("{REJECTED}/{name}"))
+                format!(
+                    "its certificate is not trusted: move {:?} to {TRUSTED}/",
+                    format!("{REJECTED}/{name}")
+                )
             }
         })
     }

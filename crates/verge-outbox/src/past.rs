@@ -10,8 +10,7 @@ use crate::row::per_lane;
 
 const OLDEST: [&str; 3] = per_lane!("SELECT min(seq) FROM ", "");
 const NEWEST: [&str; 3] = per_lane!("SELECT max(seq) FROM ", "");
-const DECIDED: [&str; 3] =
-    per_lane!("SELECT decided FROM ", " WHERE seq >= ?1 ORDER BY seq LIMIT 1");
+const DECIDED: [&str; 3] = per_lane!("SELECT decided FROM ", " WHERE seq >= ?1 ORDER BY seq LIMIT 1");
 
 impl OutboxReader {
     /// The first numbers of the oldest and of the newest row of a lane; `None` where nothing is stored.
@@ -31,7 +30,12 @@ impl OutboxReader {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn first_since(&self, lane: Lane, (first, last): (Seq, Seq), from: UtcMillis) -> Result<Seq, ReadError> {
+    pub fn first_since(
+        &self,
+        lane: Lane,
+        (first, last): (Seq, Seq),
+        from: UtcMillis,
+    ) -> Result<Seq, ReadError> {
         let (mut low, mut high) = (first.0, last.0.saturating_add(1));
         while low < high {
             let middle = low + (high - low) / 2;

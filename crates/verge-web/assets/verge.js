@@ -36,7 +36,7 @@ function say(text) {
 // Whether somebody types in a part, or has opened something there.
 function isBusy(part) {
   const active = document.activeElement;
-  const types = part.contains(active) && active.matches("input, select");
+  const types = part.contains(active) && active.matches("input, select, textarea");
   return types || part.querySelector("details[open]") !== null;
 }
 
@@ -179,6 +179,14 @@ async function send(form, button) {
   try {
     const body = new URLSearchParams(new FormData(form));
     const answer = await fetch(form.action, { method: "POST", body, redirect: "manual" });
+    if (answer.ok && form.dataset.shows) {
+      // What was said stands where the page has its place for it.
+      const next = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(form.dataset.shows);
+      document.getElementById(form.dataset.shows).replaceWith(document.adoptNode(next));
+      document.getElementById(form.dataset.shows).focus();
+      refreshSoon();
+      return;
+    }
     if (answer.type === "opaqueredirect" || answer.ok) {
       const details = form.closest("details");
       if (details) details.open = false;

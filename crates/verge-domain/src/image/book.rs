@@ -191,7 +191,8 @@ impl PointBook {
         let (mut stays, mut changed) = (HashSet::new(), Vec::new());
         let mut ages: HashMap<&DeviceId, InputAge> = HashMap::new();
         let selectors = Arc::clone(self.image.selectors());
-        let configured: HashSet<usize> = self.configured.iter().filter_map(|key| self.index_of(key)).collect();
+        let configured: HashSet<usize> =
+            self.configured.iter().filter_map(|key| self.index_of(key)).collect();
         for (index, (shown, selector)) in self.shown.iter().zip(selectors.iter()).enumerate() {
             let age = *ages.entry(&selector.device).or_insert_with(|| view.age(&selector.device));
             if shown.standing != Some(self.standing_at(index, age, view.held_back(selector))) {

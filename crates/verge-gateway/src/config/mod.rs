@@ -2,11 +2,12 @@
 //! with the declared keys. What comes out has every type right; what it says is for [`crate::settings`].
 //!
 //! Reading order: `raw` (all sections and keys, declared once by the macros of `declare`), `walk` (finds every fault at
-//! once), [`Fault`] and `remedy` (what to do), `tree` and `origin` (the values and where each stands), `environment`,
+//! once), [`Fault`] and `remedy` (what to do), `tree` and `origin` (the values and where each stands), `effective` (both, as people see them), `environment`,
 //! `units`; then `syntax` (what is no TOML).
 
 mod declare;
 mod drawn;
+mod effective;
 mod environment;
 mod fault;
 mod key;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use drawn::{DRAWN, DrawnLayer};
 pub use drawn::{DRAWN_FILE, DrawnSection};
+pub use effective::effective_settings;
 pub use environment::PREFIX;
 pub use fault::{Fault, FilePlace, Warning};
 pub(crate) use nearest::nearest;

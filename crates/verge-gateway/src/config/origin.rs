@@ -144,6 +144,13 @@ impl Origins {
         self.locate(Fault::missing(key, "")).place
     }
 
+    /// Where the value of exactly this key comes from.
+    pub(super) fn of(&self, key: &str) -> &ValueOrigin {
+        let known = self.places.get(key);
+        let known = known.or_else(|| self.places.get(&self.written(key)?));
+        known.unwrap_or(&ValueOrigin::Default)
+    }
+
     /// The path as it was written, of one that was meant.
     fn written(&self, path: &str) -> Option<String> {
         self.aliases.iter().rev().find_map(|(meant, written)| {

@@ -20,6 +20,8 @@ pub struct SectionValues {
     /// Values by their key within it, as TOML. Passwords and keys are left out: they come from the environment, which does
     /// not change while a process runs.
     pub values: BTreeMap<String, String>,
+    /// Keys of passwords and keys that are set.
+    pub secrets: Vec<String>,
 }
 
 impl SectionValues {
@@ -65,9 +67,9 @@ pub(super) fn values_of(root: &Table) -> ConfigValues {
     for section in SECTIONS {
         let Some(table) = root.get(section.name).and_then(ConfigNode::table) else { continue };
         let mut add = |name: Option<&String>, path: String, table: &Table| {
-            let mut values = BTreeMap::new();
-            collect("", table, section.keys, &mut values);
-            all.push(SectionValues { section: section.name, name: name.cloned(), path, values });
+            let (mut values, mut secrets) = (BTreeMap::new(), Vec::new());
+            collect("", table, section.keys, &mut (&mut values, &mut secrets));
+            all.push(SectionValues { section: section.name, name: name.cloned(), path, values, secrets });
         };
         if section.named {
             for (name, node) in table {
@@ -82,31 +84,34 @@ pub(super) fn values_of(root: &Table) -> ConfigValues {
     all
 }
 
-fn collect(path: &str, table: &Table, keys: &Keys, values: &mut BTreeMap<String, String>) {
+/// Values, and the keys of secrets.
+type Collected<'a> = (&'a mut BTreeMap<String, String>, &'a mut Vec<String>);
+
+fn collect(path: &str, table: &Table, keys: &Keys, found: &mut Collected<'_>) {
     for (name, node) in table {
         let path = join(path, name);
         match (keys.find(name).map(|key| key.kind), &node.value) {
-            (Some(ValueKind::Secret), _) => {}
-            (Some(ValueKind::Table(inner)), Value::Table(table)) => collect(&path, table, inner, values),
+            (Some(ValueKind::Secret), _) => found.1.push(path),
+            (Some(ValueKind::Table(inner)), Value::Table(table)) => collect(&path, table, inner, found),
             (Some(ValueKind::NamedTables(inner)), Value::Table(tables)) => {
                 for (name, node) in tables {
                     if let Some(table) = node.table() {
-                        collect(&join(&path, name), table, inner, values);
+                        collect(&join(&path, name), table, inner, found);
                     }
                 }
             }
             (Some(ValueKind::Tables(inner)), Value::List(items)) => {
                 for (index, table) in items.iter().filter_map(ConfigNode::table).enumerate() {
-                    collect(&format!("{path}[{index}]"), table, inner, values);
+                    collect(&format!("{path}[{index}]"), table, inner, found);
                 }
             }
             (_, Value::Table(table)) => {
                 for (word, node) in table {
-                    values.insert(join(&path, word), node.to_string());
+                    found.0.insert(join(&path, word), node.to_string());
                 }
             }
             (kind, _) => {
-                values.insert(path, shown(kind, node));
+                found.0.insert(path, shown(kind, node));
             }
         }
     }

@@ -14,6 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
 use super::ReloadAnswer;
+use super::request::{ReloadRequest, Reply};
 
 /// Name of the socket within the state folder.
 const SOCKET: &str = "reload.sock";
@@ -41,16 +42,6 @@ pub struct ReloadDoor {
     listener: UnixListener,
     path: PathBuf,
     owner: u32,
-}
-
-/// Someone who asks for a reload.
-#[derive(Debug)]
-pub struct ReloadRequest {
-    /// The file that is to be read, which must be the one that the gateway runs with; empty means that one.
-    pub file: PathBuf,
-    /// Only to say what would change.
-    pub dry_run: bool,
-    stream: BufStream<UnixStream>,
 }
 
 impl ReloadDoor {
@@ -98,7 +89,8 @@ impl ReloadDoor {
         let mut bounded = (&mut stream).take(MAX_REQUEST);
         timeout(PATIENCE, bounded.read_until(b'\n', &mut line)).await.ok()?.ok()?;
         let Question { reload, dry_run } = serde_json::from_slice(&line).ok()?;
-        Some(ReloadRequest { file: reload, dry_run, stream })
+        let file = Some(reload).filter(|file| !file.as_os_str().is_empty());
+        Some(ReloadRequest { file, dry_run, by: None, reply: Reply::Socket(stream) })
     }
 }
 
@@ -111,18 +103,16 @@ impl Drop for ReloadDoor {
     }
 }
 
-impl ReloadRequest {
-    /// Answers. One who has left is not waited for.
-    pub async fn answer(mut self, answer: &ReloadAnswer) {
-        let mut line = serde_json::to_vec(answer).expect("names, text and finite numbers");
-        line.push(b'\n');
-        let write = async {
-            self.stream.write_all(&line).await?;
-            self.stream.shutdown().await
-        };
-        if !matches!(timeout(PATIENCE, write).await, Ok(Ok(()))) {
-            tracing::debug!("the one who asked for a reload did not read the answer");
-        }
+/// Answers. One who has left is not waited for.
+pub(super) async fn answer(mut stream: BufStream<UnixStream>, answer: &ReloadAnswer) {
+    let mut line = serde_json::to_vec(answer).expect("names, text and finite numbers");
+    line.push(b'\n');
+    let write = async {
+        stream.write_all(&line).await?;
+        stream.shutdown().await
+    };
+    if !matches!(timeout(PATIENCE, write).await, Ok(Ok(()))) {
+        tracing::debug!("the one who asked for a reload did not read the answer");
     }
 }
 
@@ -190,7 +180,7 @@ mod tests {
             })
         };
         let request = door.next().await;
-        assert_eq!((request.file.as_path(), request.dry_run), (Path::new("/g.toml"), true));
+        assert_eq!((request.file.as_deref(), request.dry_run), (Some(Path::new("/g.toml")), true));
         let answer = ReloadAnswer::OtherFile { runs_with: "/other.toml".to_owned() };
         request.answer(&answer).await;
         assert_eq!(asking.join().unwrap(), answer);

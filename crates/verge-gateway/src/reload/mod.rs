@@ -3,17 +3,20 @@
 //! before the swap.
 //!
 //! Reading order: [`ReloadAnswer`], `plan` (what changes, pure), `places` (which index a judge has), `wiring/replacement` (what
-//! is built and exchanged), [`door`] (how a running gateway is asked).
+//! is built and exchanged), [`ReloadRequest`] and [`door`] (how a running gateway is asked).
 
 pub mod door;
 mod places;
 mod plan;
+mod request;
 
 use serde::{Deserialize, Serialize};
 use verge_pipeline::judging::SwapReport;
 
 pub(crate) use places::JudgePlaces;
 pub(crate) use plan::{AtWork, JudgeFate, ReloadPlan};
+pub(crate) use request::ReloadDesk;
+pub use request::{ReloadRequest, ReloadRequests};
 
 /// What became of a reload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -51,8 +51,8 @@ pub use source::{Carries, FrameSource, Overload, SourceSection};
 pub use store::{KeyError, StoreSection};
 pub use track_file::{TrackFile, read_track_file};
 pub use uplink::{
-    DatexFiles, DatexSnapshots, DatexUplink, HttpUplink, MqttUplink, PushFormat, RsmpUplink, SparkplugUplink, Uplink,
-    UplinkKind,
+    DatexFiles, DatexSnapshots, DatexUplink, HttpUplink, MqttUplink, PushFormat, RsmpUplink, SparkplugUplink,
+    Uplink, UplinkKind,
 };
 
 /// All settings of a gateway.
@@ -178,6 +178,18 @@ impl Settings {
             .map_err(|faults| ConfigurationError::Faults { path: path.to_owned(), faults })
     }
 
+    /// Checks a text as if it stood in this file. Opens nothing: what the files that it names hold is not looked at.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn of_text(
+        text: &[u8],
+        path: &Path,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Vec<Fault>> {
+        Self::of(config::parse(text, path, variables))
+    }
+
     /// The same with what the lists of tags say, which are read here.
     fn with_tags(mut self) -> Result<Self, Vec<Fault>> {
         let read = tags::read_all(&self.sources);
@@ -261,7 +273,8 @@ impl Settings {
         let opcua = opcua::check_all(&mut check, &sections.server, gateway.as_ref());
         let dashboard = dashboard::check_dashboard(&mut check, &sections.dashboard);
         let site = gateway.as_ref().and_then(|gateway| gateway.site.as_deref());
-        let (uplinks, publications) = uplink::check_all(&mut check, (id, site), &sections.uplink, (&judges, &names));
+        let (uplinks, publications) =
+            uplink::check_all(&mut check, (id, site), &sections.uplink, (&judges, &names));
         uplink::check_collisions(&mut check, &uplinks, &names);
         if let Some(local) = &local {
             uplink::check_client_ids(&mut check, local, &uplinks);

@@ -1,6 +1,6 @@
 use verge_domain::body::Counts;
 use verge_domain::finding::{Expected, Member};
-use verge_domain::id::Seq;
+use verge_domain::id::{Seq, SignalId};
 use verge_domain::image::{FORGET_AFTER, HeldBack, InputAge};
 use verge_domain::sample::verdict_of;
 use verge_domain::time::UtcMillis;

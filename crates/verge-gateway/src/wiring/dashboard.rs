@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use verge_domain::board::{Board, LastWord};
+use verge_domain::configured::Configured;
 use verge_domain::history::SignalHistory;
 use verge_domain::id::{Epoch, GatewayId, Identity, Lane, OperatorText};
 use verge_domain::live::{CommandDone, LiveCameras, LiveDrawings, LiveGateway, ReadFrom, StoredDone};
@@ -15,7 +16,7 @@ use verge_domain::verdict::Verdict;
 use verge_mqtt::WatchedFiles;
 use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
-use verge_pipeline::commands::{CommandDesks, CommandDoor};
+use verge_pipeline::commands::{CommandDesks, CommandDoor, RouteDesk};
 use verge_pipeline::committer::StoreHandle;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::{CameraWatch, Cameras};
@@ -28,6 +29,7 @@ use verge_wire::{SiteZone, verdict_json, verdict_words};
 
 use super::Gateway;
 use super::cameras::CameraView;
+use super::configured::ConfiguredView;
 use super::drawings::DrawingBoard;
 use super::past::PastReader;
 use crate::exit::{Exit, ExitWith};
@@ -50,6 +52,7 @@ pub(super) struct LiveView {
     counters: Arc<Counters>,
     signals: Arc<SignalRoom>,
     door: CommandDoor,
+    configured: Arc<ConfiguredView>,
     zone: SiteZone,
     cameras: Option<Arc<CameraView>>,
     drawings: Option<DrawingBoard>,
@@ -61,7 +64,8 @@ impl LiveView {
     pub(super) fn of(
         settings: &Settings,
         (board, status, counters, signals): (&Arc<LastWords>, &Arc<Status>, &Arc<Counters>, Arc<SignalRoom>),
-        (store, desks): (&StoreHandle, &CommandDesks),
+        (store, desks, routes): (&StoreHandle, &CommandDesks, Vec<RouteDesk>),
+        configured: &Arc<ConfiguredView>,
         (clock, watched): (Clock, Option<(Cameras<Memory>, CameraWatch)>),
     ) -> Self {
         let cameras = watched.map(|watched| Arc::new(CameraView::new(watched, counters, clock)));
@@ -74,7 +78,8 @@ impl LiveView {
             status: Arc::clone(status),
             counters: Arc::clone(counters),
             signals,
-            door: CommandDoor::new(store.clone(), desks.clone()),
+            door: CommandDoor::new(store.clone(), desks.clone()).with_routes(routes),
+            configured: Arc::clone(configured),
             zone: settings.gateway.zone.clone(),
             cameras,
             drawings,
@@ -172,6 +177,10 @@ impl LiveGateway for LiveView {
 
     fn board(&self) -> &dyn Board {
         &*self.board
+    }
+
+    fn configured(&self) -> &dyn Configured {
+        &*self.configured
     }
 
     fn status(&self) -> Bytes {

@@ -1,10 +1,9 @@
 //! A running gateway: connects what was built, sets it to work, and stops it in order.
 
-use std::future::poll_fn;
+mod ended;
+
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -15,7 +14,7 @@ use verge_mqtt::Renewal;
 use verge_outbox::StateLock;
 use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
-use verge_pipeline::commands::CommandDesks;
+use verge_pipeline::commands::{CommandDesks, RouteDesk};
 use verge_pipeline::committer::{self, Committed, Committer, CommitterEnd};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::RouteCounters;
@@ -29,6 +28,7 @@ use super::abort::AbortOnDrop;
 use super::births::ask_for_births;
 use super::broker::SiteBroker;
 use super::build::Built;
+use super::configured::ConfiguredView;
 use super::dashboard::{LiveView, WebServer};
 use super::expiry::Expiry;
 use super::frames::FramePath;
@@ -41,11 +41,9 @@ use super::site::{local_state_of, report_silent_sources};
 use super::states::StateTopicsAtWork;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
-use crate::reload::{AtWork, ReloadAnswer, ReloadPlan, ReloadReport};
+use crate::reload::{AtWork, ReloadAnswer, ReloadPlan, ReloadReport, ReloadRequests};
 use crate::settings::Settings;
 
-/// How often the gateway checks that it still holds its lock: another one on the same state would be a disaster.
-const LOCK_LOOK: Duration = Duration::from_millis(500);
 /// At the end deliveries wait this long for what is still to be committed.
 const LAST_COMMITS: Duration = Duration::from_secs(1);
 
@@ -77,6 +75,7 @@ pub struct Gateway {
     servers: Option<Arc<ControlServers>>,
     states: Option<Arc<StateTopicsAtWork>>,
     pub(super) dashboard: Option<WebServer>,
+    pub(super) configured: Arc<ConfiguredView>,
     /// Held for as long as the gateway runs: a second one on the same state is refused.
     lock: StateLock,
 }
@@ -184,8 +183,11 @@ impl Gateway {
             },
             started,
         ));
-        let seen = (&board, &status, &counters, signals);
-        let live = LiveView::of(settings, seen, (&store, &desks), (clock, watched));
+        let (route_desks, asked): (Vec<_>, Vec<_>) =
+            settings.routes.iter().map(|route| RouteDesk::of(route.name.clone())).unzip();
+        let configured = ConfiguredView::of(settings, &at_work);
+        let (seen, commands) = ((&board, &status, &counters, signals), (&store, &desks, route_desks));
+        let live = LiveView::of(settings, seen, commands, &configured, (clock, watched));
         let dashboard = WebServer::start(settings, live)?;
         let outgoing = Outgoing {
             settings,
@@ -202,8 +204,8 @@ impl Gateway {
             .routes
             .iter()
             .zip(&routes)
-            .zip(marks)
-            .map(|((route, (_, counters)), delivered)| outgoing.start(route, counters, delivered))
+            .zip(marks.into_iter().zip(asked))
+            .map(|((route, (_, counters)), from)| outgoing.start(route, counters, from))
             .collect();
         Ok(Self {
             settings: settings.clone(),
@@ -226,6 +228,7 @@ impl Gateway {
             servers,
             states,
             dashboard,
+            configured,
             lock,
         })
     }
@@ -282,8 +285,15 @@ impl Gateway {
         self.board.retain(|verdict| swapped.watched.include(verdict));
         self.servers.iter().for_each(|servers| servers.take_up(&self.settings));
         self.states.iter().for_each(|states| states.take_up(&self.settings));
+        self.configured.take_up(&self.settings, &self.at_work);
         let report = report.with(swapped);
         ReloadAnswer::Reloaded(ReloadReport { took_ms: began.elapsed().as_secs_f64() * 1e3, ..report })
+    }
+
+    /// Reloads that people ask for at the dashboard, from now on: whoever runs the gateway carries them out.
+    #[must_use]
+    pub fn reload_requests(&self) -> ReloadRequests {
+        self.configured.reload_requests()
     }
 
     /// What has been counted since the start.
@@ -314,36 +324,6 @@ impl Gateway {
     #[must_use]
     pub fn listener(&self) -> Option<SocketAddr> {
         self.broker.as_ref().map(SiteBroker::listener)
-    }
-
-    /// Waits until one of the gateway's own threads or tasks has ended, which only a fault can cause. Returns which.
-    pub async fn failed(&self) -> &'static str {
-        type End<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
-        let mut ends: Vec<(&'static str, End<'_>)> = vec![
-            ("the store's thread", Box::pin(self.committer.ended())),
-            ("the lock of the state folder", Box::pin(self.lock_lost())),
-        ];
-        ends.extend(self.judging.iter().map(|one| ("a judging thread", Box::pin(one.ended()) as End<'_>)));
-        ends.extend(
-            self.sources.0.iter().map(|one| ("a connection's task", Box::pin(one.ended()) as End<'_>)),
-        );
-        ends.extend(self.deliveries.iter().map(|one| ("a delivery", Box::pin(one.ended()) as End<'_>)));
-        ends.extend(self.broker.iter().map(|one| ("the embedded broker", Box::pin(one.ended()) as End<'_>)));
-        let workers = self.workers.iter().flat_map(FrameWorkers::ended);
-        ends.extend(workers.map(|one| ("a frame worker", Box::pin(one) as End<'_>)));
-        poll_fn(|context| {
-            let ended = ends
-                .iter_mut()
-                .find_map(|(what, end)| end.as_mut().poll(context).is_ready().then_some(*what));
-            ended.map_or(Poll::Pending, Poll::Ready)
-        })
-        .await
-    }
-
-    async fn lock_lost(&self) {
-        while self.lock.holds().is_ok() {
-            tokio::time::sleep(LOCK_LOOK).await;
-        }
     }
 
     /// Stops in order: no more input, judge and commit what is queued, let upstream acknowledge for a few

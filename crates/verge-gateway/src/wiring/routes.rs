@@ -13,7 +13,7 @@ use verge_mqtt::{
     UplinkSink, WillMessage,
 };
 use verge_pipeline::clock::Clock;
-use verge_pipeline::commands::CommandDesks;
+use verge_pipeline::commands::{CommandDesks, RouteCommands};
 use verge_pipeline::committer::StoreHandle;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::delivery::{self, Link, LinkCounters, RouteCounters, RouteSettings};
@@ -74,7 +74,7 @@ impl Outgoing<'_> {
         &self,
         route: &Route,
         counters: &Arc<RouteCounters>,
-        delivered: [Seq; 3],
+        (delivered, asked): ([Seq; 3], RouteCommands),
     ) -> RouteDelivery {
         let alone = route.uplinks.len() == 1;
         let route_counters = counters;
@@ -89,7 +89,7 @@ impl Outgoing<'_> {
             route_settings(self.settings, route, &self.counters),
             delivered,
             self.store.clone(),
-            self.desks.clone(),
+            (self.desks.clone(), asked),
             links.collect(),
             Arc::clone(counters),
             clock,

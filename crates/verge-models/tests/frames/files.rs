@@ -69,8 +69,12 @@ fn a_model_without_both_its_files_names_both() {
     let folder = tempfile::tempdir().unwrap();
     let (weights, there) = (folder.path().join("m.onnx"), folder.path().join("m.toml"));
     let check = |weights: Option<&Path>| {
-        let files =
-            ModelFiles { name: "m".to_owned(), card: there.clone(), weights: weights.map(Path::to_owned), store: None };
+        let files = ModelFiles {
+            name: "m".to_owned(),
+            card: there.clone(),
+            weights: weights.map(Path::to_owned),
+            store: None,
+        };
         FrameModel::load(&support::runtime(), &files, ModelLimits::default()).unwrap_err()
     };
     let both = check(Some(&*weights)).to_string();

@@ -8,7 +8,8 @@ use verge_domain::live::{CommandDone, CommandOutcome, CommandReply};
 use verge_domain::time::Monotonic;
 
 use super::{
-    CommandAnswer, CommandDesks, CommandError, CommandRate, CommandedRoute, Executor, RemoteCommand, json,
+    CommandAnswer, CommandDesks, CommandError, CommandRate, CommandedRoute, Executor, RemoteCommand,
+    RouteCommand, RouteDesk, json,
 };
 use crate::committer::StoreHandle;
 use crate::delivery::{LinkCounters, TooManyReplays};
@@ -19,26 +20,43 @@ use crate::judging::OrderError;
 pub struct CommandDoor {
     executor: Executor,
     rate: Arc<Mutex<CommandRate>>,
+    routes: Arc<[RouteDesk]>,
 }
+
+/// Of a name that is not known, this much is repeated.
+const MAX_SHOWN_CHARS: usize = 64;
 
 impl CommandDoor {
     /// One that leads to these desks.
     #[must_use]
     pub fn new(store: StoreHandle, desks: CommandDesks) -> Self {
-        Self { executor: Executor::new(store, desks), rate: Arc::default() }
+        Self { executor: Executor::new(store, desks), rate: Arc::default(), routes: Arc::default() }
     }
 
-    /// Carries out a command in JSON for `by`. `done` is called once what it caused is durable, or at once with what is wrong.
+    /// The same where commands about these routes are taken, too.
+    #[must_use]
+    pub fn with_routes(self, routes: Vec<RouteDesk>) -> Self {
+        Self { routes: routes.into(), ..self }
+    }
+
+    /// Carries out a command in JSON for `by`; `replay` and `ledger` name their `route`. `done` is called once what it caused is
+    /// durable, or at once with what is wrong.
     pub async fn carry_out(&self, command: &[u8], by: &OperatorText, now: Monotonic, done: CommandDone) {
-        let json::CommandRequest { id, command } = json::parse(command, by);
+        let (route, command) = json::route_of(command);
+        let json::CommandRequest { id, command } = json::parse(&command, by);
         let reply = move |answer: Result<CommandAnswer, CommandError>| {
             let outcome = answer.as_ref().map_or_else(CommandError::outcome, |_| CommandOutcome::Done);
             done(CommandReply { outcome, answer: json::answer(id.as_deref(), &answer) });
         };
         let command = match command {
-            Ok(RemoteCommand::Replay { .. } | RemoteCommand::Ledger) => Err(CommandError::NotHere),
             Ok(_) if !self.rate.lock().unwrap_or_else(PoisonError::into_inner).admit(now) => {
                 Err(CommandError::TooOften)
+            }
+            command => command,
+        };
+        let command = match command {
+            Ok(command @ (RemoteCommand::Replay { .. } | RemoteCommand::Ledger)) => {
+                return self.to_route(route.as_deref(), command, Box::new(reply));
             }
             command => command,
         };
@@ -61,6 +79,26 @@ impl CommandDoor {
             reply(answer);
         }
     }
+
+    fn to_route(
+        &self,
+        route: Option<&str>,
+        command: RemoteCommand,
+        reply: Box<dyn FnOnce(Result<CommandAnswer, CommandError>) + Send>,
+    ) {
+        let known = || {
+            let names: Vec<&str> = self.routes.iter().map(|desk| desk.route().as_str()).collect();
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        };
+        let Some(route) = route else { return reply(Err(CommandError::NoRoute { known: known() })) };
+        let Some(desk) = self.routes.iter().find(|desk| desk.route().as_str() == route) else {
+            let route = route.chars().take(MAX_SHOWN_CHARS).collect();
+            return reply(Err(CommandError::UnknownRoute { route, known: known() }));
+        };
+        if let Err(RouteCommand { reply, .. }) = desk.submit(RouteCommand { command, reply }) {
+            reply(Err(CommandError::Busy));
+        }
+    }
 }
 
 impl CommandError {
@@ -72,10 +110,11 @@ impl CommandError {
             | Self::Bad { .. }
             | Self::UnknownKey { .. }
             | Self::Backwards { .. }
-            | Self::NotHere => CommandOutcome::Invalid,
+            | Self::NoRoute { .. } => CommandOutcome::Invalid,
             Self::NotStored { .. }
             | Self::NotCommitted { .. }
             | Self::UnknownEvent { .. }
+            | Self::UnknownRoute { .. }
             | Self::Order(
                 OrderError::UnknownDevice { .. }
                 | OrderError::NothingSelected { .. }
@@ -86,12 +125,13 @@ impl CommandError {
             | Self::AnswerTooLarge { .. }
             | Self::Snapshot(_)
             | Self::Order(_) => CommandOutcome::Conflict,
-            Self::TooManyReplays | Self::Unreadable | Self::Busy | Self::TooOften => CommandOutcome::Busy,
+            Self::TooOften => CommandOutcome::TooOften,
+            Self::TooManyReplays | Self::Unreadable | Self::Busy => CommandOutcome::Busy,
         }
     }
 }
 
-/// Commands that are about a route are refused before.
+/// Commands that are about a route go there.
 struct NoRoute;
 
 impl CommandedRoute for NoRoute {

@@ -8,6 +8,8 @@ mod alarms;
 mod orders;
 mod snapshots;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use verge_domain::id::{Lane, OperatorText, Seq};
@@ -57,6 +59,22 @@ pub(crate) fn parse(payload: &[u8], door: &OperatorText) -> CommandRequest {
         (_, None) => Err(CommandError::Bad { key: "command", expected: "a text" }),
     };
     CommandRequest { id, command }
+}
+
+/// Takes the `route` out of a command that says which one it is about, as one does that came by no link.
+pub(super) fn route_of(payload: &[u8]) -> (Option<String>, Cow<'_, [u8]>) {
+    let whole = (None, Cow::Borrowed(payload));
+    if payload.len() > MAX_COMMAND_BYTES {
+        return whole;
+    }
+    let Ok(Value::Object(mut keys)) = serde_json::from_slice(payload) else { return whole };
+    if !matches!(text(&keys, "command"), Some("replay" | "ledger")) {
+        return whole;
+    }
+    match keys.remove("route") {
+        Some(Value::String(route)) => (Some(route), Cow::Owned(Value::Object(keys).to_string().into_bytes())),
+        _ => whole,
+    }
 }
 
 fn replay(keys: &Map<String, Value>) -> Result<RemoteCommand, CommandError> {

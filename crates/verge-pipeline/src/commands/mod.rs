@@ -5,6 +5,7 @@
 
 mod door;
 pub(crate) mod json;
+mod route_desk;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ use crate::frames::{SNAPSHOT_LIMIT, SnapshotDesk, SnapshotRefusal, TakenSnapshot
 use crate::intake::OrderDesk;
 use crate::judging::{KNOWN_EVENTS, KnownEvent, Operator, Order, OrderError, Outcome};
 pub use door::CommandDoor;
+pub(crate) use route_desk::RouteCommand;
+pub use route_desk::{RouteCommands, RouteDesk};
 
 /// Commands taken by one entrance in each second; further ones are counted and not answered.
 const PER_SECOND: u32 = 10;
@@ -112,8 +115,10 @@ pub(crate) enum CommandError {
     Busy,
     #[error("more than {PER_SECOND} commands in a second came in here; ask again later")]
     TooOften,
-    #[error("this command is about a route: send it on the topic for commands of an uplink")]
-    NotHere,
+    #[error("route: missing, or not the name of the route that this command is about; there are: {known}")]
+    NoRoute { known: String },
+    #[error("there is no route {route:?}; there are: {known}")]
+    UnknownRoute { route: String, known: String },
     #[error(transparent)]
     Snapshot(#[from] SnapshotRefusal),
     #[error(

@@ -9,7 +9,7 @@ use verge_domain::stage::{Control, ControlEvent, Form, OfferError, Sink};
 use super::link::LinkCounters;
 use super::route::DeliveryRoute;
 use super::window::TooManyReplays;
-use crate::commands::{CommandedRoute, json};
+use crate::commands::{CommandedRoute, RouteCommand, json};
 use crate::status::claim;
 
 impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
@@ -48,6 +48,15 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> DeliveryRoute<K, F> {
         };
         if let Some(answer) = answer.transpose() {
             self.answer(link, json::answer(id.as_deref(), &answer));
+        }
+    }
+
+    /// Carries out a command that came by no link.
+    pub(super) async fn asked(&mut self, RouteCommand { command, reply }: RouteCommand) {
+        // A route answers what is about it at once.
+        let answer = self.executor.clone().carry_out(command, self, |_| ()).await;
+        if let Some(answer) = answer.transpose() {
+            reply(answer);
         }
     }
 
@@ -125,7 +134,7 @@ impl<K: Sink + Control, F: Form<Item = K::Item>> CommandedRoute for DeliveryRout
 
     fn replay(&mut self, lane: Lane, from: Seq, to: Seq) -> Result<(), TooManyReplays> {
         self.window.replay(lane, from, to)?;
-        tracing::info!(route = %self.settings.route, %lane, %from, %to, "upstream asks for verdicts again");
+        tracing::info!(route = %self.settings.route, %lane, %from, %to, "verdicts are sent again, as was requested");
         Ok(())
     }
 

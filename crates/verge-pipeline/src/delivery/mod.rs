@@ -31,7 +31,7 @@ use verge_domain::stage::{Control, Form, Sink, StoredRow};
 
 use crate::beats::{BEAT_EVERY, Beat};
 use crate::clock::Clock;
-use crate::commands::CommandDesks;
+use crate::commands::{CommandDesks, RouteCommands};
 use crate::committer::StoreHandle;
 pub use choice::RouteMode;
 use link::poll_links;
@@ -68,14 +68,14 @@ pub struct RouteSettings {
 }
 
 /// Delivers until `stop` becomes true, then closes the sinks in good order. `links` stand in order of preference.
-/// `desks` take commands.
+/// `desks` take commands; `asked` are those about the route that come by no link.
 /// `status` returns the status document; its argument is true when the gateway is about to stop.
 #[expect(clippy::too_many_arguments, reason = "each is one end that the route is connected to")]
 pub async fn deliver<K, F>(
     settings: RouteSettings,
     delivered: [Seq; 3],
     store: StoreHandle,
-    desks: CommandDesks,
+    (desks, mut asked): (CommandDesks, RouteCommands),
     links: Vec<Link<K, F>>,
     counters: Arc<RouteCounters>,
     clock: Clock,
@@ -118,6 +118,7 @@ pub async fn deliver<K, F>(
             }
             alarm = next_provisional(&mut provisional) => route.note_provisional(alarm),
             Some((link, answer)) = answered.recv() => route.answer(link, answer),
+            Some(command) = asked.next() => route.asked(command).await,
             () = sleep(wake) => {}
             _ = next_beat.tick() => route.settings.beat.beat(),
             _ = next_marks.tick(), if route.has_unsent_marks() => route.send_marks().await,

@@ -14,7 +14,7 @@ use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{Anomaly, Body, Detector, Severity, Subject, Times, Verdict};
 use verge_pipeline::board::LastWords;
 use verge_pipeline::clock::Clock;
-use verge_pipeline::commands::CommandDesks;
+use verge_pipeline::commands::{CommandDesks, RouteDesk};
 use verge_pipeline::committer::{
     self, CommitHandle, CommitRequest, Committer, CommitterEnd, Retention, StoreHandle,
 };
@@ -330,7 +330,7 @@ impl Upstream {
             settings,
             delivered,
             desk.store.clone(),
-            CommandDesks { orders: desk.orders.clone(), snapshots: None },
+            (CommandDesks { orders: desk.orders.clone(), snapshots: None }, RouteDesk::of(route()).1),
             links,
             Arc::clone(&counters),
             clock,

@@ -78,9 +78,14 @@ pub(crate) async fn of_event(
     }
 }
 
-async fn carry_out(site: &Site, who: &Who, command: &Value) -> Result<Value, Problem> {
-    let by =
-        OperatorText::new(&format!("dashboard: {}", who.user)).expect("the name of a login is a short text");
+/// Who acts, as verdicts and the log name a login.
+pub(crate) fn operator(who: &Who) -> OperatorText {
+    OperatorText::new(&format!("dashboard: {}", who.user)).expect("the name of a login is a short text")
+}
+
+/// Carries out any command in JSON, and answers once it is durable.
+pub(crate) async fn carry_out(site: &Site, who: &Who, command: &Value) -> Result<Value, Problem> {
+    let by = operator(who);
     let (done, reply) = oneshot::channel();
     // Nobody waits any more if this fails.
     let done = Box::new(move |reply| drop(done.send(reply)));
@@ -100,6 +105,7 @@ async fn carry_out(site: &Site, who: &Who, command: &Value) -> Result<Value, Pro
         CommandOutcome::Invalid => Err(Problem::CommandInvalid(error())),
         CommandOutcome::Unknown => Err(Problem::CommandUnknown(error())),
         CommandOutcome::Conflict => Err(Problem::CommandConflict(error())),
+        CommandOutcome::TooOften => Err(Problem::TooOften(error())),
         CommandOutcome::Busy => Err(Problem::CommandBusy(error())),
     }
 }

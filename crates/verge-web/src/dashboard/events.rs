@@ -229,11 +229,24 @@ pub(crate) struct EventList {
     pub(crate) events: Vec<EventView>,
     /// Of those that the filter takes, how many stand beyond the end of the list.
     pub(crate) more: usize,
+    /// Where the list goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
 }
 
 impl EventList {
     /// Open ones first: what waits for an operator, by severity, the newest first.
     pub(crate) fn of(site: &Site, filter: &EventFilter, most: usize) -> Self {
+        let all = Self::behind(site, filter, (None, most));
+        all.unwrap_or(Self { events: Vec::new(), more: 0, next: None })
+    }
+
+    /// The same behind an event of the list; `None` if that is not in it any more.
+    pub(crate) fn behind(
+        site: &Site,
+        filter: &EventFilter,
+        (after, most): (Option<&str>, usize),
+    ) -> Option<Self> {
         let takes =
             |word: &LastWord| matches!(word.point().2, PointKind::Events(_)) && filter.takes(&word.verdict);
         let mut words = site.live.board().words(&takes);
@@ -246,15 +259,25 @@ impl EventList {
             let severity = if open { Some(word.verdict.severity) } else { None };
             (Reverse(open), Reverse(waits), Reverse(severity), Reverse(newest), event.map(|event| event.id.0))
         });
-        let more = words.len().saturating_sub(most);
-        let events = words.iter().take(most).filter_map(|word| EventView::of(site, word)).collect();
-        Self { events, more }
+        let begin = match after {
+            None => 0,
+            Some(after) => words.iter().position(|word| event_id(word).as_deref() == Some(after))? + 1,
+        };
+        let more = words.len().saturating_sub(begin).saturating_sub(most);
+        let page = words.iter().skip(begin).take(most);
+        let last = page.clone().last().and_then(|word| event_id(word));
+        let events = page.filter_map(|word| EventView::of(site, word)).collect();
+        Some(Self { events, more, next: last.filter(|_| more > 0) })
     }
 }
 
 /// The last events of points that are picked, in no order.
 pub(crate) fn about(site: &Site, selected: &dyn Fn(&LastWord) -> bool) -> Vec<EventView> {
     site.live.board().words(selected).iter().filter_map(|word| EventView::of(site, word)).collect()
+}
+
+fn event_id(word: &LastWord) -> Option<String> {
+    word.verdict.event.map(|event| event.id.to_string())
 }
 
 /// An event by its identity.

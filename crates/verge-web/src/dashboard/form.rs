@@ -54,8 +54,9 @@ fn media_type(request: &Request) -> &str {
 }
 
 async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let limit = super::front::body_limit(request.uri().path());
     let read = Bytes::from_request(request, state).await;
-    read.map_err(|_| Problem::TooLarge { limit: super::front::MAX_BODY_BYTES })
+    read.map_err(|_| Problem::TooLarge { limit })
 }
 
 impl<S: Send + Sync> FromRequest<S> for Form {
@@ -91,5 +92,23 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             Ok(Value::Object(keys)) => Ok(Self(keys)),
             _ => Err(Problem::Invalid { what: "the body".to_owned(), expected: "a JSON object".to_owned() }),
         }
+    }
+}
+
+/// A text, larger than other bodies may be.
+#[derive(Debug)]
+pub(crate) struct TextBody(pub(crate) Bytes);
+
+/// Types of a body that is a text.
+const TEXTS: [&str; 2] = ["application/toml", "text/plain"];
+
+impl<S: Send + Sync> FromRequest<S> for TextBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !TEXTS.contains(&media_type(&request)) {
+            return Err(Problem::MediaType { expected: TEXTS[0] });
+        }
+        body(request, state).await.map(Self)
     }
 }

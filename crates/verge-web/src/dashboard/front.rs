@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
+use http_body_util::Limited;
 use hyper::body::Incoming;
 use hyper::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST,
@@ -24,7 +25,11 @@ use super::problem::Problem;
 use super::site::Site;
 
 /// Bodies at most; more is not read.
-pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// The same of a configuration that is to be checked.
+const MAX_CONFIGURATION_BYTES: usize = 1024 * 1024;
+/// Paths that take one.
+const CHECKING: [&str; 2] = ["/api/v1/configuration/check", "/configuration/check"];
 /// An answer begins within this time.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -64,7 +69,8 @@ pub(super) struct Front {
 
 impl Front {
     pub(super) fn new(site: Arc<Site>, router: Router) -> Self {
-        let router = router.layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
+        // Each body is bounded before by what its path takes.
+        let router = router.layer(DefaultBodyLimit::max(MAX_CONFIGURATION_BYTES));
         Self { site, router: TowerToHyperService::new(router) }
     }
 
@@ -97,12 +103,14 @@ impl Front {
         {
             return Err(Problem::ForeignOrigin);
         }
+        let limit = body_limit(request.uri().path());
         let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if length
-            .and_then(|length| length.parse::<usize>().ok())
-            .is_some_and(|length| length > MAX_BODY_BYTES)
-        {
-            return Err(Problem::TooLarge { limit: MAX_BODY_BYTES });
+        if length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > limit) {
+            return Err(Problem::TooLarge { limit });
+        }
+        if limit < MAX_CONFIGURATION_BYTES {
+            let body = std::mem::take(request.body_mut());
+            *request.body_mut() = Body::new(Limited::new(body, limit));
         }
         let now = self.site.live.now();
         let mut shown = proofs(request.headers(), peer).into_iter().flatten();
@@ -125,6 +133,11 @@ impl Front {
             || bare == "localhost"
             || self.site.settings.hosts.iter().any(|known| is_named(&bare_host(known), &bare))
     }
+}
+
+/// Bytes that the body for a path has at most.
+pub(super) fn body_limit(path: &str) -> usize {
+    if CHECKING.contains(&path) { MAX_CONFIGURATION_BYTES } else { MAX_BODY_BYTES }
 }
 
 /// Whether a name is the known one; `*` stands for one label, as in certificates.

@@ -26,9 +26,20 @@ pub(crate) async fn read(site: &Site, lane: Lane, from: ReadFrom) -> Result<Stor
     match read.await {
         Ok(Ok(part)) => Ok(part),
         Ok(Err(StoredError::Busy)) => Err(Problem::Unavailable("others are reading the store")),
-        Ok(Err(StoredError::Unreadable)) => Err(Problem::Unavailable("the store cannot be read, see the log")),
+        Ok(Err(StoredError::Unreadable)) => {
+            Err(Problem::Unavailable("the store cannot be read, see the log"))
+        }
         Err(_) => Err(Problem::Unavailable("it stops")),
     }
+}
+
+/// What a time is written like.
+pub(crate) const TIME: &str = "a time such as 2026-11-30T14:05, or milliseconds since 1970";
+
+/// A time in milliseconds since 1970, or as people of the site write it.
+pub(crate) fn read_time(site: &Site, text: &str) -> Option<UtcMillis> {
+    let at = text.parse().ok().filter(|at| *at >= 0).map(UtcMillis);
+    at.or_else(|| site.live.read_time(text))
 }
 
 /// Which past events are listed, and from where.
@@ -47,14 +58,10 @@ impl PastQuery {
     pub(crate) fn of(site: &Site, query: &Form) -> Result<Self, Problem> {
         let time = |key: &'static str| match query.text(key) {
             None => Ok(None),
-            Some(text) => {
-                let at = text.parse().ok().filter(|at| *at >= 0).map(UtcMillis);
-                let at = at.or_else(|| site.live.read_time(text));
-                at.map(Some).ok_or_else(|| Problem::Invalid {
-                    what: key.to_owned(),
-                    expected: "expected a time such as 2026-11-30T14:05, or milliseconds since 1970".to_owned(),
-                })
-            }
+            Some(text) => read_time(site, text).map(Some).ok_or_else(|| Problem::Invalid {
+                what: key.to_owned(),
+                expected: format!("expected {TIME}"),
+            }),
         };
         let cursor = query.text("before").map(|text| {
             Cursor::read(text).ok_or_else(|| Problem::Invalid {
@@ -72,7 +79,7 @@ impl PastQuery {
 pub(crate) struct Cursor([Seq; 3]);
 
 impl Cursor {
-    fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let mut numbers = text.split('.').map(|number| number.parse().ok().map(Seq));
         let read = [numbers.next()??, numbers.next()??, numbers.next()??];
         numbers.next().is_none().then_some(Self(read))
@@ -153,7 +160,8 @@ impl Walk {
             }
         }
         let newest = |lane: &&mut Backwards| lane.words.front().map(|word| word.verdict.times.decided);
-        let Some(lane) = self.lanes.iter_mut().filter(|lane| !lane.words.is_empty()).max_by_key(newest) else {
+        let Some(lane) = self.lanes.iter_mut().filter(|lane| !lane.words.is_empty()).max_by_key(newest)
+        else {
             return Ok(None);
         };
         let word = lane.words.pop_front();
@@ -197,7 +205,11 @@ pub(crate) async fn events(site: &Site, query: &PastQuery, most: usize) -> Resul
 }
 
 /// An event by its identity, open or over. `row` is where it stands, if a link says so.
-pub(crate) async fn find_anywhere(site: &Site, id: &str, row: Option<&str>) -> Result<Option<EventView>, Problem> {
+pub(crate) async fn find_anywhere(
+    site: &Site,
+    id: &str,
+    row: Option<&str>,
+) -> Result<Option<EventView>, Problem> {
     if let Some(event) = find(site, id) {
         return Ok(Some(event));
     }
@@ -209,7 +221,9 @@ pub(crate) async fn find_anywhere(site: &Site, id: &str, row: Option<&str>) -> R
     if let Some((lane, seq)) = row.and_then(read_row) {
         let part = read(site, lane, ReadFrom::Behind(Seq(seq.0.saturating_sub(1)))).await?;
         let first = part.items.into_iter().next();
-        if let Some(StoredItem::Verdict(word)) = first.filter(|item| matches!(item, StoredItem::Verdict(word) if is_it(word))) {
+        if let Some(StoredItem::Verdict(word)) =
+            first.filter(|item| matches!(item, StoredItem::Verdict(word) if is_it(word)))
+        {
             return Ok(EventView::of(site, &word));
         }
     }
@@ -226,4 +240,3 @@ fn read_row(text: &str) -> Option<(Lane, Seq)> {
     let (lane, seq) = text.split_once('/')?;
     Some((Lane::named(lane)?, Seq(seq.parse().ok()?)))
 }
-

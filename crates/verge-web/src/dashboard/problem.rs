@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::response::{IntoResponse, Response};
 use hyper::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
+use verge_domain::configured::ReloadOutcome;
 
 use super::access::Role;
 
@@ -59,6 +61,10 @@ pub(crate) enum Problem {
     Invalid { what: String, expected: String },
     #[error("{}", fault_words(.0))]
     Faults(Vec<InputFault>),
+    #[error(
+        "the list does not have the event any more that it was to go on behind: begin anew without `after`"
+    )]
+    Cursor,
     #[error("it has changed since it was seen: its ETag is {0} now")]
     Changed(String),
     #[error("the body has more than {limit} bytes")]
@@ -73,6 +79,10 @@ pub(crate) enum Problem {
     CommandConflict(String),
     #[error("{0}")]
     CommandBusy(String),
+    #[error("{0}")]
+    TooOften(String),
+    #[error("{}", .words.join("; "))]
+    Reload { outcome: ReloadOutcome, words: Vec<String>, report: Bytes },
     #[error("it is not confirmed yet: it may still be carried out, look again")]
     Unconfirmed,
     #[error("{limit} listeners are connected already")]
@@ -112,7 +122,12 @@ impl Problem {
             Self::ForeignHost(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::ForeignOrigin | Self::Forbidden(_) | Self::PicturesOff => StatusCode::FORBIDDEN,
             Self::Unauthenticated | Self::WrongLogin | Self::UsedLink => StatusCode::UNAUTHORIZED,
-            Self::TooManyLogins(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyLogins(_) | Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Reload { outcome, .. } => match outcome {
+                ReloadOutcome::NeedsRestart => StatusCode::CONFLICT,
+                ReloadOutcome::Faulty => StatusCode::UNPROCESSABLE_ENTITY,
+                ReloadOutcome::Done | ReloadOutcome::Failed => StatusCode::SERVICE_UNAVAILABLE,
+            },
             Self::NoPage
             | Self::NoEvent(_)
             | Self::NoCamera(_)
@@ -120,6 +135,7 @@ impl Problem {
             | Self::NoSignal(_)
             | Self::CommandUnknown(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Cursor => StatusCode::GONE,
             Self::Changed(_) | Self::Outdated => StatusCode::PRECONDITION_FAILED,
             Self::Invalid { .. } | Self::Faults(_) | Self::Faulty(_) | Self::CommandInvalid(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
@@ -145,6 +161,12 @@ impl Problem {
             Self::WrongLogin => "wrong_login",
             Self::UsedLink => "used_link",
             Self::TooManyLogins(_) => "too_many_logins",
+            Self::TooOften(_) => "too_often",
+            Self::Reload { outcome, .. } => match outcome {
+                ReloadOutcome::NeedsRestart => "needs_restart",
+                ReloadOutcome::Faulty => "faulty_configuration",
+                ReloadOutcome::Done | ReloadOutcome::Failed => "reload_failed",
+            },
             Self::Forbidden(_) => "forbidden",
             Self::NoPage => "not_found",
             Self::NoEvent(_) => "unknown_event",
@@ -154,6 +176,7 @@ impl Problem {
             Self::PicturesOff => "pictures_off",
             Self::TooManyWatched { .. } => "too_many_watched",
             Self::Method(_) => "method",
+            Self::Cursor => "cursor",
             Self::Changed(_) | Self::Outdated => "changed",
             Self::Faulty(_) => "faulty",
             Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => "invalid",
@@ -176,6 +199,8 @@ impl Problem {
             Self::ForeignOrigin => "Another site",
             Self::Unauthenticated | Self::WrongLogin | Self::UsedLink => "Not logged in",
             Self::TooManyLogins(_) => "Too many attempts",
+            Self::TooOften(_) => "Too often",
+            Self::Reload { .. } => "Not reloaded",
             Self::Forbidden(_) | Self::PicturesOff => "No permission",
             Self::NoPage
             | Self::NoEvent(_)
@@ -191,7 +216,7 @@ impl Problem {
             | Self::CommandInvalid(_)
             | Self::TooLarge { .. }
             | Self::MediaType { .. } => "Not accepted",
-            Self::CommandConflict(_) | Self::Changed(_) => "Not possible now",
+            Self::CommandConflict(_) | Self::Changed(_) | Self::Cursor => "Not possible now",
             Self::Unconfirmed => "Not confirmed",
             Self::CommandBusy(_)
             | Self::TooManyListeners { .. }
@@ -207,10 +232,15 @@ impl Problem {
             "type": self.word(), "title": self.title(), "status": self.status().as_u16(), "detail": self.to_string(),
         });
         if let Self::Faulty(faults) = self {
-            document["faults"] = json!(faults);
+            // A sentence says which of what is drawn, what it has and what is expected.
+            let faults = faults.iter().map(|fault| json!({ "pointer": "", "expected": fault }));
+            document["faults"] = faults.collect();
         }
         if let Self::Faults(faults) = self {
             document["faults"] = json!(faults);
+        }
+        if let Self::Reload { report, .. } = self {
+            document["report"] = serde_json::from_slice(report).unwrap_or_default();
         }
         document
     }
@@ -218,6 +248,7 @@ impl Problem {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyLogins(wait) => Some(wait.as_secs().max(1)),
+            Self::TooOften(_) => Some(1),
             Self::CommandBusy(_)
             | Self::NoPicture
             | Self::TooManyListeners { .. }

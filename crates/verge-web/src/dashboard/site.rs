@@ -27,6 +27,8 @@ pub(crate) struct Site {
     pub(crate) access: Access,
     pub(crate) pulse: Pulse,
     pub(crate) listeners: Arc<Semaphore>,
+    /// One configuration is checked at a time.
+    pub(crate) checking: Arc<Semaphore>,
     shared: Mutex<Option<(Monotonic, Bytes)>>,
 }
 
@@ -40,6 +42,7 @@ impl Site {
             access,
             pulse,
             listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+            checking: Arc::new(Semaphore::new(1)),
             shared: Mutex::default(),
         }
     }

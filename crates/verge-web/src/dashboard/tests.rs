@@ -1,6 +1,7 @@
 //! The whole dashboard over a gateway of three events: who may do what, and what is refused.
 
 mod cameras;
+mod configured;
 mod connections;
 mod drawings;
 mod gateway;
@@ -244,8 +245,13 @@ async fn what_becomes_of_a_command_is_said_by_the_status_of_its_answer() {
     use verge_domain::live::CommandOutcome as Outcome;
     let bench = Bench::new();
     let path = format!("/api/v1/events/{}/label", gateway::event_id(1));
-    let cases =
-        [(Outcome::Invalid, 422), (Outcome::Unknown, 404), (Outcome::Conflict, 409), (Outcome::Busy, 503)];
+    let cases = [
+        (Outcome::Invalid, 422),
+        (Outcome::Unknown, 404),
+        (Outcome::Conflict, 409),
+        (Outcome::Busy, 503),
+        (Outcome::TooOften, 429),
+    ];
     for (outcome, expected) in cases {
         bench.gateway.answer_with(outcome);
         let answer =

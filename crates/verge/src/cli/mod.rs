@@ -124,7 +124,7 @@ enum Command {
     Alarms(alarms::AlarmsArgs),
     /// Let a running gateway take up its changed configuration: judges now, the rest is refused
     Reload(reload::ReloadArgs),
-    /// Show what of a configuration was drawn in the dashboard
+    /// Print every setting of a configuration with the place its value comes from, or what was drawn
     Config(config::ConfigArgs),
     /// Look into the store of verdicts; works beside a running gateway
     Outbox(outbox::OutboxArgs),
@@ -216,7 +216,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Users(args) => users::users(args, json, out),
         Command::Alarms(args) => alarms::alarms(args, json, out),
         Command::Reload(args) => reload::reload(args, json, out),
-        Command::Config(args) => config::run(args, json, out),
+        Command::Config(args) => config::config(args, json, out),
         Command::Outbox(args) => outbox::outbox(args, json, out),
         Command::Certs(args) => certs::certs(args, json, out),
         Command::Model(args) => model::model(args, json, out),

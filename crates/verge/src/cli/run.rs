@@ -161,7 +161,7 @@ async fn serve(
         uplinks = settings.uplinks.len(), "gateway runs"
     );
     supervision.running(&gateway);
-    let door = reloading::open_door(settings);
+    let (door, mut dashboard) = (reloading::open_door(settings), gateway.reload_requests());
     let failed = loop {
         let request = tokio::select! {
             request = signals.next() => match request {
@@ -175,7 +175,7 @@ async fn serve(
                 tracing::error!("{what} has ended by a fault: gateway stops");
                 break true;
             }
-            request = reloading::next_request(door.as_ref()) => Some(request),
+            request = reloading::next_request(door.as_ref(), &mut dashboard) => Some(request),
         };
         if request.as_ref().is_none_or(|request| !request.dry_run) {
             supervision.reloading();

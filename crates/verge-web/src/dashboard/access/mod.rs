@@ -93,7 +93,7 @@ struct Book {
 }
 
 /// The first characters of the SHA-256 of what is no secret.
-pub(super) fn short_fingerprint(bytes: &[u8]) -> String {
+pub(crate) fn short_fingerprint(bytes: &[u8]) -> String {
     fingerprint(bytes)[..12].to_owned()
 }
 

@@ -47,7 +47,7 @@ fn of(table: &[Route]) -> Value {
             "description": "Each operation names the role that it needs in `x-verge-role`. Refusals are problem details \
                             (RFC 9457) whose `type` is one of the words of docs/api.md. Anything else that has no login \
                             is answered with 401, another Host with 421.",
-            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
         "security": [{ "token": [] }, { "cookie": [] }, { "certificate": [] }],
@@ -154,6 +154,7 @@ fn words_of(status: u16) -> &'static str {
         403 => "The login has too small a role, or the request comes from another site",
         404 => "Not known here",
         409 => "It contradicts what is so now, or the configuration",
+        410 => "The list does not have the event of `after` any more: begin anew",
         412 => "It is another than the one of `If-Match`",
         413 => "The body is too large",
         415 => "The body is of another type",
@@ -177,6 +178,7 @@ const PROBLEM: Schema = Schema {
                 "detail": text("What happened, to what, and what to do"),
             }),
             json!({
+                "report": json!({ "type": "object", "description": "Of a reload: the report of `verge reload --json`" }),
                 "faults": list(object(
                     json!({
                         "pointer": text("Which part of the body (RFC 6901), or `?name` of the query"),
@@ -197,14 +199,11 @@ mod tests {
     fn the_document_in_docs_is_the_one_that_is_served() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
         let made = format!("{:#}\n", document());
-        if std::env::var_os("VERGE_WRITE_DOCS").is_some() {
+        if std::env::var_os("WRITE_DOCS").is_some() {
             std::fs::write(path, &made).unwrap();
         }
         let kept = std::fs::read_to_string(path).unwrap();
-        assert!(
-            made == kept,
-            "docs/openapi.json is not what is served: run this test with VERGE_WRITE_DOCS=1"
-        );
+        assert!(made == kept, "docs/openapi.json is not what is served: run this test with WRITE_DOCS=1");
     }
 
     #[test]
@@ -220,5 +219,27 @@ mod tests {
             assert!(is_sentence, "{}", operation.summary);
         }
         assert!(ids.len() > 8);
+    }
+
+    #[test]
+    fn every_operation_has_its_line_in_the_docs_with_its_role() {
+        let docs = include_str!("../../../../../docs/api.md");
+        for route in crate::dashboard::table().table() {
+            let Some(operation) = route.operation.as_ref().filter(|one| !one.path.ends_with("openapi.json"))
+            else {
+                continue;
+            };
+            let (verb, path) = (operation.verb.method(), operation.path.trim_start_matches("/api/v1/"));
+            let line = docs.lines().find(|line| {
+                let cell = line.split('|').nth(1).unwrap_or_default();
+                let named = cell.split('`').any(|part| {
+                    let part = part.split_once(' ').map_or(part, |(_, path)| path);
+                    part.split('?').next() == Some(path)
+                });
+                named && cell.contains(verb.as_str())
+            });
+            let line = line.unwrap_or_else(|| panic!("docs/api.md has no line of {verb} {path}"));
+            assert!(line.contains(&format!("| {} |", operation.role)), "{line}");
+        }
     }
 }

@@ -8,21 +8,18 @@ use hyper::header::{ETAG, HeaderMap, HeaderValue, IF_MATCH};
 use serde_json::{Value, json as json_value};
 use verge_domain::verdict::{EventState, Severity};
 
-use super::operation::{LIMIT, count, flag, list, number, object, text, time, word};
+use super::operation::{AFTER, LIMIT, count, flag, list, name_schema, number, object, text, time, word};
 use super::{Input, Operation, Parameter, Schema, json};
 use crate::dashboard::access::{Role, Who};
 use crate::dashboard::command::{EventCommand, of_event};
 use crate::dashboard::events::{EventFilter, EventList, EventView, ListedState, find};
 use crate::dashboard::form::JsonBody;
+use crate::dashboard::past::{self, Cursor, PastQuery, TIME, read_time};
 use crate::dashboard::problem::Problem;
 use crate::dashboard::routes::Routes;
 use crate::dashboard::shown::Shown;
 use crate::dashboard::site::Site;
 
-/// Longest note of an operator, in bytes.
-pub(super) const MAX_NOTE: usize = 128;
-/// Longest name, in bytes.
-pub(super) const MAX_NAME: usize = 128;
 /// Shelving ends after this time at the latest.
 const MAX_MINUTES: u64 = 480;
 pub(super) const REMARKS: [&str; 3] = ["real", "false", "maintenance"];
@@ -76,7 +73,8 @@ const EVENTS: Schema = Schema {
     name: "Events",
     make: || {
         let more = count("Events that the filter takes beyond `limit`");
-        object(json_value!({ "events": list(event()), "more": more }), json_value!({}))
+        let next = text("Where the list goes on, for `after`; absent at its end");
+        object(json_value!({ "events": list(event()), "more": more }), json_value!({ "next": next }))
     },
 };
 const NOTE: Schema =
@@ -98,8 +96,8 @@ pub(super) const DONE: Schema = Schema {
     make: || json_value!({ "type": "object", "description": "The answer of the command, see docs/verdict.md" }),
 };
 
-pub(super) fn note() -> Value {
-    json_value!({ "type": "string", "minLength": 1, "maxLength": MAX_NOTE, "description": "For colleagues; at most 128 bytes" })
+fn note() -> Value {
+    name_schema("For colleagues")
 }
 
 const FILTER: &[Parameter] = &[
@@ -113,13 +111,16 @@ const FILTER: &[Parameter] = &[
         says: "Only those of this severity",
         schema: || word("The severity", &words(&Severity::ALL, Severity::as_str)),
     },
-    Parameter { name: "judge", says: "Only those of this judge", schema: name_schema },
-    Parameter { name: "device", says: "Only those of this device", schema: name_schema },
+    Parameter { name: "judge", says: "Only those of this judge", schema: || name_schema("The judge") },
+    Parameter { name: "device", says: "Only those of this device", schema: || name_schema("The device") },
+    Parameter { name: "from", says: "Of past events: only those that ended since then", schema: time_text },
+    Parameter { name: "to", says: "Of past events: only those that ended before then", schema: time_text },
     LIMIT,
+    AFTER,
 ];
 
-fn name_schema() -> Value {
-    json_value!({ "type": "string", "minLength": 1, "maxLength": MAX_NAME })
+fn time_text() -> Value {
+    json_value!({ "type": "string", "minLength": 1, "maxLength": 40, "description": "In ms since 1970 (UTC), or as people of the site write it: 2026-11-30T14:05" })
 }
 
 pub(super) fn routes(routes: Routes) -> Routes {
@@ -130,14 +131,14 @@ pub(super) fn routes(routes: Routes) -> Routes {
     const LABEL: &str = "/api/v1/events/{id}/label";
     let lists = "Lists open events and the last one of each point that is over";
     routes
-        .operation(Op::get("/api/v1/events", Role::Viewer, lists).query(FILTER).gives(EVENTS), all)
+        .operation(Op::get("/api/v1/events", Role::Viewer, lists).query(FILTER).gives(EVENTS).or(&[410]), all)
         .operation(Op::get(ONE, Role::Viewer, "Shows one event").gives(EVENT), one)
         .operation(
             Op::put(ACKNOWLEDGEMENT, Role::Operator, "Takes note of an open event")
                 .may_take(NOTE)
                 .gives(DONE)
                 .if_match()
-                .or(&[409]),
+                .or(&[409, 429]),
             acknowledge,
         )
         .operation(
@@ -145,11 +146,11 @@ pub(super) fn routes(routes: Routes) -> Routes {
                 .takes(SHELVING)
                 .gives(DONE)
                 .if_match()
-                .or(&[409]),
+                .or(&[409, 429]),
             shelve,
         )
         .operation(
-            Op::delete(SHELVED, Role::Operator, "Puts them back").gives(DONE).if_match().or(&[409, 422]),
+            Op::delete(SHELVED, Role::Operator, "Puts them back").gives(DONE).if_match().or(&[409, 422, 429]),
             unshelve,
         )
         .operation(
@@ -157,7 +158,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
                 .takes(REMARK)
                 .gives(DONE)
                 .if_match()
-                .or(&[409]),
+                .or(&[409, 429]),
             label,
         )
 }
@@ -167,16 +168,35 @@ async fn all(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result
     let filter = EventFilter {
         state: input.word("state", ListedState::named, &words(&ListedState::ALL, ListedState::as_str)),
         severity: input.word("severity", Severity::named, &words(&Severity::ALL, Severity::as_str)),
-        judge: input.text("judge", MAX_NAME),
-        device: input.text("device", MAX_NAME),
+        judge: input.name("judge"),
+        device: input.name("device"),
     };
-    let limit = input.limit();
+    let mut time = |key| input.read(key, TIME, |value| read_time(&site, value.as_str()?));
+    let (from, to) = (time("from"), time("to"));
+    let (limit, after) = (input.limit(), input.name("after"));
+    if filter.state == Some(ListedState::Past) {
+        let cursor = after.as_deref().and_then(Cursor::read);
+        if after.is_some() && cursor.is_none() {
+            input.wrong("after", "what an answer about past events gave as next");
+        }
+        input.done()?;
+        let past = past::events(&site, &PastQuery { filter, from, to, cursor }, limit).await?;
+        let next = past.next.map(|next| next.to_string());
+        return Ok(json(&EventList { events: past.events, more: 0, next }));
+    }
+    for (key, time) in [("from", from), ("to", to)] {
+        if time.is_some() {
+            input.wrong(key, "state=past beside it");
+        }
+    }
     input.done()?;
-    Ok(json(&EventList::of(&site, &filter, limit)))
+    let list = EventList::behind(&site, &filter, (after.as_deref(), limit));
+    Ok(json(&list.ok_or(Problem::Cursor)?))
 }
 
 async fn one(State(site): State<Arc<Site>>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let event = known(&site, &id)?;
+    let event = past::find_anywhere(&site, &id, None).await?;
+    let event = event.ok_or_else(|| Problem::NoEvent(Shown::of(&id).text))?;
     let mut answer = json(&event);
     if let Ok(tag) = HeaderValue::from_str(&tag_of(&event)) {
         answer.headers_mut().insert(ETAG, tag);
@@ -192,7 +212,7 @@ async fn acknowledge(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let mut input = Input::body(body, &[]);
-    let command = EventCommand::Acknowledge { note: input.text("note", MAX_NOTE) };
+    let command = EventCommand::Acknowledge { note: input.name("note") };
     input.done()?;
     carry_out(&site, &who, (&id, &headers), command).await
 }
@@ -205,7 +225,7 @@ async fn shelve(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let mut input = Input::body(body, &["minutes"]);
-    let (minutes, note) = (input.whole("minutes", 1..=MAX_MINUTES), input.text("note", MAX_NOTE));
+    let (minutes, note) = (input.whole("minutes", 1..=MAX_MINUTES), input.name("note"));
     input.done()?;
     let command = EventCommand::Shelve { minutes: minutes.unwrap_or_default(), note };
     carry_out(&site, &who, (&id, &headers), command).await

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
-use super::operation::MAX_LIMIT;
+use super::operation::{MAX_LIMIT, MAX_NAME};
 use crate::dashboard::form::JsonBody;
 use crate::dashboard::problem::{InputFault, Problem};
 use crate::dashboard::shown::Shown;
@@ -43,10 +43,10 @@ impl Input {
         Self { values, is_query: false, required, known: Vec::new(), faults: Vec::new() }
     }
 
-    /// A text of at most so many bytes.
-    pub(crate) fn text(&mut self, key: &'static str, max_bytes: usize) -> Option<String> {
-        let expected = format!("a text of 1 to {max_bytes} bytes");
-        let fits = |text: &&str| (1..=max_bytes).contains(&text.len());
+    /// A name of a source, a device, a signal or a judge, or a note: a short text without control characters.
+    pub(crate) fn name(&mut self, key: &'static str) -> Option<String> {
+        let fits = |text: &&str| verge_domain::id::check_name(text).is_ok();
+        let expected = format!("a text of 1 to {MAX_NAME} bytes without control characters");
         self.read(key, &expected, |value| value.as_str().filter(fits).map(ToOwned::to_owned))
     }
 
@@ -108,6 +108,12 @@ impl Input {
         made
     }
 
+    /// A value that does not fit the others.
+    pub(crate) fn wrong(&mut self, key: &'static str, expected: &str) {
+        let value = self.values.get(key).map(shown);
+        self.faults.push(InputFault { pointer: self.pointer(key), value, expected: expected.to_owned() });
+    }
+
     /// Every fault, those of unknown keys last.
     pub(crate) fn done(self) -> Result<(), Problem> {
         let expected = match self.known.as_slice() {
@@ -164,7 +170,7 @@ mod tests {
         let Value::Object(keys) = json!({ "minutes": 481, "note": "", "a/b": 1 }) else { unreachable!() };
         let mut input = Input::body(JsonBody(keys), &["remark"]);
         assert_eq!(input.whole("minutes", 1..=480), None);
-        assert_eq!((input.text("note", 128), input.text("remark", 16)), (None, None));
+        assert_eq!((input.name("note"), input.name("remark")), (None, None));
         let found = faults(input);
         let pointers: Vec<&str> = found.iter().map(|(pointer, ..)| pointer.as_str()).collect();
         assert_eq!(pointers, ["/minutes", "/note", "/remark", "/a~1b"]);

@@ -2,11 +2,13 @@
 //! role and documentation (`operation`); `document` makes the OpenAPI document of them, `input` reads queries and bodies.
 
 mod cameras;
+mod configured;
 mod document;
 mod drawings;
 mod events;
 mod input;
 mod operation;
+mod orders;
 pub(super) mod signals;
 mod status;
 mod verdicts;
@@ -17,6 +19,7 @@ use serde::Serialize;
 
 use super::routes::Routes;
 
+pub(crate) use document::document;
 pub(crate) use input::Input;
 pub(crate) use operation::{Operation, Parameter, Schema};
 
@@ -29,6 +32,8 @@ pub(super) fn routes(routes: Routes) -> Routes {
         signals::routes,
         cameras::routes,
         drawings::routes,
+        orders::routes,
+        configured::routes,
     ]
     .into_iter()
     .fold(routes, |routes, add| add(routes))

@@ -196,6 +196,17 @@ pub(crate) fn object(required: Value, optional: Value) -> Value {
     json!({ "type": "object", "additionalProperties": false, "required": names, "properties": properties })
 }
 
+/// Longest name, in bytes.
+pub(crate) const MAX_NAME: usize = 128;
+
+/// The schema of a name of a source, a device, a signal or a judge.
+pub(crate) fn name_schema(says: &str) -> Value {
+    json!({
+        "type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
+        "description": format!("{says}; at most {MAX_NAME} bytes"),
+    })
+}
+
 /// The schema of a list.
 pub(crate) fn list(of: Value) -> Value {
     json!({ "type": "array", "items": of })

@@ -5,43 +5,63 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use hyper::header::CONTENT_TYPE;
+use serde_json::json as json_value;
 use verge_domain::id::{Lane, Seq};
 use verge_domain::live::{ReadFrom, StoredItem};
 
+use super::operation::{count, list as list_of, object, word};
+use super::{Input, Operation, Parameter, Schema};
 use crate::dashboard::access::Role;
-use crate::dashboard::form::Form;
 use crate::dashboard::past;
 use crate::dashboard::problem::Problem;
-use crate::dashboard::routes::{Allowed, Routes};
+use crate::dashboard::routes::Routes;
 use crate::dashboard::site::Site;
 
 /// Verdicts in one answer at most: one snapshot of the store.
-const MOST: usize = 256;
+const MOST: u64 = 256;
+
+const VERDICTS: Schema = Schema {
+    name: "Verdicts",
+    make: || {
+        let verdict =
+            json_value!({ "type": "object", "description": "A verdict or a tombstone, see docs/verdict.md" });
+        let next = count("Where the lane goes on, for `after`; absent at its end");
+        object(json_value!({ "verdicts": list_of(verdict) }), json_value!({ "next": next }))
+    },
+};
+const LANE: &[Parameter] = &[
+    Parameter {
+        name: "lane",
+        says: "The lane, `alarm` where it is left out",
+        schema: || word("The lane", &Lane::ALL.map(Lane::as_str)),
+    },
+    Parameter {
+        name: "after",
+        says: "Only what stands behind this number",
+        schema: || json_value!({ "type": "integer", "minimum": 0, "maximum": MAX_SEQ }),
+    },
+    Parameter {
+        name: "limit",
+        says: "Most entries of the answer",
+        schema: || json_value!({ "type": "integer", "minimum": 1, "maximum": MOST, "default": MOST }),
+    },
+];
+/// Numbers that programs read exactly.
+const MAX_SEQ: u64 = (1 << 53) - 1;
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.get("/api/v1/verdicts", Allowed::From(Role::Viewer), list)
+    let reads = "Lists what the store holds of a lane, in order";
+    let read = Operation::get("/api/v1/verdicts", Role::Viewer, reads).query(LANE).gives(VERDICTS);
+    routes.operation(read, list)
 }
 
 async fn list(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let query = Form::read(query.unwrap_or_default().as_bytes());
-    let invalid = |what: &str, expected: &str| Problem::Invalid {
-        what: what.to_owned(),
-        expected: format!("expected {expected}"),
-    };
-    let lane = match query.text("lane") {
-        None => Lane::Alarm,
-        Some(lane) => Lane::named(lane).ok_or_else(|| invalid("lane", "alarm, verdict or telemetry"))?,
-    };
-    let after = match query.text("after").map(str::parse) {
-        None => Seq::ZERO,
-        Some(Ok(after)) => Seq(after),
-        Some(Err(_)) => return Err(invalid("after", "a number of the lane")),
-    };
-    let limit = match query.text("limit").map(str::parse::<usize>) {
-        None => MOST,
-        Some(Ok(limit @ 1..=MOST)) => limit,
-        Some(_) => return Err(invalid("limit", &format!("a whole number from 1 to {MOST}"))),
-    };
+    let mut input = Input::query(query.as_deref());
+    let lane = input.word("lane", Lane::named, &Lane::ALL.map(Lane::as_str)).unwrap_or(Lane::Alarm);
+    let after = input.whole("after", 0..=MAX_SEQ).map_or(Seq::ZERO, Seq);
+    let limit = input.whole("limit", 1..=MOST).unwrap_or(MOST);
+    input.done()?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let part = past::read(&site, lane, ReadFrom::Behind(after)).await?;
     let (mut text, mut last) = (String::from("{\"verdicts\":["), after);
     for item in part.items.iter().take(limit) {

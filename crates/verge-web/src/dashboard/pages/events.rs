@@ -151,7 +151,7 @@ async fn list(
             link.append_pair("before", &next.to_string()).finish()
         });
         looked_to = past.looked_to.map(|at| site.live.time_words(at));
-        EventList { events: past.events, more: 0 }
+        EventList { events: past.events, more: 0, next: None }
     } else {
         EventList::of(&site, &filter, MOST_LISTED)
     };

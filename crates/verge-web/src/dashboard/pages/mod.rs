@@ -5,10 +5,13 @@
 
 mod accounts;
 mod cameras;
+mod configuration;
 mod events;
 mod figure;
+mod interface;
 mod lines;
 pub(super) mod login;
+mod models;
 mod overview;
 mod signals;
 
@@ -32,7 +35,16 @@ struct Page {
 }
 
 /// In the order of the navigation.
-const PAGES: &[Page] = &[overview::PAGE, cameras::PAGE, events::PAGE, signals::PAGE, accounts::PAGE];
+const PAGES: &[Page] = &[
+    overview::PAGE,
+    cameras::PAGE,
+    events::PAGE,
+    signals::PAGE,
+    accounts::PAGE,
+    models::PAGE,
+    configuration::PAGE,
+    interface::PAGE,
+];
 
 pub(super) fn routes(routes: Routes) -> Routes {
     PAGES.iter().fold(lines::routes(login::routes(routes)), |routes, page| (page.routes)(routes))

@@ -11,7 +11,11 @@ use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Subject;
 
 use super::{Chrome, Page, html, number};
+use serde_json::Value;
+
 use crate::dashboard::access::{Role, Who};
+use crate::dashboard::api::Input;
+use crate::dashboard::api::signals::Span;
 use crate::dashboard::chart::{self, ChartSize, Drawn, Sparkline};
 use crate::dashboard::events::EventView;
 use crate::dashboard::form::Form;
@@ -262,15 +266,19 @@ async fn chart_of(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let subject = named(&source, &device, &signal)?;
-    let query = Form::read(query.unwrap_or_default().as_bytes());
-    let span = crate::dashboard::api::signals::Span::of(&site, &query)?;
+    let mut input = Input::query(query.as_deref());
+    let span = Span::of(&site, &mut input);
+    let is = |wanted: &'static str| move |value: &Value| (value == wanted).then_some(());
+    let small = input.read("size", "small", is("small")).is_some();
+    let dark = input.read("ground", "dark", is("dark")).is_some();
+    input.done()?;
     let course =
         site.live.signals().course(&subject, span.step, span.from).ok_or_else(|| unknown(&subject))?;
-    let size = if query.text("size") == Some("small") { ChartSize::Small } else { ChartSize::Large };
+    let size = if small { ChartSize::Small } else { ChartSize::Large };
     let events = events_about(&site, &subject);
     let hour = |at| site.live.hour_words(at);
     let drawn = Drawn { course: &course, events: &events, from: span.from, to: span.to, hour: &hour };
-    let text = chart::svg(&drawn, size, query.raw("ground") == "dark").map_err(|error| {
+    let text = chart::svg(&drawn, size, dark).map_err(|error| {
         tracing::error!(%error, "a chart cannot be drawn");
         Problem::Unavailable("the chart cannot be drawn")
     })?;

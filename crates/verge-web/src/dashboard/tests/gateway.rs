@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use verge_domain::alarms::{AlarmFigures, StandingAlarms};
 use verge_domain::board::{Board, BoardCopy, CommittedWords, LastWord, OpenEvents, RaisedBefore};
+use verge_domain::configured::{Configured, ReloadOutcome};
 use verge_domain::finding::Expected;
 use verge_domain::finding::Member;
 use verge_domain::history::{BandChange, Course, Sample, SignalHistory, SignalNow, Step};
@@ -38,6 +39,7 @@ pub(super) struct TestGateway {
     behind: Mutex<Vec<Arc<LastWord>>>,
     commands: Mutex<Vec<(String, Value)>>,
     outcome: Mutex<CommandOutcome>,
+    reload: Mutex<ReloadOutcome>,
     now: AtomicI64,
     pub(super) cameras: TestCameras,
     pub(super) drawings: TestDrawings,
@@ -115,6 +117,7 @@ impl TestGateway {
             behind: Mutex::default(),
             commands: Mutex::default(),
             outcome: Mutex::new(CommandOutcome::Done),
+            reload: Mutex::new(ReloadOutcome::Done),
             now: AtomicI64::new(60_000),
             cameras: TestCameras::default(),
             drawings: TestDrawings::default(),
@@ -127,6 +130,18 @@ impl TestGateway {
 
     pub(super) fn answer_with(&self, outcome: CommandOutcome) {
         *self.outcome.lock().unwrap() = outcome;
+    }
+
+    pub(super) fn note(&self, by: &OperatorText, command: Value) {
+        self.commands.lock().unwrap().push((by.to_string(), command));
+    }
+
+    pub(super) fn reload_with(&self, outcome: ReloadOutcome) {
+        *self.reload.lock().unwrap() = outcome;
+    }
+
+    pub(super) fn reload_outcome(&self) -> ReloadOutcome {
+        *self.reload.lock().unwrap()
     }
 
     /// Time passes.
@@ -244,12 +259,21 @@ impl LiveGateway for TestGateway {
         self
     }
 
+    fn configured(&self) -> &dyn Configured {
+        self
+    }
+
     fn status(&self) -> Bytes {
         let status = json!({
             "gateway": "g<b>", "uptime_s": 60, "local": { "connected": true, "connections": 1 },
             "sources": [{ "name": HOSTILE, "received": 1_234, "judged": 1_234, "age_ms": 5 }],
             "store": { "state": "ok", "used_bytes": 5, "cap_bytes": 10, "committed": [1, 2, 3] },
             "routes": [{ "name": "centre", "connected": false, "backlog": 7, "last_error": "</title><script>" }],
+            "maintenance": { "windows": [
+                { "device": HOSTILE, "until": 120_000 },
+                { "device": "pump-2", "signal": "p", "judge": "j", "source": "s", "until": 90_000, "by": "dashboard: x" },
+            ] },
+            "frames": { "judging_ms": { "p50": 12.5, "p99": 40.25 } },
             "events": { "open": 2, "critical": 2 }, "alarms": { "unacknowledged": 2, "last_ten_minutes": 2 },
         });
         Bytes::from(status.to_string())
@@ -315,7 +339,7 @@ impl LiveGateway for TestGateway {
 
     fn carry_out(&self, command: &[u8], by: &OperatorText, done: CommandDone) {
         let command = serde_json::from_slice(command).unwrap();
-        self.commands.lock().unwrap().push((by.to_string(), command));
+        self.note(by, command);
         let outcome = *self.outcome.lock().unwrap();
         let answer =
             json!({ "id": "dashboard", "ok": outcome == CommandOutcome::Done, "error": "<b>because</b>" });

@@ -1,6 +1,7 @@
 //! What pages show, and that nothing of what devices say becomes markup.
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
+use verge_domain::configured::ReloadOutcome;
 
 use super::gateway::{HOSTILE, event_id, signal_path};
 use super::{Bench, text};
@@ -28,10 +29,14 @@ async fn nothing_that_a_device_says_becomes_markup() {
         "/signals?name=%22%3E%3Cscript%3E",
         &signal,
         &day,
+        "/models",
+        "/configuration",
+        "/configuration?all",
+        "/api",
         "/login?next=%22%3E%3Cscript%3E",
         "/nothing/%3Cscript%3E",
     ] {
-        let page = text(bench.get(path, Some(Role::Operator)).await).await;
+        let page = text(bench.get(path, Some(Role::Admin)).await).await;
         for markup in ["<script>", "<img src=x", "<b>room", "g<b>", "<i>"] {
             assert!(!page.contains(markup), "{path} has {markup}:\n{page}");
         }
@@ -96,5 +101,50 @@ fn templates_trust_nothing() {
         for forbidden in ["|safe", "| safe", "escape=", "<style", " style=", " onclick=", "<script>"] {
             assert!(!template.contains(forbidden), "{} has {forbidden}", path.display());
         }
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_is_checked_and_taken_up_on_its_page_and_nothing_pasted_becomes_markup() {
+    let bench = Bench::new();
+    let post = async |path: &str, body: &str| {
+        let answer = bench.ask(bench.request(Method::POST, path, Some(Role::Admin), body)).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        text(answer).await
+    };
+    let page = text(bench.get("/configuration", Some(Role::Admin)).await).await;
+    assert!(
+        page.contains("data-key=\"gateway.password\" data-origin=\"environment\"")
+            && page.contains("VERGE__LOCAL__PASSWORD")
+    );
+    assert!(page.contains("line 7") && !page.contains("store_cap") && page.contains("id=\"said\""));
+    assert!(text(bench.get("/configuration?all", Some(Role::Admin)).await).await.contains("store_cap"));
+    assert!(!page.contains("id=\"reload-now\""));
+
+    let pasted = post("/configuration/check", "text=%3C/textarea%3E%3Cscript%3Ealert(1)%3C/script%3E").await;
+    assert!(pasted.contains("1 fault") && pasted.contains("data-said=\"refused\""));
+    assert!(!pasted.contains("<script>") && !pasted.contains("</textarea><"), "{pasted}");
+    let good = post("/configuration/check", "text=good+%3D+1").await;
+    assert!(good.contains("No fault.") && good.contains("a &#60;b&#62;remark"), "{good}");
+
+    let dry = post("/configuration/reload", "").await;
+    assert!(dry.contains("a reload would take this up") && dry.contains("id=\"reload-now\""));
+    assert!(!dry.contains("<script>"));
+    post("/configuration/reload", "now=yes").await;
+    bench.gateway.reload_with(ReloadOutcome::NeedsRestart);
+    let refused = post("/configuration/reload", "").await;
+    assert!(refused.contains("data-said=\"refused\"") && !refused.contains("id=\"reload-now\""));
+    let runs: Vec<_> =
+        bench.gateway.commands().iter().map(|(_, command)| command["dry_run"].clone()).collect();
+    assert_eq!(runs, [true, false, true]);
+}
+
+#[tokio::test]
+async fn every_operation_stands_on_the_page_of_the_interface() {
+    let bench = Bench::new();
+    let page = text(bench.get("/api", Some(Role::Viewer)).await).await;
+    for route in crate::dashboard::table().table().iter().filter_map(|route| route.operation.as_ref()) {
+        let line = format!("{} {}", route.verb.method(), route.path);
+        assert!(page.contains(&line), "{line}");
     }
 }

@@ -172,13 +172,6 @@ fn causes(error: &anyhow::Error) -> String {
 /// The tensor contract in a line.
 fn describe(model: &FrameModel) -> String {
     let card = model.frames();
-    let dims = |dims: &[Option<usize>]| {
-        let dims: Vec<String> =
-            dims.iter().map(|dim| dim.map_or_else(|| "?".to_owned(), |dim| dim.to_string())).collect();
-        format!("[{}]", dims.join(", "))
-    };
-    let outputs: Vec<String> =
-        model.outputs().iter().map(|(name, shape)| format!("{name} {}", dims(shape))).collect();
     let what = match card.task {
         ModelTask::Reconstruct => "reconstruct frames".to_owned(),
         ModelTask::Anomaly => "say how unusual frames are".to_owned(),
@@ -186,15 +179,8 @@ fn describe(model: &FrameModel) -> String {
             format!("{} with {} labels", card.task.as_str(), model.labels().len())
         }
     };
-    format!(
-        "{what}; {}x{} {} into {}, {} out of {}",
-        model.width(),
-        model.height(),
-        ElementType::from(card.input.element).as_str(),
-        model.input(),
-        card.output.described(),
-        outputs.join(", ")
-    )
+    let (input, outputs) = (model.input_words(), model.output_words().join(", "));
+    format!("{what}; {input}, {} out of {outputs}", card.output.described())
 }
 
 /// How long it took, and what came out.

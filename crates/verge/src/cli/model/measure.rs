@@ -201,7 +201,9 @@ pub(super) fn saturation(
         let (run, _) = subject.look(frame)?;
         let (as_written, _) = written.look(frame)?;
         let one = match (&run, &as_written) {
-            (Inference::Classes(run), Inference::Classes(classes)) if pictures.are_drawn => tied(run, classes),
+            (Inference::Classes(run), Inference::Classes(classes)) if pictures.are_drawn => {
+                tied(run, classes)
+            }
             _ => subject.agrees(&run, &written, &as_written).context("a model answers in one way")?,
         };
         agreed = agreed.and(one);

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use verge_gateway::reload::ReloadAnswer;
-use verge_gateway::reload::door::{ReloadDoor, ReloadRequest};
+use verge_gateway::reload::door::ReloadDoor;
+use verge_gateway::reload::{ReloadAnswer, ReloadRequest, ReloadRequests};
 use verge_gateway::settings::{ConfigurationError, Settings};
 use verge_gateway::wiring::Gateway;
 
@@ -23,11 +23,17 @@ pub(super) fn open_door(settings: &Settings) -> Option<ReloadDoor> {
         .ok()
 }
 
-/// The next request, if there is a door.
-pub(super) async fn next_request(door: Option<&ReloadDoor>) -> ReloadRequest {
-    match door {
-        Some(door) => door.next().await,
-        None => std::future::pending().await,
+/// The next request, by the door if there is one, or from the dashboard.
+pub(super) async fn next_request(door: Option<&ReloadDoor>, dashboard: &mut ReloadRequests) -> ReloadRequest {
+    let by_door = async {
+        match door {
+            Some(door) => door.next().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        request = by_door => request,
+        request = dashboard.next() => request,
     }
 }
 
@@ -38,8 +44,10 @@ pub(super) async fn reload(
     request: Option<&ReloadRequest>,
 ) -> ReloadAnswer {
     let own = file.canonicalize().unwrap_or_else(|_| file.to_owned());
-    let is_other = |file: &Path| !file.as_os_str().is_empty() && file != own;
-    if request.is_some_and(|request| is_other(&request.file)) {
+    if let Some(by) = request.and_then(|request| request.by.as_ref()) {
+        tracing::info!(%by, dry_run = request.is_some_and(|request| request.dry_run), "a reload was requested");
+    }
+    if request.and_then(|request| request.file.as_ref()).is_some_and(|file| *file != own) {
         return ReloadAnswer::OtherFile { runs_with: own.display().to_string() };
     }
     let path = file.to_owned();

@@ -1,0 +1,112 @@
+//! Requests for a reload, whichever way they come: by the socket in the state folder, or from the dashboard.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::io::BufStream;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use verge_domain::configured::{ReloadDone, ReloadOutcome, ReloadReply};
+use verge_domain::id::OperatorText;
+
+use super::{ReloadAnswer, door};
+
+/// Someone who asks for a reload.
+pub struct ReloadRequest {
+    /// The file that is to be read, which must be the one that the gateway runs with; `None`: that one.
+    pub file: Option<PathBuf>,
+    /// Only to say what would change.
+    pub dry_run: bool,
+    /// Who asks, where that is a login of the dashboard.
+    pub by: Option<OperatorText>,
+    pub(super) reply: Reply,
+}
+
+/// Where the answer goes.
+pub(super) enum Reply {
+    Socket(BufStream<UnixStream>),
+    Dashboard(ReloadDone),
+}
+
+impl ReloadRequest {
+    /// Answers. One who has left is not waited for.
+    pub async fn answer(self, answer: &ReloadAnswer) {
+        match self.reply {
+            Reply::Socket(stream) => door::answer(stream, answer).await,
+            Reply::Dashboard(done) => done(reply_of(answer)),
+        }
+    }
+}
+
+fn reply_of(answer: &ReloadAnswer) -> ReloadReply {
+    let outcome = match answer {
+        ReloadAnswer::Reloaded(_) | ReloadAnswer::WouldReload(_) => ReloadOutcome::Done,
+        ReloadAnswer::NeedsRestart { .. } => ReloadOutcome::NeedsRestart,
+        ReloadAnswer::Faulty { .. } => ReloadOutcome::Faulty,
+        ReloadAnswer::OtherFile { .. } | ReloadAnswer::Failed { .. } => ReloadOutcome::Failed,
+    };
+    let report = serde_json::to_vec(answer).expect("names, text and finite numbers");
+    ReloadReply { outcome, words: answer.words(), report: Bytes::from(report) }
+}
+
+/// Where the dashboard asks. Until whoever runs the gateway takes requests, it is told at once that nobody does.
+#[derive(Default)]
+pub(crate) struct ReloadDesk(Mutex<Option<mpsc::Sender<ReloadRequest>>>);
+
+/// The requests of a dashboard, for whoever runs the gateway.
+pub struct ReloadRequests(mpsc::Receiver<ReloadRequest>);
+
+impl ReloadDesk {
+    /// Takes requests from now on. One waits at most.
+    pub(crate) fn open(&self) -> ReloadRequests {
+        let (sender, receiver) = mpsc::channel(1);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        ReloadRequests(receiver)
+    }
+
+    /// Hands one in. `false`: nobody takes any, or one waits already.
+    pub(crate) fn submit(&self, dry_run: bool, by: &OperatorText, done: ReloadDone) -> bool {
+        let request =
+            ReloadRequest { file: None, dry_run, by: Some(by.clone()), reply: Reply::Dashboard(done) };
+        let desk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        desk.as_ref().is_some_and(|desk| desk.try_send(request).is_ok())
+    }
+}
+
+impl ReloadRequests {
+    /// The next one.
+    pub async fn next(&mut self) -> ReloadRequest {
+        match self.0.recv().await {
+            Some(request) => request,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_dashboard_is_answered_and_nobody_waits_where_nobody_reloads() {
+        let (desk, by) = (ReloadDesk::default(), OperatorText::new("dashboard: anna").unwrap());
+        let replies = Arc::new(Mutex::new(Vec::new()));
+        let done = || -> ReloadDone {
+            let replies = Arc::clone(&replies);
+            Box::new(move |reply| replies.lock().unwrap().push(reply))
+        };
+        assert!(!desk.submit(true, &by, done()), "nobody takes requests yet");
+        let mut requests = desk.open();
+        assert!(desk.submit(true, &by, done()));
+        assert!(!desk.submit(false, &by, done()), "one waits already");
+        let request = requests.next().await;
+        assert_eq!((request.file.as_deref(), request.dry_run, request.by.as_ref()), (None, true, Some(&by)));
+        request.answer(&ReloadAnswer::Faulty { faults: vec!["x".to_owned()] }).await;
+        let replies = replies.lock().unwrap();
+        assert_eq!((replies.len(), replies[0].outcome), (1, ReloadOutcome::Faulty));
+        assert_eq!(replies[0].words, ["not reloaded, nothing has changed: the configuration is wrong", "x"]);
+    }
+}

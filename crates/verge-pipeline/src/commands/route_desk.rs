@@ -1,0 +1,53 @@
+//! Commands about a route that come by none of its links: from people on this machine and in its network.
+
+use tokio::sync::mpsc;
+use verge_domain::id::RouteId;
+
+use super::{CommandAnswer, CommandError, RemoteCommand};
+
+/// Commands that wait for a route at most.
+const WAITING: usize = 16;
+
+/// A command for a route, and where its answer goes.
+pub(crate) struct RouteCommand {
+    pub(crate) command: RemoteCommand,
+    pub(crate) reply: Box<dyn FnOnce(Result<CommandAnswer, CommandError>) + Send>,
+}
+
+/// Where they are handed in.
+#[derive(Clone)]
+pub struct RouteDesk {
+    route: RouteId,
+    commands: mpsc::Sender<RouteCommand>,
+}
+
+/// Where a route takes them.
+pub struct RouteCommands(mpsc::Receiver<RouteCommand>);
+
+impl RouteDesk {
+    /// That of a route, and its other side.
+    #[must_use]
+    pub fn of(route: RouteId) -> (Self, RouteCommands) {
+        let (commands, taken) = mpsc::channel(WAITING);
+        (Self { route, commands }, RouteCommands(taken))
+    }
+
+    /// The route.
+    pub(super) const fn route(&self) -> &RouteId {
+        &self.route
+    }
+
+    /// Hands one in; gives it back where too many wait, or the route has ended.
+    pub(super) fn submit(&self, command: RouteCommand) -> Result<(), RouteCommand> {
+        self.commands.try_send(command).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(command) | mpsc::error::TrySendError::Closed(command) => command,
+        })
+    }
+}
+
+impl RouteCommands {
+    /// The next one; `None` once nobody can hand one in.
+    pub(crate) async fn next(&mut self) -> Option<RouteCommand> {
+        self.0.recv().await
+    }
+}

@@ -1,0 +1,42 @@
+//! Checking another configuration, and taking up the file: for pages and the interface alike.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use tokio::sync::oneshot;
+use verge_domain::configured::{CheckedConfiguration, ReloadReply};
+
+use super::access::Who;
+use super::command::operator;
+use super::problem::Problem;
+use super::site::Site;
+
+/// What takes longer is answered as unconfirmed: it goes on, and the log says how it ended. Less than what a request may take.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(9);
+
+/// Checks a configuration, off the thread of the connections and one at a time: it takes as long as the text is long.
+pub(crate) async fn check(site: &Arc<Site>, text: Bytes) -> Result<CheckedConfiguration, Problem> {
+    let turn = Arc::clone(&site.checking).acquire_owned().await;
+    let site = Arc::clone(site);
+    let check = move || {
+        let _turn = turn;
+        site.live.configured().check(&text)
+    };
+    tokio::task::spawn_blocking(check).await.map_err(|_| Problem::Unavailable("the check failed"))
+}
+
+/// Lets the gateway take up its file, or say what would change.
+pub(crate) async fn reload(site: &Site, who: &Who, dry_run: bool) -> Result<ReloadReply, Problem> {
+    let (done, reply) = oneshot::channel();
+    // Nobody waits any more if this fails.
+    let done = Box::new(move |reply| drop(done.send(reply)));
+    if !site.live.configured().reload(dry_run, &operator(who), done) {
+        return Err(Problem::Unavailable("another reload waits, or this program does not reload"));
+    }
+    match tokio::time::timeout(CONFIRMED_WITHIN, reply).await {
+        Ok(Ok(reply)) => Ok(reply),
+        Ok(Err(_)) => Err(Problem::Unavailable("it stops")),
+        Err(_) => Err(Problem::Unconfirmed),
+    }
+}
