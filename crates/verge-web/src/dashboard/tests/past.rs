@@ -46,7 +46,7 @@ async fn past_events_come_the_newest_first_by_a_cursor_each_once() {
         pages += 1;
         assert!(pages < 50, "{seen:?}");
         let Some(next) = next else { break };
-        cursor = format!("&before={next}");
+        cursor = format!("&after={next}");
     }
     // The words of the board's own events come last.
     let expected: Vec<String> = (10..30).rev().chain([2]).map(|number| format!("pump-{number}")).collect();
@@ -55,10 +55,12 @@ async fn past_events_come_the_newest_first_by_a_cursor_each_once() {
     assert_eq!(ask(&bench, "&from=27000&to=29000").await.0, ["pump-28", "pump-27"]);
     assert_eq!(ask(&bench, "&to=2026-11-30T14:05").await.0, Vec::<String>::new(), "as people write times");
     assert_eq!(ask(&bench, "&severity=info").await.0, Vec::<String>::new());
-    for odd in ["before=1.2", "before=a.b.c", "from=yesterday", "to=-1"] {
+    for odd in ["after=1.2", "after=a.b.c", "before=1.2.3", "from=yesterday", "to=-1"] {
         let answer = bench.get(&format!("/api/v1/events?state=past&{odd}"), Some(Role::Viewer)).await;
         assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "{odd}");
     }
+    let answer = bench.get("/api/v1/events?from=1000", Some(Role::Viewer)).await;
+    assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "times are those of past events");
 }
 
 #[tokio::test]
