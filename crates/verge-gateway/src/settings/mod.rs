@@ -47,8 +47,8 @@ pub use source::{Carries, FrameSource, Overload, SourceSection};
 pub use store::{KeyError, StoreSection};
 pub use track_file::{TrackFile, read_track_file};
 pub use uplink::{
-    DatexFiles, DatexSnapshots, DatexUplink, HttpUplink, MqttUplink, PushFormat, RsmpUplink, SparkplugUplink, Uplink,
-    UplinkKind,
+    DatexFiles, DatexSnapshots, DatexUplink, HttpUplink, MqttUplink, PushFormat, RsmpUplink, SparkplugUplink,
+    Uplink, UplinkKind,
 };
 
 /// All settings of a gateway.
@@ -239,7 +239,8 @@ impl Settings {
         let servers = server::check_all(&mut check, &sections.server, &judges, &names);
         let dashboard = dashboard::check_dashboard(&mut check, &sections.dashboard);
         let site = gateway.as_ref().and_then(|gateway| gateway.site.as_deref());
-        let (uplinks, publications) = uplink::check_all(&mut check, (id, site), &sections.uplink, (&judges, &names));
+        let (uplinks, publications) =
+            uplink::check_all(&mut check, (id, site), &sections.uplink, (&judges, &names));
         uplink::check_collisions(&mut check, &uplinks, &names);
         if let Some(local) = &local {
             uplink::check_client_ids(&mut check, local, &uplinks);

@@ -11,7 +11,8 @@ use super::super::key::*;
 use super::super::tree::{ConfigNode, Map, Table, Value};
 use super::super::units::{Size, Span};
 use super::{
-    DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawDatex2, RawRsmp, RawSite, RawSecret, SECOND, TIB,
+    DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawDatex2, RawRsmp, RawSecret, RawSite, SECOND,
+    TIB,
 };
 
 declare! {
