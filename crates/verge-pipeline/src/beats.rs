@@ -170,7 +170,11 @@ mod tests {
         assert_eq!(watch.look(&seen, at(15), LIMIT), Some(hang));
         let seen = [thread("judging", 16), thread("store", 8)];
         assert_eq!(watch.look(&seen, at(16), LIMIT), None, "it goes on");
-        assert_eq!(watch.look(&[thread("judging", 17)], at(31), LIMIT), None, "it has ended, which others notice");
+        assert_eq!(
+            watch.look(&[thread("judging", 17)], at(31), LIMIT),
+            None,
+            "it has ended, which others notice"
+        );
     }
 
     #[test]

@@ -247,8 +247,14 @@ impl<V: Viewer> FrameWorker<V> {
             return Err(Reason::ModelFailed);
         };
         let Job { camera, frame, received, judges, memory, shortfall, .. } = job;
-        let request =
-            ViewRequest { camera, frame, received: *received, judges, until: Some(until), shortfall: *shortfall };
+        let request = ViewRequest {
+            camera,
+            frame,
+            received: *received,
+            judges,
+            until: Some(until),
+            shortfall: *shortfall,
+        };
         let seen = &mut self.seen;
         beat.allow(until.saturating_duration_since(Instant::now()) + OVER_DEADLINE);
         let viewed = catch_unwind(AssertUnwindSafe(|| viewer.view(request, memory, seen)));

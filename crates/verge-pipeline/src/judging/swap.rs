@@ -180,7 +180,8 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let mut ended = self.ended_where(|_, instance| !going_on.contains(&instance.judge_index));
         self.end(&ended, now, out);
         let expected: Vec<Vec<DeviceId>> = self.specs.0.iter().map(expected_of).collect();
-        let policies: Vec<Option<EventPolicy>> = self.specs.0.iter().map(|spec| spec.as_ref().map(|spec| spec.policy)).collect();
+        let policies: Vec<Option<EventPolicy>> =
+            self.specs.0.iter().map(|spec| spec.as_ref().map(|spec| spec.policy)).collect();
         let limits = self.set_limits();
         let remade = self.place(planned, &going_on);
         self.forget_limits(&limits, out);

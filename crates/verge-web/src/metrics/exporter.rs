@@ -82,8 +82,7 @@ async fn accept(listener: TcpListener, fleet: Arc<Mutex<Fleet>>) {
 fn answer<B>(request: &Request<B>, local: IpAddr, fleet: &Mutex<Fleet>) -> Response {
     let host = bare_host(&host_of(request.uri(), request.headers()));
     // Pages of other sites can have any name that leads to this machine.
-    let is_ours =
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let is_ours = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     if local.is_loopback() && !is_ours {
         return plain(StatusCode::MISDIRECTED_REQUEST);
     }

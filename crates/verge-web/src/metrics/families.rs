@@ -214,9 +214,8 @@ fn routes(out: &mut Families, status: &Value) {
 fn alarms(out: &mut Families, status: &Value) {
     let (events, alarms) = (&status["events"], &status["alarms"]);
     let severities = ["critical", "warning", "info"].into_iter();
-    let open = severities.filter_map(|severity| {
-        Some((vec![("severity", severity.to_owned())], number(&events[severity])?))
-    });
+    let open = severities
+        .filter_map(|severity| Some((vec![("severity", severity.to_owned())], number(&events[severity])?)));
     out.gauge("verge_events_open", "Open events", open.collect());
     out.gauge("verge_alarms_standing", "Open alarms", plain(&alarms["standing"]));
     out.gauge(
@@ -241,11 +240,7 @@ fn alarms(out: &mut Families, status: &Value) {
 pub(super) fn process(out: &mut Families) {
     let Some(process) = Process::read() else { return };
     out.counter("process_cpu_seconds", "Processor time used", vec![(Vec::new(), process.cpu_seconds)]);
-    out.gauge(
-        "process_resident_memory_bytes",
-        "Memory occupied",
-        vec![(Vec::new(), process.resident_bytes)],
-    );
+    out.gauge("process_resident_memory_bytes", "Memory occupied", vec![(Vec::new(), process.resident_bytes)]);
     let open = std::fs::read_dir("/proc/self/fd").map(Iterator::count);
     let open = open.map(|open| (Vec::new(), f64::from(u32::try_from(open).unwrap_or(u32::MAX))));
     out.gauge("process_open_fds", "Open descriptors", open.into_iter().collect());

@@ -163,7 +163,11 @@ impl Fleet {
         let mut out = Families::default();
         let count = |count: usize| vec![(Vec::new(), count as f64)];
         let connected = vec![(Vec::new(), f64::from(u8::from(self.is_connected)))];
-        out.gauge("verge_watch_connected", "Whether the broker of the status documents is connected", connected);
+        out.gauge(
+            "verge_watch_connected",
+            "Whether the broker of the status documents is connected",
+            connected,
+        );
         out.gauge("verge_watch_gateways", "Gateways whose status is known", count(self.gateways.len()));
         let refused = StatusRefusal::ALL.map(|reason| {
             let count = self.refused.get(&reason).copied().unwrap_or_default();
@@ -174,7 +178,11 @@ impl Fleet {
             self.gateways.iter().map(|(gateway, known)| (vec![label(gateway)], value(known))).collect()
         };
         let online = of_each(&|known| f64::from(u8::from(known.is_online)));
-        out.gauge("verge_gateway_online", "Whether the gateway runs, by its last status or its last will", online);
+        out.gauge(
+            "verge_gateway_online",
+            "Whether the gateway runs, by its last status or its last will",
+            online,
+        );
         let age = of_each(&|known| now.saturating_duration_since(known.received).as_secs_f64());
         out.gauge("verge_gateway_status_age_seconds", "Time since its last status was received", age);
         for (gateway, known) in &self.gateways {
@@ -309,7 +317,10 @@ mod tests {
             Err(StatusRefusal::NotStatus)
         );
         let text = written(fleet.families(Instant::now()), TextForm::OpenMetrics).unwrap();
-        assert!(text.contains("verge_messages_received_total{gateway=\"north\",source=\"pump\"} 7"), "{text}");
+        assert!(
+            text.contains("verge_messages_received_total{gateway=\"north\",source=\"pump\"} 7"),
+            "{text}"
+        );
         assert!(text.contains("verge_watch_statuses_refused_total{reason=\"not_status\"} 4"), "{text}");
     }
 

@@ -12,9 +12,9 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::printer::{PrintForm, Printer};
-use supervision::Supervision;
 use super::{FileArgs, async_runtime};
 use crate::log;
+use supervision::Supervision;
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::Settings;
 use verge_gateway::wiring::{Gateway, begins_anew};

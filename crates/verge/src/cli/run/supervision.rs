@@ -279,9 +279,10 @@ impl Notices {
 
     /// A line of status, where it is another and one is due.
     fn say(&mut self, words: String, now: Instant) -> Option<Notice> {
-        let is_another = self.said.as_ref().is_none_or(|(at, said)| {
-            *said != words && now.saturating_duration_since(*at) >= STATUS_EVERY
-        });
+        let is_another = self
+            .said
+            .as_ref()
+            .is_none_or(|(at, said)| *said != words && now.saturating_duration_since(*at) >= STATUS_EVERY);
         is_another.then(|| {
             self.said = Some((now, words.clone()));
             Notice::Status(words)

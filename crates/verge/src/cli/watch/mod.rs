@@ -101,7 +101,8 @@ pub(super) fn watch(args: &WatchArgs, json: bool, out: &mut impl Write) -> anyho
             rivals: Rivals::default(),
             json,
         };
-        let mut fleet = args.metrics.map(|listen| FleetMetrics::start(listen, &topics, &address)).transpose()?;
+        let mut fleet =
+            args.metrics.map(|listen| FleetMetrics::start(listen, &topics, &address)).transpose()?;
         let received = async {
             match &mut fleet {
                 Some(fleet) => fleet.receive(&mut subscriber).await,
