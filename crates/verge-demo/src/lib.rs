@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use bytes::Bytes;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use verge_domain::time::UtcMillis;
@@ -113,6 +114,8 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
     let mut wan = Wan::over(run);
     let mut redraw = tokio::time::interval(Screen::period());
     let end = start + run + DRAIN;
+    // One for the whole run: a signal that comes between two waits is not missed.
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     loop {
         tokio::select! {
             event = receiver.next() => match event {
@@ -150,7 +153,7 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
                 }
             }
             what = gateway.failed() => anyhow::bail!("{what} has ended by a fault"),
-            _ = tokio::signal::ctrl_c() => break,
+            _ = interrupt.recv() => break,
         }
     }
     for device in devices {

@@ -24,7 +24,7 @@ from waiting import wait_for, wait_until_quiet
 RELOADS = 1_000 if is_full() else 60
 A_SECOND = 200
 MACHINES = 6
-SEED = int(os.environ.get("VERGE_SEED", "10"))
+SEED = int(os.environ.get("F10_SEED", "10"))
 # What an invalid reload ends with; and where the command does not find the gateway by its file.
 REFUSED, NOT_FOUND = (1, 78), (69, 78)
 
@@ -189,7 +189,7 @@ def said(receiver: Receiver, gateway: str) -> list[tuple]:
 
 def test_a_thousand_reloads_end_as_a_fresh_start_would(scene: Scene, figures: Figures) -> None:
     chance = random.Random(SEED)
-    print(f"VERGE_SEED={SEED}")
+    print(f"F10_SEED={SEED}")
     receiver = scene.receiver()
     sources = {
         "numbers": number_source("numbers/+/value"),

@@ -224,7 +224,8 @@ impl Notices {
         if phase == Phase::Running && was == Phase::Running {
             return Vec::new();
         }
-        (self.since, self.asked) = (now, None);
+        // What is said of a phase ends with it.
+        (self.since, self.asked, self.said) = (now, None, None);
         let status = |words: &str| Notice::Status(words.to_owned());
         match phase {
             Phase::Starting => vec![status("starts")],
@@ -252,7 +253,7 @@ impl Notices {
             notices.push(Notice::MoreTime);
         }
         if self.phase == Phase::Starting && self.said.is_none() {
-            notices.extend(self.say("opens the store and loads models".to_owned(), now));
+            notices.extend(self.say("opens the store and loads models".to_owned(), now, true));
         }
         let hang = look.and_then(|look| look.hang.as_ref());
         if let Some(look) = look.filter(|_| self.phase == Phase::Running) {
@@ -265,7 +266,8 @@ impl Notices {
                 Some(hang) => format!("{} makes no progress for {} s", hang.thread, hang.stands.as_secs()),
                 None => look.words.clone(),
             };
-            notices.extend(self.say(words, now));
+            let is_news = hang.is_some() != self.hangs.is_some();
+            notices.extend(self.say(words, now, is_news));
         }
         self.log(look);
         let hangs = hang.is_some() || works && lasted >= WORK_LIMIT;
@@ -277,12 +279,11 @@ impl Notices {
         notices
     }
 
-    /// A line of status, where it is another and one is due.
-    fn say(&mut self, words: String, now: Instant) -> Option<Notice> {
-        let is_another = self
-            .said
-            .as_ref()
-            .is_none_or(|(at, said)| *said != words && now.saturating_duration_since(*at) >= STATUS_EVERY);
+    /// A line of status, where it is another and one is due, or it cannot wait.
+    fn say(&mut self, words: String, now: Instant, at_once: bool) -> Option<Notice> {
+        let is_another = self.said.as_ref().is_none_or(|(at, said)| {
+            *said != words && (at_once || now.saturating_duration_since(*at) >= STATUS_EVERY)
+        });
         is_another.then(|| {
             self.said = Some((now, words.clone()));
             Notice::Status(words)

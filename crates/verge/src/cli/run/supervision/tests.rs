@@ -70,7 +70,7 @@ fn the_watchdog_is_beaten_four_times_an_interval_while_nothing_hangs() {
     assert_eq!(beats, 8);
     let hang = Hang { thread: "verge-store".to_owned(), stands: Duration::from_secs(15) };
     let stuck = PulseLook { hang: Some(hang), ..pulse(true) };
-    let silent = notices.look(after(start, 90.0), Some(&stuck));
+    let silent = notices.look(after(start, 60.5), Some(&stuck));
     assert_eq!(silent, [said("verge-store makes no progress for 15 s")]);
     assert!(!notices.look(after(start, 600.0), Some(&stuck)).contains(&Notice::Beat));
     let again = notices.look(after(start, 601.0), Some(&pulse(true)));
@@ -88,6 +88,7 @@ fn a_reload_is_reported_with_its_end_and_a_stop_is_the_last_word() {
     assert_eq!(notices.look(after(start, 1.0), Some(&pulse(true))), [Notice::MoreTime]);
     assert_eq!(notices.enter(Phase::Running, after(start, 2.0)), [Notice::Ready]);
     assert_eq!(notices.enter(Phase::Running, after(start, 2.0)), [], "a dry run is no reload");
+    assert!(notices.look(after(start, 2.1), Some(&pulse(true))).contains(&said("well")), "as before");
     let last = notices.enter(Phase::Stopping, after(start, 3.0));
     assert_eq!(last, [Notice::Stopping, said("stops"), Notice::Beat]);
     assert_eq!(notices.look(after(start, 60.0), None), []);
