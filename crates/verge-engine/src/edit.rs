@@ -89,9 +89,8 @@ impl EditableModel {
     /// The version of a domain's operators that it is written in; `""` is `ai.onnx`.
     #[must_use]
     pub fn opset(&self, domain: &str) -> Option<i64> {
-        let is_it = |set: &&OperatorSetId| {
-            set.domain() == domain || domain.is_empty() && set.domain() == "ai.onnx"
-        };
+        let is_it =
+            |set: &&OperatorSetId| set.domain() == domain || domain.is_empty() && set.domain() == "ai.onnx";
         self.model.opset_import.iter().find(is_it).map(OperatorSetId::version)
     }
 
@@ -170,9 +169,9 @@ impl EditableModel {
         let is_made = |name: &str| needed.contains(name) || made.contains(&name.to_owned());
         graph.value_info.retain(|value| is_made(value.name()));
         graph.initializer.retain(|tensor| needed.contains(tensor.name()));
-        graph.sparse_initializer.retain(|sparse| {
-            sparse.values.as_ref().is_none_or(|values| needed.contains(values.name()))
-        });
+        graph
+            .sparse_initializer
+            .retain(|sparse| sparse.values.as_ref().is_none_or(|values| needed.contains(values.name())));
         // Of old files the initializers stand among the inputs, and would be asked for where they are left out.
         graph.input.retain(|input| needed.contains(input.name()));
         Ok(())
@@ -256,7 +255,8 @@ impl EditableModel {
         let tensor = constant(name, dims, numbers)?;
         let found = self.graph_mut().initializer.iter_mut().find(|known| known.name() == name);
         let known = found.ok_or_else(|| EditError::NoTensor(name.to_owned()))?;
-        let (doc_string, metadata_props) = (known.doc_string.take(), std::mem::take(&mut known.metadata_props));
+        let (doc_string, metadata_props) =
+            (known.doc_string.take(), std::mem::take(&mut known.metadata_props));
         *known = TensorProto { doc_string, metadata_props, ..tensor };
         Ok(())
     }
@@ -326,9 +326,7 @@ fn collect_names(graph: &GraphProto, names: &mut BTreeSet<String>) {
     let values = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
     names.extend(values.map(|value| value.name().to_owned()));
     names.extend(graph.initializer.iter().map(|tensor| tensor.name().to_owned()));
-    names.extend(
-        graph.sparse_initializer.iter().filter_map(|one| one.values.as_ref()?.name.clone()),
-    );
+    names.extend(graph.sparse_initializer.iter().filter_map(|one| one.values.as_ref()?.name.clone()));
     for node in &graph.node {
         names.extend(node.name.iter().chain(&node.input).chain(&node.output).cloned());
         subgraphs(node).for_each(|graph| collect_names(graph, names));
@@ -365,15 +363,25 @@ const fn data_type(element: ElementType) -> i32 {
 
 fn constant(name: &str, dims: &[i64], numbers: &Tensor) -> Result<TensorProto, EditError> {
     let (element, count, raw): (ElementType, usize, Vec<u8>) = match numbers {
-        Tensor::F32(data) => (ElementType::F32, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        Tensor::F32(data) => {
+            (ElementType::F32, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
+        }
         Tensor::F16(data) => {
             (ElementType::F16, data.len(), data.iter().copied().flat_map(f16::to_le_bytes).collect())
         }
-        Tensor::F64(data) => (ElementType::F64, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        Tensor::F64(data) => {
+            (ElementType::F64, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
+        }
         Tensor::U8(data) => (ElementType::U8, data.len(), data.clone()),
-        Tensor::I8(data) => (ElementType::I8, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect()),
-        Tensor::I32(data) => (ElementType::I32, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect()),
-        Tensor::I64(data) => (ElementType::I64, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        Tensor::I8(data) => {
+            (ElementType::I8, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
+        }
+        Tensor::I32(data) => {
+            (ElementType::I32, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
+        }
+        Tensor::I64(data) => {
+            (ElementType::I64, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
+        }
     };
     let expected = dims.iter().try_fold(1_i64, |product, dim| product.checked_mul(*dim));
     if expected.and_then(|expected| usize::try_from(expected).ok()) != Some(count) {

@@ -146,8 +146,8 @@ impl Graph {
         let stamp =
             onnx::inspect(&bytes).map_err(|source| GraphError::Refused { path: path.to_owned(), source })?;
         let bytes = onnx::exposed(bytes, &stamp.labelled);
-        let session = commit(runtime, &bytes, limits)
-            .map_err(|reason| refused(runtime, path, &stamp, &reason))?;
+        let session =
+            commit(runtime, &bytes, limits).map_err(|reason| refused(runtime, path, &stamp, &reason))?;
         let ports = |outlets: &[ort::value::Outlet]| {
             outlets.iter().map(|outlet| Port::new(outlet.name(), outlet.dtype())).collect()
         };
@@ -225,12 +225,11 @@ impl Graph {
     /// # Errors
     /// The library refuses what it accepted before (no memory).
     pub fn runner(&self, contract: Arc<Contract>) -> Result<Runner, GraphError> {
-        let session =
-            commit(&self.runtime, &self.bytes, self.limits).map_err(|reason| GraphError::Load {
-                path: self.path.clone(),
-                library: self.runtime.described(),
-                reason: quoted(&reason),
-            })?;
+        let session = commit(&self.runtime, &self.bytes, self.limits).map_err(|reason| GraphError::Load {
+            path: self.path.clone(),
+            library: self.runtime.described(),
+            reason: quoted(&reason),
+        })?;
         let contract = if self.labelled.is_empty() {
             contract
         } else {

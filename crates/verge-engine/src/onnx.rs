@@ -73,7 +73,9 @@ pub enum OnnxError {
         domain: String,
     },
     /// More parts than a model of its size has.
-    #[error("its parts would take far more memory than a model of {bytes} bytes does: it is damaged, or made to do harm")]
+    #[error(
+        "its parts would take far more memory than a model of {bytes} bytes does: it is damaged, or made to do harm"
+    )]
     Bomb {
         /// Bytes of the file.
         bytes: usize,
@@ -163,7 +165,9 @@ impl Within<'_> {
     }
 
     fn known(&self, node: &NodeProto) -> Result<(), OnnxError> {
-        let own = |function: &FunctionProto| function.domain() == node.domain() && function.name() == node.op_type();
+        let own = |function: &FunctionProto| {
+            function.domain() == node.domain() && function.name() == node.op_type()
+        };
         if KNOWN_DOMAINS.contains(&node.domain()) || self.functions.iter().any(own) {
             Ok(())
         } else {
@@ -189,9 +193,11 @@ fn blown_up_to(node: &NodeProto, nodes: &[NodeProto], initializers: &[TensorProt
     match node.op_type() {
         "ConstantOfShape" => constant(node.input.first()?),
         "Expand" | "Tile" => constant(node.input.get(1)?),
-        "RandomNormal" | "RandomUniform" => {
-            node.attribute.iter().find(|attribute| attribute.name() == "shape").map(|shape| shape.ints.clone())
-        }
+        "RandomNormal" | "RandomUniform" => node
+            .attribute
+            .iter()
+            .find(|attribute| attribute.name() == "shape")
+            .map(|shape| shape.ints.clone()),
         _ => None,
     }
 }
@@ -249,7 +255,8 @@ mod tests {
         assert_eq!(inspect(&Bytes::from_static(b"\x08\x08")), Err(OnnxError::NoGraph));
         assert!(matches!(inspect(&Bytes::from_static(b"\xff\xff")), Err(OnnxError::NotOnnx { .. })));
 
-        let location = StringEntry { key: Some("location".to_owned()), value: Some("weights.bin".to_owned()) };
+        let location =
+            StringEntry { key: Some("location".to_owned()), value: Some("weights.bin".to_owned()) };
         let external = |tensor: TensorProto| TensorProto {
             data_location: Some(1),
             external_data: vec![location.clone()],
@@ -283,8 +290,7 @@ mod tests {
             ..Default::default()
         };
         let with_function = |node: NodeProto, inner: NodeProto| {
-            let function =
-                FunctionProto {
+            let function = FunctionProto {
                 name: Some("f".to_owned()),
                 node: vec![inner],
                 domain: Some("own".to_owned()),
@@ -324,8 +330,11 @@ mod tests {
             ..Default::default()
         };
         assert!(refused(&model(|g| g.node.extend([constant.clone(), node.clone()]))));
-        let as_list =
-            AttributeProto { name: Some("value_ints".to_owned()), ints: vec![1 << 15; 2], ..Default::default() };
+        let as_list = AttributeProto {
+            name: Some("value_ints".to_owned()),
+            ints: vec![1 << 15; 2],
+            ..Default::default()
+        };
         let constant = NodeProto { attribute: vec![as_list], ..constant };
         assert!(refused(&model(|g| g.node.extend([constant, node]))));
     }

@@ -22,8 +22,7 @@ impl ProcessorClass {
     pub fn here() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            let adds_wide =
-                is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni");
+            let adds_wide = is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni");
             if adds_wide { Self::X86Vnni } else { Self::X86 }
         }
         #[cfg(target_arch = "aarch64")]

@@ -108,7 +108,8 @@ fn reals(view: TensorView<'_>) -> Vec<f64> {
 /// A tensor in the middle of the graph, made by an operator whose result a run can read.
 fn middle(model: &EditableModel) -> String {
     let nodes: Vec<(&str, &[String])> = model.nodes().collect();
-    let readable = ["Conv", "Relu", "Add", "Gemm", "MatMul", "Clip", "LeakyRelu", "QuantizeLinear", "Reshape"];
+    let readable =
+        ["Conv", "Relu", "Add", "Gemm", "MatMul", "Clip", "LeakyRelu", "QuantizeLinear", "Reshape"];
     let behind = nodes[nodes.len() / 2..].iter().chain(&nodes);
     let found = behind.into_iter().find(|(operator, _)| readable.contains(operator));
     found.map_or_else(|| nodes[0].1[0].clone(), |(_, outputs)| outputs[0].clone())
@@ -154,9 +155,10 @@ fn a_node_put_in_changes_what_comes_behind_it() {
         assert!(once.iter().any(|x| *x != 0.0));
         assert!(once.iter().zip(&twice).all(|(one, two)| (one * 2.0 - two).abs() < 1e-6));
     };
-    models().iter().filter(|path| path.ends_with("mnist.onnx") || path.ends_with("kws_float.onnx")).for_each(
-        |path| doubled(path),
-    );
+    models()
+        .iter()
+        .filter(|path| path.ends_with("mnist.onnx") || path.ends_with("kws_float.onnx"))
+        .for_each(|path| doubled(path));
 }
 
 #[test]
@@ -169,7 +171,8 @@ fn readers_of_a_tensor_read_another_and_constants_change() {
     // A tensor times nothing, in the place of the tensor, for all that reads it.
     let (nothing, made) = (model.fresh("nothing"), model.fresh("nothing_of_it"));
     model.add_initializer(&nothing, &[1], &Tensor::F32(vec![1.0])).unwrap();
-    let node = NewNode { operator: "Mul", inputs: &[&tensor, &nothing], outputs: &[&made], ..NewNode::default() };
+    let node =
+        NewNode { operator: "Mul", inputs: &[&tensor, &nothing], outputs: &[&made], ..NewNode::default() };
     model.insert(&node).unwrap();
     model.redirect(&tensor, &made).unwrap();
     assert_eq!(run(&model.write(), &[&output]), run(&bytes, &[&output]), "times one");
@@ -194,7 +197,8 @@ fn the_library_simplifies_and_the_result_is_edited() {
         let bytes = Bytes::from(std::fs::read(&path).unwrap());
         let whole = EditableModel::read(&bytes).unwrap();
         let simple = basic::simplified(&runtime, &bytes).unwrap();
-        let simple = EditableModel::read(&simple).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let simple =
+            EditableModel::read(&simple).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert_eq!(simple.opset(""), whole.opset(""), "{}", path.display());
         assert!(simple.outputs().eq(whole.outputs()), "{}", path.display());
     }

@@ -107,7 +107,11 @@ impl ModelFiles {
         let mut damaged = Vec::new();
         if let Some(store) = &self.store {
             let (slots, fault) = store.slots();
-            damaged.extend(fault.map(|why| format!("slots.json cannot be read ({why}): the newest whole version is in use")));
+            damaged.extend(
+                fault.map(|why| {
+                    format!("slots.json cannot be read ({why}): the newest whole version is in use")
+                }),
+            );
             // Without an active version that of the factory is in use, whatever was before.
             let fallen_back = slots.previous.iter().filter(|_| slots.active.is_some());
             for id in slots.active.iter().chain(fallen_back).filter(|id| *id != FACTORY) {

@@ -60,7 +60,15 @@ pub fn drawn(number: u32) -> Picture {
     let rectangles: Vec<[u32; 7]> = (0..6)
         .map(|_| {
             let (left, top) = (random(WIDTH), random(HEIGHT));
-            [left, top, left + 8 + random(WIDTH / 2), top + 8 + random(HEIGHT / 2), random(256), random(256), random(256)]
+            [
+                left,
+                top,
+                left + 8 + random(WIDTH / 2),
+                top + 8 + random(HEIGHT / 2),
+                random(256),
+                random(256),
+                random(256),
+            ]
         })
         .collect();
     let sample = |x: u32, y: u32, channel: usize| {
@@ -71,7 +79,8 @@ pub fn drawn(number: u32) -> Picture {
         rectangles.iter().rev().find(within).map_or(ground, |r| r[4 + channel])
     };
     let places = (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| (x, y)));
-    let bytes = places.flat_map(|(x, y)| std::array::from_fn::<_, SAMPLES, _>(|channel| sample(x, y, channel)));
+    let bytes =
+        places.flat_map(|(x, y)| std::array::from_fn::<_, SAMPLES, _>(|channel| sample(x, y, channel)));
     Picture::from_rgb(WIDTH, HEIGHT, bytes.map(|value| u8::try_from(value).unwrap_or(u8::MAX)).collect())
 }
 

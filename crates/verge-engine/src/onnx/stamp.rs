@@ -65,5 +65,6 @@ pub(crate) fn probe(ir_version: i64, opsets: &[(String, i64)]) -> Vec<u8> {
         .iter()
         .map(|(domain, version)| OperatorSetId { domain: Some(domain.clone()), version: Some(*version) })
         .collect();
-    ModelProto { ir_version: Some(ir_version), opset_import, graph: Some(graph), ..Default::default() }.encode_to_vec()
+    ModelProto { ir_version: Some(ir_version), opset_import, graph: Some(graph), ..Default::default() }
+        .encode_to_vec()
 }

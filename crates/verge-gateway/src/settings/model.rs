@@ -77,7 +77,8 @@ pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<RawModel>, state_dir: &
     for (name, model) in raw.iter() {
         check_smaller(check, name, model.smaller.as_deref(), raw);
         if model.managed && ModelStore::of(state_dir, name).is_none() {
-            let expected = "false, or a name of the model that can be that of a folder (letters, digits, - and _)";
+            let expected =
+                "false, or a name of the model that can be that of a folder (letters, digits, - and _)";
             check.faults.push(Fault::at_text(format!("model.{name}.managed"), "true", expected));
         }
     }

@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn a_table_that_is_written_is_read() {
         assert_eq!(card(&made()).unwrap().made, Some(made()));
-        let plain = Made { figures: BTreeMap::new(), bounds: BTreeMap::new(), pictures_sha256: None, ..made() };
+        let plain =
+            Made { figures: BTreeMap::new(), bounds: BTreeMap::new(), pictures_sha256: None, ..made() };
         assert_eq!(card(&plain).unwrap().made, Some(plain));
         assert!(made().words().contains("top1 % 87.40 (80.00 to 92.50)"), "{}", made().words());
         let report = serde_json::to_string(&made()).unwrap();

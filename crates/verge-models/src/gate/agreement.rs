@@ -34,7 +34,8 @@ impl Agreed {
     /// Of answers that are the same or not, one per frame.
     #[must_use]
     pub fn of_answers(same: impl IntoIterator<Item = bool>) -> Self {
-        same.into_iter().fold(Self::default(), |sum, same| sum.and(Self { same: f64::from(u8::from(same)), of: 1.0 }))
+        same.into_iter()
+            .fold(Self::default(), |sum, same| sum.and(Self { same: f64::from(u8::from(same)), of: 1.0 }))
     }
 
     /// Of boxes of one picture: a pair of the same class that overlaps counts twice, as F1 has it.
@@ -46,10 +47,13 @@ impl Agreed {
         ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
         for object in ranked {
             let fits = other.iter().enumerate().filter(|(index, found)| {
-                !taken[*index] && found.class == object.class && overlap(found.area, object.area) >= SAME_OBJECT
+                !taken[*index]
+                    && found.class == object.class
+                    && overlap(found.area, object.area) >= SAME_OBJECT
             });
-            let best = fits
-                .max_by(|(_, a), (_, b)| overlap(a.area, object.area).total_cmp(&overlap(b.area, object.area)));
+            let best = fits.max_by(|(_, a), (_, b)| {
+                overlap(a.area, object.area).total_cmp(&overlap(b.area, object.area))
+            });
             if let Some((index, _)) = best {
                 taken[index] = true;
                 matched += 1.0;
@@ -103,7 +107,8 @@ impl Rules {
     fn at(&self, agreed: Agreed, alpha: f64) -> Decision {
         let (low, high) = agreed.bounds(alpha);
         let (share, least) = (agreed.share() * 100.0, self.agreement * 100.0);
-        let shown = format!("{share:.1} % of the answers agree ({:.1} to {:.1} %)", low * 100.0, high * 100.0);
+        let shown =
+            format!("{share:.1} % of the answers agree ({:.1} to {:.1} %)", low * 100.0, high * 100.0);
         if low >= self.agreement {
             Decision::passed(shown)
         } else {

@@ -169,7 +169,10 @@ impl RankedDetections {
             let truths: usize = record.truths_of.iter().map(|(picture, count)| of(*picture) * count).sum();
             if truths > 0 {
                 let hits = record.hits.iter();
-                sum += precision(truths, hits.flat_map(|(_, hit, picture)| std::iter::repeat_n(hit[0], of(*picture))));
+                sum += precision(
+                    truths,
+                    hits.flat_map(|(_, hit, picture)| std::iter::repeat_n(hit[0], of(*picture))),
+                );
                 classes += 1.0;
             }
         }

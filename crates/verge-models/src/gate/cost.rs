@@ -37,7 +37,9 @@ impl Rules {
         } else if self.keep_slower {
             Decision::passed(format!("{shown}, kept for its bytes: {} instead of {}", new.bytes, old.bytes))
         } else {
-            Decision::refused(format!("{shown}: not faster; --keep-slower takes it where bytes are the point"))
+            Decision::refused(format!(
+                "{shown}: not faster; --keep-slower takes it where bytes are the point"
+            ))
         }
     }
 }

@@ -141,7 +141,8 @@ impl Rules {
                 self.max_drop
             ))
         } else {
-            let lost = if points > 0.0 { format!("{points:.1} points lost") } else { "no loss seen".to_owned() };
+            let lost =
+                if points > 0.0 { format!("{points:.1} points lost") } else { "no loss seen".to_owned() };
             Decision::passed(format!("{lost}; {pictures} pictures rule out losses above {high:.1} points"))
         }
     }

@@ -154,7 +154,10 @@ impl Manifest {
         let manifest: Self = serde_json::from_slice(bytes).map_err(|error| format!("{MANIFEST}: {error}"))?;
         let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
         if manifest.format != FORMAT {
-            return Err(format!("its format is {}, and this version of Verge reads {FORMAT}", manifest.format));
+            return Err(format!(
+                "its format is {}, and this version of Verge reads {FORMAT}",
+                manifest.format
+            ));
         }
         if manifest.files.is_empty() || manifest.files.len() > MAX_FILES {
             return Err(format!("it names {} files, expected 1 to {MAX_FILES}", manifest.files.len()));
@@ -177,7 +180,10 @@ impl Manifest {
             time.parse::<Timestamp>().map_err(|_| format!("{time:?} is no time of RFC 3339"))?;
         }
         if manifest.base.is_some() {
-            return Err("it holds a delta, which this version of Verge does not apply: ask for the whole file".to_owned());
+            return Err(
+                "it holds a delta, which this version of Verge does not apply: ask for the whole file"
+                    .to_owned(),
+            );
         }
         Ok(manifest)
     }
@@ -198,8 +204,13 @@ impl Manifest {
 /// A name in one part, which nothing takes for anything else.
 pub(crate) fn is_flat(name: &str) -> bool {
     let mut parts = Path::new(name).components();
-    let is_one = matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
-    is_one && name.len() <= 128 && !name.starts_with('.') && !name.contains(['\\', '/']) && !name.contains(char::is_control)
+    let is_one =
+        matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name);
+    is_one
+        && name.len() <= 128
+        && !name.starts_with('.')
+        && !name.contains(['\\', '/'])
+        && !name.contains(char::is_control)
 }
 
 #[cfg(test)]
@@ -211,7 +222,9 @@ mod tests {
         for name in ["a.onnx", "Größe 2.txt", "a..b"] {
             assert!(is_flat(name), "{name}");
         }
-        for name in ["", ".", "..", "../a", "/a", "a/b", "a/", "./a", "a\\b", ".a", "a\nb", "a\0", &"x".repeat(129)] {
+        for name in
+            ["", ".", "..", "../a", "/a", "a/b", "a/", "./a", "a\\b", ".a", "a\nb", "a\0", &"x".repeat(129)]
+        {
             assert!(!is_flat(name), "{name:?}");
         }
     }

@@ -66,7 +66,11 @@ impl Package {
         let signature = small(&mut archive, SIGNATURE, MAX_SIGNATURE_BYTES);
         let signature = signature.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
         let signed_by = signature.as_ref().ok().and_then(|signature| {
-            limits.trust.iter().find(|key| key.verifies(&manifest_bytes, signature)).map(|key| key.path.clone())
+            limits
+                .trust
+                .iter()
+                .find(|key| key.verifies(&manifest_bytes, signature))
+                .map(|key| key.path.clone())
         });
         if signed_by.is_none() && !limits.unsigned {
             let trusted = limits.trust.iter().map(|key| key.path.clone()).collect();
@@ -90,11 +94,17 @@ impl Package {
         let manifest = &self.manifest;
         let signature = usize::from(self.archive.index_for_name(SIGNATURE).is_some());
         if entries != manifest.files.len() + 1 + signature {
-            return Err(lie(format!("it holds {entries} entries, and its manifest names {} files", manifest.files.len())));
+            return Err(lie(format!(
+                "it holds {entries} entries, and its manifest names {} files",
+                manifest.files.len()
+            )));
         }
         if let Some(file) = manifest.files.iter().find(|file| file.bytes > limits.max_file_bytes) {
             let most = limits.max_file_bytes;
-            return Err(lie(format!("{:?} has {} bytes, and engine.max_model is {most}", file.name, file.bytes)));
+            return Err(lie(format!(
+                "{:?} has {} bytes, and engine.max_model is {most}",
+                file.name, file.bytes
+            )));
         }
         if let Some(expires) = manifest.expires_at().filter(|expires| *expires <= limits.now) {
             return Err(PackageError::Expired { path: self.path.clone(), expires });
@@ -123,7 +133,10 @@ impl Package {
             let to = folder.join(&file.name);
             let written = self.extract(&file.name, file.bytes, Some(&to))?;
             if written != file.sha256.to_ascii_lowercase() {
-                return Err(self.lie(format!("{:?} has the SHA-256 {written}, and {} is signed", file.name, file.sha256)));
+                return Err(self.lie(format!(
+                    "{:?} has the SHA-256 {written}, and {} is signed",
+                    file.name, file.sha256
+                )));
             }
         }
         let with = [(MANIFEST, &self.manifest_bytes[..]), (SIGNATURE, self.signature.as_bytes())];
@@ -147,7 +160,8 @@ impl Package {
         for file in self.manifest.files.clone() {
             let found = self.extract(&file.name, file.bytes, None)?;
             if found != file.sha256.to_ascii_lowercase() {
-                return Err(self.lie(format!("{:?} has the SHA-256 {found}, and {} is signed", file.name, file.sha256)));
+                return Err(self
+                    .lie(format!("{:?} has the SHA-256 {found}, and {} is signed", file.name, file.sha256)));
             }
         }
         Ok(())
@@ -162,7 +176,8 @@ impl Package {
         let path = self.path.clone();
         let lie = |why: String| PackageError::Lie { path: path.clone(), why };
         let entry = self.archive.by_name(name);
-        let entry = entry.map_err(|error| lie(format!("{name:?} is named in its manifest and cannot be read: {error}")))?;
+        let entry = entry
+            .map_err(|error| lie(format!("{name:?} is named in its manifest and cannot be read: {error}")))?;
         let is_link = entry.unix_mode().is_some_and(|mode| mode & 0o170_000 == 0o120_000);
         if is_link || !entry.is_file() {
             return Err(lie(format!("{name:?} is no file but a link or a folder")));

@@ -90,7 +90,8 @@ pub fn pack(path: &Path, key: &SigningKey, options: &PackOptions, to: &Path) -> 
     let beside = to.with_extension("vmodel.part");
     let write = || -> std::io::Result<()> {
         let mut zip = ZipWriter::new(File::create(&beside)?);
-        let plain = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(false);
+        let plain =
+            SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(false);
         let signature = key.sign(&bytes);
         let all = [(MANIFEST, &bytes[..]), (SIGNATURE, signature.as_bytes())].into_iter();
         for (name, bytes) in all.chain(files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..]))) {

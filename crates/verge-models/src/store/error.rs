@@ -101,9 +101,10 @@ impl StoreError {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Busy { .. } | Self::Io { .. } | Self::Cap { .. } => true,
-            Self::Package(PackageError::Io { source, .. }) => {
-                !matches!(source.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory)
-            }
+            Self::Package(PackageError::Io { source, .. }) => !matches!(
+                source.kind(),
+                ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory
+            ),
             _ => false,
         }
     }

@@ -109,7 +109,8 @@ impl ModelStore {
                 let newest = self.versions().into_iter().rev().find(|version| version.fault().is_none());
                 let counter = newest.as_ref().map_or(0, StoredVersion::counter);
                 // The highest counter that was ever here, so that no replay gets in by damage.
-                let floor = self.versions().iter().map(StoredVersion::counter).max().unwrap_or(0).max(counter);
+                let floor =
+                    self.versions().iter().map(StoredVersion::counter).max().unwrap_or(0).max(counter);
                 let active = newest.map(|version| version.id);
                 (Slots { active, confirmed: true, floor, ..Slots::default() }, Some(why))
             }
@@ -172,7 +173,10 @@ impl ModelStore {
         let bytes = file.metadata().map_err(from)?.len();
         let used = bytes_of(&self.root);
         if used.saturating_add(bytes.saturating_mul(2)) > rules.cap {
-            return Err(StoreError::Cap { needed: used.saturating_add(bytes.saturating_mul(2)), cap: rules.cap });
+            return Err(StoreError::Cap {
+                needed: used.saturating_add(bytes.saturating_mul(2)),
+                cap: rules.cap,
+            });
         }
         let digest = digest_of(path).map_err(from)?;
         let part = self.root.join(INCOMING).join(format!("{digest}.part"));
@@ -183,7 +187,9 @@ impl ModelStore {
         let result = loop {
             match file.read(&mut buffer) {
                 Ok(0) => break copy.sync_all().map_err(to),
-                Ok(count) if count as u64 > left => break Err(to(io::Error::other("it grows while it is read"))),
+                Ok(count) if count as u64 > left => {
+                    break Err(to(io::Error::other("it grows while it is read")));
+                }
                 Ok(count) => {
                     left -= count as u64;
                     if let Err(error) = copy.write_all(&buffer[..count]) {

@@ -66,12 +66,15 @@ impl Slots {
         let path = folder.join(SLOTS);
         let text = match std::fs::symlink_metadata(&path) {
             Ok(found) if !found.is_file() => return Found::Damaged("it is no file".to_owned()),
-            Ok(found) if found.len() > MAX_BYTES => return Found::Damaged(format!("it has {} bytes", found.len())),
+            Ok(found) if found.len() > MAX_BYTES => {
+                return Found::Damaged(format!("it has {} bytes", found.len()));
+            }
             Ok(_) => std::fs::read(&path),
             Err(error) => Err(error),
         };
         match text {
-            Ok(text) => serde_json::from_slice(&text).map_or_else(|error| Found::Damaged(error.to_string()), Found::Whole),
+            Ok(text) => serde_json::from_slice(&text)
+                .map_or_else(|error| Found::Damaged(error.to_string()), Found::Whole),
             Err(error) if error.kind() == ErrorKind::NotFound => Found::None,
             Err(error) => Found::Damaged(error.to_string()),
         }
@@ -152,14 +155,18 @@ mod tests {
 
     #[test]
     fn names_move_through_the_slots_and_back() {
-        let pushed = Slots { candidate: Some("1-a".to_owned()), stage: Some("staged".to_owned()), ..Slots::default() };
+        let pushed =
+            Slots { candidate: Some("1-a".to_owned()), stage: Some("staged".to_owned()), ..Slots::default() };
         let first = pushed.promoted(1, 10);
         assert_eq!((first.active.as_deref(), first.previous.as_deref()), (Some("1-a"), Some(FACTORY)));
         let second = Slots { candidate: Some("2-b".to_owned()), ..first }.promoted(2, 20);
         assert_eq!((second.active.as_deref(), second.previous.as_deref()), (Some("2-b"), Some("1-a")));
         assert_eq!(second.promoted(9, 30), second, "nothing to promote");
         let back = second.rolled_back(30).unwrap();
-        assert_eq!((back.active.as_deref(), back.floor, &back.refused[..]), (Some("1-a"), 2, &["2-b".to_owned()][..]));
+        assert_eq!(
+            (back.active.as_deref(), back.floor, &back.refused[..]),
+            (Some("1-a"), 2, &["2-b".to_owned()][..])
+        );
         assert_eq!(back.rolled_back(40), None, "once is enough");
         let to_factory = pushed.promoted(1, 10).rolled_back(20).unwrap();
         assert_eq!((to_factory.active, to_factory.previous), (None, None));

@@ -63,7 +63,11 @@ impl StoredVersion {
             plain_file(&path, file.bytes)?;
             let digest = digest_of(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             if !digest.eq_ignore_ascii_case(&file.sha256) {
-                return Err(format!("{}: its SHA-256 is {digest}, and {} was signed", path.display(), file.sha256));
+                return Err(format!(
+                    "{}: its SHA-256 is {digest}, and {} was signed",
+                    path.display(),
+                    file.sha256
+                ));
             }
         }
         Ok(self.folder.join(&manifest.card))
@@ -83,7 +87,9 @@ fn plain_file(path: &Path, most: u64) -> Result<(), String> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => Err(format!("{} is a symbolic link", path.display())),
         Ok(found) if !found.is_file() => Err(format!("{} is no file", path.display())),
-        Ok(found) if found.len() > most => Err(format!("{} has {} bytes, {most} at most", path.display(), found.len())),
+        Ok(found) if found.len() > most => {
+            Err(format!("{} has {} bytes, {most} at most", path.display(), found.len()))
+        }
         Ok(_) => Ok(()),
         Err(error) => Err(format!("{}: {error}", path.display())),
     }

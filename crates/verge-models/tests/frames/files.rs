@@ -10,7 +10,8 @@ fn files_are_refused_before_the_library_sees_them() {
         &["missing.onnx", "No such file", "card.toml"],
     );
     let size = std::fs::metadata(fixtures("models").join("mean_f32.onnx")).unwrap().len();
-    let within = |max_file_bytes| load_within(&good, &RGB, ModelLimits { max_file_bytes, ..ModelLimits::default() });
+    let within =
+        |max_file_bytes| load_within(&good, &RGB, ModelLimits { max_file_bytes, ..ModelLimits::default() });
     assert!(within(size).is_ok());
     refused(within(size - 1), &[&format!("{size} bytes"), &format!("engine.max_model is {}", size - 1)]);
     let digits = "0".repeat(64);
@@ -68,8 +69,12 @@ fn a_model_without_both_its_files_names_both() {
     let folder = tempfile::tempdir().unwrap();
     let (weights, there) = (folder.path().join("m.onnx"), folder.path().join("m.toml"));
     let check = |weights: Option<&Path>| {
-        let files =
-            ModelFiles { name: "m".to_owned(), card: there.clone(), weights: weights.map(Path::to_owned), store: None };
+        let files = ModelFiles {
+            name: "m".to_owned(),
+            card: there.clone(),
+            weights: weights.map(Path::to_owned),
+            store: None,
+        };
         FrameModel::load(&support::runtime(), &files, ModelLimits::default()).unwrap_err()
     };
     let both = check(Some(&*weights)).to_string();

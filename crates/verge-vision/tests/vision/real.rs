@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use verge_domain::id::JudgeIndex;
 use verge_engine::RecurrentState;
-use verge_models::gate::average_precision::{AveragePrecision, FoundObject, LabelledObject};
 use verge_models::card::Nms;
+use verge_models::gate::average_precision::{AveragePrecision, FoundObject, LabelledObject};
 use verge_vision::detect::select;
 use verge_vision::viewer::Inference;
 

@@ -24,13 +24,15 @@ const LONG: Duration = Duration::from_secs(5);
 const ALPHA: f64 = 0.05;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Each model looks at each picture in turn, in one thread, so that whatever else runs on the machine \
+#[command(
+    after_help = "Each model looks at each picture in turn, in one thread, so that whatever else runs on the machine \
 slows all alike; times are those of preparing the picture, running the model and reading its outputs, without decoding the JPEG. \
 Load time and memory are those of a process of its own.
 
 Agreement is that with the first card: best class, boxes (overlap of one half, same class), or score within 10 %. Every file is also \
 run as it is written, without the library's optimisation: where less than 95 % of the answers agree, the processor cannot add the \
-products of its 8 bit numbers without overflow, and its answers here are wrong.")]
+products of its 8 bit numbers without overflow, and its answers here are wrong."
+)]
 pub(super) struct BenchArgs {
     /// Cards of models over frames; the first is the one that the others are held against
     #[arg(value_name = "CARD", required = true)]
@@ -240,14 +242,23 @@ fn saturates(one: &Measured) -> String {
 fn print(measured: &[Measured], pictures: &Pictures, out: &mut impl Write) -> std::io::Result<()> {
     const MIB: f64 = 1_048_576.0;
     let drawn = if pictures.are_drawn { "drawn " } else { "" };
-    writeln!(out, "{} {drawn}pictures, processor of kind {}", pictures.frames.len(), ProcessorClass::here().as_str())?;
-    writeln!(out, "  CPU ms     p50     p95     p99   load ms  memory MiB  file MiB  agrees %  as written %  card")?;
+    writeln!(
+        out,
+        "{} {drawn}pictures, processor of kind {}",
+        pictures.frames.len(),
+        ProcessorClass::here().as_str()
+    )?;
+    writeln!(
+        out,
+        "  CPU ms     p50     p95     p99   load ms  memory MiB  file MiB  agrees %  as written %  card"
+    )?;
     for one in measured {
         let Cost { cpu_ms, p95_ms, bytes, memory } = one.cost();
         #[expect(clippy::cast_precision_loss, reason = "bytes for people")]
         let mib = |bytes: u64| bytes as f64 / MIB;
         let memory = memory.map_or_else(|| "-".to_owned(), |bytes| format!("{:.1}", mib(bytes)));
-        let agreed = one.agreed.map_or_else(|| "-".to_owned(), |agreed| format!("{:.1}", agreed.share() * 100.0));
+        let agreed =
+            one.agreed.map_or_else(|| "-".to_owned(), |agreed| format!("{:.1}", agreed.share() * 100.0));
         writeln!(
             out,
             "{cpu_ms:8.2}{:8.2}{p95_ms:8.2}{:8.2}{:10.1}{memory:>12}{:10.2}{agreed:>10}{:14.1}  {}",

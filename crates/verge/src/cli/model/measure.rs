@@ -82,7 +82,8 @@ fn folders(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
     let cannot = || format!("cannot read the folder {}", folder.display());
     let entries = std::fs::read_dir(folder).with_context(cannot)?;
-    let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
+    let paths =
+        entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
     if paths.iter().any(|path| pictures::is_picture(path)) {
         return Ok(vec![folder.to_owned()]);
     }
@@ -157,7 +158,9 @@ impl Subject {
                 };
                 Some(Agreed::of_boxes(&found(self, own), &found(other, answer)))
             }
-            (Inference::Reconstruction(own), Inference::Reconstruction(answer)) => Some(same_number(*own, *answer)),
+            (Inference::Reconstruction(own), Inference::Reconstruction(answer)) => {
+                Some(same_number(*own, *answer))
+            }
             (Inference::Appearance(own), Inference::Appearance(answer)) => {
                 Some(same_number(own.score, answer.score))
             }
@@ -198,7 +201,9 @@ pub(super) fn saturation(
         let (run, _) = subject.look(frame)?;
         let (as_written, _) = written.look(frame)?;
         let one = match (&run, &as_written) {
-            (Inference::Classes(run), Inference::Classes(classes)) if pictures.are_drawn => tied(run, classes),
+            (Inference::Classes(run), Inference::Classes(classes)) if pictures.are_drawn => {
+                tied(run, classes)
+            }
             _ => subject.agrees(&run, &written, &as_written).context("a model answers in one way")?,
         };
         agreed = agreed.and(one);

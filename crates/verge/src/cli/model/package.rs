@@ -60,7 +60,8 @@ pub(super) fn sign(args: &SignArgs, as_json: bool, out: &mut impl Write) -> anyh
         line["bytes"] = json!(bytes);
         json_line(out, &line)?;
     } else {
-        writeln!(out, "{}: {}, {bytes} bytes", args.output.display(), words(&manifest)).context("standard output")?;
+        writeln!(out, "{}: {}, {bytes} bytes", args.output.display(), words(&manifest))
+            .context("standard output")?;
     }
     Ok(Exit::Fine)
 }
@@ -76,8 +77,12 @@ pub(super) struct VerifyArgs {
 }
 
 pub(super) fn verify(args: &VerifyArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let trust: Vec<TrustedKey> =
-        args.trust.iter().map(|path| TrustedKey::load(path)).collect::<Result<_, _>>().exit_with(Exit::BadInput)?;
+    let trust: Vec<TrustedKey> = args
+        .trust
+        .iter()
+        .map(|path| TrustedKey::load(path))
+        .collect::<Result<_, _>>()
+        .exit_with(Exit::BadInput)?;
     let limits = OpenLimits {
         max_file_bytes: ModelLimits::default().max_file_bytes,
         trust: &trust,
@@ -94,7 +99,8 @@ pub(super) fn verify(args: &VerifyArgs, as_json: bool, out: &mut impl Write) -> 
         json_line(out, &line)?;
     } else {
         let said = words(&package.manifest);
-        writeln!(out, "{}: {said}; signed by {}", args.package.display(), key.display()).context("standard output")?;
+        writeln!(out, "{}: {said}; signed by {}", args.package.display(), key.display())
+            .context("standard output")?;
     }
     Ok(Exit::Fine)
 }

@@ -68,7 +68,8 @@ pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Ex
     let is_of_windows = Card::load(&args.card).is_ok_and(|card| card.meaning == Meaning::Windows);
     let load_ms;
     if is_of_windows {
-        let mut model = WindowModel::load(&runtime, &files, ModelLimits::default()).exit_with(Exit::BadInput)?;
+        let mut model =
+            WindowModel::load(&runtime, &files, ModelLimits::default()).exit_with(Exit::BadInput)?;
         load_ms = began.elapsed().as_secs_f64() * 1e3;
         wiring::try_autoencoder(&mut model).exit_with(Exit::BadInput)?;
     } else {
@@ -79,7 +80,8 @@ pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Ex
     let memory = memory("VmHWM").zip(before).map(|(most, before)| most.saturating_sub(before));
     let saturation = if args.saturation && !is_of_windows {
         let mut subject = Subject::load(&runtime, &args.card, Optimisation::Full)?;
-        let agreed = saturation(&runtime, &args.card, &mut subject, &Pictures::drawn()?).exit_with(Exit::BadInput)?;
+        let agreed =
+            saturation(&runtime, &args.card, &mut subject, &Pictures::drawn()?).exit_with(Exit::BadInput)?;
         Some(agreed.share() * 100.0)
     } else {
         None
@@ -95,7 +97,8 @@ fn limit(card: &Path) -> anyhow::Result<()> {
     let bytes = file.and_then(|file| file.metadata().ok()).map_or(0, |file| file.len());
     if let Some(now) = memory("VmSize") {
         let most = now.saturating_add(FREE).saturating_add(bytes.saturating_mul(TIMES));
-        setrlimit(Resource::As, Rlimit { current: Some(most), maximum: Some(most) }).context("address space")?;
+        setrlimit(Resource::As, Rlimit { current: Some(most), maximum: Some(most) })
+            .context("address space")?;
     }
     let seconds = LIMIT.as_secs();
     // One second beyond, with which the system ends it for good.
@@ -124,9 +127,7 @@ pub(super) fn in_a_child(card: &Path, library: &Path, with_saturation: bool) -> 
     if library.is_absolute() {
         command.env(VARIABLE, library);
     }
-    let output = command
-        .output()
-        .context("cannot start the process that loads the model first")?;
+    let output = command.output().context("cannot start the process that loads the model first")?;
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().next_back().unwrap_or("nothing is said why").trim();
     let last = last.strip_prefix("verge: ").unwrap_or(last);

@@ -23,9 +23,11 @@ use super::measure::SATURATION_LEAST;
 use super::probe::{self, Probed};
 
 #[derive(Debug, Args)]
-#[command(after_help = "The package is checked (signature by a key of [models] trust, counter, expiry, SHA-256 of every file), unpacked, \
+#[command(
+    after_help = "The package is checked (signature by a key of [models] trust, counter, expiry, SHA-256 of every file), unpacked, \
 loaded once in a process of its own, and stored as the candidate of its model; `verge model promote` puts it in use. Done twice it does \
-no harm; with a gateway that runs or without.")]
+no harm; with a gateway that runs or without."
+)]
 pub(super) struct PushArgs {
     /// The package
     #[arg(value_name = "FILE.vmodel")]
@@ -90,7 +92,8 @@ fn find<'a>(settings: &'a Settings, name: &str) -> anyhow::Result<(&'a ModelFile
 
 fn unmanaged(settings: &Settings, name: &str) -> anyhow::Error {
     let names: Vec<&str> = managed(settings).map(|model| model.name.as_str()).collect();
-    let known = if names.is_empty() { "no model is".to_owned() } else { format!("managed are {}", names.join(", ")) };
+    let known =
+        if names.is_empty() { "no model is".to_owned() } else { format!("managed are {}", names.join(", ")) };
     anyhow!("no [model.{name}] with managed = true: {known}")
 }
 
@@ -104,7 +107,8 @@ fn meant<'a>(settings: &'a Settings, name: &str) -> anyhow::Result<(&'a ModelFil
     let found = of_section.or_else(|| managed(settings).find(by_card));
     let named = found.and_then(|model| Some((model, model.store.as_ref()?)));
     let error = || {
-        let text = format!("{}; `verge model sign --name NAME` says which it is for", unmanaged(settings, name));
+        let text =
+            format!("{}; `verge model sign --name NAME` says which it is for", unmanaged(settings, name));
         anyhow!(text)
     };
     named.ok_or_else(error).exit_with(Exit::BadConfig)
@@ -116,7 +120,10 @@ fn begin(store: &ModelStore) -> anyhow::Result<(StoreLock, Slots)> {
     let (slots, damage) = store.slots();
     if let Some(why) = damage {
         let active = slots.active.as_deref().unwrap_or(FACTORY);
-        say(&format!("{}: slots.json could not be read ({why}) and was restored: {active} is in use", store.name()));
+        say(&format!(
+            "{}: slots.json could not be read ({why}) and was restored: {active} is in use",
+            store.name()
+        ));
         store.switch(&lock, &slots).map_err(stored)?;
     }
     Ok((lock, slots))
@@ -174,7 +181,11 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
     } else if pushed.known {
         writeln!(out, "{name}: {} is here already ({stage})", pushed.id)?;
     } else {
-        writeln!(out, "{name}: {} ({}) is staged; `verge model promote {name}` puts it in use", pushed.id, manifest.version)?;
+        writeln!(
+            out,
+            "{name}: {} ({}) is staged; `verge model promote {name}` puts it in use",
+            pushed.id, manifest.version
+        )?;
     }
     Ok(Exit::Fine)
 }
@@ -186,7 +197,8 @@ fn library(settings: &Settings) -> PathBuf {
 
 pub(super) fn promote(args: &PromoteArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     if args.stage != Stage::Active {
-        let error = anyhow!("this version of Verge has no trials: promote without --stage, or with --stage active");
+        let error =
+            anyhow!("this version of Verge has no trials: promote without --stage, or with --stage active");
         return Err(error).exit_with(Exit::Usage);
     }
     let settings = args.file.settings()?;
@@ -196,9 +208,9 @@ pub(super) fn promote(args: &PromoteArgs, as_json: bool, out: &mut impl Write) -
         return report(&args.name, &slots, "nothing to promote", None, as_json, out);
     };
     let version = store.version(&candidate);
-    let card = version.check().map_err(|why| {
-        stored(StoreError::Damaged { name: args.name.clone(), id: candidate.clone(), why })
-    })?;
+    let card = version
+        .check()
+        .map_err(|why| stored(StoreError::Damaged { name: args.name.clone(), id: candidate.clone(), why }))?;
     probe::in_a_child(&card, &library(&settings), false).exit_with(Exit::BadInput)?;
     fits(&settings, model, &card)?;
     let next = slots.promoted(version.counter(), Timestamp::now().as_millisecond());
@@ -234,9 +246,13 @@ fn fits(settings: &Settings, model: &ModelFiles, card: &Path) -> anyhow::Result<
     settings.models[index] = ModelFiles { name: model.name.clone(), ..ModelFiles::of_card(card) };
     let runtime = Runtime::load(&wiring::runtime_search(&settings)).exit_with(Exit::Unavailable)?;
     let mut catalogue = Catalogue::new(runtime, settings.engine.limits);
-    let models: Vec<Arc<FrameModel>> =
-        settings.models.iter().map(|one| catalogue.frames(one)).collect::<Result<_, _>>().exit_with(Exit::BadConfig)?;
-    wiring::Vision::of(&settings, models).map(drop)
+    let models: Vec<Arc<FrameModel>> = settings
+        .models
+        .iter()
+        .map(|one| catalogue.frames(one))
+        .collect::<Result<_, _>>()
+        .exit_with(Exit::BadConfig)?;
+    wiring::Vision::of(&settings, models).map(drop).exit_with(Exit::BadConfig)
 }
 
 /// Asks a gateway that runs to take the version up; what came of it, in words.
@@ -245,12 +261,17 @@ fn let_gateway_know(settings: &Settings, file: &Path) -> String {
     match asked {
         Ok(ReloadAnswer::Reloaded(_)) => "the running gateway uses it now".to_owned(),
         Ok(answer) => {
-            format!("the running gateway keeps the version before until it is started again: {}", answer.words().join("; "))
+            format!(
+                "the running gateway keeps the version before until it is started again: {}",
+                answer.words().join("; ")
+            )
         }
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             "no gateway runs: it is used at the next start".to_owned()
         }
-        Err(error) => format!("the running gateway was not reached ({error}): `verge reload` lets it take the version up"),
+        Err(error) => format!(
+            "the running gateway was not reached ({error}): `verge reload` lets it take the version up"
+        ),
     }
 }
 
@@ -284,7 +305,11 @@ pub(super) fn ls(args: &LsArgs, as_json: bool, out: &mut impl Write) -> anyhow::
         if damage.is_some() {
             // Without the right to write, what would be restored is shown.
             if let Err(error) = begin(store) {
-                say(&format!("{}: slots.json cannot be read, and not be restored: {}", model.name, words(error.as_ref())));
+                say(&format!(
+                    "{}: slots.json cannot be read, and not be restored: {}",
+                    model.name,
+                    words(error.as_ref())
+                ));
             }
         }
         models.push((model.name.clone(), store.clone(), slots));
@@ -342,7 +367,8 @@ fn print(name: &str, store: &ModelStore, slots: &Slots, out: &mut impl Write) ->
         let text = version.manifest().map_or_else(|_| "?".to_owned(), |manifest| manifest.version);
         let state = version.fault().map_or_else(|| "ok".to_owned(), |why| format!("damaged: {why}"));
         writeln!(out, "{name}: {slot:<12}{text:<12}{:<28}{state}", version.id)?;
-        let card = version.manifest().ok().and_then(|manifest| Card::load(&version.folder.join(manifest.card)).ok());
+        let card =
+            version.manifest().ok().and_then(|manifest| Card::load(&version.folder.join(manifest.card)).ok());
         if let Some(made) = card.and_then(|card| card.made) {
             writeln!(out, "    made by {}", made.words())?;
         }
