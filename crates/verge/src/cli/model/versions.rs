@@ -252,7 +252,7 @@ fn fits(settings: &Settings, model: &ModelFiles, card: &Path) -> anyhow::Result<
         .map(|one| catalogue.frames(one))
         .collect::<Result<_, _>>()
         .exit_with(Exit::BadConfig)?;
-    wiring::Vision::of(&settings, models).map(drop)
+    wiring::Vision::of(&settings, models).map(drop).exit_with(Exit::BadConfig)
 }
 
 /// Asks a gateway that runs to take the version up; what came of it, in words.
