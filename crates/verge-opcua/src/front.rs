@@ -19,6 +19,8 @@ use crate::pki::Pki;
 
 /// A frame that has begun is complete after this time, and an answer taken.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time in which a client takes why its connection ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A connection without security learns which security there is, and ends.
 const DISCOVERY: Duration = Duration::from_secs(10);
 /// Pause after the operating system refuses a connection.
@@ -142,8 +144,8 @@ impl Front {
         let ended = self.pass(&mut client, &mut server).await;
         if let Err(End { status, reason }) = &ended {
             let frame = error_frame(status.bits(), reason);
-            // The connection ends either way.
-            timeout(FRAME_TIMEOUT, client.write_all(&frame)).await.ok();
+            // The connection ends either way, also where the client takes nothing.
+            timeout(LAST_WORDS, client.write_all(&frame)).await.ok();
         }
         ended
     }

@@ -209,7 +209,7 @@ fn usable(listener: std::net::TcpListener) -> Result<(TcpListener, SocketAddr), 
     Ok((listener, address))
 }
 
-/// The name under which clients are told to connect.
+/// The name under which clients connect, as they read it.
 fn host_of(address: SocketAddr) -> String {
     match address.ip() {
         ip if ip.is_unspecified() => {
