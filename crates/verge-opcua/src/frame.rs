@@ -130,7 +130,9 @@ mod tests {
         assert!(frame(&bytes(b"MSGF", 60), true).is_err(), "none");
         assert_eq!(frame(&bytes(b"MSGC", 60), false), Ok(Some((Kind::Message { is_final: false }, 60))));
         assert_eq!(frame(&bytes(b"CLOF", 65_535), false), Ok(Some((Kind::Close, 65_535))));
-        for (kind, length) in [(b"MSGF", u32::MAX), (b"MSGF", 65_536), (b"OPNF", 8), (b"OPNF", 0), (b"MSGX", 60)] {
+        for (kind, length) in
+            [(b"MSGF", u32::MAX), (b"MSGF", 65_536), (b"OPNF", 8), (b"OPNF", 0), (b"MSGX", 60)]
+        {
             assert!(frame(&bytes(kind, length), false).is_err(), "{kind:?} {length}");
         }
         assert!(frame(&bytes(b"HELF", 5000), true).is_err());

@@ -29,11 +29,8 @@ const READ_AT_ONCE: usize = 16 * 1024;
 /// Requests of one client without an answer: the library sets aside the answers of all that it is given.
 const MAX_UNANSWERED: usize = 64;
 /// What is offered.
-pub(crate) const POLICIES: [SecurityPolicy; 3] = [
-    SecurityPolicy::Aes256Sha256RsaPss,
-    SecurityPolicy::Basic256Sha256,
-    SecurityPolicy::Aes128Sha256RsaOaep,
-];
+pub(crate) const POLICIES: [SecurityPolicy; 3] =
+    [SecurityPolicy::Aes256Sha256RsaPss, SecurityPolicy::Basic256Sha256, SecurityPolicy::Aes128Sha256RsaOaep];
 
 /// What a server counts.
 #[derive(Debug, Default)]
@@ -163,7 +160,8 @@ impl Front {
 
     /// Passes on what both say. A client that does not take what it asked for is not read either.
     async fn pass(&self, client: &mut TcpStream, server: &mut TcpStream) -> Result<(), End> {
-        let mut from_client = FromClient { bytes: Vec::new(), is_first: true, unanswered: 0, lives_until: None };
+        let mut from_client =
+            FromClient { bytes: Vec::new(), is_first: true, unanswered: 0, lives_until: None };
         let (mut answers, mut read) = (Answers::default(), vec![0; READ_AT_ONCE]);
         let mut said = vec![0; READ_AT_ONCE];
         let mut idle_at = Instant::now() + self.idle;
@@ -225,7 +223,10 @@ impl Front {
             passed += length;
         }
         from.bytes.drain(..passed);
-        debug_assert!(from.bytes.len() < MAX_FRAME + READ_AT_ONCE, "whole frames are passed on, or nothing is read");
+        debug_assert!(
+            from.bytes.len() < MAX_FRAME + READ_AT_ONCE,
+            "whole frames are passed on, or nothing is read"
+        );
         Ok(Some(passed))
     }
 

@@ -355,11 +355,7 @@ impl NodeManager for VerdictNodes {
     }
 
     /// Nothing can be written.
-    async fn write(
-        &self,
-        _context: &RequestContext,
-        nodes: &mut [&mut WriteNode],
-    ) -> Result<(), StatusCode> {
+    async fn write(&self, _context: &RequestContext, nodes: &mut [&mut WriteNode]) -> Result<(), StatusCode> {
         for node in nodes {
             self.note_error();
             let known = self.path(&node.value().node_id).and_then(|path| self.shown.node(path));

@@ -43,8 +43,10 @@ pub enum PkiError {
         reason: String,
     },
     /// The server's own certificate or key cannot be used.
-    #[error("{path}: {reason}; replace it, or remove the folder own: another certificate is made at the next start, which \
-             clients have to trust anew")]
+    #[error(
+        "{path}: {reason}; replace it, or remove the folder own: another certificate is made at the next start, which \
+             clients have to trust anew"
+    )]
     Own {
         /// The file.
         path: PathBuf,
@@ -102,7 +104,10 @@ impl Pki {
             if was_known {
                 format!("its certificate {name:?} cannot be used: {error}")
             } else {
-                format!("its certificate is not trusted: move {:?} to {TRUSTED}/", format!("{REJECTED}/{name}"))
+                format!(
+                    "its certificate is not trusted: move {:?} to {TRUSTED}/",
+                    format!("{REJECTED}/{name}")
+                )
             }
         })
     }

@@ -16,6 +16,7 @@ use verge_domain::board::Board;
 use verge_domain::id::{GatewayId, JudgeId};
 use verge_domain::image::{PointContent, PointQuality};
 
+use crate::OpcUaSettings;
 use crate::access::Access;
 use crate::follow::Follower;
 use crate::frame::MAX_FRAME;
@@ -23,7 +24,6 @@ use crate::front::{Front, POLICIES, ServerCounters};
 use crate::nodes::{Items, MAX_ITEMS, NAMESPACE, VerdictNodes};
 use crate::pki::{OWN_CERTIFICATE, OWN_KEY, Pki, PkiError};
 use crate::shown::{GatewayView, Shown};
-use crate::OpcUaSettings;
 
 /// Subscriptions of all clients together.
 const MAX_SUBSCRIPTIONS: usize = 64;

@@ -112,10 +112,7 @@ fn a_point_is_what_its_words_say_with_their_times() {
     // What is said about silence is good; what is counted meanwhile is not.
     view.set(SILENT, 0);
     assert_eq!(read(&shown, ACTIVE), Some((true.into(), GOOD)));
-    assert_eq!(
-        read(&shown, "d/loop/vehicles"),
-        Some((12_u32.into(), StatusCode::UncertainLastUsableValue))
-    );
+    assert_eq!(read(&shown, "d/loop/vehicles"), Some((12_u32.into(), StatusCode::UncertainLastUsableValue)));
 }
 
 #[test]
@@ -179,7 +176,8 @@ fn points_go_with_their_judge_and_with_their_device() {
 
 #[test]
 fn a_point_without_a_word_and_without_its_device_says_nothing() {
-    let subject = Subject { source: SourceId::new("s").unwrap(), device: DeviceId::new("e").unwrap(), signal: None };
+    let subject =
+        Subject { source: SourceId::new("s").unwrap(), device: DeviceId::new("e").unwrap(), signal: None };
     let before = RaisedBefore { judge: judge("silence"), subject, strand: Member::Silent, count: 3 };
     let (shown, view) = shown(&[before]);
     view.set(InputAge { received: false, lasts: Duration::ZERO }, 0);

@@ -69,7 +69,10 @@ impl Tree {
     }
 
     /// The objects that a variable with this path may belong to, and what it would be called there.
-    pub(crate) fn owners<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a str, &'a Object, &'a str)> {
+    pub(crate) fn owners<'a>(
+        &'a self,
+        path: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a Object, &'a str)> {
         path.rmatch_indices('/').filter_map(move |(at, _)| {
             let (owner, name) = (path.get(..at)?, path.get(at + 1..)?);
             Some((owner, self.objects.get(owner)?, name))

@@ -100,7 +100,11 @@ fn warn_of_none(check: &mut Check<'_>, section: &str, listen: SocketAddr, anonym
     if listen.ip().is_loopback() {
         return;
     }
-    let who = if anonymous { "anyone who reaches it reads everything" } else { "values go over the network readable" };
+    let who = if anonymous {
+        "anyone who reaches it reads everything"
+    } else {
+        "values go over the network readable"
+    };
     let remark = format!(
         "connections without security are served beyond this machine: {who}, and no client is known by a certificate; take \
          insecure_none out, or listen on 127.0.0.1"

@@ -145,8 +145,7 @@ impl StateBook {
     fn keep(&mut self, kept: &[usize], before: &[PointSelector]) {
         let mut kept = kept.iter().peekable();
         let mut points = Vec::new();
-        for (index, (point, selector)) in
-            std::mem::take(&mut self.points).into_iter().zip(before).enumerate()
+        for (index, (point, selector)) in std::mem::take(&mut self.points).into_iter().zip(before).enumerate()
         {
             if kept.next_if_eq(&&index).is_some() {
                 points.push(point);

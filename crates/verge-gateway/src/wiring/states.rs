@@ -114,7 +114,8 @@ impl StateTopicsAtWork {
     /// Other judges are at work.
     pub(super) fn take_up(&self, settings: &Settings) {
         for uplink in &self.uplinks {
-            *uplink.reselect.lock().unwrap_or_else(PoisonError::into_inner) = Some(contents_of(&settings.judges));
+            *uplink.reselect.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(contents_of(&settings.judges));
             uplink.changed.notify_one();
         }
     }

@@ -273,7 +273,9 @@ fn start_log(command: &Command) {
     // connections ended); ort calls every library but one unsuitable.
     let wanted = std::env::var(LOG_VARIABLE).ok().and_then(|text| text.parse::<Targets>().ok());
     let filter = wanted.unwrap_or_else(|| {
-        format!("{level},rumqttd=off,opcua=off,ort=warn").parse().expect("levels and targets, separated by commas")
+        format!("{level},rumqttd=off,opcua=off,ort=warn")
+            .parse()
+            .expect("levels and targets, separated by commas")
     });
     tracing_subscriber::fmt()
         // The filter decides alone.

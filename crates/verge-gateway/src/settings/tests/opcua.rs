@@ -12,7 +12,10 @@ fn a_build_without_the_feature_says_which_has_it() {
     if cfg!(feature = "opcua") {
         let section = &found.unwrap().opcua[0];
         assert_eq!(section.pki_dir, Path::new("/etc/verge/state/opcua"));
-        assert_eq!((section.max_clients, section.anonymous, section.users_file.as_deref()), (16, false, None));
+        assert_eq!(
+            (section.max_clients, section.anonymous, section.users_file.as_deref()),
+            (16, false, None)
+        );
         return;
     }
     let [fault] = &found.unwrap_err()[..] else { panic!("one fault") };
@@ -34,7 +37,10 @@ fn what_is_open_is_said_and_what_is_wrong_is_named() {
         let faults = served(keys).unwrap_err().join("\n");
         assert!(faults.contains(words), "{faults}");
     };
-    refused("listen = \"here\"\n", "expected an address of this machine with a port, such as \"10.1.0.5:4840\"");
+    refused(
+        "listen = \"here\"\n",
+        "expected an address of this machine with a port, such as \"10.1.0.5:4840\"",
+    );
     refused("", "server.ua.listen");
     refused("listen = \"127.0.0.1:4840\"\nallow = [\"10.1/16\"]\n", "server.ua.allow");
     refused("listen = \"127.0.0.1:4840\"\nmax_clients = 65\n", "server.ua.max_clients");
