@@ -165,11 +165,12 @@ impl Front {
         let (mut answers, mut read) = (Answers::default(), vec![0; READ_AT_ONCE]);
         let mut said = vec![0; READ_AT_ONCE];
         let mut idle_at = Instant::now() + self.idle;
-        let mut whole_at: Option<Instant> = None;
+        // A Hello comes within the time of a frame.
+        let mut whole_at = Some(Instant::now() + FRAME_TIMEOUT);
         loop {
             let Some(passed) = self.pass_frames(&mut from_client, server).await? else { return Ok(()) };
             let is_held = from_client.unanswered >= MAX_UNANSWERED;
-            if passed > 0 || is_held || from_client.bytes.is_empty() {
+            if passed > 0 || !from_client.is_first && (is_held || from_client.bytes.is_empty()) {
                 whole_at = None;
             }
             if !is_held && !from_client.bytes.is_empty() {
