@@ -67,7 +67,41 @@ fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::try_from(i32::from_le_bytes(*count).max(0)).ok()?)
 }
 
-/// Tells the client why its connection ends.
+/// Counts the answers in what the server says, piece by piece.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    header: Vec<u8>,
+    /// Bytes of the present frame that are still to come.
+    left: usize,
+}
+
+impl Answers {
+    /// Answers that are complete, or begin their last chunk, within these bytes.
+    pub(crate) fn count(&mut self, mut bytes: &[u8]) -> usize {
+        let mut answers = 0;
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let (_, rest) = bytes.split_at(self.left.min(bytes.len()));
+                self.left -= bytes.len() - rest.len();
+                bytes = rest;
+                continue;
+            }
+            let (begun, rest) = bytes.split_at((HEADER - self.header.len()).min(bytes.len()));
+            self.header.extend_from_slice(begun);
+            bytes = rest;
+            if let Some((header, _)) = self.header.split_first_chunk::<HEADER>() {
+                let [kind @ .., a, b, c, d] = *header;
+                let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(HEADER);
+                answers += usize::from(&kind == b"MSGF");
+                self.left = length.saturating_sub(HEADER);
+                self.header.clear();
+            }
+        }
+        answers
+    }
+}
+
+/// Says to the client why its connection ends.
 pub(crate) fn error_frame(status: u32, reason: &str) -> Vec<u8> {
     let reason = reason.as_bytes();
     let mut bytes = b"ERRF".to_vec();
@@ -124,6 +158,19 @@ mod tests {
         lying[12..16].copy_from_slice(&(-1_i32).to_le_bytes());
         assert!(opened(&lying).is_none_or(|(policy, _)| policy.is_empty()));
         assert_eq!(opened(b"OPNF"), None);
+    }
+
+    #[test]
+    fn answers_are_counted_however_they_are_cut() {
+        let mut said = [bytes(b"ACKF", 28), vec![0; 20], bytes(b"OPNF", 10), vec![0; 2]].concat();
+        for (kind, length) in [(b"MSGC", 300_u32), (b"MSGF", 9), (b"MSGF", 70), (b"ERRF", 16)] {
+            said.extend(bytes(kind, length));
+            said.extend(vec![b'F'; length as usize - HEADER]);
+        }
+        for cut in [1, 3, 8, 50, said.len()] {
+            let mut answers = Answers::default();
+            assert_eq!(said.chunks(cut).map(|piece| answers.count(piece)).sum::<usize>(), 2, "{cut}");
+        }
     }
 
     #[test]

@@ -14,16 +14,20 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use verge_domain::address::AddressRange;
 
-use crate::frame::{Kind, MAX_FRAME, error_frame, frame, opened};
+use crate::frame::{Answers, Kind, MAX_FRAME, error_frame, frame, opened};
 use crate::pki::Pki;
 
 /// A frame that has begun is complete after this time, and an answer taken.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time in which a client takes why its connection ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A connection without security learns which security there is, and ends.
 const DISCOVERY: Duration = Duration::from_secs(10);
 /// Pause after the operating system refuses a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 const READ_AT_ONCE: usize = 16 * 1024;
+/// Requests of one client without an answer: the library sets aside the answers of all that it is given.
+const MAX_UNANSWERED: usize = 64;
 /// What is offered.
 pub(crate) const POLICIES: [SecurityPolicy; 3] =
     [SecurityPolicy::Aes256Sha256RsaPss, SecurityPolicy::Basic256Sha256, SecurityPolicy::Aes128Sha256RsaOaep];
@@ -75,6 +79,15 @@ impl End {
     fn of_protocol(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::BadTcpMessageTypeInvalid, reason)
     }
+}
+
+/// What a client has sent.
+struct FromClient {
+    bytes: Vec<u8>,
+    is_first: bool,
+    /// Requests that the server behind has not answered: those that ask for reports are among them.
+    unanswered: usize,
+    lives_until: Option<Instant>,
 }
 
 /// The front of a server.
@@ -139,43 +152,42 @@ impl Front {
         let ended = self.pass(&mut client, &mut server).await;
         if let Err(End { status, reason }) = &ended {
             let frame = error_frame(status.bits(), reason);
-            // The connection ends either way.
-            timeout(FRAME_TIMEOUT, client.write_all(&frame)).await.ok();
+            // The connection ends either way, also where the client takes nothing.
+            timeout(LAST_WORDS, client.write_all(&frame)).await.ok();
         }
         ended
     }
 
-    /// Passes on what both say. One at a time: a client that does not take what it asked for is not read either.
+    /// Passes on what both say. A client that does not take what it asked for is not read either.
     async fn pass(&self, client: &mut TcpStream, server: &mut TcpStream) -> Result<(), End> {
-        let (mut from_client, mut from_server) = (Vec::new(), vec![0; READ_AT_ONCE]);
-        let mut read = vec![0; READ_AT_ONCE];
-        let mut is_first = true;
-        let mut lives_until = None;
+        let mut from_client =
+            FromClient { bytes: Vec::new(), is_first: true, unanswered: 0, lives_until: None };
+        let (mut answers, mut read) = (Answers::default(), vec![0; READ_AT_ONCE]);
+        let mut said = vec![0; READ_AT_ONCE];
         let mut idle_at = Instant::now() + self.idle;
-        let mut whole_at: Option<Instant> = None;
+        // A Hello comes within the time of a frame.
+        let mut whole_at = Some(Instant::now() + FRAME_TIMEOUT);
         loop {
-            let by = [Some(idle_at), whole_at, lives_until].into_iter().flatten().min();
+            let Some(passed) = self.pass_frames(&mut from_client, server).await? else { return Ok(()) };
+            let is_held = from_client.unanswered >= MAX_UNANSWERED;
+            if passed > 0 || !from_client.is_first && (is_held || from_client.bytes.is_empty()) {
+                whole_at = None;
+            }
+            if !is_held && !from_client.bytes.is_empty() {
+                whole_at.get_or_insert_with(|| Instant::now() + FRAME_TIMEOUT);
+            }
+            let lives_until = from_client.lives_until;
+            let by = [whole_at, lives_until].into_iter().flatten().fold(idle_at, Instant::min);
             tokio::select! {
-                count = client.read(&mut read) => {
+                count = client.read(&mut read), if !is_held => {
                     let Ok(count @ 1..) = count else { return Ok(()) };
-                    from_client.extend_from_slice(read.get(..count).unwrap_or_default());
+                    from_client.bytes.extend_from_slice(read.get(..count).unwrap_or_default());
                     idle_at = Instant::now() + self.idle;
-                    while let Some((kind, length)) = frame(&from_client, is_first).map_err(End::of_protocol)? {
-                        let Some(whole) = from_client.get(..length) else { break };
-                        is_first = false;
-                        self.look_at(kind, whole, &mut lives_until)?;
-                        let passed = timeout(FRAME_TIMEOUT, server.write_all(whole)).await;
-                        let Ok(Ok(())) = passed else { return Ok(()) };
-                        from_client.drain(..length);
-                        whole_at = None;
-                    }
-                    debug_assert!(from_client.len() < MAX_FRAME + READ_AT_ONCE, "whole frames are passed on");
-                    let begun = || Instant::now() + FRAME_TIMEOUT;
-                    whole_at = (!from_client.is_empty()).then(|| whole_at.unwrap_or_else(begun));
                 }
-                count = server.read(&mut from_server) => {
+                count = server.read(&mut said) => {
                     let Ok(count @ 1..) = count else { return Ok(()) };
-                    let said = from_server.get(..count).unwrap_or_default();
+                    let said = said.get(..count).unwrap_or_default();
+                    from_client.unanswered = from_client.unanswered.saturating_sub(answers.count(said));
                     match timeout(FRAME_TIMEOUT, client.write_all(said)).await {
                         Err(_) => {
                             let why = "an answer was not taken in time";
@@ -185,8 +197,8 @@ impl Front {
                         Ok(Ok(())) => {}
                     }
                 }
-                () = tokio::time::sleep_until(by.unwrap_or(idle_at)) => {
-                    let why = match by {
+                () = tokio::time::sleep_until(by) => {
+                    let why = match Some(by) {
                         by if by == whole_at => "a frame was not complete in time",
                         by if by == lives_until => "it asked which security there is, and used none",
                         _ => "idle",
@@ -195,6 +207,28 @@ impl Front {
                 }
             }
         }
+    }
+
+    /// Passes on the whole frames of a client, as far as it may have requests without an answer. `None`: the server behind
+    /// takes none any more.
+    async fn pass_frames(&self, from: &mut FromClient, server: &mut TcpStream) -> Result<Option<usize>, End> {
+        let mut passed = 0;
+        while from.unanswered < MAX_UNANSWERED {
+            let bytes = from.bytes.get(passed..).unwrap_or_default();
+            let Some((kind, length)) = frame(bytes, from.is_first).map_err(End::of_protocol)? else { break };
+            let Some(whole) = bytes.get(..length) else { break };
+            self.look_at(kind, whole, &mut from.lives_until)?;
+            let Ok(Ok(())) = timeout(FRAME_TIMEOUT, server.write_all(whole)).await else { return Ok(None) };
+            from.is_first = false;
+            from.unanswered += usize::from(kind == Kind::Message { is_final: true });
+            passed += length;
+        }
+        from.bytes.drain(..passed);
+        debug_assert!(
+            from.bytes.len() < MAX_FRAME + READ_AT_ONCE,
+            "whole frames are passed on, or nothing is read"
+        );
+        Ok(Some(passed))
     }
 
     fn look_at(&self, kind: Kind, frame: &[u8], lives_until: &mut Option<Instant>) -> Result<(), End> {

@@ -32,8 +32,8 @@ const MAX_MESSAGE: usize = 4 << 20;
 const SESSION: Duration = Duration::from_secs(60);
 /// A client renews its keys within this time, and shows its certificate again.
 const KEYS: Duration = Duration::from_secs(300);
-/// Seconds in which a connection becomes one of OPC UA.
-const HELLO_SECONDS: u32 = 10;
+/// Seconds in which a connection opens a channel. The front is sooner with what it looks at itself.
+const HELLO_SECONDS: u32 = 20;
 /// How often a subscription may report at most, and is looked at.
 const PUBLISHING_MS: u32 = 50;
 /// Reports without news, and reports that a client does not ask for, after which a subscription ends.
@@ -209,7 +209,7 @@ fn usable(listener: std::net::TcpListener) -> Result<(TcpListener, SocketAddr), 
     Ok((listener, address))
 }
 
-/// The name under which clients are told to connect.
+/// The name under which clients connect, as they read it.
 fn host_of(address: SocketAddr) -> String {
     match address.ip() {
         ip if ip.is_unspecified() => {

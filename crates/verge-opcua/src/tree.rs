@@ -1,6 +1,6 @@
 //! The objects: devices, their judges, signals and strands. Their variables are not kept, but read out of the image.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use verge_domain::image::PointSelector;
@@ -15,7 +15,7 @@ pub(crate) struct Object {
     /// The path of the one above it.
     pub(crate) above: Option<Arc<str>>,
     /// The paths of those below it.
-    pub(crate) below: BTreeSet<Arc<str>>,
+    pub(crate) below: Vec<Arc<str>>,
     /// The point whose values are its variables.
     pub(crate) point: Option<usize>,
 }
@@ -45,9 +45,13 @@ impl Tree {
             Some(Arc::clone(key))
         });
         if let Some(parent) = above.as_ref().and_then(|above| self.objects.get_mut(above)) {
-            parent.below.insert(Arc::clone(&path));
+            if parent.below.is_empty() {
+                // Most have one below them.
+                parent.below.reserve_exact(1);
+            }
+            parent.below.push(Arc::clone(&path));
         }
-        let object = Object { name: name.to_owned(), above, below: BTreeSet::new(), point: None };
+        let object = Object { name: name.to_owned(), above, below: Vec::new(), point: None };
         self.objects.insert(path, object);
     }
 
