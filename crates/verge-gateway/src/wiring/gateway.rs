@@ -39,7 +39,7 @@ use super::routes::{Outgoing, RouteDelivery, route_counters};
 use super::servers::{ControlServers, Served};
 use super::site::{local_state_of, report_silent_sources};
 use super::states::StateTopicsAtWork;
-use crate::exit::{Exit, ExitWith};
+use crate::exit::{Exit, ExitWith, reason};
 use crate::io_thread::IoThread;
 use crate::reload::{AtWork, ReloadAnswer, ReloadPlan, ReloadReport};
 use crate::settings::Settings;
@@ -135,9 +135,7 @@ impl Gateway {
         let watched = judges.watched();
         let judging = judges.start(&sources, &commits, clock, (&causes, snapshots));
         drop(commits);
-        if let Some(broker) = &broker {
-            broker.inputs().open();
-        }
+        broker.iter().for_each(|broker| broker.inputs().open());
 
         let routes: Vec<(RouteId, Arc<RouteCounters>)> = settings
             .routes
@@ -395,11 +393,4 @@ pub fn begins_anew(error: &anyhow::Error) -> bool {
 
 fn failed(error: &str) -> ReloadAnswer {
     ReloadAnswer::Failed { error: error.to_owned() }
-}
-
-/// What an error says without its exit code.
-fn reason(error: &anyhow::Error) -> String {
-    let code = Exit::of(error).to_string();
-    let words = error.chain().map(ToString::to_string).filter(|words| *words != code);
-    words.collect::<Vec<_>>().join(": ")
 }
