@@ -25,7 +25,7 @@ class Standing:
         self.client.on_connect = lambda *_: self.connected.set()
         self.client.on_disconnect = self._note
         self.client.reconnect_delay_set(min_delay=600, max_delay=600)
-        self.client.will_set("plant/pump-1/vibration", "9.9", qos=1)
+        self.client.will_set(f"plant/{device}/vibration", "9.9", qos=1)
         self.client.connect(HOST, site.port)
         self.client.loop_start()
         assert self.connected.wait(10)
@@ -48,7 +48,7 @@ def certs(site: Site, *arguments: str) -> str:
 
 
 def publishes(site: Site, device: str) -> bool:
-    own = ["-i", device, "-q", "1", "-t", f"plant/{device}/vibration", "-m", "9.5"]
+    own = ["-i", f"{device}:once", "-q", "1", "-t", f"plant/{device}/vibration", "-m", "9.5"]
     return site.mosquitto("mosquitto_pub", device, *own).returncode == 0
 
 
