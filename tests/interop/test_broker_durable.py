@@ -20,10 +20,11 @@ class Counting:
 
     def __init__(self, site: Site, device: str, protocol: int, first: int):
         self.device = device
-        self.acknowledged: set[int] = set()
+        # What a packet identifier stands for, and those that were acknowledged. No lock: paho-mqtt holds one of its own while it
+        # calls back, and while it publishes.
         self._of: dict[int, int] = {}
+        self._done: set[int] = set()
         self._next = first
-        self._lock = threading.Lock()
         self.client = site.paho(device, device, protocol)
         self.client.max_inflight_messages_set(20)
         self.client.on_publish = self._note
@@ -34,14 +35,16 @@ class Counting:
         assert self.connected.wait(10)
 
     def _note(self, _client: object, _data: object, mid: int, *_: object) -> None:
-        with self._lock:
-            self.acknowledged.add(self._of[mid])
+        self._done.add(mid)
+
+    @property
+    def acknowledged(self) -> set[int]:
+        return {self._of[mid] for mid in list(self._done) if mid in self._of}
 
     def send(self, count: int) -> None:
         for _ in range(count):
-            with self._lock:
-                sent = self.client.publish(f"plant/{self.device}/vibration", str(self._next), qos=1)
-                self._of[sent.mid] = self._next
+            sent = self.client.publish(f"plant/{self.device}/vibration", str(self._next), qos=1)
+            self._of[sent.mid] = self._next
             self._next += 1
 
     def last(self) -> int:
