@@ -34,11 +34,11 @@ use crate::passwords::Passwords;
 use crate::policy::{Policy, Refusal};
 use backend::Backend;
 pub use devices::RefusedDevice;
-use standing::Rules;
 use devices::{Device, Devices};
 use five::Sessions;
 pub use slots::FrontLimits;
 use slots::{Admission, Slots};
+use standing::Rules;
 pub(crate) use window::Window;
 
 /// Pause after the system refused to accept (out of file descriptors): without it the loop would spin.

@@ -21,7 +21,7 @@ use super::identity::{Introduced, identify};
 use super::packets::{Delivering, Guard, Refused};
 use super::pass::{Pacing, PassEnd, pass};
 use super::slots::Admission;
-use super::standing::{Rules, Standing};
+use super::standing::{Rules, Standing, UsedLogin};
 use crate::passwords::Passwords;
 use crate::policy::Refusal;
 
@@ -237,12 +237,15 @@ where
     pass(outside, inside, &rest, guard, pacing).await
 }
 
+/// What a client has asked for, and what came behind it.
+type ReadConnect<T> = Result<((Connect, T), BytesMut), ConnectRefusal>;
+
 /// A client without a certificate, where there are passwords: it is who its password proves it to be.
 async fn log_in<T>(
-    read: Result<((Connect, T), BytesMut), ConnectRefusal>,
+    read: ReadConnect<T>,
     identities: Option<&[String]>,
     passwords: Option<Arc<Passwords>>,
-) -> (Result<((Connect, T), BytesMut), ConnectRefusal>, Option<(String, Arc<Passwords>)>) {
+) -> (ReadConnect<T>, Option<UsedLogin>) {
     let has_shown = identities.is_some_and(|names| !names.is_empty());
     let (Ok(((connect, _), _)), Some(passwords), false) = (&read, passwords, has_shown) else {
         return (read, None);

@@ -18,6 +18,9 @@ pub(super) struct Rules {
     pub(super) passwords: Option<Arc<Passwords>>,
 }
 
+/// The name that a client has logged in by, and the passwords of that time.
+pub(super) type UsedLogin = (String, Arc<Passwords>);
+
 /// One connection, as far as the rules are about it.
 #[derive(Debug)]
 pub(super) struct Standing {
@@ -27,7 +30,7 @@ pub(super) struct Standing {
     /// Its name is proved.
     pub(super) is_proved: bool,
     /// It has logged in by its password, one of these.
-    pub(super) login: Option<(String, Arc<Passwords>)>,
+    pub(super) login: Option<UsedLogin>,
     /// Topic of its last will, and whether that is to be retained.
     pub(super) will: Option<(String, bool)>,
 }

@@ -84,8 +84,8 @@ pub(super) fn renew(args: &RenewArgs, json: bool, out: &mut impl Write) -> anyho
     let files = write_identity(&args.dir, &args.name, &issued, true)?;
     let next = format!(
         "next: copy both to where they are used; gateways take them up within a minute, and what is connected goes on. The one \
-         before, serial {}, is valid until it ends or is revoked: `verge certs revoke {}{}`",
-        former.serial, "serial:", former.serial
+         before, serial {}, is valid until it ends or is revoked: `verge certs revoke serial:{}`",
+        former.serial, former.serial
     );
     report(&files, &issued, &next, json, out)
 }
