@@ -124,5 +124,5 @@ def pump_site(scene: Scene, tmp_path: Path, **local: object) -> Iterator[Site]:
     gateway.start()
     receiver.wait_for_status("online", 60)
     folder = tmp_path / "devices"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     yield Site(gateway, receiver, certificates, folder, port)
