@@ -65,6 +65,9 @@ pub struct ListenerFiles {
     pub denied: Option<PathBuf>,
 }
 
+/// What a listener shows and asks for, and who is not accepted any more.
+pub type ListenerTls = (Arc<ServerConfig>, Arc<Revocations>);
+
 impl Local {
     /// Where devices and tools on this machine find it.
     #[must_use]
@@ -118,7 +121,7 @@ impl EmbeddedBroker {
     ///
     /// # Errors
     /// A file that is missing or cannot be used, with the key that names it.
-    pub fn tls(&self) -> Result<Option<(Arc<ServerConfig>, Arc<Revocations>)>, BuildError> {
+    pub fn tls(&self) -> Result<Option<ListenerTls>, BuildError> {
         let Some(files) = &self.tls else { return Ok(None) };
         let identity = connection::load_identity(SECTION, &files.cert, &files.key)?;
         let roots = connection::load_roots(SECTION, &files.ca)?;
