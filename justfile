@@ -78,6 +78,11 @@ dashboard-pictures *PAGES: venv
     cargo build --release -p verge
     {{ python }} tests/interop/dashboard_pictures.py {{ PAGES }}
 
+# The embedded broker beside mosquitto, both with TLS: two minutes
+bench-broker *ARGS: venv
+    cargo build --release -p verge
+    {{ python }} tests/interop/bench/bench_broker.py {{ ARGS }}
+
 # A simulated junction driven by what the gateway says over Modbus, beside its own loops: half an hour; `just bench-junction --seeds 1`
 bench-junction *ARGS: venv
     cargo build --release -p verge

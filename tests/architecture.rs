@@ -107,7 +107,7 @@ const TEST_EDGES: &[(&str, &str)] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     // What decides how the program ends passes on errors of any type.
     ("anyhow", &["verge", "verge-demo", "verge-gateway"]),
-    ("argon2", &["verge-web"]),
+    ("argon2", &["verge-tls"]),
     ("askama", &["verge-web"]),
     ("async-opcua", &["verge-opcua"]),
     ("async-trait", &["verge-opcua"]),

@@ -2,9 +2,9 @@
 
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -31,6 +31,9 @@ class Site:
     certificates: Certificates
     folder: Path
     port: int
+    # What a test has counted of the verdicts, and how many messages were looked at for it.
+    decoded: int = field(default=0, init=False)
+    values: dict[str, set[int]] = field(default_factory=dict, init=False)
 
     def identity(self, device: str) -> tuple[Path, Path]:
         """Certificate and key of a device."""
@@ -89,12 +92,19 @@ class Site:
     def broker(self, **least: int) -> dict:
         """What the status says of the broker, once at least this was refused."""
 
+        def counts(status: dict) -> bool:
+            return all(status.get("refusals", {}).get(why, 0) >= count for why, count in least.items())
+
+        return self.broker_until(counts)
+
+    def broker_until(self, true: Callable[[dict], bool]) -> dict:
+        """What the status says of the broker, once this is true of it."""
+
         def newest() -> dict | None:
             status = (self.receiver.statuses() or [{}])[-1].get("broker", {})
-            refusals = status.get("refusals", {})
-            return status if all(refusals.get(why, 0) >= count for why, count in least.items()) else None
+            return status if status and true(status) else None
 
-        return wait_for(newest, f"the status counts {least}", STATUS_S)
+        return wait_for(newest, "the status says so", STATUS_S)
 
 
 @contextmanager
@@ -114,5 +124,5 @@ def pump_site(scene: Scene, tmp_path: Path, **local: object) -> Iterator[Site]:
     gateway.start()
     receiver.wait_for_status("online", 60)
     folder = tmp_path / "devices"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     yield Site(gateway, receiver, certificates, folder, port)

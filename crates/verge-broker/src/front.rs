@@ -14,6 +14,7 @@ mod identity;
 mod packets;
 mod pass;
 mod slots;
+mod standing;
 mod window;
 
 use std::io;
@@ -26,15 +27,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
-use verge_tls::{Acceptor, Credentials, ServerConfig};
+use verge_tls::{Acceptor, Credentials, Revocations, ServerConfig, ShownCertificates};
 
 use crate::inputs::Inputs;
+use crate::passwords::Passwords;
 use crate::policy::{Policy, Refusal};
 use backend::Backend;
 pub use devices::RefusedDevice;
 use devices::{Device, Devices};
 use five::Sessions;
+pub use slots::FrontLimits;
 use slots::{Admission, Slots};
+use standing::Rules;
 pub(crate) use window::Window;
 
 /// Pause after the system refused to accept (out of file descriptors): without it the loop would spin.
@@ -42,30 +46,6 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// How often a client that is not let in is in the log.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-
-/// Bounds of a [`Front`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FrontLimits {
-    /// Connections that have not finished TLS handshake and CONNECT, in all.
-    pub unauthenticated: usize,
-    /// The same from one address. Sites behind one address (NAT) may need more.
-    pub unauthenticated_per_address: usize,
-    /// Time for the TLS handshake and CONNECT together.
-    pub handshake: Duration,
-    /// Connections in all.
-    pub connections: usize,
-}
-
-impl Default for FrontLimits {
-    fn default() -> Self {
-        Self {
-            unauthenticated: 1024,
-            unauthenticated_per_address: 16,
-            handshake: Duration::from_secs(5),
-            connections: 4096,
-        }
-    }
-}
 
 /// Where to listen, with which certificate, and which broker connections are passed to.
 #[derive(Debug, Clone)]
@@ -145,8 +125,8 @@ struct FrontShared {
     devices: Arc<Devices>,
     sessions: Arc<Sessions>,
     inputs: Option<Inputs>,
-    /// For connections from now on.
-    policy: Mutex<Arc<Policy>>,
+    /// For all connections.
+    rules: watch::Sender<Rules>,
     last_refusal: Mutex<Option<String>>,
     warned: Mutex<Option<Instant>>,
     slots: Arc<Slots>,
@@ -160,14 +140,18 @@ impl Front {
     /// # Errors
     /// See [`FrontError`].
     pub async fn start(settings: FrontSettings) -> Result<Self, FrontError> {
-        Self::start_with(settings, None).await
+        Self::start_with(settings, (None, None)).await
     }
 
-    /// The same where some of what clients publish goes to inputs of the gateway.
+    /// The same where some of what clients publish goes to inputs of the gateway, and where clients without a certificate may
+    /// log in by a password.
     ///
     /// # Errors
     /// See [`FrontError`].
-    pub async fn start_with(settings: FrontSettings, inputs: Option<Inputs>) -> Result<Self, FrontError> {
+    pub async fn start_with(
+        settings: FrontSettings,
+        (inputs, passwords): (Option<Inputs>, Option<Arc<Passwords>>),
+    ) -> Result<Self, FrontError> {
         let listen = settings.listen;
         if settings.tls.is_none() && !listen.ip().is_loopback() {
             return Err(FrontError::PlainText { listen });
@@ -176,7 +160,7 @@ impl Front {
         let listener = TcpListener::bind(listen).await.map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
         let acceptor = settings.tls.clone().map(Acceptor::new);
-        let shared = Arc::new(FrontShared::new(acceptor, settings.policy.clone(), inputs));
+        let shared = Arc::new(FrontShared::new(acceptor, settings.policy.clone(), (inputs, passwords)));
         let (running, held) = watch::channel(());
         let accept = accept(listener, settings, Arc::clone(&shared));
         let accepting = tokio::spawn(async move {
@@ -225,9 +209,15 @@ impl FrontView {
         }
     }
 
-    /// Clients that connect from now on may do what this says; its rates stay as they were at the start.
-    pub fn renew_policy(&self, policy: Policy) {
-        *self.shared.policy.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    /// Clients may do what this says from now on, and those whose certificate is revoked nothing; its rates stay as they were
+    /// at the start. A connection that stands ends where it has a subscription or a last will that is not allowed any more.
+    pub fn renew_rules(
+        &self,
+        policy: Policy,
+        revocations: Arc<Revocations>,
+        passwords: Option<Arc<Passwords>>,
+    ) {
+        self.shared.rules.send_replace(Rules { policy: Arc::new(policy), revocations, passwords });
     }
 
     /// What it has counted.
@@ -327,10 +317,11 @@ impl Accepted {
     async fn serve(self, acceptor: Option<Acceptor>, backend: Arc<Backend>, handshake: Duration) {
         let Self { stream, peer, admission, shared } = self;
         let deadline = Instant::now() + handshake;
+        let shown = ShownCertificates::default();
         let handshaken = match (stream.set_nodelay(true), acceptor) {
             (Err(error), _) => Err(error.to_string()),
             (Ok(()), None) => {
-                return backend.receive(stream, (peer, None), admission, &shared, deadline).await;
+                return backend.receive(stream, (peer, None, shown), admission, &shared, deadline).await;
             }
             (Ok(()), Some(acceptor)) => {
                 acceptor.accept(stream, handshake).await.map_err(|error| error.to_string())
@@ -339,7 +330,9 @@ impl Accepted {
         match handshaken {
             Ok(stream) => {
                 let identities = verge_tls::peer_identities(&stream);
-                backend.receive(stream, (peer, Some(&identities)), admission, &shared, deadline).await;
+                let shown = ShownCertificates::of(&stream);
+                let who = (peer, Some(identities.as_slice()), shown);
+                backend.receive(stream, who, admission, &shared, deadline).await;
             }
             Err(error) => {
                 shared.failed_handshakes.fetch_add(1, Ordering::Relaxed);
@@ -350,17 +343,22 @@ impl Accepted {
 }
 
 impl FrontShared {
-    fn new(acceptor: Option<Acceptor>, policy: Policy, inputs: Option<Inputs>) -> Self {
+    fn new(
+        acceptor: Option<Acceptor>,
+        policy: Policy,
+        (inputs, passwords): (Option<Inputs>, Option<Arc<Passwords>>),
+    ) -> Self {
+        let rules = Rules { policy: Arc::new(policy), revocations: Arc::default(), passwords };
         Self {
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             failed_handshakes: AtomicU64::new(0),
             refused_clients: AtomicU64::new(0),
             cut_off: AtomicU64::new(0),
-            devices: Arc::new(Devices::new(policy.limits)),
+            devices: Arc::new(Devices::new(rules.policy.limits)),
             sessions: Arc::default(),
             inputs,
-            policy: Mutex::new(Arc::new(policy)),
+            rules: watch::Sender::new(rules),
             last_refusal: Mutex::default(),
             warned: Mutex::default(),
             slots: Arc::default(),
@@ -368,8 +366,8 @@ impl FrontShared {
         }
     }
 
-    fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.policy.lock().unwrap_or_else(PoisonError::into_inner))
+    fn rules(&self) -> watch::Receiver<Rules> {
+        self.rules.subscribe()
     }
 
     /// A client is not let in.

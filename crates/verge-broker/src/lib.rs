@@ -30,6 +30,7 @@ pub mod embedded;
 mod endpoint;
 pub mod front;
 pub mod inputs;
+pub mod passwords;
 pub mod policy;
 
 pub use child::ChildError;
@@ -40,6 +41,7 @@ pub use embedded::{Embedded, EmbeddedError, EmbeddedSettings};
 pub use endpoint::StartMessageError;
 pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, FrontView, RefusedDevice};
 pub use inputs::{InputSource, InputState, Inputs};
+pub use passwords::{Passwords, PasswordsError};
 pub use policy::Policy;
 
 /// Client identifiers that begin with this are the gateway's own; a front refuses them, so that no client takes over

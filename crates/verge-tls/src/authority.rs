@@ -6,10 +6,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
+    DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber,
 };
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
+
+use x509_parser::prelude::FromDer;
+use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::pem::{certificates, private_key, read};
 use crate::{TlsError, Usage};
@@ -99,22 +105,101 @@ impl Authority {
     /// # Errors
     /// A name that cannot stand in a certificate.
     pub fn issue(&self, request: &CertificateRequest) -> Result<Issued, TlsError> {
-        let issuer = Issuer::from_ca_cert_pem(&self.cert_pem, KeyPair::from_pem(&self.key_pem)?)?;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = params(&request.common_name, &request.names, request.days)?;
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.use_authority_key_identifier_extension = true;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let server = [ExtendedKeyUsagePurpose::ServerAuth];
-        let client = [ExtendedKeyUsagePurpose::ClientAuth];
-        params.extended_key_usages = match request.usage {
-            Usage::Server => server.to_vec(),
-            Usage::Client => client.to_vec(),
-            Usage::Both => [server, client].concat(),
-        };
-        let certificate = params.signed_by(&key, &issuer)?;
+        let certificate = end_entity(request)?.signed_by(&key, &self.issuer()?)?;
         Ok(Issued { cert_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
+
+    /// Signs the key of a request that another program has made (PEM, PKCS #10). Of the request the key alone counts: names and
+    /// usage are the authority's affair. Gives the certificate, PEM.
+    ///
+    /// # Errors
+    /// It is no such request, does not prove that its maker has the key, or a name cannot stand in a certificate.
+    pub fn sign(&self, request_pem: &str, request: &CertificateRequest) -> Result<String, TlsError> {
+        let asked = CertificateSigningRequestParams::from_pem(request_pem)?;
+        let certificate = end_entity(request)?.signed_by(&asked.public_key, &self.issuer()?)?;
+        Ok(certificate.pem())
+    }
+
+    /// A list of revoked certificates (CRL, PEM): those of the list before it, and these serial numbers. Another is to be made
+    /// within these days.
+    ///
+    /// # Errors
+    /// The list before it is none.
+    pub fn revoke(&self, before: Option<&str>, serials: &[Vec<u8>], days: u32) -> Result<String, TlsError> {
+        let now = OffsetDateTime::now_utc();
+        let (mut number, mut revoked_certs) = (1_u64, Vec::new());
+        if let Some(before) = before {
+            let damaged = || TlsError::RevocationList {
+                what: format!("{AUTHORITY_STEM}.crl"),
+                why: "it is damaged, or of another program".to_owned(),
+            };
+            let der =
+                CertificateRevocationListDer::from_pem_slice(before.as_bytes()).map_err(|_| damaged())?;
+            let (_, list) = CertificateRevocationList::from_der(&der).map_err(|_| damaged())?;
+            number = list.crl_number().and_then(|number| u64::try_from(number).ok()).unwrap_or(0) + 1;
+            for revoked in list.iter_revoked_certificates() {
+                let at = OffsetDateTime::from_unix_timestamp(revoked.revocation_date.timestamp());
+                revoked_certs.push(revoked_certificate(revoked.raw_serial(), at.unwrap_or(now)));
+            }
+        }
+        for serial in serials {
+            let serial_number = SerialNumber::from_slice(serial);
+            if !revoked_certs
+                .iter()
+                .any(|known: &RevokedCertParams| is_same(&known.serial_number, &serial_number))
+            {
+                revoked_certs.push(revoked_certificate(serial, now));
+            }
+        }
+        let list = CertificateRevocationListParams {
+            this_update: now - BACKDATED,
+            next_update: now + Duration::days(i64::from(days)),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer()?)?.pem()?)
+    }
+
+    fn issuer(&self) -> Result<Issuer<'static, KeyPair>, TlsError> {
+        Ok(Issuer::from_ca_cert_pem(&self.cert_pem, KeyPair::from_pem(&self.key_pem)?)?)
+    }
+}
+
+fn revoked_certificate(serial: &[u8], at: OffsetDateTime) -> RevokedCertParams {
+    RevokedCertParams {
+        serial_number: SerialNumber::from_slice(serial),
+        revocation_time: at,
+        reason_code: None,
+        invalidity_date: None,
+    }
+}
+
+/// Zeros in front do not count.
+fn is_same(one: &SerialNumber, other: &SerialNumber) -> bool {
+    let plain = |serial: &SerialNumber| {
+        let bytes = serial.to_bytes();
+        bytes.into_iter().skip_while(|byte| *byte == 0).collect::<Vec<u8>>()
+    };
+    plain(one) == plain(other)
+}
+
+/// A certificate that signs no others.
+fn end_entity(request: &CertificateRequest) -> Result<CertificateParams, TlsError> {
+    let mut params = params(&request.common_name, &request.names, request.days)?;
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    let server = [ExtendedKeyUsagePurpose::ServerAuth];
+    let client = [ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages = match request.usage {
+        Usage::Server => server.to_vec(),
+        Usage::Client => client.to_vec(),
+        Usage::Both => [server, client].concat(),
+    };
+    Ok(params)
 }
 
 fn params(common_name: &str, names: &[String], days: u32) -> Result<CertificateParams, TlsError> {
@@ -152,6 +237,14 @@ pub fn write_identity(
     write(&key_path, issued.key_pem.as_bytes(), 0o600)?;
     write(&cert_path, issued.cert_pem.as_bytes(), 0o644)?;
     Ok((cert_path, key_path))
+}
+
+/// Writes a file that everybody may read, as a whole or not at all.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_public(path: &Path, content: &str) -> Result<(), TlsError> {
+    write(path, content.as_bytes(), 0o644)
 }
 
 /// Through a new file and a rename: an existing file with wider permissions never holds the key, and a

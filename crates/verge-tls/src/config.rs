@@ -11,7 +11,7 @@ use rustls::time_provider::TimeProvider;
 pub use rustls::{ClientConfig, ServerConfig};
 
 use crate::verifier::{ClientVerifier, ServerVerifier};
-use crate::{TlsIdentity, TrustedRoots};
+use crate::{Revocations, TlsIdentity, TrustedRoots};
 
 /// Installs the cryptographic provider of this process, for libraries that look for the installed one.
 /// Further calls do nothing.
@@ -76,6 +76,25 @@ pub fn server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRoots>
     Arc::new(accepting(identity, client_roots.map(ClientVerifier::new)))
 }
 
+/// The same, which refuses clients whose certificate is revoked. With `optional` a client may also come without any.
+///
+/// # Panics
+/// Never: the provider supports both versions.
+#[must_use]
+pub fn revoking_server_config(
+    identity: &TlsIdentity,
+    client_roots: &TrustedRoots,
+    revocations: &Arc<Revocations>,
+    optional: bool,
+) -> Arc<ServerConfig> {
+    let clients = if optional {
+        ClientVerifier::optional(client_roots, revocations)
+    } else {
+        ClientVerifier::revoking(client_roots, revocations)
+    };
+    Arc::new(accepting(identity, Some(clients)))
+}
+
 fn accepting(identity: &TlsIdentity, clients: Option<Arc<ClientVerifier>>) -> ServerConfig {
     let builder = ServerConfig::builder_with_details(provider(), FlooredClock::new())
         .with_safe_default_protocol_versions()
@@ -94,7 +113,10 @@ fn accepting(identity: &TlsIdentity, clients: Option<Arc<ClientVerifier>>) -> Se
 /// Never: the provider supports both versions.
 #[must_use]
 pub fn web_server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRoots>) -> Arc<ServerConfig> {
-    let mut config = accepting(identity, client_roots.map(ClientVerifier::optional));
+    let mut config = accepting(
+        identity,
+        client_roots.map(|roots| ClientVerifier::optional(roots, &Revocations::default().shared())),
+    );
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
 }

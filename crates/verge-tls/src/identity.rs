@@ -139,6 +139,7 @@ pub(crate) struct Authorities {
     /// The file.
     pub(crate) what: String,
     pub(crate) all: Vec<CertificateSummary>,
+    pub(crate) ders: Vec<CertificateDer<'static>>,
 }
 
 impl TrustedRoots {
@@ -160,12 +161,13 @@ impl TrustedRoots {
 
     fn parse(pem: &[u8], what: String) -> Result<Self, TlsError> {
         let mut store = RootCertStore::empty();
-        let mut all = Vec::new();
+        let (mut all, mut ders) = (Vec::new(), Vec::new());
         for (der, number) in certificates(pem, &what)?.into_iter().zip(1..) {
             let summary = summarise(&der).ok_or_else(|| TlsError::NotX509 { what: what.clone() })?;
-            store.add(der).map_err(|_| TlsError::Root { what: what.clone(), number })?;
+            store.add(der.clone()).map_err(|_| TlsError::Root { what: what.clone(), number })?;
             all.push(summary);
+            ders.push(der);
         }
-        Ok(Self { store: Arc::new(store), known: Arc::new(Authorities { what, all }) })
+        Ok(Self { store: Arc::new(store), known: Arc::new(Authorities { what, all, ders }) })
     }
 }

@@ -1,10 +1,10 @@
 //! Identities, trust and certificates.
 //!
-//! The only crate that names rustls, tokio-rustls and rcgen. It must never learn what is sent over a
+//! The only crate that names rustls, tokio-rustls, rcgen and argon2. It must never learn what is sent over a
 //! connection, and offers no switch that turns verification off.
 //!
 //! Reading order: [`TlsIdentity`] and [`TrustedRoots`] (what is loaded, from the files of `pem`), [`client_config`] and
-//! [`server_config`] (what is built of them, with a `verifier`), [`Credentials`] (name and password), [`Acceptor`] and [`connect`], [`authority`] and [`summary`]
+//! [`server_config`] (what is built of them, with a `verifier`), [`Credentials`] (name and password), [`PasswordHash`] (what is stored of passwords), [`Acceptor`] and [`connect`], [`authority`] and [`summary`]
 //! (certificates that are made and read), `diagnosis` (what is wrong with a certificate), [`explain`] (why a handshake
 //! failed, in words).
 
@@ -15,18 +15,23 @@ mod credentials;
 mod diagnosis;
 mod explain;
 mod identity;
+mod password;
 mod pem;
+mod revocation;
 mod stream;
 mod verifier;
 
 pub use certificate::{CertificateSummary, Usage, Weakness, summary};
 pub use config::{
-    ClientConfig, ServerConfig, client_config, install_provider, server_config, web_server_config,
+    ClientConfig, ServerConfig, client_config, install_provider, revoking_server_config, server_config,
+    web_server_config,
 };
 pub use credentials::{Credentials, Secret};
 pub use explain::explain;
 pub use identity::{Chain, PrivateKey, TlsIdentity, TrustedRoots};
+pub use password::{MosquittoHash, NoRandom, PasswordHash};
 pub use pem::{FoundInstead, Mistaken, Wanted};
+pub use revocation::{Revocations, ShownCertificates, serial_of};
 pub use stream::{Acceptor, TlsStream, connect, peer_identities, peer_name};
 
 use std::io::ErrorKind;
@@ -120,6 +125,14 @@ pub enum TlsError {
     NotX509 {
         /// Which text.
         what: String,
+    },
+    /// A list of revoked certificates cannot be used.
+    #[error("{what} cannot be used as a list of revoked certificates: {why}")]
+    RevocationList {
+        /// Which file.
+        what: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// The file is there already.
     #[error("{path} exists already and is left as it is")]

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::error::Error as StdError;
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -14,10 +15,10 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
 
-use crate::TrustedRoots;
 use crate::config::provider;
 use crate::diagnosis::{Peer, PresentedChain};
 use crate::identity::Authorities;
+use crate::{Revocations, ShownCertificates, TrustedRoots};
 
 tokio::task_local! {
     /// Why the client at hand was refused. Its own error goes on unchanged: it decides which alert the client gets.
@@ -99,21 +100,27 @@ impl ServerCertVerifier for ServerVerifier {
 pub(crate) struct ClientVerifier {
     inner: Arc<dyn ClientCertVerifier>,
     known: Arc<Authorities>,
+    revocations: Arc<Revocations>,
 }
 
 impl ClientVerifier {
     pub(crate) fn new(roots: &TrustedRoots) -> Arc<Self> {
+        Self::revoking(roots, &Revocations::default().shared())
+    }
+
+    /// The same, which refuses what is revoked.
+    pub(crate) fn revoking(roots: &TrustedRoots, revocations: &Arc<Revocations>) -> Arc<Self> {
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots.store), provider());
         let inner = builder.build().expect("trusted roots hold one at least, and no list of revocations");
-        Arc::new(Self { inner, known: Arc::clone(&roots.known) })
+        Arc::new(Self { inner, known: Arc::clone(&roots.known), revocations: Arc::clone(revocations) })
     }
 
     /// The same where a client may also come without a certificate.
-    pub(crate) fn optional(roots: &TrustedRoots) -> Arc<Self> {
+    pub(crate) fn optional(roots: &TrustedRoots, revocations: &Arc<Revocations>) -> Arc<Self> {
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots.store), provider());
         let inner = builder.allow_unauthenticated().build();
         let inner = inner.expect("trusted roots hold one at least, and no list of revocations");
-        Arc::new(Self { inner, known: Arc::clone(&roots.known) })
+        Arc::new(Self { inner, known: Arc::clone(&roots.known), revocations: Arc::clone(revocations) })
     }
 
     fn refuse(&self, shown: &PresentedChain<'_>, error: Error) -> Error {
@@ -142,7 +149,14 @@ impl ClientCertVerifier for ClientVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let shown = PresentedChain { end_entity, intermediates, name: None };
-        let verified = self.inner.verify_client_cert(end_entity, intermediates, now);
+        let verified = self.inner.verify_client_cert(end_entity, intermediates, now).and_then(|verified| {
+            if self.revocations.is_empty() {
+                return Ok(verified);
+            }
+            let chain: Vec<_> = iter::once(end_entity).chain(intermediates).cloned().collect();
+            let is_revoked = self.revocations.revoke(&ShownCertificates::of_chain(&chain));
+            if is_revoked { Err(CertificateError::Revoked.into()) } else { Ok(verified) }
+        });
         verified.map_err(|error| self.refuse(&shown, error))
     }
 

@@ -1,6 +1,6 @@
 //! HTTP: verdicts are pushed to a web service, at least once, and people see and steer a gateway in a browser.
 //!
-//! The only crate that names hyper, axum, askama, argon2 and prometheus-client. It knows neither how verdicts are stored nor
+//! The only crate that names hyper, axum, askama and prometheus-client. It knows neither how verdicts are stored nor
 //! how they are written, and it never makes the data path wait: what the dashboard shows it reads through
 //! [`LiveGateway`](verge_domain::live::LiveGateway), what it pushes are bytes that wiring made.
 //!

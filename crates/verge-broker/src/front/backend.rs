@@ -11,7 +11,7 @@ use rumqttc::{Connect, ConnectReturnCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use verge_tls::Credentials;
+use verge_tls::{Credentials, ShownCertificates};
 
 use super::FrontShared;
 use super::connect::{self, ConnectRefusal, connack};
@@ -21,6 +21,8 @@ use super::identity::{Introduced, identify};
 use super::packets::{Delivering, Guard, Refused};
 use super::pass::{Pacing, PassEnd, pass};
 use super::slots::Admission;
+use super::standing::{Rules, Standing, UsedLogin};
+use crate::passwords::Passwords;
 use crate::policy::Refusal;
 
 /// Time for the broker to accept a connection and to answer CONNECT. One that hangs is started again before long.
@@ -29,6 +31,8 @@ const BROKER_ANSWER: Duration = Duration::from_secs(10);
 const LEAVE: Duration = Duration::from_secs(1);
 /// First byte and length of CONNACK (MQTT 3.1.1, section 3.2.1).
 const CONNACK: [u8; 2] = [0x20, 2];
+/// A wrong password is answered after this time.
+const WRONG_PASSWORD: Duration = Duration::from_secs(1);
 const DISCONNECT: [u8; 2] = [0xe0, 0];
 
 /// The broker behind the front.
@@ -65,7 +69,7 @@ impl Backend {
     pub(super) async fn receive<S>(
         &self,
         mut outside: S,
-        (peer, identities): (SocketAddr, Option<&[String]>),
+        (peer, identities, shown): (SocketAddr, Option<&[String]>, ShownCertificates),
         admission: Admission,
         shared: &FrontShared,
         deadline: Instant,
@@ -76,8 +80,14 @@ impl Backend {
         let mut is_five = false;
         let read = tokio::time::timeout_at(deadline, connect::read(&mut outside, &mut is_five)).await;
         drop(waiting);
-        let (policy, mut nameless, mut known) = (shared.policy(), None, None);
-        let admitted = read.unwrap_or(Err(ConnectRefusal::Late)).and_then(|((connect, greeting), rest)| {
+        let mut rules = shared.rules();
+        let Rules { policy, revocations, passwords } = rules.borrow_and_update().clone();
+        let (mut nameless, mut known) = (None, None);
+        let read = read.unwrap_or(Err(ConnectRefusal::Late));
+        let (read, login) = log_in(read, identities, passwords).await;
+        let named = login.as_ref().map(|(name, _)| vec![name.clone()]);
+        let identities = named.as_deref().or(identities);
+        let admitted = read.and_then(|((connect, greeting), rest)| {
             let connect = connect::admit(connect, self.login.as_ref())?;
             let new_name = || nameless.insert(shared.devices.nameless()).client_id();
             let mut introduced = identify(connect, identities, &policy, new_name)?;
@@ -85,6 +95,10 @@ impl Backend {
             let device = shared.devices.device(&introduced.account).map_err(too_many)?;
             // What is refused from here on is counted as this device's.
             let device = Arc::clone(known.insert(device));
+            // It may have been revoked since the handshake.
+            if revocations.revoke(&shown) {
+                return Err(ConnectRefusal::Revoked);
+            }
             let place = Place::of(&device).ok_or(ConnectRefusal::TooManyClientIds)?;
             introduced.check_will(&policy, |topic| shared.devices.note_topic(&device, topic))?;
             let connect = &mut introduced.connect;
@@ -97,7 +111,8 @@ impl Backend {
             }
             Ok((introduced, greeting, (device, place), rest))
         });
-        let (Introduced { connect, client, .. }, greeting, (device, place), rest) = match admitted {
+        let (Introduced { connect, client, is_proved, .. }, greeting, (device, place), rest) = match admitted
+        {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 shared.refuse(peer, known.as_deref(), refusal.reason(), &refusal.to_string());
@@ -139,7 +154,10 @@ impl Backend {
             .delivering(delivering.clone());
         let leaves = guard.leaves();
         let pacing = Pacing { device: &device, devices: &shared.devices, silence };
-        match pass_on(outside, inside, &answer, rest, guard, pacing).await {
+        let will = connect.last_will.as_ref().map(|will| (will.topic.clone(), will.retain));
+        let standing =
+            Standing { rules, shown, client_id: connect.client_id.clone(), is_proved, login, will };
+        match pass_on(outside, inside, &answer, rest, guard, (pacing, standing)).await {
             Ok(()) => {}
             Err(PassEnd::Io(error)) => {
                 tracing::debug!(%peer, client_id = connect.client_id, %error, "connection ended");
@@ -209,7 +227,7 @@ async fn pass_on<S>(
     answer: &[u8],
     rest: BytesMut,
     guard: Guard,
-    pacing: Pacing<'_>,
+    pacing: (Pacing<'_>, Standing),
 ) -> Result<(), PassEnd>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -217,6 +235,29 @@ where
     outside.write_all(answer).await?;
     outside.flush().await?;
     pass(outside, inside, &rest, guard, pacing).await
+}
+
+/// What a client has asked for, and what came behind it.
+type ReadConnect<T> = Result<((Connect, T), BytesMut), ConnectRefusal>;
+
+/// A client without a certificate, where there are passwords: it is who its password proves it to be.
+async fn log_in<T>(
+    read: ReadConnect<T>,
+    identities: Option<&[String]>,
+    passwords: Option<Arc<Passwords>>,
+) -> (ReadConnect<T>, Option<UsedLogin>) {
+    let has_shown = identities.is_some_and(|names| !names.is_empty());
+    let (Ok(((connect, _), _)), Some(passwords), false) = (&read, passwords, has_shown) else {
+        return (read, None);
+    };
+    match passwords.name_of(connect.login.as_ref()).await {
+        Some(name) => (read, Some((name, passwords))),
+        None => {
+            // Whoever guesses has time.
+            tokio::time::sleep(WRONG_PASSWORD).await;
+            (Err(ConnectRefusal::Password), None)
+        }
+    }
 }
 
 /// Closes a connection so that the answer arrives: what the client still sends is read, since unread bytes would reset

@@ -61,6 +61,10 @@ pub(super) enum ConnectRefusal {
     ForeignClientId { client_id: String, expected: String },
     #[error("its certificate has no name that a client identifier can be")]
     NoName,
+    #[error("{}", Refusal::Revoked.words())]
+    Revoked,
+    #[error("{}", Refusal::Password.words())]
+    Password,
     #[error("{}", Refusal::TooManyClientIds.words())]
     TooManyClientIds,
     #[error("the topic of its last will: {0}")]
@@ -86,7 +90,8 @@ impl ConnectRefusal {
             Self::ClientId { .. } | Self::ForeignClientId { .. } | Self::NoName => {
                 Some(ConnectReturnCode::BadClientId)
             }
-            Self::WillNotAllowed { .. } => Some(ConnectReturnCode::NotAuthorized),
+            Self::WillNotAllowed { .. } | Self::Revoked => Some(ConnectReturnCode::NotAuthorized),
+            Self::Password => Some(ConnectReturnCode::BadUserNamePassword),
             Self::TooManyClientIds => Some(ConnectReturnCode::ServiceUnavailable),
             Self::NotConnect
             | Self::Late
@@ -124,6 +129,8 @@ impl ConnectRefusal {
             Self::TooLarge { .. } => Refusal::TooLarge,
             Self::Malformed(_) | Self::MalformedFive => Refusal::Malformed,
             Self::Authentication => Refusal::Authentication,
+            Self::Revoked => Refusal::Revoked,
+            Self::Password => Refusal::Password,
             Self::Version(_) => Refusal::ProtocolVersion,
             Self::ClientId { .. } => Refusal::ClientId,
             Self::ForeignClientId { .. } | Self::NoName => Refusal::ForeignClientId,

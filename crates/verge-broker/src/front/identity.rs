@@ -13,6 +13,8 @@ const NAME_END: char = ':';
 pub(super) struct Introduced {
     pub(super) connect: Connect,
     pub(super) client: PolicyClient,
+    /// Its certificate says who it is.
+    pub(super) is_proved: bool,
     /// The device to which all it does is counted: the name in its certificate where it has shown one.
     pub(super) account: String,
 }
@@ -73,7 +75,7 @@ pub(super) fn identify(
     // A broker for everybody takes every identifier, but one certificate has the limits of one device under all of them.
     let first = identities.and_then(|names| names.iter().find(|name| check_client_id(name, false).is_ok()));
     let account = proved.as_ref().or(first).map_or_else(|| client.name().to_owned(), String::clone);
-    Ok(Introduced { connect, client, account })
+    Ok(Introduced { connect, client, is_proved: proved.is_some(), account })
 }
 
 #[cfg(test)]

@@ -123,6 +123,8 @@ pub(super) struct Guard {
     collected: Collected,
     begun: usize,
     leaves: Leaves,
+    /// Filters that this connection has subscribed to.
+    subscribed: Vec<String>,
 }
 
 impl Guard {
@@ -151,6 +153,7 @@ impl Guard {
             collected: Collected::default(),
             begun: 0,
             leaves: Leaves::default(),
+            subscribed: Vec::new(),
         }
     }
 
@@ -221,6 +224,7 @@ impl Guard {
                 8 | 10 => {
                     let Some(judged) = self.filters(header, rest)? else { break };
                     if judged.refused.is_empty() {
+                        self.note_subscribed(header.kind, &judged);
                         self.packets += 1;
                         passed += packet;
                     } else if passed > 0 {
@@ -228,6 +232,7 @@ impl Guard {
                     } else {
                         self.packets += 1;
                         self.count_filters(header.kind, &judged);
+                        self.note_subscribed(header.kind, &judged);
                         return Ok(judged.replacing(header.kind, packet));
                     }
                 }

@@ -12,6 +12,7 @@ use super::answers::{Answers, Down, MOST_WAITING};
 use super::devices::{Device, Devices};
 use super::five::{self, Five};
 use super::packets::{Delivering, Guard, Next, Refused, ToClient};
+use super::standing::Standing;
 use crate::policy::Refusal;
 
 /// Bytes in flight in one direction. A packet of filters has room in it.
@@ -65,7 +66,7 @@ pub(super) async fn pass<S>(
     inside: TcpStream,
     rest: &[u8],
     guard: Guard,
-    pacing: Pacing<'_>,
+    (pacing, standing): (Pacing<'_>, Standing),
 ) -> Result<(), PassEnd>
 where
     S: AsyncRead + AsyncWrite,
@@ -74,7 +75,7 @@ where
     let (from_broker, to_broker) = inside.into_split();
     let (answering, answers) = mpsc::channel(MOST_WAITING);
     let (five, delivering) = (guard.five().cloned(), guard.delivers_to().cloned());
-    let upward = upward(from_client, to_broker, rest, guard, pacing, answering.clone());
+    let upward = upward(from_client, to_broker, rest, (guard, standing), pacing, answering.clone());
     let downward = downward(from_broker, to_client, answers, five.clone(), delivering);
     tokio::pin!(upward, downward);
     tokio::select! {
@@ -105,7 +106,7 @@ async fn upward(
     mut from_client: impl AsyncRead + Unpin,
     mut to_broker: impl AsyncWrite + Unpin,
     rest: &[u8],
-    mut guard: Guard,
+    (mut guard, mut standing): (Guard, Standing),
     pacing: Pacing<'_>,
     answering: mpsc::Sender<ToClient>,
 ) -> Result<(), PassEnd> {
@@ -185,6 +186,14 @@ async fn upward(
                     break read.map_err(|_| why)??;
                 }
                 due = due(five.as_ref()) => to_broker.write_all(&due).await?,
+                () = standing.changed() => {
+                    if let Err(refused) = standing.take_up(&mut guard) {
+                        // Without its last will, which nobody has allowed any more.
+                        guard.leaves().set();
+                        to_broker.write_all(&[0xe0, 0]).await?;
+                        return Err(PassEnd::Refused(refused));
+                    }
+                }
             }
         };
         if new_bytes == 0 {

@@ -5,8 +5,31 @@ use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::FrontLimits;
+/// Bounds of a [`Front`](super::Front).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrontLimits {
+    /// Connections that have not finished TLS handshake and CONNECT, in all.
+    pub unauthenticated: usize,
+    /// The same from one address. Sites behind one address (NAT) may need more.
+    pub unauthenticated_per_address: usize,
+    /// Time for the TLS handshake and CONNECT together.
+    pub handshake: Duration,
+    /// Connections in all.
+    pub connections: usize,
+}
+
+impl Default for FrontLimits {
+    fn default() -> Self {
+        Self {
+            unauthenticated: 1024,
+            unauthenticated_per_address: 16,
+            handshake: Duration::from_secs(5),
+            connections: 4096,
+        }
+    }
+}
 
 /// All slots of a front.
 #[derive(Debug, Default)]

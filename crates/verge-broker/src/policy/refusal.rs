@@ -49,6 +49,10 @@ verge_domain::words! {
         TooManyFilters = "too_many_filters",
         /// More messages of `QoS` 2 than one device may have wait for their release.
         TooManyHeld = "too_many_held",
+        /// The client's certificate is revoked.
+        Revoked = "revoked",
+        /// No password, or a wrong one, of a client without a certificate; or it has changed.
+        Password = "password",
         /// An authentication method of MQTT 5.
         Authentication = "authentication",
         /// `QoS` 2 of a client of MQTT 5.
@@ -96,6 +100,8 @@ impl Refusal {
             Self::TooManyTopics => "it publishes to more topics than one device may, with",
             Self::TooManyFilters => "it subscribes to more filters than one device may, with",
             Self::TooManyHeld => "more of its messages of QoS 2 wait for their release than may",
+            Self::Revoked => "its certificate is revoked",
+            Self::Password => "its user name or password is wrong, or there is none",
             Self::Authentication => "it wants to log in by an authentication method of MQTT 5",
             Self::QosNotSupported => "QoS 2 is not supported with MQTT 5",
             Self::TopicAlias => "it used a topic alias, none of which was announced",

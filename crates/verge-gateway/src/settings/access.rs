@@ -13,8 +13,8 @@ use crate::config::{Fault, RawAccess, RawListener, Warning};
 
 /// Level of the edge node's name in topics of Sparkplug B: `spBv1.0/GROUP/TYPE/NODE`.
 const SPARKPLUG_NODE: usize = 3;
-/// Largest access list.
-const MAX_LIST_BYTES: u64 = 1 << 20;
+/// Largest access list, and file of logins.
+const MAX_LIST_BYTES: u64 = 4 << 20;
 
 /// What the configuration says of that.
 #[derive(Debug, Clone)]
@@ -91,15 +91,18 @@ const fn access_is_listed(access: &Access) -> bool {
 }
 
 fn read_list(path: &PathBuf) -> Result<AccessList, BuildError> {
-    let key = || "local.acl_file".to_owned();
-    let unreadable = |error| BuildError::SecretFile { key: key(), path: path.clone(), error };
-    let too_large =
-        || std::io::Error::new(std::io::ErrorKind::FileTooLarge, "an access list has at most 1 MiB");
+    let text = read_bounded("local.acl_file", path)?;
+    AccessList::parse(&text).map_err(|error| BuildError::List("acl_file", path.clone(), error.to_string()))
+}
+
+/// Reads a list that this key names.
+pub(super) fn read_bounded(key: &str, path: &PathBuf) -> Result<String, BuildError> {
+    let unreadable = |error| BuildError::SecretFile { key: key.to_owned(), path: path.clone(), error };
+    let too_large = || std::io::Error::new(std::io::ErrorKind::FileTooLarge, "a list has at most 4 MiB");
     if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_LIST_BYTES {
         return Err(unreadable(too_large()));
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    AccessList::parse(&text).map_err(|error| BuildError::AccessList(path.clone(), error))
+    std::fs::read_to_string(path).map_err(unreadable)
 }
 
 fn rule_of(source: &SourceSection) -> &DeviceRule {

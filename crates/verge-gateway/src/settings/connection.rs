@@ -70,7 +70,7 @@ pub struct TlsFiles {
 /// Why a connection cannot be built from its files.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The file of a secret cannot be read.
+    /// A file of a secret, or a list, cannot be read.
     #[error("{key}: {}", verge_tls::unreadable(path, error))]
     SecretFile {
         /// The setting that names it.
@@ -80,7 +80,7 @@ pub enum BuildError {
         /// What the system says.
         error: std::io::Error,
     },
-    /// It holds nothing.
+    /// It is empty.
     #[error("{key}: {path} is empty: write into it what it is for, alone in one line")]
     EmptySecret {
         /// The setting that names it.
@@ -88,9 +88,9 @@ pub enum BuildError {
         /// The file.
         path: PathBuf,
     },
-    /// The access list of the embedded broker cannot be understood.
-    #[error("local.acl_file: {}, {}", .0.display(), .1)]
-    AccessList(PathBuf, verge_broker::policy::AccessListError),
+    /// A list of the embedded broker cannot be understood: its key, the file, and the line that is wrong.
+    #[error("local.{0}: {path}, {2}", path = .1.display())]
+    List(&'static str, PathBuf, String),
     /// A certificate or key cannot be used.
     #[error("{key}.{part}: {source}")]
     Tls {

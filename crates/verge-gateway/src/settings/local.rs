@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_broker::Policy;
+use verge_broker::{Passwords, Policy};
 use verge_mqtt::{BrokerAddress, WatchedFiles};
-use verge_tls::ServerConfig;
+use verge_tls::{Revocations, ServerConfig};
 
 use super::Check;
 use super::access::{self, BrokerRules};
@@ -44,6 +44,8 @@ pub struct EmbeddedBroker {
     pub max_broker_packet_bytes: usize,
     /// Messages of sources are acknowledged when what they caused is committed.
     pub durable: bool,
+    /// Logins of devices that show no certificate.
+    pub passwords: Option<PathBuf>,
     /// What devices may do.
     pub rules: BrokerRules,
 }
@@ -57,7 +59,14 @@ pub struct ListenerFiles {
     pub key: PathBuf,
     /// Certificates that a device's must lead to.
     pub ca: PathBuf,
+    /// Lists of revoked certificates, of the authorities.
+    pub crl: Option<PathBuf>,
+    /// Serial numbers of certificates that are not accepted.
+    pub denied: Option<PathBuf>,
 }
+
+/// What a listener shows and asks for, and who is not accepted any more.
+pub type ListenerTls = (Arc<ServerConfig>, Arc<Revocations>);
 
 impl Local {
     /// Where devices and tools on this machine find it.
@@ -88,14 +97,16 @@ impl EmbeddedBroker {
     /// The files of the listener: its certificates, and its access list.
     #[must_use]
     pub fn files(&self) -> WatchedFiles {
-        let files = self.tls.iter().flat_map(|files| [&files.cert, &files.key, &files.ca]);
-        WatchedFiles::new(files.chain(self.rules.list()).cloned().collect())
+        let files = self.tls.iter().flat_map(|files| {
+            [&files.cert, &files.key, &files.ca].into_iter().chain(&files.crl).chain(&files.denied)
+        });
+        WatchedFiles::new(files.chain(self.rules.list()).chain(&self.passwords).cloned().collect())
     }
 
     /// Whether there are any.
     #[must_use]
     pub const fn has_files(&self) -> bool {
-        self.tls.is_some() || self.rules.list().is_some()
+        self.tls.is_some() || self.rules.list().is_some() || self.passwords.is_some()
     }
 
     /// What devices may do, with the access list, which is read here.
@@ -106,15 +117,35 @@ impl EmbeddedBroker {
         self.rules.policy(sources, (self.max_packet_bytes, self.max_broker_packet_bytes))
     }
 
-    /// Reads the listener's certificates; `None` where it has none.
+    /// Reads the listener's certificates, and who is not accepted any more; `None` where it has none.
     ///
     /// # Errors
     /// A file that is missing or cannot be used, with the key that names it.
-    pub fn tls(&self) -> Result<Option<Arc<ServerConfig>>, BuildError> {
+    pub fn tls(&self) -> Result<Option<ListenerTls>, BuildError> {
         let Some(files) = &self.tls else { return Ok(None) };
         let identity = connection::load_identity(SECTION, &files.cert, &files.key)?;
         let roots = connection::load_roots(SECTION, &files.ca)?;
-        Ok(Some(verge_tls::server_config(&identity, Some(&roots))))
+        let fault =
+            |part| move |error| BuildError::Tls { key: SECTION.to_owned(), part, source: Box::new(error) };
+        Revocations::load(files.crl.as_deref(), None, &roots).map_err(fault("crl"))?;
+        let revocations = Revocations::load(files.crl.as_deref(), files.denied.as_deref(), &roots)
+            .map_err(fault("deny_file"))?;
+        let revocations = Arc::new(revocations);
+        let optional = self.passwords.is_some();
+        let tls = verge_tls::revoking_server_config(&identity, &roots, &revocations, optional);
+        Ok(Some((tls, revocations)))
+    }
+
+    /// Reads the logins; `None` where devices have none.
+    ///
+    /// # Errors
+    /// A file that is missing or cannot be understood.
+    pub fn logins(&self) -> Result<Option<Arc<Passwords>>, BuildError> {
+        let Some(path) = &self.passwords else { return Ok(None) };
+        let text = access::read_bounded("local.passwords", path)?;
+        let read = Passwords::parse(&text)
+            .map_err(|error| BuildError::List("passwords", path.clone(), error.to_string()))?;
+        Ok(Some(Arc::new(read)))
     }
 }
 
@@ -158,8 +189,13 @@ fn check_embedded(
     let parts = &raw.transport.certificates;
     let files = [("cert", &parts.cert), ("key", &parts.key), ("ca", &parts.ca)];
     let tls = match files.map(|(_, file)| file.as_ref().map(|file| check.path(file))) {
-        [Some(cert), Some(key), Some(ca)] => Some(ListenerFiles { cert, key, ca }),
+        [Some(cert), Some(key), Some(ca)] => {
+            let path = |file: &Option<String>| file.as_ref().map(|file| check.path(file));
+            let (crl, denied) = (path(&listener.crl), path(&listener.deny_file));
+            Some(ListenerFiles { cert, key, ca, crl, denied })
+        }
         [None, None, None] => {
+            refuse_lists_without_certificates(check, listener);
             if let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback()) {
                 let expected = "127.0.0.1, which only this machine can reach, or cert, key and ca beside it: without \
                                 certificates anyone on the network could publish and read everything";
@@ -180,17 +216,29 @@ fn check_embedded(
             None
         }
     };
-    let rules = access::check_rules(check, listener, tls.is_some());
+    let rules = access::check_rules(check, listener, tls.is_some() || listener.passwords.is_some());
     Some(EmbeddedBroker {
         listen: listen?,
         rules: rules?,
         durable: listener.durable,
+        passwords: listener.passwords.as_ref().map(|file| check.path(file)),
         tls,
         client_id: format!("verge-{gateway}"),
         keep_alive: raw.transport.keep_alive.0,
         max_packet_bytes: raw.transport.max_packet.to_usize(),
         max_broker_packet_bytes: raw.transport.max_packet.to_usize().max(raw.max_frame.to_usize()),
     })
+}
+
+/// Without certificates there is nothing that a list could revoke.
+fn refuse_lists_without_certificates(check: &mut Check<'_>, listener: &RawListener) {
+    for (key, file) in [("crl", &listener.crl), ("deny_file", &listener.deny_file)] {
+        if let Some(file) = file {
+            let expected = "cert, key and ca beside it: without them devices show no certificates";
+            let remedy = format!("add the three, or remove {key}");
+            check.faults.push(Fault::at_text(format!("local.{key}"), file, expected).remedy(remedy));
+        }
+    }
 }
 
 /// What to write instead of an address that is none.

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use verge_broker::{
-    ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings, FrontView, Inputs, Policy,
-    RefusedDevice, own_client_id,
+    ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings, FrontView, Inputs, Passwords,
+    Policy, RefusedDevice, own_client_id,
 };
 use verge_mqtt::ConnectionSettings;
 use verge_pipeline::beats::Beats;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::status::{BrokerStatus, RefusedDeviceStatus};
-use verge_tls::ServerConfig;
+use verge_tls::{Revocations, ServerConfig};
 
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
@@ -26,13 +26,15 @@ const ENVIRONMENT: [&str; 2] = ["VERGE_LOG", "RUST_BACKTRACE"];
 
 /// What the files of a listener hold.
 pub(super) struct ListenerFilesRead {
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<(Arc<ServerConfig>, Arc<Revocations>)>,
     policy: Policy,
+    passwords: Option<Arc<Passwords>>,
 }
 
 impl ListenerFilesRead {
     fn of(settings: &EmbeddedBroker, sources: &[SourceSection]) -> Result<Self, BuildError> {
-        Ok(Self { tls: settings.tls()?, policy: settings.policy(sources)? })
+        let (tls, policy, passwords) = (settings.tls()?, settings.policy(sources)?, settings.logins()?);
+        Ok(Self { tls, policy, passwords })
     }
 }
 
@@ -96,7 +98,7 @@ impl SiteBroker {
     /// The broker does not start, or the address is taken.
     async fn start(
         (settings, sources): (&EmbeddedBroker, &[SourceSection]),
-        ListenerFilesRead { tls, policy }: ListenerFilesRead,
+        ListenerFilesRead { tls, policy, passwords }: ListenerFilesRead,
         clock: Clock,
         beats: &Arc<Beats>,
     ) -> anyhow::Result<Self> {
@@ -109,14 +111,14 @@ impl SiteBroker {
             let broker = ChildBroker::start(child, move || clock.now()).await.exit_with(Exit::Unavailable)?;
             let front = FrontSettings {
                 listen,
-                tls,
+                tls: tls.map(|(tls, _)| tls),
                 broker: broker.address(),
                 login: Some(broker.credentials().clone()),
                 policy,
                 limits: FrontLimits::default(),
             };
             // The program that holds the address may release it.
-            let front = Front::start_with(front, Some(to))
+            let front = Front::start_with(front, (Some(to), passwords))
                 .await
                 .context("local.listen")
                 .exit_with(Exit::Temporary)?;
@@ -229,16 +231,17 @@ async fn renew(
         }
         used = print;
         let found = match ListenerFilesRead::of(&settings, &sources) {
-            Ok(ListenerFilesRead { tls, policy }) => {
+            Ok(ListenerFilesRead { tls, policy, passwords }) => {
                 tracing::info!(
-                    "certificates or the access list of the listener have changed: they hold for new connections"
+                    "certificates or lists of the listener have changed: they hold from now on, also for what is connected"
                 );
+                let (tls, revocations) = tls.unzip();
                 tls.into_iter().for_each(|tls| front.renew(tls));
-                front.renew_policy(policy);
+                front.renew_rules(policy, revocations.unwrap_or_default(), passwords);
                 None
             }
             Err(error) => {
-                tracing::error!(%error, "changed certificates or a changed access list of the listener cannot be used; the ones before stay in use");
+                tracing::error!(%error, "changed certificates or a changed list of the listener cannot be used; the ones before stay in use");
                 Some(error.to_string())
             }
         };

@@ -39,7 +39,7 @@ use super::routes::{Outgoing, RouteDelivery, route_counters};
 use super::servers::{ControlServers, Served};
 use super::site::{local_state_of, report_silent_sources};
 use super::states::StateTopicsAtWork;
-use crate::exit::{Exit, ExitWith};
+use crate::exit::{Exit, ExitWith, reason};
 use crate::io_thread::IoThread;
 use crate::reload::{AtWork, ReloadAnswer, ReloadPlan, ReloadReport, ReloadRequests};
 use crate::settings::Settings;
@@ -136,9 +136,7 @@ impl Gateway {
         let watch = watched.as_ref().map(|(_, watch)| watch.clone());
         let judging = judges.start(&sources, &commits, clock, (&causes, snapshots, watch));
         drop(commits);
-        if let Some(broker) = &broker {
-            broker.inputs().open();
-        }
+        broker.iter().for_each(|broker| broker.inputs().open());
 
         let routes: Vec<(RouteId, Arc<RouteCounters>)> = settings
             .routes
@@ -374,11 +372,4 @@ impl Gateway {
 #[must_use]
 pub fn begins_anew(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref::<CommitterEnd>(), Some(CommitterEnd::Overtaken))
-}
-
-/// What an error says without its exit code.
-fn reason(error: &anyhow::Error) -> String {
-    let code = Exit::of(error).to_string();
-    let words = error.chain().map(ToString::to_string).filter(|words| *words != code);
-    words.collect::<Vec<_>>().join(": ")
 }

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use verge_tls::authority::{AUTHORITY_STEM, Authority, CertificateRequest, Issued, write_identity};
 use verge_tls::{CertificateSummary, TlsError, Usage};
 
+mod revoke;
+mod sign;
+
 use super::output::json_line;
 use verge_gateway::exit::{Exit, ExitWith};
 
@@ -24,6 +27,9 @@ const SECONDS_A_DAY: i64 = 86_400;
   verge certs issue pump-room-1 --usage client    for a gateway
   verge certs issue broker.local --name 10.0.0.5  with a name and an address
   verge certs show certs/*.pem                    whose, for what, until when
+  verge certs renew pump-room-1                   the same again, with another key
+  verge certs sign pump-1.csr pump-1              for a device that has made its own key
+  verge certs revoke pump-1                       into ca.crl, which brokers read (local.crl)
 
 The authority's key (ca.key) signs certificates: keep it off the gateway. Gateways and brokers get ca.pem and \
 their own NAME.pem and NAME.key.")]
@@ -40,6 +46,12 @@ enum CertsAction {
     Issue(IssueArgs),
     /// Say what the certificates in PEM files are
     Show(CertsShowArgs),
+    /// Issue a certificate again: the same names and uses, another key, a new time
+    Renew(sign::RenewArgs),
+    /// Sign the key of a device that keeps it to itself: a request as `openssl req -new` makes it
+    Sign(sign::SignArgs),
+    /// Revoke certificates: their serial numbers go into ca.crl, the authority's list
+    Revoke(revoke::RevokeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +120,9 @@ pub(super) fn certs(args: &CertsArgs, json: bool, out: &mut impl Write) -> anyho
         CertsAction::Init(args) => init(args, json, out),
         CertsAction::Issue(args) => issue(args, json, out),
         CertsAction::Show(args) => show(args, json, out),
+        CertsAction::Renew(args) => sign::renew(args, json, out),
+        CertsAction::Sign(args) => sign::sign(args, json, out),
+        CertsAction::Revoke(args) => revoke::revoke(args, json, out),
     }
 }
 
@@ -132,9 +147,7 @@ fn init(args: &InitArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exi
 
 fn issue(args: &IssueArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     check_stem(&args.name).exit_with(Exit::Usage)?;
-    let authority = Authority::load(&args.dir).with_context(|| {
-        format!("no authority in {0}; `verge certs init --dir {0}` makes one", args.dir.display())
-    })?;
+    let authority = authority_in(&args.dir)?;
     let mut names = vec![args.name.clone()];
     names.extend(args.names.iter().filter(|name| **name != args.name).cloned());
     let request = CertificateRequest {
@@ -158,6 +171,12 @@ fn issue(args: &IssueArgs, json: bool, out: &mut impl Write) -> anyhow::Result<E
         Usage::Both => format!("next: {broker}; {gateway}"),
     };
     report(&files, &issued, &next, json, out)
+}
+
+fn authority_in(dir: &Path) -> anyhow::Result<Authority> {
+    Authority::load(dir).with_context(|| {
+        format!("no authority in {0}; `verge certs init --dir {0}` makes one", dir.display())
+    })
 }
 
 /// The name becomes a file's name, and must not reach out of the folder or replace the authority.
@@ -287,107 +306,4 @@ pub(super) fn validity(summary: &CertificateSummary, now: i64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(action: CertsAction, json: bool) -> anyhow::Result<String> {
-        verge_tls::install_provider();
-        let mut out = Vec::new();
-        certs(&CertsArgs { action }, json, &mut out).map(|_| String::from_utf8(out).unwrap())
-    }
-
-    fn issue_in(dir: &Path, name: &str, force: bool) -> anyhow::Result<String> {
-        let names = vec!["127.0.0.1".to_owned()];
-        let args = IssueArgs {
-            name: name.to_owned(),
-            dir: dir.to_owned(),
-            usage: UsageArg::Server,
-            names,
-            days: 2,
-            force,
-        };
-        run(CertsAction::Issue(args), true)
-    }
-
-    #[test]
-    fn an_authority_issues_what_show_can_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let init = || InitArgs { dir: dir.path().to_owned(), name: "Test".to_owned(), days: 10 };
-        assert!(
-            issue_in(dir.path(), "centre.example", false)
-                .unwrap_err()
-                .to_string()
-                .contains("verge certs init")
-        );
-        let made = run(CertsAction::Init(init()), false).unwrap();
-        assert!(made.contains("CN=Test ") && made.contains("next: `verge certs issue HOST --dir "), "{made}");
-        let again = tempfile::tempdir().unwrap();
-        let other =
-            run(CertsAction::Init(InitArgs { dir: again.path().to_owned(), ..init() }), false).unwrap();
-        let name =
-            |made: &str| made.split("CN=").nth(1).map(|name| name.chars().take(13).collect::<String>());
-        assert_ne!(name(&made), name(&other), "two authorities of one name");
-        assert!(
-            format!("{:#}", run(CertsAction::Init(init()), false).unwrap_err()).contains("exists already")
-        );
-
-        let issued: Value =
-            serde_json::from_str(&issue_in(dir.path(), "centre.example", false).unwrap()).unwrap();
-        assert_eq!(issued["certificate"]["names"], json!(["centre.example", "127.0.0.1"]));
-        assert_eq!(issued["certificate"]["usage"], "server");
-        assert!(
-            format!("{:#}", issue_in(dir.path(), "centre.example", false).unwrap_err()).contains("--force")
-        );
-        issue_in(dir.path(), "centre.example", true).unwrap();
-
-        let files = vec![dir.path().join("ca.pem"), dir.path().join("centre.example.pem")];
-        let shown = run(CertsAction::Show(CertsShowArgs { files }), false).unwrap();
-        assert!(
-            shown.contains("(an authority)") && shown.contains("for centre.example, 127.0.0.1"),
-            "{shown}"
-        );
-        assert!(shown.contains("(1 day)") || shown.contains("(2 days)"), "{shown}");
-    }
-
-    #[test]
-    fn names_stay_in_their_folder() {
-        let check = |name: &str, good: bool| assert_eq!(check_stem(name).is_ok(), good, "{name:?}");
-        check("pump-room-1", true);
-        check("centre.example", true);
-        check("../ca", false);
-        check("ca", false);
-        check("CA", false);
-        check("", false);
-        check(".hidden", false);
-    }
-
-    #[test]
-    fn validity_is_reported_for_past_present_and_future() {
-        let summary = CertificateSummary {
-            subject: String::new(),
-            issuer: String::new(),
-            common_name: None,
-            names: Vec::new(),
-            not_before: 0,
-            not_after: 10 * SECONDS_A_DAY,
-            serial: String::new(),
-            version: 3,
-            is_ca: false,
-            usage: None,
-            weakness: None,
-            fingerprint: String::new(),
-        };
-        let check = |now: i64, expected: &str| assert_eq!(validity(&summary, now), expected);
-        check(
-            -1,
-            "NOT YET VALID, from 1970-01-01T00:00:00Z; the clock of this machine shows 1969-12-31T23:59:59Z",
-        );
-        check(SECONDS_A_DAY, "valid until 1970-01-11T00:00:00Z (9 days)");
-        check(
-            10 * SECONDS_A_DAY + 1,
-            "EXPIRED on 1970-01-11T00:00:00Z; the clock of this machine shows 1970-01-11T00:00:01Z",
-        );
-        let other = CertificateSummary { version: 1, ..summary.clone() };
-        assert!(in_words(&other, 0).contains("version 1, and TLS requires version 3"));
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ mod servers;
 mod sites;
 mod states;
 mod uplinks;
+mod who_may_come;
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener;
@@ -218,13 +219,17 @@ fn look_at_broker(
         look_at_certificate(SECTION, &files.cert, report);
     }
     let how = match broker.tls() {
-        Ok(Some(_)) => "mutual TLS: devices show a certificate",
+        Ok(Some((_, revocations))) => {
+            who_may_come::look_at_revocations(broker, &revocations, report);
+            "mutual TLS: devices show a certificate"
+        }
         Ok(None) => "plain text, for this machine alone",
         Err(error) => {
             report.note(SECTION, "files", Err(words(&error)), Exit::BadConfig);
             return Ok(());
         }
     };
+    who_may_come::look_at_logins(broker, report);
     let allowed = broker.policy(&settings.sources).map(|_| broker.rules.words());
     let is_known = allowed.is_ok();
     report.note(SECTION, "access", allowed.map_err(|error| words(&error)), Exit::BadConfig);

@@ -143,7 +143,7 @@ enum Command {
     #[cfg(not(feature = "eval"))]
     #[command(hide = true)]
     Eval(absent::AbsentArgs),
-    /// Be the embedded broker alone; `run` starts this where it is needed
+    /// Logins of the embedded broker's devices; without a subcommand that broker alone, as `run` starts it
     Broker(broker::BrokerArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
@@ -225,7 +225,7 @@ fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Eval(args) => eval::eval(args, json, out),
         #[cfg(not(feature = "eval"))]
         Command::Eval(_) => absent::absent("eval"),
-        Command::Broker(args) => broker::broker(args, out),
+        Command::Broker(args) => broker::broker(args, json, out),
         Command::Completions(args) => completions::completions::<Cli>(args, out),
         Command::Man(args) => man::man::<Cli>(args),
     }

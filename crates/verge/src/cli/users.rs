@@ -85,7 +85,7 @@ enum UsersCommand {
 }
 
 #[derive(Debug, Args)]
-struct PasswordArgs {
+pub(super) struct PasswordArgs {
     /// Read the password from standard input, its first line
     #[arg(long)]
     password_stdin: bool,
@@ -239,7 +239,7 @@ fn list(users: &AccessFile, json: bool, out: &mut impl Write) -> anyhow::Result<
 
 impl PasswordArgs {
     /// The first line of standard input, or what is typed, twice and unseen.
-    fn read(&self, name: &str) -> anyhow::Result<String> {
+    pub(super) fn read(&self, name: &str) -> anyhow::Result<String> {
         if self.password_stdin {
             return line().context("standard input");
         }

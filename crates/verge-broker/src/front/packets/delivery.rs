@@ -39,7 +39,7 @@ impl Leaves {
         self.0.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set(&self) {
+    pub(in crate::front) fn set(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }

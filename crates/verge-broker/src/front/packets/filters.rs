@@ -1,8 +1,12 @@
 //! SUBSCRIBE and UNSUBSCRIBE, filter by filter.
 
+use std::sync::Arc;
+
 use super::super::five;
-use super::{Guard, Header, MAX_CONTROL_BYTES, Next, Refused, ToClient, packet, text_at, two_bytes};
-use crate::policy::{Action, Refusal};
+use super::{
+    Guard, Header, MAX_CONTROL_BYTES, Next, Refused, ToClient, packet, shortened, text_at, two_bytes,
+};
+use crate::policy::{Action, Policy, Refusal};
 
 /// A filter that is refused (MQTT 3.1.1, section 3.9.3).
 const FAILURE: u8 = 0x80;
@@ -23,6 +27,8 @@ pub(super) struct JudgedFilters {
     /// Those that are passed on, as the broker is given them.
     kept: Vec<u8>,
     pub(super) refused: Vec<Refusal>,
+    /// The text of those that are passed on.
+    texts: Vec<String>,
 }
 
 impl Guard {
@@ -39,7 +45,8 @@ impl Guard {
         let Some(id) = two_bytes(packet, 0).filter(|id| *id != 0) else {
             return Err(Refusal::Malformed.into());
         };
-        let mut judged = JudgedFilters { id, codes: Vec::new(), kept: Vec::new(), refused: Vec::new() };
+        let mut judged =
+            JudgedFilters { id, codes: Vec::new(), kept: Vec::new(), refused: Vec::new(), texts: Vec::new() };
         let mut at = 2;
         if self.five.is_some() {
             let place = if subscribes { five::Place::Subscribe } else { five::Place::Unsubscribe };
@@ -69,6 +76,7 @@ impl Guard {
                         *last = quality;
                     }
                     judged.codes.push(None);
+                    judged.texts.push(text.to_owned());
                 }
                 Err(why) => {
                     judged.refused.push(why);
@@ -98,6 +106,41 @@ impl Guard {
 
     fn code_of(&self, why: Refusal) -> u8 {
         if self.five.is_some() { five::for_filter(why) } else { FAILURE }
+    }
+
+    /// Other rules hold from now on.
+    ///
+    /// # Errors
+    /// A filter that was subscribed to is not allowed any more.
+    pub(in crate::front) fn take_up(
+        &mut self,
+        policy: Arc<Policy>,
+        client_id: &str,
+        is_proved: bool,
+    ) -> Result<(), Refused> {
+        self.client = policy.client(self.client.name(), client_id, is_proved);
+        self.policy = policy;
+        self.last = (Vec::new(), false, 0);
+        self.subscribed.iter().try_for_each(|filter| self.may(Action::Subscribe, filter))
+    }
+
+    /// Whether the client may do that.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(in crate::front) fn may(&self, action: Action, topic: &str) -> Result<(), Refused> {
+        let refused = |why| Refused { why, topic: shortened(topic) };
+        self.policy.may(&self.client, action, topic).map_err(refused)
+    }
+
+    /// Remembers what is subscribed to: as many as a device may have.
+    pub(super) fn note_subscribed(&mut self, kind: u8, judged: &JudgedFilters) {
+        for text in &judged.texts {
+            self.subscribed.retain(|known| known != text);
+        }
+        if kind == 8 {
+            self.subscribed.extend(judged.texts.iter().cloned());
+        }
     }
 
     /// Counts the filters of a subscription that are refused.

@@ -33,6 +33,7 @@ impl Guard {
             }),
             8 | 10 => self.filters(header, input)?.map(|judged| {
                 self.count_filters(header.kind, &judged);
+                self.note_subscribed(header.kind, &judged);
                 judged.replacing_of_five(header.kind, header.packet())
             }),
             // Answered here, as the broker's answer would wait behind messages that the client does not take yet.
