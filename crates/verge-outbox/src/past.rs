@@ -1,19 +1,32 @@
 //! Places in a lane, for readers beside a live gateway.
 
+use std::path::Path;
+
 use rusqlite::Connection;
 use verge_domain::id::{Lane, Seq};
 use verge_domain::time::UtcMillis;
 
 use crate::fault::StoreFault;
+use crate::files::Files;
+use crate::key::StoreKey;
 use crate::reader::{OutboxReader, ReadError};
 use crate::row::per_lane;
 
 const OLDEST: [&str; 3] = per_lane!("SELECT min(seq) FROM ", "");
 const NEWEST: [&str; 3] = per_lane!("SELECT max(seq) FROM ", "");
-const DECIDED: [&str; 3] =
-    per_lane!("SELECT decided FROM ", " WHERE seq >= ?1 ORDER BY seq LIMIT 1");
+const DECIDED: [&str; 3] = per_lane!("SELECT decided FROM ", " WHERE seq >= ?1 ORDER BY seq LIMIT 1");
 
 impl OutboxReader {
+    /// Opens the store that this process writes. Its files are opened by SQLite alone: when a process closes a file, POSIX takes
+    /// all its locks on it, those of the writer's connection as well.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn open_beside_writer(dir: &Path, key: Option<&StoreKey>) -> Result<Self, ReadError> {
+        let files = Files::in_folder(dir);
+        Self::over(Self::connect_to(&files.database())?, files, key)
+    }
+
     /// The first numbers of the oldest and of the newest row of a lane; `None` where nothing is stored.
     ///
     /// # Errors
@@ -31,7 +44,12 @@ impl OutboxReader {
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn first_since(&self, lane: Lane, (first, last): (Seq, Seq), from: UtcMillis) -> Result<Seq, ReadError> {
+    pub fn first_since(
+        &self,
+        lane: Lane,
+        (first, last): (Seq, Seq),
+        from: UtcMillis,
+    ) -> Result<Seq, ReadError> {
         let (mut low, mut high) = (first.0, last.0.saturating_add(1));
         while low < high {
             let middle = low + (high - low) / 2;

@@ -58,7 +58,8 @@ impl PastReader {
             Some(reader) => reader,
             None => {
                 let store = self.section.build().context("its key")?;
-                OutboxReader::open(&store.dir, store.key.as_ref()).context("it cannot be opened")?
+                OutboxReader::open_beside_writer(&store.dir, store.key.as_ref())
+                    .context("it cannot be opened")?
             }
         };
         let part = self.part(&reader, lane, from)?;
@@ -78,7 +79,13 @@ impl PastReader {
         }
     }
 
-    fn forward(&self, reader: &OutboxReader, lane: Lane, from: Seq, newest: Seq) -> anyhow::Result<StoredPart> {
+    fn forward(
+        &self,
+        reader: &OutboxReader,
+        lane: Lane,
+        from: Seq,
+        newest: Seq,
+    ) -> anyhow::Result<StoredPart> {
         let most = usize::try_from(AT_ONCE).unwrap_or(usize::MAX);
         let (mut items, mut last) = (Vec::new(), from.0.saturating_sub(1));
         for row in reader.rows(lane, from, Seq(u64::MAX - 1)).take(most) {

@@ -26,7 +26,9 @@ pub(crate) async fn read(site: &Site, lane: Lane, from: ReadFrom) -> Result<Stor
     match read.await {
         Ok(Ok(part)) => Ok(part),
         Ok(Err(StoredError::Busy)) => Err(Problem::Unavailable("others are reading the store")),
-        Ok(Err(StoredError::Unreadable)) => Err(Problem::Unavailable("the store cannot be read, see the log")),
+        Ok(Err(StoredError::Unreadable)) => {
+            Err(Problem::Unavailable("the store cannot be read, see the log"))
+        }
         Err(_) => Err(Problem::Unavailable("it stops")),
     }
 }
@@ -52,7 +54,8 @@ impl PastQuery {
                 let at = at.or_else(|| site.live.read_time(text));
                 at.map(Some).ok_or_else(|| Problem::Invalid {
                     what: key.to_owned(),
-                    expected: "expected a time such as 2026-11-30T14:05, or milliseconds since 1970".to_owned(),
+                    expected: "expected a time such as 2026-11-30T14:05, or milliseconds since 1970"
+                        .to_owned(),
                 })
             }
         };
@@ -153,7 +156,8 @@ impl Walk {
             }
         }
         let newest = |lane: &&mut Backwards| lane.words.front().map(|word| word.verdict.times.decided);
-        let Some(lane) = self.lanes.iter_mut().filter(|lane| !lane.words.is_empty()).max_by_key(newest) else {
+        let Some(lane) = self.lanes.iter_mut().filter(|lane| !lane.words.is_empty()).max_by_key(newest)
+        else {
             return Ok(None);
         };
         let word = lane.words.pop_front();
@@ -197,7 +201,11 @@ pub(crate) async fn events(site: &Site, query: &PastQuery, most: usize) -> Resul
 }
 
 /// An event by its identity, open or over. `row` is where it stands, if a link says so.
-pub(crate) async fn find_anywhere(site: &Site, id: &str, row: Option<&str>) -> Result<Option<EventView>, Problem> {
+pub(crate) async fn find_anywhere(
+    site: &Site,
+    id: &str,
+    row: Option<&str>,
+) -> Result<Option<EventView>, Problem> {
     if let Some(event) = find(site, id) {
         return Ok(Some(event));
     }
@@ -209,7 +217,9 @@ pub(crate) async fn find_anywhere(site: &Site, id: &str, row: Option<&str>) -> R
     if let Some((lane, seq)) = row.and_then(read_row) {
         let part = read(site, lane, ReadFrom::Behind(Seq(seq.0.saturating_sub(1)))).await?;
         let first = part.items.into_iter().next();
-        if let Some(StoredItem::Verdict(word)) = first.filter(|item| matches!(item, StoredItem::Verdict(word) if is_it(word))) {
+        if let Some(StoredItem::Verdict(word)) =
+            first.filter(|item| matches!(item, StoredItem::Verdict(word) if is_it(word)))
+        {
             return Ok(EventView::of(site, &word));
         }
     }
@@ -226,4 +236,3 @@ fn read_row(text: &str) -> Option<(Lane, Seq)> {
     let (lane, seq) = text.split_once('/')?;
     Some((Lane::named(lane)?, Seq(seq.parse().ok()?)))
 }
-

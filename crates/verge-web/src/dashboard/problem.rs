@@ -29,7 +29,7 @@ pub(crate) enum Problem {
     #[error("there is no such page")]
     NoPage,
     #[error(
-        "event {0} is not known here: it was over before the gateway started, or another of its point came after it"
+        "event {0} is not known here: it is not open, and not among the newest that the store keeps"
     )]
     NoEvent(String),
     #[error(

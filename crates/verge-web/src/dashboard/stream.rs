@@ -172,7 +172,8 @@ impl hyper::body::Body for Listener {
             if let Some(missed) = &mut self.missed {
                 match ready!(missed.poll(&site, context)) {
                     Caught::Words(words) => {
-                        let verdicts: Vec<Bytes> = words.iter().filter_map(|word| self.verdict(word)).collect();
+                        let verdicts: Vec<Bytes> =
+                            words.iter().filter_map(|word| self.verdict(word)).collect();
                         self.ready.extend(verdicts);
                     }
                     Caught::Up => {

@@ -17,7 +17,8 @@ fn bench() -> Bench {
         for state in [EventState::Raised, EventState::Cleared] {
             let mut word = word(number, &format!("pump-{number}"), state);
             word.verdict.lane = if number % 2 == 0 { Lane::Alarm } else { Lane::Verdict };
-            word.verdict.times.decided = UtcMillis(i64::from(number) * 1_000 + i64::from(state == EventState::Cleared));
+            word.verdict.times.decided =
+                UtcMillis(i64::from(number) * 1_000 + i64::from(state == EventState::Cleared));
             word.seq = Some(Seq(u64::from(number) * 2 + u64::from(state == EventState::Cleared)));
             bench.gateway.store(word);
         }
@@ -70,7 +71,10 @@ async fn a_page_shows_one_of_them_with_and_without_its_place() {
         let page = bench.get(&path, Some(Role::Viewer)).await;
         assert_eq!(page.status(), StatusCode::OK, "{path}");
         let page = text(page).await;
-        assert!(page.contains("data-device=\"pump-28\"") && page.contains("data-state=\"cleared\""), "{page}");
+        assert!(
+            page.contains("data-device=\"pump-28\"") && page.contains("data-state=\"cleared\""),
+            "{page}"
+        );
     }
     let api = bench.get(&format!("/api/v1/events/{}", event_id(11)), Some(Role::Viewer)).await;
     assert_eq!(api.status(), StatusCode::OK);
@@ -84,7 +88,8 @@ async fn verdicts_of_a_lane_come_in_order() {
     let (mut seen, mut after) = (0, 0);
     loop {
         let path = format!("/api/v1/verdicts?lane=verdict&after={after}");
-        let answer: Value = serde_json::from_str(&text(bench.get(&path, Some(Role::Viewer)).await).await).unwrap();
+        let answer: Value =
+            serde_json::from_str(&text(bench.get(&path, Some(Role::Viewer)).await).await).unwrap();
         seen += answer["verdicts"].as_array().unwrap().len();
         let Some(next) = answer["next"].as_u64() else { break };
         assert!(next > after);
