@@ -202,7 +202,7 @@ impl SignalHistory for TestGateway {
         let is_known = *subject == signal() || subject.device.as_str().starts_with("d-");
         let judges = vec![(JudgeId::new("j").unwrap(), Some(BAND)), (JudgeId::new("k").unwrap(), None)];
         let (unit, since) = (Unit::new("m<i>m/s").ok(), Some(UtcMillis(20_000)));
-        is_known.then(|| SignalNow { unit, value: 3.25, at: UtcMillis(50_000), judges, since })
+        is_known.then_some(SignalNow { unit, value: 3.25, at: UtcMillis(50_000), judges, since })
     }
 
     fn course(&self, subject: &Subject, step: Step, from: UtcMillis) -> Option<Course> {
