@@ -338,8 +338,12 @@ def test_a_listener_misses_nothing_and_one_that_reads_nothing_disturbs_nobody(sc
         deaf.close()
     gateway.kill()
     start(scene, gateway)
+    # Also over a restart, out of the store.
     with listen(browser, last) as later:
-        read_until(later, "event: resync")
+        seen = read_until(later, "/alarm/2")
+        assert "resync" not in seen and last + "\n" not in seen, seen
+    with listen(browser, last.replace("/1", "/100")) as unknown:
+        read_until(unknown, "event: resync")
 
 
 def test_it_is_served_by_tls_and_takes_up_another_certificate(scene: Scene) -> None:

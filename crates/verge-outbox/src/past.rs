@@ -1,10 +1,14 @@
 //! Places in a lane, for readers beside a live gateway.
 
+use std::path::Path;
+
 use rusqlite::Connection;
 use verge_domain::id::{Lane, Seq};
 use verge_domain::time::UtcMillis;
 
 use crate::fault::StoreFault;
+use crate::files::Files;
+use crate::key::StoreKey;
 use crate::reader::{OutboxReader, ReadError};
 use crate::row::per_lane;
 
@@ -13,6 +17,16 @@ const NEWEST: [&str; 3] = per_lane!("SELECT max(seq) FROM ", "");
 const DECIDED: [&str; 3] = per_lane!("SELECT decided FROM ", " WHERE seq >= ?1 ORDER BY seq LIMIT 1");
 
 impl OutboxReader {
+    /// Opens the store that this process writes. Its files are opened by SQLite alone: when a process closes a file, POSIX takes
+    /// all its locks on it, those of the writer's connection as well.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn open_beside_writer(dir: &Path, key: Option<&StoreKey>) -> Result<Self, ReadError> {
+        let files = Files::in_folder(dir);
+        Self::over(Self::connect_to(&files.database())?, files, key)
+    }
+
     /// The first numbers of the oldest and of the newest row of a lane; `None` where nothing is stored.
     ///
     /// # Errors

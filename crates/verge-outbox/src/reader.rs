@@ -137,9 +137,15 @@ impl OutboxReader {
     /// # Errors
     /// See [`ReadError`].
     pub fn open(dir: &Path, key: Option<&StoreKey>) -> Result<Self, ReadError> {
-        let files = Files::in_folder(dir);
+        Self::over(Self::connect(dir)?, Files::in_folder(dir), key)
+    }
+
+    pub(crate) fn over(
+        connection: Connection,
+        files: Files,
+        key: Option<&StoreKey>,
+    ) -> Result<Self, ReadError> {
         let path = files.database();
-        let connection = Self::connect(dir)?;
         let fault = StoreFault::while_doing("open the store for reading");
         let version = schema::version(&connection).map_err(&fault)?;
         let check = schema::key_check(&connection).map_err(&fault)?;
@@ -168,9 +174,13 @@ impl OutboxReader {
                 return Err(ReadError::Missing { dir: dir.to_owned() });
             }
         }
+        Self::connect_to(&path)
+    }
+
+    pub(crate) fn connect_to(path: &Path) -> Result<Connection, ReadError> {
         let fault = StoreFault::while_doing("open the store for reading");
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags).map_err(&fault)?;
+        let connection = Connection::open_with_flags(path, flags).map_err(&fault)?;
         connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(&fault)?;
         Ok(connection)
     }

@@ -111,6 +111,14 @@ mod tests {
         check("UTC", ["2026-11-24 01:00:00.121Z", "2026-11-24 01:00Z", "01:00"]);
         check("Europe/Berlin", ["2026-11-24 02:00:00.121 CET", "2026-11-24 02:00 CET", "02:00"]);
         check("Asia/Kolkata", ["2026-11-24 06:30:00.121 IST", "2026-11-24 06:30 IST", "06:30"]);
+        let berlin = SiteZone::named("Europe/Berlin").unwrap();
+        assert_eq!(berlin.read("2026-11-24T02:00"), Some(UtcMillis(1_795_482_000_000)));
+        assert_eq!(berlin.time_of_day(at), "02:00");
+        // The hour that is left out in spring, and the one that comes twice.
+        assert!(berlin.read("2026-03-29T02:30").is_some() && berlin.read("2026-10-25T02:30").is_some());
+        for odd in ["", "2026-11-24T25:00", "now", "1795482000000"] {
+            assert_eq!(berlin.read(odd), None, "{odd}");
+        }
         let kolkata = SiteZone::named("Asia/Kolkata").unwrap();
         assert_eq!(kolkata.wall_clock(at).0 - at.0, 19_800_000);
         assert_eq!(SiteZone::utc().wall_clock(UtcMillis(i64::MIN)), UtcMillis(i64::MIN));

@@ -4,9 +4,11 @@ use verge_domain::time::UtcMillis;
 use super::*;
 use crate::alarm::AlarmSettings;
 use crate::auto::AutoSettings;
+use crate::cusum::CusumSettings;
 use crate::multi::MultiSettings;
 use crate::noise::Noise;
 use crate::pattern::PatternSettings;
+use crate::threshold::ThresholdSettings;
 
 fn reading(signal: &str, value: f64) -> Reading {
     Reading::of(DeviceId::new("d").unwrap(), SignalId::new(signal).unwrap(), value)
@@ -120,4 +122,28 @@ fn a_signal_of_few_readings_takes_little_and_states_of_earlier_releases_are_take
     let mut judge = ReadingJudge::new(&settings, at(1));
     judge.restore(&early.save(), at(1)).unwrap();
     assert_eq!(judge.save(), Some(early.save()));
+}
+
+#[test]
+fn those_that_expect_a_range_of_values_say_it_once_they_know_it() {
+    let threshold = ThresholdSettings::new(Some(25.0), None, None, None).unwrap();
+    let judge = ReadingJudge::new(&JudgeSettings::Threshold(threshold), at(0));
+    assert_eq!(judge.expectation(), Some(Expected { low: None, high: Some(25.0) }));
+
+    let cusum = CusumSettings::new(Some(20.0), None, 50, 0.5, 5.0, 0.2, false).unwrap();
+    for settings in [JudgeSettings::Cusum(cusum), JudgeSettings::Auto(AutoSettings::default())] {
+        let mut judge = ReadingJudge::new(&settings, at(0));
+        assert_eq!(judge.expectation(), None, "{settings:?}: nothing is known yet");
+        run(&mut judge, 0..2_000);
+        let Some(Expected { low: Some(low), high: Some(high) }) = judge.expectation() else {
+            panic!("{settings:?} expects nothing");
+        };
+        // Noise of one around 20: 98 % lie within 2.3 of it.
+        assert!((16.0..19.0).contains(&low) && (21.0..24.0).contains(&high), "{settings:?}: {low} to {high}");
+    }
+    for settings in learners().into_iter().skip(1) {
+        let mut judge = ReadingJudge::new(&settings, at(0));
+        run(&mut judge, 0..400);
+        assert_eq!(judge.expectation(), None, "{settings:?} expects no range of values");
+    }
 }

@@ -58,7 +58,8 @@ impl PastReader {
             Some(reader) => reader,
             None => {
                 let store = self.section.build().context("its key")?;
-                OutboxReader::open(&store.dir, store.key.as_ref()).context("it cannot be opened")?
+                OutboxReader::open_beside_writer(&store.dir, store.key.as_ref())
+                    .context("it cannot be opened")?
             }
         };
         let part = self.part(&reader, lane, from)?;

@@ -166,6 +166,16 @@ fn a_reader_looks_in_beside_the_writer() {
     assert_eq!(read, range(3, 601));
     let part: Vec<u64> = reader.rows(Lane::Alarm, Seq(10), Seq(12)).map(|row| row.unwrap().seq.0).collect();
     assert_eq!(part, range(10, 12));
+    // Times lead to places, also for a reader in the writer's process.
+    let reader = OutboxReader::open_beside_writer(&site.settings.dir, None).unwrap();
+    assert_eq!(reader.bounds(Lane::Verdict).unwrap(), None);
+    for decided in [100, 200, 200, 300] {
+        commit(&mut store, Lane::Verdict, 1, decided);
+    }
+    let ends = reader.bounds(Lane::Verdict).unwrap().unwrap();
+    assert_eq!(ends, (Seq(1), Seq(4)));
+    let since = |at| reader.first_since(Lane::Verdict, ends, UtcMillis(at)).unwrap().0;
+    assert_eq!([0, 100, 101, 200, 201, 300, 301].map(since), [1, 1, 2, 2, 4, 4, 5]);
 }
 
 #[test]

@@ -32,6 +32,8 @@ pub struct SignalRoom {
     table: Mutex<BTreeMap<Subject, Arc<SignalCell>>>,
     /// Of all courses.
     bytes: AtomicUsize,
+    /// Signals in the table.
+    known: AtomicUsize,
     cap: usize,
     left_out: AtomicU64,
     /// Counts looks: the greater the later.
@@ -75,6 +77,7 @@ impl SignalRoom {
         Self {
             table: Mutex::new(BTreeMap::new()),
             bytes: AtomicUsize::new(0),
+            known: AtomicUsize::new(0),
             cap,
             left_out: AtomicU64::new(0),
             looks: AtomicU64::new(0),
@@ -110,6 +113,7 @@ impl SignalRoom {
         }
         let cell = Arc::<SignalCell>::default();
         table.insert(signal.clone(), Arc::clone(&cell));
+        self.known.store(table.len(), Ordering::Relaxed);
         Some(cell)
     }
 
@@ -129,12 +133,12 @@ impl SignalRoom {
 
     /// Drops courses until there is room again, if there is none.
     pub(crate) fn fit(&self) {
-        if self.bytes.load(Ordering::Relaxed) <= self.cap {
+        let names = self.known.load(Ordering::Relaxed) * SIGNAL_BYTES;
+        let room = self.cap - names.min(self.cap / NAMES_PART);
+        if self.bytes.load(Ordering::Relaxed) <= room {
             return;
         }
         let Some(table) = self.try_table() else { return };
-        let names = (table.len() * SIGNAL_BYTES).min(self.cap / NAMES_PART);
-        let room = self.cap - names;
         let mut known: Vec<_> = table
             .values()
             .filter_map(|cell| {

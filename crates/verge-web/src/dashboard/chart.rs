@@ -96,9 +96,17 @@ const DARK: Colours = Colours {
     held: RGBColor(255, 196, 107),
 };
 
+/// Charts of an hour count in minutes, those of a day in hours: so the axis has round times.
+const fn unit_ms(step: Step) -> f64 {
+    match step {
+        Step::Fine => 60_000.0,
+        Step::Coarse => 3_600_000.0,
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of this age")]
-fn x(at: UtcMillis) -> f64 {
-    at.0 as f64
+fn x(at: UtcMillis, step: Step) -> f64 {
+    at.0 as f64 / unit_ms(step)
 }
 
 fn y(value: f64) -> f64 {
@@ -113,7 +121,9 @@ pub(crate) fn svg(drawn: &Drawn<'_>, size: ChartSize, dark: bool) -> Result<Stri
         ChartSize::Large => ((960, 340), 15, (8, 6)),
         ChartSize::Small => ((400, 280), 13, (4, 5)),
     };
-    let (from, to) = (x(drawn.from), x(drawn.to).max(x(drawn.from) + 1.0));
+    let step = drawn.course.step;
+    let x = |at| x(at, step);
+    let (from, to) = (x(drawn.from), x(drawn.to).max(x(drawn.from) + length_of(step)));
     let range = range_of(drawn);
     let mut text = String::new();
     {
@@ -122,24 +132,24 @@ pub(crate) fn svg(drawn: &Drawn<'_>, size: ChartSize, dark: bool) -> Result<Stri
         builder.margin(8).margin_right(14).x_label_area_size(26).y_label_area_size(62);
         let mut chart: Chart<'_, '_> = builder.build_cartesian_2d(from..to, range.clone())?;
         for (_, changes) in &drawn.course.bands {
-            let boxes = band(changes, (from, to), &range);
+            let boxes = band(changes, (from, to), (&range, step));
             chart.draw_series(
                 boxes.into_iter().map(|corners| Rectangle::new(corners, colours.band.mix(0.55).filled())),
             )?;
         }
-        let events = drawn.events.iter().filter_map(|event| shade(event, (from, to)));
+        let events = drawn.events.iter().filter_map(|event| shade(event, (from, to), step));
         chart.draw_series(events.map(|(begin, end)| {
             Rectangle::new([(begin, range.start), (end, range.end)], colours.alarm.mix(0.18).filled())
         }))?;
         let foot = range.start + (range.end - range.start) * 0.03;
         let held = runs(drawn.course, from, to).into_iter().flatten().filter(|one| one.held);
-        let length = length_of(drawn.course.step);
+        let length = length_of(step);
         chart.draw_series(held.map(|one| {
             Rectangle::new([(x(one.at), range.start), (x(one.at) + length, foot)], colours.held.filled())
         }))?;
         let format = |at: &f64| {
             #[expect(clippy::cast_possible_truncation, reason = "milliseconds of this age")]
-            let at = UtcMillis(*at as i64);
+            let at = UtcMillis((*at * unit_ms(step)).round() as i64);
             (drawn.hour)(at)
         };
         chart
@@ -169,7 +179,7 @@ pub(crate) fn svg(drawn: &Drawn<'_>, size: ChartSize, dark: bool) -> Result<Stri
             )])?;
             chart.draw_series([PathElement::new(last, colours.value.stroke_width(2))])?;
         }
-        let begins = drawn.events.iter().filter_map(|event| shade(event, (from, to)));
+        let begins = drawn.events.iter().filter_map(|event| shade(event, (from, to), step));
         chart.draw_series(begins.map(|(begin, _)| {
             PathElement::new(vec![(begin, range.start), (begin, range.end)], colours.alarm.stroke_width(2))
         }))?;
@@ -179,7 +189,7 @@ pub(crate) fn svg(drawn: &Drawn<'_>, size: ChartSize, dark: bool) -> Result<Stri
 }
 
 fn length_of(step: Step) -> f64 {
-    step.length().as_secs_f64() * 1_000.0
+    step.length().as_secs_f64() * 1_000.0 / unit_ms(step)
 }
 
 /// Values and what was expected, with a little room.
@@ -201,7 +211,12 @@ fn range_of(drawn: &Drawn<'_>) -> Range<f64> {
 }
 
 /// Rectangles in which a judge expected the signal. An open side reaches to the edge.
-fn band(changes: &[BandChange], (from, to): (f64, f64), range: &Range<f64>) -> Vec<[Point; 2]> {
+fn band(
+    changes: &[BandChange],
+    (from, to): (f64, f64),
+    (range, step): (&Range<f64>, Step),
+) -> Vec<[Point; 2]> {
+    let x = |at| x(at, step);
     let ends = changes.iter().skip(1).map(|change| x(change.from)).chain([to]);
     let spans = changes.iter().zip(ends).filter_map(|(change, end)| {
         let Expected { low, high } = change.expected?;
@@ -214,7 +229,8 @@ fn band(changes: &[BandChange], (from, to): (f64, f64), range: &Range<f64>) -> V
 }
 
 /// When an event lasted, within the chart.
-fn shade(event: &EventView, (from, to): (f64, f64)) -> Option<(f64, f64)> {
+fn shade(event: &EventView, (from, to): (f64, f64), step: Step) -> Option<(f64, f64)> {
+    let x = |at| x(at, step);
     let lasted = i64::try_from(event.lasted_ms).unwrap_or(i64::MAX);
     let (begin, end) = (x(UtcMillis(event.since)), x(UtcMillis(event.since.saturating_add(lasted))));
     (end >= from && begin <= to).then(|| (begin.clamp(from, to), end.clamp(from, to)))
@@ -222,7 +238,7 @@ fn shade(event: &EventView, (from, to): (f64, f64)) -> Option<(f64, f64)> {
 
 /// Samples without a gap between them.
 fn runs(course: &Course, from: f64, to: f64) -> Vec<&[Sample]> {
-    let samples = &course.samples;
+    let (samples, x) = (&course.samples, |at| x(at, course.step));
     let within = |one: &Sample| (from..to).contains(&x(one.at));
     let first = samples.iter().position(within).unwrap_or(samples.len());
     let count = samples[first..].iter().take_while(|one| within(one)).count();
@@ -247,6 +263,7 @@ impl Sparkline {
     pub(crate) fn of(course: &Course, from: UtcMillis, to: UtcMillis) -> Option<Self> {
         let drawn = Drawn { course, events: &[], from, to, hour: &|_| String::new() };
         let range = range_of(&drawn);
+        let x = |at| x(at, course.step);
         let (from, to) = (x(from), x(to));
         let across = |at: f64| (at - from) / (to - from) * SPARK.0;
         let up = |value: f64| (range.end - value) / (range.end - range.start) * SPARK.1;

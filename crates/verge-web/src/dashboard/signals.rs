@@ -8,7 +8,7 @@ use verge_domain::finding::Expected;
 use verge_domain::history::{BandChange, Course, SignalNow};
 use verge_domain::id::{DeviceId, SignalId, SourceId};
 use verge_domain::time::UtcMillis;
-use verge_domain::verdict::{Severity, Subject};
+use verge_domain::verdict::{Body, Severity, Subject};
 
 use super::events::Range;
 use super::form::Form;
@@ -243,7 +243,6 @@ pub(crate) fn find(site: &Site, subject: &Subject) -> Option<SignalView> {
 
 /// The last events about a signal: its own, and those of its device in which it has a part. The newest first.
 pub(crate) fn events_about(site: &Site, subject: &Subject) -> Vec<super::events::EventView> {
-    use verge_domain::verdict::Body;
     let has_part = |word: &LastWord| match &word.verdict.body {
         Body::Anomaly(anomaly) => {
             anomaly.contributions.iter().any(|part| Some(&part.signal) == subject.signal.as_ref())

@@ -74,3 +74,17 @@ fn a_picture_changes_with_the_step_and_carries_any_name() {
     assert_ne!(picture(20_000), picture(30_000));
     assert!(picture(0).is_ascii() && !picture(0).contains(['<', '"', ' ']), "{}", picture(0));
 }
+
+#[test]
+fn the_axis_has_round_times() {
+    let course = course(&[1.0; 360], None);
+    let hours = std::cell::RefCell::new(Vec::new());
+    let hour = |at: UtcMillis| {
+        hours.borrow_mut().push(at.0);
+        String::new()
+    };
+    let (from, to) = (UtcMillis(1_764_000_000_000 - 1_234_567), UtcMillis(1_764_000_000_000 + 2_000_000));
+    svg(&Drawn { course: &course, events: &[], from, to, hour: &hour }, ChartSize::Large, false).unwrap();
+    let hours = hours.into_inner();
+    assert!(hours.len() >= 4 && hours.iter().all(|at| at % 600_000 == 0), "{hours:?}");
+}

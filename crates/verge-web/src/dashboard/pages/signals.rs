@@ -221,7 +221,11 @@ async fn one(
         at: site.live.time_words(UtcMillis(view.at)),
         day,
         since: course.since.map(|since| site.live.time_words(since)),
-        picture: (!course.samples.is_empty()).then(|| chart::Picture::of(&subject, step, from, now.0)),
+        picture: (!course.samples.is_empty()).then(|| {
+            // What begins now is drawn over ten minutes, not at the edge of an hour.
+            let first = course.since.map_or(from, |since| since.0.min(now.0.saturating_sub(600_000)));
+            chart::Picture::of(&subject, step, from.max(first), now.0)
+        }),
         rows: rows(&site, &course.samples, step),
         every: if day { "half an hour" } else { "a minute" },
         judges: view.judges.iter().map(judged).collect(),
