@@ -12,8 +12,7 @@ use verge_domain::observation::Observable;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Inbound, Receipt, Session, SourceIndex, fingerprint};
 use verge_domain::stage::{
-    Cause, EncodeError, Encoder, Intake, IntakeFull, Judge, RestoreError, Scope, StateStore,
-    StoredRow,
+    Cause, EncodeError, Encoder, Intake, IntakeFull, Judge, RestoreError, Scope, StateStore, StoredRow,
 };
 use verge_domain::time::Moment;
 use verge_domain::verdict::{Body, Detector, Severity, Verdict};
