@@ -283,3 +283,26 @@ def test_programs_draw_and_faults_change_nothing(scene: Scene, clip: list[bytes]
         shown = Image.open(io.BytesIO(picture(operator))).convert("L")
         assert is_hidden(shown)
     assert [path.name for path in Path(gateway.state_dir).glob("drawn.toml*")] != []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_with_a_camera(scene: Scene, clip: list[bytes], chromium: Browser, scheme: str) -> None:
+    mask = {"window": {"polygon": [[0.0, 0.0], [0.2, 0.0], [0.2, 0.3]]}}
+    gateway = junction(scene, mask=mask)
+    phone = screen(chromium, gateway, PHONE, scheme).log_in()
+    with driving(scene, clip):
+        phone.open("/cameras").wait_for_selector("[data-camera] img")
+        for path in ("/", "/?wall", "/cameras", f"/cameras/{CAMERA}", f"/lines/{CAMERA}"):
+            phone.open(path)
+            phone.is_accessible(f"{path}, {scheme}")
+            assert phone.fits(), path
+        # What is tried is kept, and a fault says what it is about.
+        page = phone.page
+        page.click("text=Add a zone to crossing")
+        page.fill("fieldset:has(input[value='zone-1']) input[name$='-x0']", "0.5")
+        page.fill("fieldset:has(input[value='zone-1']) input[name$='-y0']", "0.7")
+        page.click("#save")
+        page.wait_for_selector(".faults >> text=zone-1")
+        phone.is_accessible(f"a fault, {scheme}")
+        assert phone.fits() and page.input_value("fieldset:has(input[value='zone-1']) input[name$='-x0']") == "0.5"
+    phone.end()

@@ -13,7 +13,7 @@ use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::frames::TrackPoint;
-use verge_scene::settings::check_polygon;
+use verge_scene::settings::{MAX_LINES, MAX_ZONES, check_polygon};
 use verge_scene::{Anchor, FrameSize, SceneLine, SceneTrial};
 
 use super::cameras::CameraView;
@@ -33,6 +33,8 @@ pub(super) struct DrawingBoard {
     clock: Clock,
     /// One at a time changes what is drawn.
     changing: Mutex<()>,
+    /// One at a time reads files.
+    reading: Mutex<()>,
 }
 
 /// What a drawing rests on.
@@ -56,11 +58,13 @@ impl DrawingBoard {
             cameras,
             clock,
             changing: Mutex::default(),
+            reading: Mutex::default(),
         }
     }
 
     fn ground(&self, name: &CameraName) -> Result<Ground, DrawingError> {
         self.cameras.one(name).ok_or(DrawingError::Unknown)?;
+        let _one = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let read = |error: &dyn std::fmt::Display| failed("the configuration cannot be read", error);
         let text = self.file.read().map_err(|error| failed("what is drawn cannot be read", error))?;
         let settings =
@@ -127,7 +131,12 @@ impl LiveDrawings for DrawingBoard {
 
     fn try_out(&self, name: &CameraName, drawing: &Drawing) -> Result<DrawingTrial, DrawingError> {
         let watched = self.cameras.watch(name).map_err(|_| DrawingError::Unknown)?;
-        let camera = self.ground(name)?.camera;
+        let Ground { camera, present, .. } = self.ground(name)?;
+        let judges = drawing.judges.iter().map(|judge| judge.judge.as_str());
+        let faults = unknown_judges(judges.collect(), &present.drawing);
+        if !faults.is_empty() {
+            return Err(DrawingError::Faulty(faults));
+        }
         let frame = watched.picture.map_or(FrameSize { width: 1920, height: 1080 }, |picture| FrameSize {
             width: picture.frame.width,
             height: picture.frame.height,
@@ -185,9 +194,29 @@ impl LiveDrawings for DrawingBoard {
     }
 }
 
+/// What is wrong with the names of judges: none of those that count here, or twice the same.
+fn unknown_judges(names: Vec<&str>, present: &Drawing) -> Vec<String> {
+    let is_known = |name: &str| present.judges.iter().any(|judge| judge.judge == name);
+    let numbered = names.iter().enumerate();
+    let unfit = numbered.filter(|(at, name)| !is_known(name) || names[..*at].contains(name));
+    unfit
+        .map(|(_, name)| format!("judge {name:?} does not count before this camera, or is there twice"))
+        .collect()
+}
+
 /// Lines and zones that can be counted.
 fn places(judge: &DrawnJudge) -> Result<(Vec<SceneLine>, Vec<Vec<[f64; 2]>>), DrawingError> {
     let (mut faults, mut lines) = (Vec::new(), Vec::new());
+    for (what, found, most) in
+        [("lines", judge.lines.len(), MAX_LINES), ("zones", judge.zones.len(), MAX_ZONES)]
+    {
+        if found > most {
+            return Err(DrawingError::Faulty(vec![format!(
+                "{found} {what} of {}; expected at most {most}",
+                judge.judge
+            )]));
+        }
+    }
     for line in &judge.lines {
         let [from, to] = line.ends;
         let name = PlaceId::new(&line.name).map_err(|error| error.to_string());

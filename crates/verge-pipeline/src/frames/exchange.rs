@@ -123,6 +123,8 @@ impl<V: Viewer> FrameWorkers<V> {
             }
             *place = Some(viewer);
         }
+        // What a new mask hides is not to be seen in a picture of before.
+        self.shared.watch.forget_pictures();
         drop(present);
         // Workers that wait for frames let go of their former viewers, too.
         self.shared.changed.notify_all();

@@ -131,6 +131,13 @@ impl CameraWatch {
         Some(place.tracks.get_or_insert_with(|| SeenTracks::new(now.wall)).clone())
     }
 
+    /// Forgets all pictures: the next ones come from other viewers.
+    pub(super) fn forget_pictures(&self) {
+        if self.0.any.load(Ordering::Acquire) {
+            self.book().places.iter_mut().for_each(|place| (place.picture, place.left) = (None, None));
+        }
+    }
+
     /// Now and then: forgets what nobody watches any more, also where no frames come.
     pub(crate) fn look_after(&self, now: Monotonic) {
         if self.0.any.load(Ordering::Acquire) {
@@ -208,6 +215,11 @@ mod tests {
         leave(&watch, "a", 20, 200);
         let seen = watch.watch(&camera("a"), at(29_000)).unwrap().picture.unwrap();
         assert_eq!((seen.number, seen.frame.jpeg.len()), (4, 20));
+
+        // Other viewers may hide more.
+        watch.forget_pictures();
+        assert_eq!(watch.kept(), (0, 0));
+        leave(&watch, "a", 20, 29_000);
 
         // Half a minute after somebody asked last, whether frames come or not.
         watch.look_after(at(58_999));

@@ -1,10 +1,12 @@
 //! Cameras as pages and the interface show them: what came from them, what is open about them, and, for those who may see
 //! pictures, the newest one with what judges see in it. To ask for a picture begins or renews its lease.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use verge_domain::board::LastWord;
 use verge_domain::frame::{Detection, PixelBox, SceneSketch, View};
 use verge_domain::id::{DeviceId, JudgeId, SourceId};
 use verge_domain::live::{
@@ -180,15 +182,21 @@ impl Site {
         }
     }
 
+    /// The events that are open, for the lines of several cameras.
+    pub(crate) fn open_words(&self) -> Vec<Arc<LastWord>> {
+        let mut open = self.live.board().words(&|word| word.open_event().is_some());
+        open.sort_unstable_by_key(|word| Reverse(word.verdict.severity));
+        open
+    }
+
     /// A camera with what is open about it.
-    pub(crate) fn camera_line(&self, camera: &LiveCamera) -> CameraLine {
+    pub(crate) fn camera_line(&self, camera: &LiveCamera, open: &[Arc<LastWord>]) -> CameraLine {
         let LiveCamera { name, age, course } = camera;
-        let mut open = self.live.board().words(&|word| {
+        let is_of = |word: &&Arc<LastWord>| {
             let subject = &word.verdict.subject;
-            word.open_event().is_some() && subject.source == name.source && subject.device == name.device
-        });
-        open.sort_unstable_by_key(|word| std::cmp::Reverse(word.verdict.severity));
-        let open = open.iter().filter_map(|word| {
+            subject.source == name.source && subject.device == name.device
+        };
+        let open = open.iter().filter(is_of).filter_map(|word| {
             let (id, severity) = (word.open_event()?.id.to_string(), word.verdict.severity.as_str());
             Some(OpenAbout { id, severity, words: self.live.verdict_words(&word.verdict) })
         });

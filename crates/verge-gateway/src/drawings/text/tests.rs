@@ -108,7 +108,7 @@ fn what_is_drawn_takes_the_place_of_the_files_lines_and_keeps_what_is_not_drawn(
     let [drawn] = &settings.drawn[..] else { panic!("{:?}", settings.drawn) };
     assert_eq!(
         drawn.keys,
-        ["judge.crossing.line.new", "judge.crossing.line.stop", "judge.crossing.zone.box"]
+        ["judge.crossing.line.stop", "judge.crossing.line.new", "judge.crossing.zone.box"]
     );
     let place = settings.origins.describe("judge.crossing.line.new.from").unwrap();
     assert!(place.ends_with("state/drawn.toml, drawn by anna at 2026-11-30T07:12:00.000Z"), "{place}");

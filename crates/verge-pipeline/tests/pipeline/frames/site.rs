@@ -6,19 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
-use verge_domain::frame::{
-    Detections, EncodedFrame, FrameSnapshot, ImageFormat, Orientation, SnapshotError, SnapshotOrder, View,
-};
-use verge_domain::id::{DeviceId, GatewayId, Identity, JudgeId, JudgeIndex, Lane, Seq, SourceId};
-use verge_domain::observation::{Camera, Observable};
+use verge_domain::frame::View;
+use verge_domain::id::{GatewayId, Identity, JudgeId, JudgeIndex, Lane, Seq, SourceId};
+use verge_domain::observation::Observable;
 use verge_domain::policy::EventPolicy;
-use verge_domain::reading::{Decoded, Inbound, Receipt, Session, SourceIndex, fingerprint};
-use verge_domain::rejection::{Reason, Rejection};
+use verge_domain::reading::{Inbound, Receipt, Session, SourceIndex, fingerprint};
 use verge_domain::stage::{
-    Cause, Decoder, EncodeError, Encoder, Intake, IntakeFull, Judge, RestoreError, Scope, Seen, StateStore,
-    StoredRow, ViewRequest, Viewer,
+    Cause, EncodeError, Encoder, Intake, IntakeFull, Judge, RestoreError, Scope, StateStore, StoredRow,
 };
-use verge_domain::time::{DeviceClock, Moment};
+use verge_domain::time::Moment;
 use verge_domain::verdict::{Body, Detector, Severity, Verdict};
 use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, Committer, Retention};

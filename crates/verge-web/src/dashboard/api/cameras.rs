@@ -117,14 +117,17 @@ struct CameraList {
 }
 
 async fn list(State(site): State<Arc<Site>>) -> Response {
-    json(&CameraList { cameras: site.cameras().iter().map(|camera| site.camera_line(camera)).collect() })
+    let open = site.open_words();
+    let line = |camera| site.camera_line(camera, &open);
+    json(&CameraList { cameras: site.cameras().iter().map(line).collect() })
 }
 
 async fn one(
     State(site): State<Arc<Site>>,
     Path((source, device)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
-    Ok(json(&site.camera_line(&site.camera(&named(&source, &device)?)?)))
+    let camera = site.camera(&named(&source, &device)?)?;
+    Ok(json(&site.camera_line(&camera, &site.open_words())))
 }
 
 async fn frame(
@@ -160,6 +163,6 @@ async fn views(
     site.shows_pictures(&who)?;
     let name = named(&source, &device)?;
     let watched = site.watch(&name)?;
-    let camera = site.camera_line(&site.camera(&name)?);
+    let camera = site.camera_line(&site.camera(&name)?, &site.open_words());
     Ok(json(&CameraViews { camera, sight: site.sight(&watched) }))
 }

@@ -70,13 +70,15 @@ pub(super) fn worst(site: &Site, who: &Who, open: &EventList) -> Option<Figure> 
     events.sort_by_key(|event| Reverse(by_severity(event)));
     let camera =
         events.into_iter().find_map(|event| site.camera(&named(&event.source, &event.device).ok()?).ok())?;
-    Some(Figure::of(site, who, &camera))
+    Some(Figure::of(site, who, &camera, &site.open_words()))
 }
 
 fn figures(site: &Site, who: &Who) -> (Vec<Figure>, usize) {
     let cameras = site.cameras();
     let more = cameras.len().saturating_sub(MOST);
-    (cameras.iter().take(MOST).map(|camera| Figure::of(site, who, camera)).collect(), more)
+    let open = site.open_words();
+    let figure = |camera| Figure::of(site, who, camera, &open);
+    (cameras.iter().take(MOST).map(figure).collect(), more)
 }
 
 async fn grid(State(site): State<Arc<Site>>, who: Who) -> Response {
@@ -118,7 +120,7 @@ async fn one(
         chrome,
         script: super::assets::cameras_script(),
         draws: who.operates(),
-        figure: Figure::of(&site, &who, &camera),
+        figure: Figure::of(&site, &who, &camera, &site.open_words()),
     }))
 }
 
@@ -129,5 +131,5 @@ async fn scene(
 ) -> Result<Response, Problem> {
     site.shows_pictures(&who)?;
     let (_, camera) = known(&site, names)?;
-    Ok(html(&Scenes { figures: vec![Figure::of(&site, &who, &camera)] }))
+    Ok(html(&Scenes { figures: vec![Figure::of(&site, &who, &camera, &site.open_words())] }))
 }

@@ -1,5 +1,8 @@
 //! A camera as pages show it: its newest picture with what is seen drawn above it, and the same in words.
 
+use std::sync::Arc;
+
+use verge_domain::board::LastWord;
 use verge_domain::live::LiveCamera;
 use verge_domain::time::UtcMillis;
 
@@ -65,8 +68,8 @@ pub(super) struct Figure {
 
 impl Figure {
     /// For a page of this login: with a picture where it may see one, which is kept from now on.
-    pub(super) fn of(site: &Site, who: &Who, camera: &LiveCamera) -> Self {
-        let line = site.camera_line(camera);
+    pub(super) fn of(site: &Site, who: &Who, camera: &LiveCamera, open: &[Arc<LastWord>]) -> Self {
+        let line = site.camera_line(camera, open);
         let (sight, hidden) = match site.shows_pictures(who).and_then(|()| site.watch(&camera.name)) {
             Ok(watched) => (site.sight(&watched), None),
             Err(why) => (Sight::default(), Some(why.to_string())),

@@ -22,6 +22,7 @@ async fn nothing_that_a_device_says_becomes_markup() {
         "/cameras",
         "/cameras/scenes",
         &camera,
+        &camera.replace("/cameras/", "/lines/"),
         query,
         &event,
         "/accounts",

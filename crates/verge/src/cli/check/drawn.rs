@@ -1,4 +1,4 @@
-//! What of a configuration was drawn in the dashboard, by whom and when.
+//! What of a configuration was drawn in the dashboard, who drew it and when.
 
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::Settings;
