@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from gateway import Gateway
 from programs import REPOSITORY
 from scene import Scene
@@ -43,7 +45,8 @@ def operations(document: dict) -> list[tuple[str, str, dict]]:
     ]
 
 
-def test_a_foreign_tester_finds_nothing_in_the_interface(scene: Scene) -> None:
+@pytest.mark.parametrize("phase", ["coverage", "fuzzing"])
+def test_a_foreign_tester_finds_nothing_in_the_interface(scene: Scene, phase: str) -> None:
     gateway, programs = served(scene)
     pressure(scene, "8.25")
     admin = programs["admin"]
@@ -51,14 +54,14 @@ def test_a_foreign_tester_finds_nothing_in_the_interface(scene: Scene) -> None:
     command = [
         f"{sys.prefix}/bin/schemathesis", "run", f"http://{admin.host}:{admin.port}/api/v1/openapi.json",
         "--header", f"Authorization: Bearer {admin.token}", "--max-examples", str(EXAMPLES), "--exclude-path", ENDLESS,
-        "--exclude-checks", WITHOUT, "--phases", "examples,coverage,fuzzing", "--generation-database", "none",
-        "--seed", "7", "--workers", "2", "--max-time", "45", "--no-color", "--continue-on-failure",
+        "--exclude-checks", WITHOUT, "--phases", phase, "--generation-database", "none",
+        "--seed", "7", "--workers", "4", "--max-time", "25", "--no-color", "--continue-on-failure",
         "--suppress-health-check", "all",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=scene.folder, check=False)
-    assert done.returncode == 0, done.stdout[-12_000:] + done.stderr[-2_000:]
-    tested = re.search(r"Tested: (\d+)|(\d+) passed|Operations:\s+(\d+)", done.stdout)
-    assert tested, done.stdout[-3_000:]
+    assert done.returncode == 0, done.stdout[:30_000] + done.stderr[-2_000:]
+    tested = re.search(r"Tested: (\d+)", done.stdout)
+    assert tested and int(tested[1]) >= 18, done.stdout[-3_000:]
     # It goes on as if nothing had been.
     assert admin.get("/api/v1/status").status == 200
 

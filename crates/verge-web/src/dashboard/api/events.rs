@@ -164,7 +164,7 @@ async fn all(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result
         judge: input.name("judge"),
         device: input.name("device"),
     };
-    let (limit, after) = (input.limit(), input.name("after"));
+    let (limit, after) = (input.limit(), input.hex("after"));
     input.done()?;
     let list = EventList::behind(&site, &filter, (after.as_deref(), limit));
     Ok(json(&list.ok_or(Problem::Cursor)?))

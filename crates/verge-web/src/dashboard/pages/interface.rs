@@ -52,7 +52,8 @@ fn entries() -> Vec<Entry> {
     let document = document();
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let paths = document["paths"].as_object().into_iter().flatten();
-    let operations = paths.flat_map(|(path, all)| all.as_object().into_iter().flatten().map(move |one| (path, one)));
+    let operations =
+        paths.flat_map(|(path, all)| all.as_object().into_iter().flatten().map(move |one| (path, one)));
     let entry = |(path, (verb, operation)): (&String, (&String, &serde_json::Value))| {
         let parameters = operation["parameters"].as_array().into_iter().flatten();
         let content = operation["requestBody"]["content"].as_object().into_iter().flatten().next();

@@ -31,14 +31,8 @@ struct Page {
 }
 
 /// In the order of the navigation.
-const PAGES: &[Page] = &[
-    overview::PAGE,
-    events::PAGE,
-    accounts::PAGE,
-    models::PAGE,
-    configuration::PAGE,
-    interface::PAGE,
-];
+const PAGES: &[Page] =
+    &[overview::PAGE, events::PAGE, accounts::PAGE, models::PAGE, configuration::PAGE, interface::PAGE];
 
 pub(super) fn routes(routes: Routes) -> Routes {
     PAGES.iter().fold(login::routes(routes), |routes, page| (page.routes)(routes))

@@ -103,7 +103,10 @@ async fn a_configuration_is_checked_and_taken_up_on_its_page_and_nothing_pasted_
         text(answer).await
     };
     let page = text(bench.get("/configuration", Some(Role::Admin)).await).await;
-    assert!(page.contains("data-key=\"gateway.password\" data-origin=\"environment\"") && page.contains("VERGE__LOCAL__PASSWORD"));
+    assert!(
+        page.contains("data-key=\"gateway.password\" data-origin=\"environment\"")
+            && page.contains("VERGE__LOCAL__PASSWORD")
+    );
     assert!(page.contains("line 7") && !page.contains("store_cap") && page.contains("id=\"said\""));
     assert!(text(bench.get("/configuration?all", Some(Role::Admin)).await).await.contains("store_cap"));
     assert!(!page.contains("id=\"reload-now\""));
@@ -121,7 +124,8 @@ async fn a_configuration_is_checked_and_taken_up_on_its_page_and_nothing_pasted_
     bench.gateway.reload_with(ReloadOutcome::NeedsRestart);
     let refused = post("/configuration/reload", "").await;
     assert!(refused.contains("data-said=\"refused\"") && !refused.contains("id=\"reload-now\""));
-    let runs: Vec<_> = bench.gateway.commands().iter().map(|(_, command)| command["dry_run"].clone()).collect();
+    let runs: Vec<_> =
+        bench.gateway.commands().iter().map(|(_, command)| command["dry_run"].clone()).collect();
     assert_eq!(runs, [true, false, true]);
 }
 
