@@ -19,6 +19,8 @@ ENDLESS = "/api/v1/stream"
 EXAMPLES = 25
 # A name has at most 128 bytes: JSON Schema counts characters.
 WITHOUT = "positive_data_acceptance"
+# Several of its threads at once break Python's parser within the phase that walks through the schemas.
+WORKERS = {"coverage": "1", "fuzzing": "4"}
 RANK = {role: rank for rank, role in enumerate(ROLES)}
 
 
@@ -55,11 +57,11 @@ def test_a_foreign_tester_finds_nothing_in_the_interface(scene: Scene, phase: st
         f"{sys.prefix}/bin/schemathesis", "run", f"http://{admin.host}:{admin.port}/api/v1/openapi.json",
         "--header", f"Authorization: Bearer {admin.token}", "--max-examples", str(EXAMPLES), "--exclude-path", ENDLESS,
         "--exclude-checks", WITHOUT, "--phases", phase, "--generation-database", "none",
-        "--seed", "7", "--workers", "4", "--max-time", "25", "--no-color", "--continue-on-failure",
+        "--seed", "7", "--workers", WORKERS[phase], "--max-time", "25", "--no-color", "--continue-on-failure",
         "--suppress-health-check", "all",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=scene.folder, check=False)
-    assert done.returncode == 0, done.stdout[:30_000] + done.stderr[-2_000:]
+    assert done.returncode == 0, done.stdout[:12_000] + done.stderr[-2_000:]
     tested = re.search(r"Tested: (\d+)", done.stdout)
     assert tested and int(tested[1]) >= 18, done.stdout[-3_000:]
     # It goes on as if nothing had been.
