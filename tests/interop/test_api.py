@@ -17,7 +17,8 @@ from waiting import wait_for
 # Streams never end: the tester would wait for them.
 ENDLESS = "/api/v1/stream"
 EXAMPLES = 25
-# A name has at most 128 bytes: JSON Schema counts characters.
+# What a schema cannot say: a stale If-Match (412), a cursor that is not in the list (410), a range that ends before it begins, a
+# name of at most 128 bytes.
 WITHOUT = "positive_data_acceptance"
 # Several of its threads at once break Python's parser within the phase that walks through the schemas.
 WORKERS = {"coverage": "1", "fuzzing": "4"}
