@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from gateway import Gateway
 from programs import REPOSITORY
 from scene import Scene
@@ -15,8 +17,11 @@ from waiting import wait_for
 # Streams never end: the tester would wait for them.
 ENDLESS = "/api/v1/stream"
 EXAMPLES = 25
-# A name has at most 128 bytes: JSON Schema counts characters.
+# What a schema cannot say: a stale If-Match (412), a cursor that is not in the list (410), a range that ends before it begins, a
+# name of at most 128 bytes.
 WITHOUT = "positive_data_acceptance"
+# Several of its threads at once break Python's parser within the phase that walks through the schemas.
+WORKERS = {"coverage": "1", "fuzzing": "4"}
 RANK = {role: rank for rank, role in enumerate(ROLES)}
 
 
@@ -43,7 +48,8 @@ def operations(document: dict) -> list[tuple[str, str, dict]]:
     ]
 
 
-def test_a_foreign_tester_finds_nothing_in_the_interface(scene: Scene) -> None:
+@pytest.mark.parametrize("phase", ["coverage", "fuzzing"])
+def test_a_foreign_tester_finds_nothing_in_the_interface(scene: Scene, phase: str) -> None:
     gateway, programs = served(scene)
     pressure(scene, "8.25")
     admin = programs["admin"]
@@ -51,14 +57,14 @@ def test_a_foreign_tester_finds_nothing_in_the_interface(scene: Scene) -> None:
     command = [
         f"{sys.prefix}/bin/schemathesis", "run", f"http://{admin.host}:{admin.port}/api/v1/openapi.json",
         "--header", f"Authorization: Bearer {admin.token}", "--max-examples", str(EXAMPLES), "--exclude-path", ENDLESS,
-        "--exclude-checks", WITHOUT, "--phases", "examples,coverage,fuzzing", "--generation-database", "none",
-        "--seed", "7", "--workers", "2", "--max-time", "45", "--no-color", "--continue-on-failure",
+        "--exclude-checks", WITHOUT, "--phases", phase, "--generation-database", "none",
+        "--seed", "7", "--workers", WORKERS[phase], "--max-time", "25", "--no-color", "--continue-on-failure",
         "--suppress-health-check", "all",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=scene.folder, check=False)
-    assert done.returncode == 0, done.stdout[-12_000:] + done.stderr[-2_000:]
-    tested = re.search(r"Tested: (\d+)|(\d+) passed|Operations:\s+(\d+)", done.stdout)
-    assert tested, done.stdout[-3_000:]
+    assert done.returncode == 0, done.stdout[:12_000] + done.stderr[-2_000:]
+    tested = re.search(r"Tested: (\d+)", done.stdout)
+    assert tested and int(tested[1]) >= 18, done.stdout[-3_000:]
     # It goes on as if nothing had been.
     assert admin.get("/api/v1/status").status == 200
 

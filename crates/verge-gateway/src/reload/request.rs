@@ -50,7 +50,7 @@ fn reply_of(answer: &ReloadAnswer) -> ReloadReply {
     ReloadReply { outcome, words: answer.words(), report: Bytes::from(report) }
 }
 
-/// Where the dashboard asks. Until whoever runs the gateway takes requests, it is told at once that nobody does.
+/// Where the dashboard asks. Until whoever runs the gateway takes requests, each is refused at once.
 #[derive(Default)]
 pub(crate) struct ReloadDesk(Mutex<Option<mpsc::Sender<ReloadRequest>>>);
 

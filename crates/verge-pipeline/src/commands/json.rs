@@ -214,6 +214,25 @@ mod tests {
     }
 
     #[test]
+    fn a_command_that_came_by_no_link_names_its_route() {
+        let replay = br#"{"id":"a","command":"replay","lane":"verdict","from":1,"to":20,"route":"up"}"#;
+        let (route, command) = route_of(replay);
+        assert_eq!(route.as_deref(), Some("up"));
+        assert!(matches!(parse(&command, &door()).command, Ok(RemoteCommand::Replay { .. })));
+        // Of another command it is no key, and a name it must be.
+        for odd in [
+            &br#"{"id":"a","command":"label","route":"up"}"#[..],
+            br#"{"id":"a","command":"ledger","route":7}"#,
+            b"[]",
+            &[b' '; 5000],
+        ] {
+            let (route, command) = route_of(odd);
+            assert_eq!((route, &command[..]), (None, odd));
+            assert!(parse(&command, &door()).command.is_err());
+        }
+    }
+
+    #[test]
     fn answers_say_what_was_asked_for() {
         let read = |bytes: Bytes| serde_json::from_slice::<Value>(&bytes).unwrap();
         let queued = json!({ "id": "a", "ok": true, "from": 2, "to": 4, "queued": 3 });

@@ -51,3 +51,19 @@ impl RouteCommands {
         self.0.recv().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn few_wait_and_the_others_are_given_back() {
+        let (desk, mut commands) = RouteDesk::of(RouteId::new("up").unwrap());
+        let command = || RouteCommand { command: RemoteCommand::Ledger, reply: Box::new(|_| ()) };
+        let taken = (0..WAITING + 3).filter(|_| desk.submit(command()).is_ok()).count();
+        assert_eq!(taken, WAITING);
+        assert!(commands.next().await.is_some() && desk.submit(command()).is_ok());
+        drop(commands);
+        assert!(desk.submit(command()).is_err(), "the route has ended");
+    }
+}

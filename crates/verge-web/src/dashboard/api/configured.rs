@@ -18,8 +18,8 @@ use crate::dashboard::reload::{check, reload};
 use crate::dashboard::routes::Routes;
 use crate::dashboard::site::Site;
 
-/// Media type of a configuration.
-const TOML: &str = "application/toml";
+/// Media type of a configuration in the document: every tester can write it. `application/toml` is taken as well.
+const TOML: &str = "text/plain";
 
 fn settings() -> Value {
     json_value!({ "type": "object", "additionalProperties": { "type": "string" }, "description": "Everything that is set, as TOML, by its key" })

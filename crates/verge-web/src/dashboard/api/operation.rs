@@ -255,5 +255,5 @@ pub(crate) const MAX_LIMIT: usize = 1_000;
 pub(crate) const AFTER: Parameter = Parameter {
     name: "after",
     says: "Where the list goes on: `next` of the answer before",
-    schema: || json!({ "type": "string", "minLength": 1, "maxLength": 64 }),
+    schema: || json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }),
 };

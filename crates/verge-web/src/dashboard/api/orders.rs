@@ -203,11 +203,7 @@ async fn replay(
             keys.insert(key.to_owned(), number.into());
         }
     }
-    let is_epoch =
-        |text: &&str| text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let epoch = input.read("epoch", "32 hexadecimal digits", |value| {
-        value.as_str().filter(is_epoch).map(ToOwned::to_owned)
-    });
+    let epoch = input.hex("epoch");
     input.done()?;
     if let Some(epoch) = epoch {
         keys.insert("epoch".to_owned(), epoch.into());
