@@ -95,8 +95,8 @@ impl CommandDoor {
             let route = route.chars().take(MAX_SHOWN_CHARS).collect();
             return reply(Err(CommandError::UnknownRoute { route, known: known() }));
         };
-        if let Err(RouteCommand { reply, .. }) = desk.submit(RouteCommand { command, reply }) {
-            reply(Err(CommandError::Busy));
+        if let Err(refused) = desk.submit(RouteCommand { command, reply }) {
+            (refused.reply)(Err(CommandError::Busy));
         }
     }
 }

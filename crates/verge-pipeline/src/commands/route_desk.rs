@@ -38,10 +38,8 @@ impl RouteDesk {
     }
 
     /// Hands one in; gives it back where too many wait, or the route has ended.
-    pub(super) fn submit(&self, command: RouteCommand) -> Result<(), RouteCommand> {
-        self.commands.try_send(command).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(command) | mpsc::error::TrySendError::Closed(command) => command,
-        })
+    pub(super) fn submit(&self, command: RouteCommand) -> Result<(), Box<RouteCommand>> {
+        self.commands.try_send(command).map_err(|refused| Box::new(refused.into_inner()))
     }
 }
 

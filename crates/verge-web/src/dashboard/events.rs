@@ -265,7 +265,7 @@ impl EventList {
         };
         let more = words.len().saturating_sub(begin).saturating_sub(most);
         let page = words.iter().skip(begin).take(most);
-        let last = page.clone().last().and_then(|word| event_id(word));
+        let last = page.clone().next_back().and_then(|word| event_id(word));
         let events = page.filter_map(|word| EventView::of(site, word)).collect();
         Some(Self { events, more, next: last.filter(|_| more > 0) })
     }

@@ -37,9 +37,7 @@ pub(crate) enum Problem {
     NoPage,
     #[error("{0} is not possible here: `Allow` names what is")]
     Method(Method),
-    #[error(
-        "event {0} is not known here: it is not open, and not among the newest that the store keeps"
-    )]
+    #[error("event {0} is not known here: it is not open, and not among the newest that the store keeps")]
     NoEvent(String),
     #[error("there is no camera {0}: no frame has come from it since the gateway started")]
     NoCamera(String),

@@ -116,7 +116,10 @@ const FILTER: &[Parameter] = &[
     Parameter { name: "from", says: "Of past events: only those that ended since then", schema: time_text },
     Parameter { name: "to", says: "Of past events: only those that ended before then", schema: time_text },
     LIMIT,
-    AFTER,
+    Parameter {
+        schema: || json_value!({ "type": "string", "pattern": "^([0-9a-f]{32}|[0-9]{1,20}\\.[0-9]{1,20}\\.[0-9]{1,20})$" }),
+        ..AFTER
+    },
 ];
 
 fn time_text() -> Value {
@@ -173,12 +176,9 @@ async fn all(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result
     };
     let mut time = |key| input.read(key, TIME, |value| read_time(&site, value.as_str()?));
     let (from, to) = (time("from"), time("to"));
-    let (limit, after) = (input.limit(), input.name("after"));
+    let limit = input.limit();
     if filter.state == Some(ListedState::Past) {
-        let cursor = after.as_deref().and_then(Cursor::read);
-        if after.is_some() && cursor.is_none() {
-            input.wrong("after", "what an answer about past events gave as next");
-        }
+        let cursor = input.read("after", "what an answer gave as next", |value| Cursor::read(value.as_str()?));
         input.done()?;
         let past = past::events(&site, &PastQuery { filter, from, to, cursor }, limit).await?;
         let next = past.next.map(|next| next.to_string());
@@ -189,6 +189,7 @@ async fn all(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result
             input.wrong(key, "state=past beside it");
         }
     }
+    let after = input.hex("after");
     input.done()?;
     let list = EventList::behind(&site, &filter, (after.as_deref(), limit));
     Ok(json(&list.ok_or(Problem::Cursor)?))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_engine::{ElementType, ProcessorClass, Runtime};
+use verge_engine::{ProcessorClass, Runtime};
 use verge_models::card::ModelTask;
 use verge_models::{Catalogue, FrameModel, ModelError, ModelFiles};
 use verge_vision::VisionJudge;
