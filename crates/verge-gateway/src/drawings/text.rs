@@ -97,7 +97,7 @@ pub(crate) fn redrawn(
         }
         let Some(values) = section(settings, "judge", &judge.judge) else { continue };
         let lines = judge.lines.iter().map(|line| {
-            let [from, to] = line.ends.map(|end| point(end));
+            let [from, to] = line.ends.map(point);
             (line.name.clone(), shape(values, ("line", &line.name), [("from", from), ("to", to)]))
         });
         let zones = judge.zones.iter().map(|zone| {

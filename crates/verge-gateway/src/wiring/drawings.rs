@@ -204,8 +204,11 @@ fn unknown_judges(names: Vec<&str>, present: &Drawing) -> Vec<String> {
         .collect()
 }
 
+/// Lines, and zones by their corners.
+type Places = (Vec<SceneLine>, Vec<Vec<[f64; 2]>>);
+
 /// Lines and zones that can be counted.
-fn places(judge: &DrawnJudge) -> Result<(Vec<SceneLine>, Vec<Vec<[f64; 2]>>), DrawingError> {
+fn places(judge: &DrawnJudge) -> Result<Places, DrawingError> {
     let (mut faults, mut lines) = (Vec::new(), Vec::new());
     for (what, found, most) in
         [("lines", judge.lines.len(), MAX_LINES), ("zones", judge.zones.len(), MAX_ZONES)]
