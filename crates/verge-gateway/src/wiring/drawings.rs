@@ -204,7 +204,7 @@ fn unknown_judges(names: Vec<&str>, present: &Drawing) -> Vec<String> {
         .collect()
 }
 
-/// Lines, and corners of zones.
+/// Lines, and zones by their corners.
 type Places = (Vec<SceneLine>, Vec<Vec<[f64; 2]>>);
 
 /// Lines and zones that can be counted.
