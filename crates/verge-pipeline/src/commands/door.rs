@@ -9,7 +9,7 @@ use verge_domain::time::Monotonic;
 
 use super::{
     CommandAnswer, CommandDesks, CommandError, CommandRate, CommandedRoute, Executor, RemoteCommand,
-    RouteCommand, RouteDesk, json,
+    RouteDesk, RouteReply, json,
 };
 use crate::committer::StoreHandle;
 use crate::delivery::{LinkCounters, TooManyReplays};
@@ -80,12 +80,7 @@ impl CommandDoor {
         }
     }
 
-    fn to_route(
-        &self,
-        route: Option<&str>,
-        command: RemoteCommand,
-        reply: Box<dyn FnOnce(Result<CommandAnswer, CommandError>) + Send>,
-    ) {
+    fn to_route(&self, route: Option<&str>, command: RemoteCommand, reply: RouteReply) {
         let known = || {
             let names: Vec<&str> = self.routes.iter().map(|desk| desk.route().as_str()).collect();
             if names.is_empty() { "none".to_owned() } else { names.join(", ") }
@@ -95,8 +90,8 @@ impl CommandDoor {
             let route = route.chars().take(MAX_SHOWN_CHARS).collect();
             return reply(Err(CommandError::UnknownRoute { route, known: known() }));
         };
-        if let Err(refused) = desk.submit(RouteCommand { command, reply }) {
-            (refused.reply)(Err(CommandError::Busy));
+        if let Err(reply) = desk.submit(command, reply) {
+            reply(Err(CommandError::Busy));
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::frames::{SNAPSHOT_LIMIT, SnapshotDesk, SnapshotRefusal, TakenSnapshot
 use crate::intake::OrderDesk;
 use crate::judging::{KNOWN_EVENTS, KnownEvent, Operator, Order, OrderError, Outcome};
 pub use door::CommandDoor;
-pub(crate) use route_desk::RouteCommand;
+pub(crate) use route_desk::{RouteCommand, RouteReply};
 pub use route_desk::{RouteCommands, RouteDesk};
 
 /// Commands taken by one entrance in each second; further ones are counted and not answered.

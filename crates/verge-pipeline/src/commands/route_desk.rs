@@ -8,10 +8,13 @@ use super::{CommandAnswer, CommandError, RemoteCommand};
 /// Commands that wait for a route at most.
 const WAITING: usize = 16;
 
+/// Where an answer goes.
+pub(crate) type RouteReply = Box<dyn FnOnce(Result<CommandAnswer, CommandError>) + Send>;
+
 /// A command for a route, and where its answer goes.
 pub(crate) struct RouteCommand {
     pub(crate) command: RemoteCommand,
-    pub(crate) reply: Box<dyn FnOnce(Result<CommandAnswer, CommandError>) + Send>,
+    pub(crate) reply: RouteReply,
 }
 
 /// Where they are handed in.
@@ -37,9 +40,9 @@ impl RouteDesk {
         &self.route
     }
 
-    /// Hands one in; gives it back where too many wait, or the route has ended.
-    pub(super) fn submit(&self, command: RouteCommand) -> Result<(), Box<RouteCommand>> {
-        self.commands.try_send(command).map_err(|refused| Box::new(refused.into_inner()))
+    /// Hands one in; gives its reply back where too many wait, or the route has ended.
+    pub(super) fn submit(&self, command: RemoteCommand, reply: RouteReply) -> Result<(), RouteReply> {
+        self.commands.try_send(RouteCommand { command, reply }).map_err(|refused| refused.into_inner().reply)
     }
 }
 
@@ -57,11 +60,11 @@ mod tests {
     #[tokio::test]
     async fn few_wait_and_the_others_are_given_back() {
         let (desk, mut commands) = RouteDesk::of(RouteId::new("up").unwrap());
-        let command = || RouteCommand { command: RemoteCommand::Ledger, reply: Box::new(|_| ()) };
-        let taken = (0..WAITING + 3).filter(|_| desk.submit(command()).is_ok()).count();
+        let is_taken = || desk.submit(RemoteCommand::Ledger, Box::new(|_| ())).is_ok();
+        let taken = (0..WAITING + 3).filter(|_| is_taken()).count();
         assert_eq!(taken, WAITING);
-        assert!(commands.next().await.is_some() && desk.submit(command()).is_ok());
+        assert!(commands.next().await.is_some() && is_taken());
         drop(commands);
-        assert!(desk.submit(command()).is_err(), "the route has ended");
+        assert!(!is_taken(), "the route has ended");
     }
 }
