@@ -66,7 +66,7 @@ pub struct ListenerFiles {
 }
 
 /// What a listener shows and asks for, and who is not accepted any more.
-pub(crate) type ListenerTls = (Arc<ServerConfig>, Arc<Revocations>);
+pub type ListenerTls = (Arc<ServerConfig>, Arc<Revocations>);
 
 impl Local {
     /// Where devices and tools on this machine find it.

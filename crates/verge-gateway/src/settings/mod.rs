@@ -41,7 +41,7 @@ pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 pub use dashboard::DashboardSection;
 use judge::Known;
 pub use judge::{FrameRules, JudgeRules, JudgeSection, ReadingRules, Rule, TrackRules};
-pub use local::{EmbeddedBroker, ListenerFiles, Local};
+pub use local::{EmbeddedBroker, ListenerFiles, ListenerTls, Local};
 pub use model::{Engine, PackageRules};
 pub(crate) use opcua::contents_of;
 pub use opcua::{OPCUA_NAMESPACE, OpcUaSection};

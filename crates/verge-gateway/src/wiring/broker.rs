@@ -13,11 +13,10 @@ use verge_mqtt::ConnectionSettings;
 use verge_pipeline::beats::Beats;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::status::{BrokerStatus, RefusedDeviceStatus};
-use verge_tls::{Revocations, ServerConfig};
 
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
-use crate::settings::{BuildError, EmbeddedBroker, Local, SourceSection};
+use crate::settings::{BuildError, EmbeddedBroker, ListenerTls, Local, SourceSection};
 
 /// The command that is the broker.
 const COMMAND: &str = "broker";
@@ -26,7 +25,7 @@ const ENVIRONMENT: [&str; 2] = ["VERGE_LOG", "RUST_BACKTRACE"];
 
 /// What the files of a listener hold.
 pub(super) struct ListenerFilesRead {
-    tls: Option<(Arc<ServerConfig>, Arc<Revocations>)>,
+    tls: Option<ListenerTls>,
     policy: Policy,
     passwords: Option<Arc<Passwords>>,
 }

@@ -178,7 +178,8 @@ async fn all(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result
     let (from, to) = (time("from"), time("to"));
     let limit = input.limit();
     if filter.state == Some(ListedState::Past) {
-        let cursor = input.read("after", "what an answer gave as next", |value| Cursor::read(value.as_str()?));
+        let cursor =
+            input.read("after", "what an answer gave as next", |value| Cursor::read(value.as_str()?));
         input.done()?;
         let past = past::events(&site, &PastQuery { filter, from, to, cursor }, limit).await?;
         let next = past.next.map(|next| next.to_string());
