@@ -83,7 +83,7 @@ above = 7.5
         let file = find("gateway", "store_cap");
         assert_eq!(
             (file.value.as_str(), file.origin, file.line),
-            ("\"1 GiB\"", SettingOrigin::File, Some(4))
+            ("\"1.0 GiB\"", SettingOrigin::File, Some(4))
         );
         let default = find("gateway", "replay_age");
         assert_eq!((default.origin, default.line), (SettingOrigin::Default, None));

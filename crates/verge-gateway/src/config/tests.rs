@@ -186,7 +186,7 @@ fn each_fault_is_reported_with_key_value_and_expectation() {
         "[gateway]\n",
         "gateway = 5\n[other]\n",
         &[
-            "other: unknown section, expected one of gateway, local, uplink, route, engine, model, source, judge, server, dashboard",
+            "other: unknown section, expected one of gateway, local, uplink, route, engine, models, model, source, judge, server, dashboard",
             "gateway: 5, expected a section [gateway]",
             r#"gateway.id: missing, expected a name of letters, digits, "-", "_" and ".", at most 64 bytes long"#,
         ],

@@ -23,7 +23,7 @@ within a minute.
 
 Examples:
   verge broker passwd pump-1 --file broker.passwords
-  verge broker import --passwords /etc/mosquitto/passwd --acl /etc/mosquitto/acl --dir /etc/verge
+  verge broker import --passwords passwd --acl acl --dir /etc/verge
   (echo verge-broker 1 18830 65536 somebody something; cat) | verge broker"
 )]
 pub(super) struct BrokerArgs {

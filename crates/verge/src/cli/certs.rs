@@ -27,9 +27,9 @@ const SECONDS_A_DAY: i64 = 86_400;
   verge certs issue pump-room-1 --usage client    for a gateway
   verge certs issue broker.local --name 10.0.0.5  with a name and an address
   verge certs show certs/*.pem                    whose, for what, until when
-  verge certs renew pump-room-1                   the same again, with another key
-  verge certs sign pump-1.csr pump-1              for a device that has made its own key
-  verge certs revoke pump-1                       into ca.crl, which brokers read (local.crl)
+  verge certs renew pump-room-1                   with another key
+  verge certs sign pump-1.csr pump-1              for a key made elsewhere
+  verge certs revoke pump-1                       into ca.crl (local.crl)
 
 The authority's key (ca.key) signs certificates: keep it off the gateway. Gateways and brokers get ca.pem and \
 their own NAME.pem and NAME.key.")]

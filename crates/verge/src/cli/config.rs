@@ -14,12 +14,15 @@ use super::FileArgs;
 use super::output::json_line;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  verge config show -c gateway.toml            every setting, defaults included, as TOML
-  verge config show --origin -c gateway.toml   the same, each with the place that its value comes from
-  verge --json config show -c gateway.toml | jq '.sections[] | .settings[] | select(.origin == \"environment\")'
+#[command(
+    disable_help_subcommand = true,
+    after_help = "Examples:
+  verge config show -c gateway.toml            every setting, as TOML
+  verge config show --origin -c gateway.toml   and where its value comes from
+  verge config drawn -c gateway.toml           what was drawn in the dashboard
 
-Of passwords and keys only that they are set is shown.")]
+Of passwords and keys only that they are set is shown."
+)]
 pub(super) struct ConfigArgs {
     #[command(subcommand)]
     command: ConfigCommand,
@@ -30,6 +33,12 @@ enum ConfigCommand {
     /// Print the lines, zones and masks that were drawn in the dashboard, to be taken into the file
     Drawn(drawn::DrawnArgs),
     /// Print every setting in effect
+    #[command(after_help = "Examples:
+  verge config show -c gateway.toml
+  verge config show --origin -c gateway.toml
+  verge --json config show -c gateway.toml
+
+Of passwords and keys only that they are set is shown.")]
     Show {
         #[command(flatten)]
         file: FileArgs,

@@ -89,6 +89,7 @@ fn every_command_explains_itself_and_shows_an_example() {
             "send",
             "alarms",
             "reload",
+            "config",
             "outbox",
             "users",
             "certs",

@@ -25,6 +25,9 @@ const PASSWORDS: &str = "broker.passwords";
 const ACCESS_LIST: &str = "broker.acl";
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  verge broker passwd pump-1 --file broker.passwords
+  verge broker passwd pump-1 --file broker.passwords --remove")]
 pub(super) struct PasswdArgs {
     /// The device's name: it is its client identifier, and a level of its topics
     name: String,
@@ -39,6 +42,8 @@ pub(super) struct PasswdArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  verge broker import --passwords passwd --acl acl --dir /etc/verge")]
 pub(super) struct ImportArgs {
     /// mosquitto's password_file
     #[arg(long, value_name = "FILE")]

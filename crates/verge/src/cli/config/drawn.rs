@@ -14,7 +14,7 @@ use super::super::{FileArgs, say};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  verge config drawn -c gateway.toml              shows what was drawn, who drew it, and when
+  verge config drawn -c gateway.toml              what was drawn, and when
   verge config drawn -c gateway.toml > patch.toml
 
 To take it into the file, put its lines and zones in the place of those that the file has for the same judge, and its masks \

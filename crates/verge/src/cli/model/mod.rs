@@ -16,9 +16,10 @@ use verge_gateway::exit::Exit;
 #[command(after_help = "Examples:
   verge model card yolov8n.onnx > yolov8n.toml    the card beside the weights
   verge model card m.onnx --labels names.txt > m.toml
-  verge model bench float.toml int8.toml --data pictures/    which of both to use here
+  verge model bench float.toml int8.toml --data pictures/
   verge model sign parts.toml --key publisher.pem --counter 4 -o parts-4.vmodel
-  verge model push parts-4.vmodel -c gateway.toml; verge model promote parts -c gateway.toml
+  verge model push parts-4.vmodel -c gateway.toml
+  verge model promote parts -c gateway.toml
   verge model rollback parts -c gateway.toml
 
 Each line of a card names its source: the file (names and shapes of its tensors, metadata of its exporter) or a file beside it \

@@ -35,10 +35,10 @@ use verge_gateway::exit::{Exit, ExitWith};
   verge watch -c gateway.toml --count 100  end after a hundred verdicts
   verge watch -c gateway.toml --heal       request missing numbers again
   verge watch -c gateway.toml --client-id desk-1 --heal
-  verge watch --url mqtts://centre:8883 --ca ca.pem --cert me.pem --key me.key --metrics 127.0.0.1:9464
+  verge watch -c centre.toml --metrics 127.0.0.1:9464
 
 With --client-id the broker keeps a session under that name: the next run receives what arrives between two runs, as long as \
-the broker keeps Times are those of the site: of the configuration's gateway.timezone, else of this machine.
+the broker keeps it. Times are those of the site: of the configuration's gateway.timezone, else of this machine.
 
 Ctrl-C ends it. Then it prints whether something is lost, and for each lane the verdicts, the duplicates (dropped), the numbers \
 that the gateway withdrew, and those that are missing. With --heal it needs the right to publish on PREFIX/GATEWAY/cmd.")]
