@@ -49,7 +49,7 @@ fn every_command_explains_itself_and_shows_an_example() {
             assert!(argument.get_help().is_some(), "{path}: {} is explained", argument.get_id());
         }
         if deepest
-            && !["certs", "outbox", "model", "runtime", "eval", "state", "users"]
+            && !["certs", "outbox", "model", "runtime", "eval", "state", "users", "broker", "config"]
                 .iter()
                 .any(|group| path.contains(group))
         {
