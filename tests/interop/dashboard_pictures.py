@@ -41,19 +41,19 @@ class View:
     size: tuple[int, int] = DESK
     # What must be there before; and what is followed to the page, from the path.
     wait: str = "main"
-    follow: str | None = None
+    follow: tuple[str, ...] = ()
     dark: bool = False
 
 
 PAGES = {
     "overview": View("/", wait="[data-live]"),
     "events": View("/events", wait="[data-event]"),
-    "event-phone": View("/events", PHONE, wait="main", follow="[data-event] a"),
+    "event-phone": View("/events", PHONE, wait="main", follow=("[data-event] a",)),
     "cameras": View("/cameras", wait="[data-camera] img"),
-    "camera": View("/cameras", wait="[data-camera] img", follow="[data-camera] a, a[data-camera]"),
+    "camera": View("/cameras", wait="[data-camera] img", follow=("[data-camera] a",)),
     "signals": View("/signals"),
-    "signal": View("/signals", wait="svg", follow="main a[href^='/signals/']"),
-    "lines": View("/lines", wait="svg"),
+    "signal": View("/signals", wait="main img", follow=("main a[href^='/signals/']",)),
+    "lines": View("/cameras", wait="[data-drawing] img", follow=("[data-camera] a", "a[href^='/lines/']")),
     "models": View("/models"),
     "configuration": View("/configuration"),
     "accounts": View("/accounts"),
@@ -92,9 +92,9 @@ def shoot(context: BrowserContext, url: str, view: View) -> bytes | None:
         answer = page.goto(url + view.path)
         if answer is None or answer.status == 404:
             return None
-        if view.follow:
-            page.wait_for_selector(view.follow)
-            page.locator(view.follow).first.click()
+        for link in view.follow:
+            page.wait_for_selector(link)
+            page.locator(link).first.click()
         page.wait_for_selector(view.wait)
         # Pictures come a moment after the page.
         page.wait_for_timeout(1_500)

@@ -271,7 +271,7 @@ def test_programs_draw_and_faults_change_nothing(scene: Scene, clip: list[bytes]
         outside = json.loads(json.dumps(known))
         outside["judges"][0]["lines"] = [{"name": "a b", "from": [0, 0], "to": [2, 0]}, {"name": "x", "from": [0, 0], "to": [0, 0]}]
         status, problem = put(outside)
-        assert status == 422 and problem["type"] == "faulty" and len(problem["faults"]) == 2, problem
+        assert status == 422 and problem["type"] == "invalid" and len(problem["faults"]) == 2, problem
         assert put(known, viewer)[0] == 403
         assert put(known, tag='"old"')[0] == 412
         masked = json.loads(json.dumps(known))

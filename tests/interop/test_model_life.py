@@ -209,9 +209,22 @@ def test_packages_that_lie_are_refused_and_leave_nothing(life: Life) -> None:
     refused("no package")
     bad.write_bytes(b"")
     refused("no package")
+    # A card that would read a file of the machine.
+    repack(life, package, bad, *elsewhere(package))
+    refused("not among the files")
     # Weights that are none: the library refuses them in the child.
     repack(life, package, bad, nothing_of_weights, lambda files: [(n, b"\x08\x08" if n.endswith(".onnx") else c) for n, c in files])
     refused("holds no graph")
+
+
+def elsewhere(package: Path):
+    """A card that names labels outside the package, correctly signed."""
+    with zipfile.ZipFile(package) as archive:
+        card = archive.read(f"{NAME}.toml").replace(f'"{NAME}.txt"'.encode(), b'"/etc/passwd"')
+    assert b"/etc/passwd" in card
+    hashed = {"bytes": len(card), "sha256": hashlib.sha256(card).hexdigest()}
+    change = lambda m: m | {"files": [one | hashed if one["name"] == f"{NAME}.toml" else one for one in m["files"]]}  # noqa: E731
+    return change, lambda files: [(name, card if name == f"{NAME}.toml" else content) for name, content in files]
 
 
 def nothing_of_weights(manifest: dict) -> dict:
@@ -256,7 +269,7 @@ def test_damage_falls_back_and_is_reported(life: Life) -> None:
     # Pushed again it is whole again.
     life.push(life.folder / f"{NAME}-2.vmodel")
     assert life.active() == "2"
-    # Slots that are cut are restored from the newest whole version.
+    # Slots that are cut are restored from those of the last change.
     slots = life.store / "slots.json"
     text = slots.read_bytes()
     for end in (0, 1, len(text) // 2, len(text) - 2):

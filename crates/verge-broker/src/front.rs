@@ -11,6 +11,7 @@ mod devices;
 mod five;
 mod holds;
 mod identity;
+mod owners;
 mod packets;
 mod pass;
 mod slots;
@@ -124,6 +125,7 @@ struct FrontShared {
     cut_off: AtomicU64,
     devices: Arc<Devices>,
     sessions: Arc<Sessions>,
+    owners: Arc<owners::Owners>,
     inputs: Option<Inputs>,
     /// For all connections.
     rules: watch::Sender<Rules>,
@@ -357,6 +359,7 @@ impl FrontShared {
             cut_off: AtomicU64::new(0),
             devices: Arc::new(Devices::new(rules.policy.limits)),
             sessions: Arc::default(),
+            owners: Arc::default(),
             inputs,
             rules: watch::Sender::new(rules),
             last_refusal: Mutex::default(),

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::Instant;
 use verge_domain::filter;
 use verge_domain::reading::{Acknowledged, Inbound, Receipt, Session, SourceIndex};
 use verge_domain::stage::{Intake, IntakeFull, Source};
@@ -21,9 +22,11 @@ use crate::front::Window;
 
 /// How often the gateway is asked whether it takes a message again.
 const ASK_AGAIN: Duration = Duration::from_millis(2);
+/// How often the log says at most that an input takes no more.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 /// Bytes of messages that are not complete, of all devices together, and the step in which they are counted.
 const MOST_HELD_BYTES: usize = 64 * 1024 * 1024;
-const HELD_STEP: usize = 1024;
+pub(crate) const HELD_STEP: usize = 1024;
 
 /// The gateway's own sources, as the guard sees them.
 #[derive(Clone)]
@@ -63,13 +66,16 @@ struct Input {
     session: Option<Session>,
     filters: Vec<(SourceIndex, String)>,
     intake: Mutex<Box<dyn Intake>>,
-    /// Whose turn it is to ask again.
+    /// Whose turn it is to ask again: those that wait go in the order in which they came.
     turn: tokio::sync::Mutex<()>,
+    /// Messages that wait.
+    waiting: AtomicUsize,
+    /// When the log said so last.
+    logged: Mutex<Option<Instant>>,
     claims: Mutex<Claims>,
     received: AtomicU64,
     dropped: AtomicU64,
     overloads: AtomicU64,
-    is_overloaded: AtomicBool,
     is_stopped: AtomicBool,
 }
 
@@ -138,11 +144,12 @@ impl Inputs {
             filters,
             intake: Mutex::new(Box::new(intake)),
             turn: tokio::sync::Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            logged: Mutex::default(),
             claims: Mutex::default(),
             received: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             overloads: AtomicU64::new(0),
-            is_overloaded: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
         });
         inputs.push(Arc::clone(&input));
@@ -181,7 +188,7 @@ impl Opened {
         self.shared.held.acquire_many(steps as u32).await.ok()
     }
 
-    /// Hands a message on, as soon as the gateway takes it.
+    /// Hands a message on, as soon as the gateway takes it: at once to each input that has room, then to the others.
     pub(crate) async fn hand_on(&self, message: Published, acks: &Arc<Window>) {
         let Published { takers, topic, payload, id } = message;
         let claim = id.map(|id| {
@@ -190,6 +197,7 @@ impl Opened {
         });
         let packet_id = id.unwrap_or(0);
         let received = (self.shared.clock)();
+        let mut waiting = Vec::new();
         for &(place, source) in takers.iter() {
             let Some(input) = self.inputs.get(place) else { continue };
             let receipt = match (&claim, input.session) {
@@ -197,7 +205,10 @@ impl Opened {
                 _ => None,
             };
             let inbound = Inbound::of(source, topic.clone(), payload.clone(), received);
-            input.take(Inbound { packet_id, receipt, ..inbound }).await;
+            waiting.extend(input.take(Inbound { packet_id, receipt, ..inbound }));
+        }
+        for message in waiting {
+            message.taken().await;
         }
     }
 }
@@ -213,35 +224,76 @@ impl Input {
 
     fn offer(&self, message: Inbound) -> Result<(), IntakeFull> {
         let mut intake = lock(&self.intake);
-        if self.is_stopped.load(Ordering::Relaxed) || (self.session.is_some() && intake.is_held()) {
+        if self.is_stopped.load(Ordering::Relaxed) || intake.is_held() {
             return Err(IntakeFull(message));
         }
         intake.offer(message)
     }
 
-    async fn take(&self, message: Inbound) {
+    /// Takes a message, or gives it back as one that waits. Of an input of which the newest counts none waits.
+    fn take(&self, message: Inbound) -> Option<WaitingMessage<'_>> {
         self.received.fetch_add(1, Ordering::Relaxed);
-        let Err(IntakeFull(mut message)) = self.offer(message) else { return };
+        let refused = if self.waiting.load(Ordering::Relaxed) > 0 {
+            // Those that wait are first.
+            message
+        } else {
+            match self.offer(message) {
+                Ok(()) => return None,
+                Err(IntakeFull(message)) => message,
+            }
+        };
         if self.session.is_none() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
+            return None;
         }
-        if !self.is_overloaded.swap(true, Ordering::Relaxed) {
+        let is_first = self.waiting.fetch_add(1, Ordering::Relaxed) == 0;
+        if is_first && !self.is_stopped.load(Ordering::Relaxed) {
             self.overloads.fetch_add(1, Ordering::Relaxed);
+            self.log_overload();
+        }
+        Some(WaitingMessage { input: self, message: Some(refused) })
+    }
+
+    fn log_overload(&self) {
+        let (mut logged, now) = (lock(&self.logged), Instant::now());
+        if logged.is_none_or(|logged| now.duration_since(logged) >= LOG_EVERY) {
+            *logged = Some(now);
             tracing::warn!(
-                "overloaded: the judges' queue is full; devices that send are left unread until it is not"
+                "overloaded: the judges' queue is full; devices that send are left unread until it is not \
+                 (the status counts each time as `overloads`, the log has one line a minute at most)"
             );
         }
-        // One asks, the others wait for their turn.
-        let _turn = self.turn.lock().await;
-        loop {
+    }
+}
+
+/// A message that an input has not taken yet.
+struct WaitingMessage<'a> {
+    input: &'a Input,
+    /// `None` once it is taken.
+    message: Option<Inbound>,
+}
+
+impl WaitingMessage<'_> {
+    /// Waits until it is taken.
+    async fn taken(mut self) {
+        let input = self.input;
+        let _turn = input.turn.lock().await;
+        while let Some(message) = self.message.take() {
+            let Err(IntakeFull(back)) = input.offer(message) else { return };
+            self.message = Some(back);
             tokio::time::sleep(ASK_AGAIN).await;
-            match self.offer(message) {
-                Ok(()) => break,
-                Err(IntakeFull(back)) => message = back,
-            }
         }
-        self.is_overloaded.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Drop for WaitingMessage<'_> {
+    fn drop(&mut self) {
+        self.input.waiting.fetch_sub(1, Ordering::Relaxed);
+        // Its connection has ended before it was taken: nobody will settle its receipt.
+        if let Some(receipt) = self.message.take().and_then(|message| message.receipt) {
+            let claim = lock(&self.input.claims).open.remove(&receipt.index);
+            drop(claim);
+        }
     }
 }
 
@@ -255,7 +307,7 @@ impl InputSource {
             outstanding: lock(&self.0.claims).open.len() as u64,
             dropped: count(&self.0.dropped),
             overloads: count(&self.0.overloads),
-            overloaded: self.0.is_overloaded.load(Ordering::Relaxed),
+            overloaded: self.0.waiting.load(Ordering::Relaxed) > 0,
         }
     }
 
@@ -310,86 +362,4 @@ fn lock<T: ?Sized>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use verge_domain::time::UtcMillis;
-
-    use super::*;
-
-    /// Takes this many, each of which is seen.
-    struct Takes(usize, mpsc::Sender<Inbound>);
-
-    impl Intake for Takes {
-        fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
-            if self.0 == 0 {
-                self.0 = 1;
-                return Err(IntakeFull(message));
-            }
-            self.0 -= 1;
-            self.1.send(message).unwrap();
-            Ok(())
-        }
-    }
-
-    fn inputs(durable: bool) -> Inputs {
-        Inputs::new(durable, || Moment::from_wall(UtcMillis(1)))
-    }
-
-    fn message(opened: &Opened, topic: &str, id: Option<u16>) -> Published {
-        let (takers, payload) = (opened.takers(topic), Bytes::from_static(b"1"));
-        Published { takers, topic: topic.to_owned(), payload, id }
-    }
-
-    #[tokio::test]
-    async fn a_durable_message_is_acknowledged_when_every_input_has_settled_it() {
-        let (sent, got) = mpsc::channel();
-        let inputs = inputs(true);
-        let one = |index, filter: &str| vec![(SourceIndex(index), filter.to_owned())];
-        let rules = inputs.add(Some(Session::Readings), one(0, "plant/#"), Takes(9, sent.clone()));
-        let blocks = inputs.add(Some(Session::Blocks), one(1, "plant/+/block"), Takes(9, sent.clone()));
-        let newest = inputs.add(None, one(2, "plant/+/block"), Takes(9, sent));
-        inputs.open();
-        let (opened, acks) = (inputs.opened().await, Arc::new(Window::new(10)));
-        assert!(opened.takers("road/1").is_empty());
-        opened.hand_on(message(&opened, "plant/a/block", Some(7)), &acks).await;
-        opened.hand_on(message(&opened, "plant/a/x", Some(8)), &acks).await;
-        opened.hand_on(message(&opened, "plant/a/x", None), &acks).await;
-        let got: Vec<Inbound> = got.try_iter().collect();
-        let sources: Vec<u16> = got.iter().map(|inbound| inbound.source.0).collect();
-        assert_eq!(sources, [0, 1, 2, 0, 0]);
-        assert!(got[2].receipt.is_none() && got[4].receipt.is_none());
-        let receipt = |at: usize| got[at].receipt.unwrap();
-        // In the order of the device's messages, and once nobody waits for them.
-        for source in [&rules, &blocks, &newest] {
-            source.settle(&[receipt(3), receipt(1)]);
-        }
-        assert_eq!(acks.take_due(), b"");
-        let mut acknowledged = Vec::new();
-        rules.acknowledged(&mut acknowledged);
-        assert_eq!((acknowledged[0].below, rules.state().outstanding), (0, 1));
-        rules.settle(&[receipt(0)]);
-        assert_eq!(acks.take_due(), b"\x40\x02\x00\x07\x40\x02\x00\x08");
-        rules.settle(&[receipt(0)]);
-        assert_eq!((acks.take_due(), rules.state().outstanding), (Vec::new(), 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_message_waits_until_it_is_taken_and_the_newest_does_not() {
-        let (sent, got) = mpsc::channel();
-        let inputs = inputs(false);
-        let all = || vec![(SourceIndex(0), "#".to_owned())];
-        let waiting = inputs.add(Some(Session::Readings), all(), Takes(0, sent.clone()));
-        let newest = inputs.add(None, all(), Takes(0, sent));
-        inputs.open();
-        let (opened, acks) = (inputs.opened().await, Arc::new(Window::new(10)));
-        opened.hand_on(message(&opened, "a", Some(7)), &acks).await;
-        assert_eq!(acks.take_due(), b"\x40\x02\x00\x07");
-        assert_eq!(got.try_iter().count(), 1);
-        assert_eq!((waiting.state().overloads, newest.state().dropped), (1, 1));
-        waiting.stop();
-        let never = opened.hand_on(message(&opened, "a", Some(8)), &acks);
-        assert!(tokio::time::timeout(Duration::from_secs(5), never).await.is_err());
-        assert!(got.try_iter().next().is_none() || !waiting.state().overloaded, "it takes no more");
-    }
-}
+mod tests;

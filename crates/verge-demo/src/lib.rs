@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use verge_domain::time::UtcMillis;
 use verge_gateway::exit::Exit;
+use verge_gateway::reload::ReloadAnswer;
 use verge_gateway::wiring::{self, Gateway};
 use verge_mqtt::{Publisher, QoS, Subscriber, SubscriberEvent};
 use verge_pipeline::status::JudgeStatus;
@@ -85,7 +86,7 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
 
     let settings = site.settings(dashboard)?;
     let started = Gateway::start(&settings, None).await;
-    let gateway = started.with_context(|| match settings.dashboard {
+    let mut gateway = started.with_context(|| match settings.dashboard {
         Some(_) => "the gateway (--dashboard-port takes another port, --no-dashboard none)",
         None => "the gateway",
     })?;
@@ -93,6 +94,7 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
         screen.always(&format!("dashboard: {link}"));
         screen.always(&format!("  the link logs in once, within {} minutes", LINK_LIFE.as_secs() / 60));
     }
+    let mut reloads = gateway.reload_requests();
     let (_, route) = gateway.routes().first().cloned().context("the demo's configuration has one uplink")?;
     let listener = gateway.listener().context("the demo's configuration has the gateway bring its broker")?;
     let counters = gateway.counters().clone();
@@ -152,6 +154,16 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
                     break;
                 }
             }
+            request = reloads.next() => {
+                let answer = match site.load(dashboard) {
+                    Ok(next) => gateway.reload(next, request.dry_run).await,
+                    Err(error) => ReloadAnswer::Faulty { faults: vec![format!("{error:#}")] },
+                };
+                if !request.dry_run {
+                    screen.line(answer.words().first().map_or("", String::as_str))?;
+                }
+                request.answer(&answer).await;
+            }
             what = gateway.failed() => anyhow::bail!("{what} has ended by a fault"),
             _ = interrupt.recv() => break,
         }
@@ -159,6 +171,8 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
     for device in devices {
         device.abort();
     }
+    // Who waits for a reload learns now that there is none.
+    drop(reloads);
     let status = gateway.snapshot();
     let raised = tally.raised_by("vibration-high");
     let outputs = {

@@ -70,11 +70,16 @@ impl Site {
     /// Settings of the gateway: `configs/demo.toml` with the address and the password of this run, as an
     /// operator would give them, through the environment. The dashboard is served on this port of loopback.
     pub(super) fn settings(&self, dashboard: Option<u16>) -> anyhow::Result<Settings> {
-        let path = self.folder.path().join("demo.toml");
-        std::fs::write(&path, CONFIGURATION).context("the demo's configuration")?;
+        std::fs::write(self.configuration(), CONFIGURATION).context("the demo's configuration")?;
         for (name, content) in MODEL {
             std::fs::write(self.folder.path().join(name), content).context("the demo's model")?;
         }
+        self.load(dashboard)
+    }
+
+    /// The same of the file as it is now, with what people drew.
+    pub(super) fn load(&self, dashboard: Option<u16>) -> anyhow::Result<Settings> {
+        let path = self.configuration();
         let credentials = self.upstream.embedded.credentials();
         let variables = [
             ("URL", format!("mqtts://localhost:{}", self.upstream.wan_address.port())),
@@ -95,6 +100,10 @@ impl Site {
             server.modbus.listen.set_port(0);
         }
         Ok(settings)
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.folder.path().join("demo.toml")
     }
 
     /// Cuts the gateway's uplink: its connection ends, new ones are refused.

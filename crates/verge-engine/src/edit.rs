@@ -1,13 +1,16 @@
 //! A model that is changed and written again. What is not changed stays as it was, byte for byte.
 
+mod constant;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use half::f16;
+use constant::{constant, data_type};
 use prost::Message;
 
 use crate::onnx::graph::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetId, SparseTensorProto, TensorProto,
+    ValueInfo,
 };
 use crate::onnx::{self, OnnxError};
 use crate::tensor::{ElementType, Tensor};
@@ -217,7 +220,7 @@ impl EditableModel {
         Ok(())
     }
 
-    /// Lets all that reads one tensor read another, except for what makes that. Outputs keep their tensors.
+    /// Lets all that reads one tensor read another, in subgraphs too, except for what makes that. Outputs keep their tensors.
     ///
     /// # Errors
     /// [`EditError::NoTensor`]; nothing is changed then.
@@ -233,12 +236,11 @@ impl EditableModel {
             if let Some(index) = found.filter(|_| tensor != from)
                 && !std::mem::replace(&mut makers[index], true)
             {
-                open.extend(graph.node[index].input.iter().cloned());
+                open.extend(reads(&graph.node[index]).into_iter().map(str::to_owned));
             }
         }
-        for (node, _) in graph.node.iter_mut().zip(makers).filter(|(_, makes)| !makes) {
-            node.input.iter_mut().filter(|input| *input == from).for_each(|input| to.clone_into(input));
-        }
+        let readers = graph.node.iter_mut().zip(makers).filter(|(_, makes)| !makes);
+        readers.for_each(|(node, _)| redirect_node(node, from, to));
         Ok(())
     }
 
@@ -253,11 +255,18 @@ impl EditableModel {
         numbers: &Tensor,
     ) -> Result<(), EditError> {
         let tensor = constant(name, dims, numbers)?;
-        let found = self.graph_mut().initializer.iter_mut().find(|known| known.name() == name);
+        let graph = self.graph_mut();
+        let found = graph.initializer.iter_mut().find(|known| known.name() == name);
         let known = found.ok_or_else(|| EditError::NoTensor(name.to_owned()))?;
         let (doc_string, metadata_props) =
             (known.doc_string.take(), std::mem::take(&mut known.metadata_props));
+        let is_another = known.data_type != tensor.data_type || known.dims != tensor.dims;
         *known = TensorProto { doc_string, metadata_props, ..tensor };
+        if is_another {
+            // What is said elsewhere of its type and shape holds no longer; a constant says both itself.
+            graph.value_info.retain(|value| value.name() != name);
+            graph.input.retain(|input| input.name() != name);
+        }
         Ok(())
     }
 
@@ -337,6 +346,26 @@ fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
     node.attribute.iter().flat_map(|one| one.g.iter().map(|graph| &**graph).chain(&one.graphs))
 }
 
+fn redirect_node(node: &mut NodeProto, from: &str, to: &str) {
+    node.input.iter_mut().filter(|input| *input == from).for_each(|input| to.clone_into(input));
+    let inner =
+        node.attribute.iter_mut().flat_map(|one| one.g.as_deref_mut().into_iter().chain(&mut one.graphs));
+    // Where a subgraph has a tensor of that name itself, it reads that.
+    for graph in inner.filter(|graph| !defines(graph, from)) {
+        graph.node.iter_mut().for_each(|node| redirect_node(node, from, to));
+        let outputs = graph.output.iter_mut().filter(|output| output.name() == from);
+        outputs.for_each(|output| output.name = Some(to.to_owned()));
+    }
+}
+
+fn defines(graph: &GraphProto, name: &str) -> bool {
+    let is_sparse = |sparse: &SparseTensorProto| sparse.values.as_ref().is_some_and(|one| one.name() == name);
+    graph.input.iter().any(|input| input.name() == name)
+        || graph.initializer.iter().any(|constant| constant.name() == name)
+        || graph.sparse_initializer.iter().any(is_sparse)
+        || graph.node.iter().any(|node| node.output.iter().any(|output| output == name))
+}
+
 /// What a node reads, and what its subgraphs read from outside or inside.
 fn reads(node: &NodeProto) -> Vec<&str> {
     let inner = subgraphs(node).flat_map(|graph| {
@@ -346,52 +375,5 @@ fn reads(node: &NodeProto) -> Vec<&str> {
     node.input.iter().map(String::as_str).chain(inner).filter(|name| !name.is_empty()).collect()
 }
 
-/// The number of an element's type.
-///
-/// **Source**: `TensorProto.DataType` of `onnx.proto`.
-const fn data_type(element: ElementType) -> i32 {
-    match element {
-        ElementType::F32 => 1,
-        ElementType::U8 => 2,
-        ElementType::I8 => 3,
-        ElementType::I32 => 6,
-        ElementType::I64 => 7,
-        ElementType::F16 => 10,
-        ElementType::F64 => 11,
-    }
-}
-
-fn constant(name: &str, dims: &[i64], numbers: &Tensor) -> Result<TensorProto, EditError> {
-    let (element, count, raw): (ElementType, usize, Vec<u8>) = match numbers {
-        Tensor::F32(data) => {
-            (ElementType::F32, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
-        }
-        Tensor::F16(data) => {
-            (ElementType::F16, data.len(), data.iter().copied().flat_map(f16::to_le_bytes).collect())
-        }
-        Tensor::F64(data) => {
-            (ElementType::F64, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
-        }
-        Tensor::U8(data) => (ElementType::U8, data.len(), data.clone()),
-        Tensor::I8(data) => {
-            (ElementType::I8, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
-        }
-        Tensor::I32(data) => {
-            (ElementType::I32, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
-        }
-        Tensor::I64(data) => {
-            (ElementType::I64, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
-        }
-    };
-    let expected = dims.iter().try_fold(1_i64, |product, dim| product.checked_mul(*dim));
-    if expected.and_then(|expected| usize::try_from(expected).ok()) != Some(count) {
-        return Err(EditError::Shape { name: name.to_owned(), dims: dims.to_vec(), numbers: count });
-    }
-    Ok(TensorProto {
-        dims: dims.to_vec(),
-        data_type: Some(data_type(element)),
-        name: Some(name.to_owned()),
-        raw_data: Some(Bytes::from(raw)),
-        ..Default::default()
-    })
-}
+#[cfg(test)]
+mod tests;

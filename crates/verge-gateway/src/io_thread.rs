@@ -6,29 +6,41 @@ use std::thread::JoinHandle;
 use anyhow::Context;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
-use verge_pipeline::beats::{BEAT_EVERY, Beats};
+use verge_pipeline::beats::{BEAT_EVERY, Beat, Beats};
 
 /// The thread. Dropping it ends the tasks on it.
 pub(crate) struct IoThread {
     handle: Handle,
     stop: Option<oneshot::Sender<()>>,
+    /// `None` where nobody waits for its end.
     thread: Option<JoinHandle<()>>,
 }
 
 impl IoThread {
     /// Starts it. It beats while what runs on it gives way.
     pub(crate) fn start(name: &str, beats: &Arc<Beats>) -> anyhow::Result<Self> {
+        Self::start_as(name, Some(beats.join(name)))
+    }
+
+    /// Starts one of which no beat is expected, and whose end nobody waits for: what runs on it waits for file systems, and a share
+    /// that hangs is no reason to start the gateway again, nor to delay its stop.
+    pub(crate) fn start_unwatched(name: &str) -> anyhow::Result<Self> {
+        let mut started = Self::start_as(name, None)?;
+        drop(started.thread.take());
+        Ok(started)
+    }
+
+    fn start_as(name: &str, beat: Option<Arc<Beat>>) -> anyhow::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
         let handle = runtime.handle().clone();
         let (stop, mut stopped) = oneshot::channel::<()>();
-        let beat = beats.join(name);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             // A dropped sender is a stop, too.
             .spawn(move || {
                 runtime.block_on(async {
                     while tokio::time::timeout(BEAT_EVERY, &mut stopped).await.is_err() {
-                        beat.beat();
+                        beat.iter().for_each(|beat| beat.beat());
                     }
                 });
             })
@@ -86,5 +98,22 @@ mod tests {
         drop(thread);
         assert!(ended.recv_timeout(Duration::from_secs(10)).is_err(), "dropped with its task");
         assert!(beats.look(false).is_empty());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_thread_that_is_not_watched() {
+        let thread = IoThread::start_unwatched("io-test").unwrap();
+        let (begun, begins) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        thread.within(|| {
+            tokio::spawn(async move {
+                begun.send(()).unwrap();
+                // As a write to a share that does not answer.
+                released.recv_timeout(Duration::from_secs(30)).unwrap_or(());
+            })
+        });
+        begins.recv_timeout(Duration::from_secs(10)).unwrap();
+        drop(thread);
+        assert!(release.send(()).is_ok(), "it still stands");
     }
 }

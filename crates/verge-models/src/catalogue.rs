@@ -70,9 +70,7 @@ impl Catalogue {
             return Ok(Arc::clone(model));
         }
         let in_use = files.in_use();
-        for damaged in &in_use.damaged {
-            tracing::error!(model = %files.name, version = in_use.version.as_deref().unwrap_or("factory"), "{damaged}");
-        }
+        in_use.log();
         let files = &in_use.files;
         let content = if self.known.is_empty() { None } else { files.content() };
         let known = self.known.iter().find(|known| Some(known.content()) == content);
@@ -89,7 +87,17 @@ impl Catalogue {
     /// # Errors
     /// See [`ModelError`].
     pub fn windows(&self, files: &ModelFiles) -> Result<WindowModel, ModelError> {
-        WindowModel::load(&self.runtime, &files.in_use().files, self.limits)
+        let in_use = files.in_use();
+        in_use.log();
+        WindowModel::load(&self.runtime, &in_use.files, self.limits)
+    }
+}
+
+impl InUse {
+    fn log(&self) {
+        for damaged in &self.damaged {
+            tracing::error!(model = %self.files.name, version = self.version.as_deref().unwrap_or(FACTORY), "{damaged}");
+        }
     }
 }
 
@@ -107,11 +115,10 @@ impl ModelFiles {
         let mut damaged = Vec::new();
         if let Some(store) = &self.store {
             let (slots, fault) = store.slots();
-            damaged.extend(
-                fault.map(|why| {
-                    format!("slots.json cannot be read ({why}): the newest whole version is in use")
-                }),
-            );
+            let used = slots.active.as_deref().unwrap_or(FACTORY);
+            damaged.extend(fault.map(|why| {
+                format!("slots.json cannot be read ({why}): version {used} is taken for the one in use")
+            }));
             // Without an active version that of the factory is in use, whatever was before.
             let fallen_back = slots.previous.iter().filter(|_| slots.active.is_some());
             for id in slots.active.iter().chain(fallen_back).filter(|id| *id != FACTORY) {

@@ -14,7 +14,9 @@ use crate::row::per_lane;
 
 const OLDEST: [&str; 3] = per_lane!("SELECT min(seq) FROM ", "");
 const NEWEST: [&str; 3] = per_lane!("SELECT max(seq) FROM ", "");
-const DECIDED: [&str; 3] = per_lane!("SELECT decided FROM ", " WHERE seq >= ?1 ORDER BY seq LIMIT 1");
+/// Tombstones have no time.
+const DECIDED: [&str; 3] =
+    per_lane!("SELECT decided FROM ", " WHERE seq >= ?1 AND through IS NULL ORDER BY seq LIMIT 1");
 
 impl OutboxReader {
     /// Opens the store that this process writes. Its files are opened by SQLite alone: when a process closes a file, POSIX takes

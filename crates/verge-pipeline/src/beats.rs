@@ -2,7 +2,7 @@
 //! at all of them.
 //!
 //! What may take long without being a hang says so: work with a deadline ([`Beat::allow`]), and threads that wait for a store
-//! that takes nothing.
+//! that takes nothing or is at such work.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,11 +23,28 @@ pub fn beat_here() {
     OF_THIS_THREAD.with_borrow(|beat| beat.iter().for_each(|beat| beat.beat()));
 }
 
+/// Numbers of beats: names need not be unique.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// What a thread has to do with the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StorePart {
+    /// Nothing.
+    None,
+    /// It owns the store.
+    Owner,
+    /// It hands over what the store takes, and waits while that takes nothing.
+    Before,
+    /// It reads what is stored, and waits while the store is at something long.
+    Behind,
+}
+
 /// The beat of one thread, or of a task. It is watched for as long as it lives.
 #[derive(Debug)]
 pub struct Beat {
+    number: u64,
     name: String,
-    waits_for_store: bool,
+    part: StorePart,
     began: Instant,
     count: AtomicU64,
     /// Milliseconds since it began.
@@ -36,14 +53,15 @@ pub struct Beat {
 
 impl Default for Beat {
     fn default() -> Self {
-        Self::new(String::new(), false)
+        Self::new(String::new(), StorePart::None)
     }
 }
 
 impl Beat {
-    fn new(name: String, waits_for_store: bool) -> Self {
+    fn new(name: String, part: StorePart) -> Self {
         let (count, allowed_until) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { name, waits_for_store, began: Instant::now(), count, allowed_until }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { number, name, part, began: Instant::now(), count, allowed_until }
     }
 
     /// It makes progress.
@@ -76,12 +94,22 @@ pub struct Beats(Mutex<Vec<Weak<Beat>>>);
 impl Beats {
     /// A thread, by its name, that beats from now on.
     pub fn join(&self, name: &str) -> Arc<Beat> {
-        self.add(Beat::new(name.to_owned(), false))
+        self.add(Beat::new(name.to_owned(), StorePart::None))
+    }
+
+    /// The thread that owns the store: while it has leave ([`Beat::allow`]), those that wait for the store have it too.
+    pub fn join_as_store(&self, name: &str) -> Arc<Beat> {
+        self.add(Beat::new(name.to_owned(), StorePart::Owner))
+    }
+
+    /// A task that reads what is stored.
+    pub fn join_behind_store(&self, name: &str) -> Arc<Beat> {
+        self.add(Beat::new(name.to_owned(), StorePart::Behind))
     }
 
     /// This thread, which waits while the store takes nothing: that is no hang. [`beat_here`] beats for it.
     pub fn join_before_store(&self, name: &str) -> Arc<Beat> {
-        let beat = self.add(Beat::new(name.to_owned(), true));
+        let beat = self.add(Beat::new(name.to_owned(), StorePart::Before));
         OF_THIS_THREAD.set(Some(Arc::clone(&beat)));
         beat
     }
@@ -97,18 +125,28 @@ impl Beats {
     pub fn look(&self, store_takes_nothing: bool) -> Vec<ThreadBeat> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|beat| beat.strong_count() > 0);
-        let now = |beat: Arc<Beat>| ThreadBeat {
+        let beats: Vec<Arc<Beat>> = all.iter().filter_map(Weak::upgrade).collect();
+        let store_is_busy = beats.iter().any(|beat| beat.part == StorePart::Owner && beat.is_allowed());
+        let waits = |beat: &Beat| match beat.part {
+            StorePart::None | StorePart::Owner => false,
+            StorePart::Before => store_takes_nothing || store_is_busy,
+            StorePart::Behind => store_is_busy,
+        };
+        let now = |beat: &Arc<Beat>| ThreadBeat {
+            number: beat.number,
             name: beat.name.clone(),
             count: beat.count.load(Ordering::Relaxed),
-            is_excused: beat.is_allowed() || beat.waits_for_store && store_takes_nothing,
+            is_excused: beat.is_allowed() || waits(beat),
         };
-        all.iter().filter_map(Weak::upgrade).map(now).collect()
+        beats.iter().map(now).collect()
     }
 }
 
 /// What one thread has shown by now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThreadBeat {
+    /// No other has this number.
+    pub number: u64,
     /// Its name.
     pub name: String,
     /// How often it has beaten.
@@ -128,20 +166,21 @@ pub struct Hang {
 
 /// Follows the beats of all threads. Pure: time is an argument.
 #[derive(Debug, Default)]
-pub struct BeatWatch(BTreeMap<String, (u64, Instant)>);
+pub struct BeatWatch(BTreeMap<u64, (u64, Instant)>);
 
 impl BeatWatch {
     /// Looks at all of them. Returns the one that stands for longest, where no beat has passed through it within `limit`.
     pub fn look(&mut self, threads: &[ThreadBeat], now: Instant, limit: Duration) -> Option<Hang> {
-        self.0.retain(|name, _| threads.iter().any(|thread| thread.name == *name));
+        self.0.retain(|number, _| threads.iter().any(|thread| thread.number == *number));
         for thread in threads {
-            let known = self.0.entry(thread.name.clone()).or_insert((thread.count, now));
+            let known = self.0.entry(thread.number).or_insert((thread.count, now));
             if known.0 != thread.count || thread.is_excused {
                 *known = (thread.count, now);
             }
         }
-        let (name, (_, since)) = self.0.iter().min_by_key(|(_, (_, since))| *since)?;
+        let (number, (_, since)) = self.0.iter().min_by_key(|(_, (_, since))| *since)?;
         let stands = now.saturating_duration_since(*since);
+        let name = &threads.iter().find(|thread| thread.number == *number)?.name;
         (stands >= limit).then(|| Hang { thread: name.clone(), stands })
     }
 }
@@ -153,7 +192,41 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(15);
 
     fn thread(name: &str, count: u64) -> ThreadBeat {
-        ThreadBeat { name: name.to_owned(), count, is_excused: false }
+        let number = name.bytes().map(u64::from).sum();
+        ThreadBeat { number, name: name.to_owned(), count, is_excused: false }
+    }
+
+    #[test]
+    fn a_thread_that_stands_is_seen_beside_one_of_its_name_that_moves() {
+        let (mut watch, start) = (BeatWatch::default(), Instant::now());
+        let beats = Beats::default();
+        let (stands, moves) = (beats.join("verge-mqtt"), beats.join("verge-mqtt"));
+        let mut hang = None;
+        for second in 0..=15 {
+            moves.beat();
+            hang = watch.look(&beats.look(false), start + Duration::from_secs(second), LIMIT);
+        }
+        assert_eq!(hang, Some(Hang { thread: "verge-mqtt".to_owned(), stands: LIMIT }));
+        stands.beat();
+        assert_eq!(watch.look(&beats.look(false), start + LIMIT, LIMIT), None);
+    }
+
+    #[test]
+    fn while_the_store_is_at_something_long_those_that_wait_for_it_have_a_reason() {
+        let beats = Beats::default();
+        let store = beats.join_as_store("store");
+        let _delivery = beats.join_behind_store("delivery");
+        let _worker = beats.join_before_store("worker");
+        let _other = beats.join("other");
+        let excused = |takes_nothing| -> Vec<bool> {
+            beats.look(takes_nothing).iter().map(|thread| thread.is_excused).collect()
+        };
+        assert_eq!(excused(false), [false; 4]);
+        assert_eq!(excused(true), [false, false, true, false], "a full store is read");
+        store.allow(Duration::from_secs(600));
+        assert_eq!(excused(false), [true, true, true, false]);
+        store.done();
+        assert_eq!(excused(false), [false; 4]);
     }
 
     #[test]

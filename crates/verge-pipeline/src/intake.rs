@@ -235,7 +235,7 @@ impl IntakeQueue {
             pass: None,
             saving: Arc::default(),
             deadline: Arc::default(),
-            given_up: 0,
+            given_up: (0, 0),
             snapshots: self.snapshots,
             watch: self.watch,
         };
@@ -269,7 +269,8 @@ impl<J> Judging<J> {
     }
 
     /// Judges what is queued, for three seconds at most, saves the judges' states and ends. Blocks until then. Messages
-    /// that are not judged in time stay unacknowledged.
+    /// that are not judged in time stay unacknowledged, or are lost where they were acknowledged on receipt: both are counted in
+    /// the log.
     pub fn stop(self) {
         self.stopping();
         // A send to a thread that has already ended fails, which equals a stop.

@@ -14,6 +14,7 @@ use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
 
+use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
@@ -125,18 +126,30 @@ impl Authority {
     /// within these days.
     ///
     /// # Errors
-    /// The list before it is none.
+    /// The list before it is none, is of another authority, or is one of several in its file.
     pub fn revoke(&self, before: Option<&str>, serials: &[Vec<u8>], days: u32) -> Result<String, TlsError> {
         let now = OffsetDateTime::now_utc();
         let (mut number, mut revoked_certs) = (1_u64, Vec::new());
         if let Some(before) = before {
-            let damaged = || TlsError::RevocationList {
+            let fault = |why: &str| TlsError::RevocationList {
                 what: format!("{AUTHORITY_STEM}.crl"),
-                why: "it is damaged, or of another program".to_owned(),
+                why: why.to_owned(),
             };
-            let der =
-                CertificateRevocationListDer::from_pem_slice(before.as_bytes()).map_err(|_| damaged())?;
-            let (_, list) = CertificateRevocationList::from_der(&der).map_err(|_| damaged())?;
+            let damaged = |_| fault("it is damaged, or of another program");
+            let ders: Vec<_> = CertificateRevocationListDer::pem_slice_iter(before.as_bytes())
+                .collect::<Result<_, _>>()
+                .map_err(damaged)?;
+            let [der] = ders.as_slice() else {
+                return Err(fault(
+                    "expected one block `BEGIN X509 CRL`, the list of this authority alone: put lists of others into a file of \
+                     their own, which `local.crl` may join",
+                ));
+            };
+            let (_, list) = CertificateRevocationList::from_der(der)
+                .map_err(|_| fault("it is damaged, or of another program"))?;
+            if !self.has_signed(&list)? {
+                return Err(fault("it is the list of another authority: this one would be cut off from it"));
+            }
             number = list.crl_number().and_then(|number| u64::try_from(number).ok()).unwrap_or(0) + 1;
             for revoked in list.iter_revoked_certificates() {
                 let at = OffsetDateTime::from_unix_timestamp(revoked.revocation_date.timestamp());
@@ -161,6 +174,16 @@ impl Authority {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         Ok(list.signed_by(&self.issuer()?)?.pem()?)
+    }
+
+    fn has_signed(&self, list: &CertificateRevocationList<'_>) -> Result<bool, TlsError> {
+        let own = certificates(self.cert_pem.as_bytes(), "the authority's certificate")?;
+        Ok(own.iter().any(|own| {
+            parse_x509_certificate(own).is_ok_and(|(_, own)| {
+                own.subject().as_raw() == list.issuer().as_raw()
+                    && list.verify_signature(own.public_key()).is_ok()
+            })
+        }))
     }
 
     fn issuer(&self) -> Result<Issuer<'static, KeyPair>, TlsError> {

@@ -60,8 +60,16 @@ impl Revocations {
     pub fn load(crl: Option<&Path>, denied: Option<&Path>, roots: &TrustedRoots) -> Result<Self, TlsError> {
         let mut all = Self::default();
         if let Some(path) = crl {
-            all.add_lists(&read(path)?, &path.display().to_string(), roots)?;
+            all.add_lists(&read(path)?, &path.display().to_string(), roots, MAX_SERIALS)?;
         }
+        all.with_denied(denied)
+    }
+
+    /// The same, and those of a list of serial numbers.
+    ///
+    /// # Errors
+    /// The file is missing, or is no such list.
+    pub fn with_denied(mut self, denied: Option<&Path>) -> Result<Self, TlsError> {
         if let Some(path) = denied {
             let text = read(path)?;
             let text = str::from_utf8(&text).map_err(|_| not_a_list(path, 1, "it is no text"))?;
@@ -72,16 +80,22 @@ impl Revocations {
                 }
                 let serial = serial_of(serial)
                     .ok_or_else(|| not_a_list(path, number, "it is no serial number in hexadecimal"))?;
-                all.denied.insert(serial);
-                if all.denied.len() > MAX_SERIALS {
+                self.denied.insert(serial);
+                if self.denied.len() > MAX_SERIALS {
                     return Err(not_a_list(path, number, "more than a million serial numbers are not taken"));
                 }
             }
         }
-        Ok(all)
+        Ok(self)
     }
 
-    fn add_lists(&mut self, pem: &[u8], what: &str, roots: &TrustedRoots) -> Result<(), TlsError> {
+    fn add_lists(
+        &mut self,
+        pem: &[u8],
+        what: &str,
+        roots: &TrustedRoots,
+        most: usize,
+    ) -> Result<(), TlsError> {
         let fault = |why: &str| TlsError::RevocationList { what: what.to_owned(), why: why.to_owned() };
         let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(pem)
             .collect::<Result<_, _>>()
@@ -106,8 +120,14 @@ impl Revocations {
                 self.next_update = Some(self.next_update.map_or(next, |earlier| earlier.min(next)));
             }
             let serials = self.by_issuer.entry(list.issuer().as_raw().to_vec()).or_default();
-            let revoked = list.iter_revoked_certificates().take(MAX_SERIALS);
-            serials.extend(revoked.map(|revoked| plain(revoked.raw_serial()).to_vec()));
+            for revoked in list.iter_revoked_certificates() {
+                serials.insert(plain(revoked.raw_serial()).to_vec());
+                if serials.len() > most {
+                    return Err(fault(&format!(
+                        "it revokes more than {most} certificates of one authority, which are not taken"
+                    )));
+                }
+            }
         }
         Ok(())
     }
@@ -212,6 +232,18 @@ mod tests {
         std::fs::write(&path, &second).unwrap();
         let revoked = load().unwrap();
         assert!(revoked.revoke(&shown(&pump)) && revoked.revoke(&shown(&tank)) && revoked.len() == 2);
+
+        // A list of another authority would lose its signature, and of several lists all but one would be lost.
+        let refused = |before: &str, words: &str| {
+            let error = authority.revoke(Some(before), &[serial(&tank)], 30).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        };
+        refused(&other.revoke(None, &[serial(&pump)], 30).unwrap(), "another authority");
+        refused(&format!("{first}{second}"), "one block");
+        // What does not fit is refused, not cut.
+        let most = |most| Revocations::default().add_lists(second.as_bytes(), "ca.crl", &roots, most);
+        assert!(most(2).is_ok());
+        assert!(most(1).unwrap_err().to_string().contains("more than 1 "));
 
         // One of an authority that nobody trusts here, of the same name, damaged, and something else.
         let check = |text: &str, words: &str| {

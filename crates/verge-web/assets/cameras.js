@@ -24,20 +24,26 @@ async function loaded(image) {
 
 async function update(old, fresh) {
   const [shown, image] = [old.querySelector("img"), fresh.querySelector("img")];
+  let next = null;
+  // An image that comes over from another document would be fetched again, and be blank meanwhile: a mark takes its place.
+  const mark = document.createComment("");
   if (image) {
     const same = shown && old.dataset.number === fresh.dataset.number;
     try {
-      image.replaceWith(same ? shown : await loaded(image));
+      next = same ? shown : await loaded(image);
     } catch {
       return;
     }
+    image.replaceWith(mark);
   }
   if (!old.isConnected) return;
   for (const part of parts) {
     const [before, after] = [old.querySelector(`[data-part=${part}]`), fresh.querySelector(`[data-part=${part}]`)];
     // Who reads a list by keyboard keeps his place.
     if (!before || !after || before.contains(document.activeElement)) continue;
-    before.replaceWith(document.adoptNode(after));
+    const node = document.adoptNode(after);
+    if (next && node.contains(mark)) mark.replaceWith(next);
+    before.replaceWith(node);
   }
   copy(fresh, old);
   old.seenAt = Date.now() - Number(fresh.dataset.ageMs);

@@ -90,7 +90,7 @@ def running(folder: Path, opened: bench.Site, with_dashboard: bool, every: bool,
         settings["dashboard"] = {"listen": f"{HOST}:{port}"}
         gateway.write()
         file = ["-c", str(gateway.configuration)]
-        done = gateway.run("users", "add", "bench", "--role", "operator", "--no-password", *file)
+        done = gateway.run("users", "add", "bench", "--role", "admin", "--no-password", *file)
         assert done.returncode == 0, done.stderr
         token = json.loads(gateway.run("--json", "users", "token", "bench", "--label", "bench", *file).stdout)["token"]
     before = opened.local.subscriptions("verge-bench")

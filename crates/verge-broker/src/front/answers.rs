@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::five::{self, Five};
-use super::packets::{Header, MAX_CONTROL_BYTES, ToClient, merged, packet, two_bytes};
+use super::packets::{Delivering, Header, MAX_CONTROL_BYTES, ToClient, merged, packet, two_bytes};
 
 /// Kinds of packets.
 const PUBLISH: u8 = 3;
@@ -40,6 +40,8 @@ pub(super) struct Answers {
     partly: VecDeque<(u16, Vec<Option<u8>>)>,
     /// The client speaks MQTT 5.
     five: Option<Five>,
+    /// Where messages go to the gateway's own sources: then the guard acknowledges all messages.
+    delivering: Option<Delivering>,
     /// The present packet is not sent.
     is_left_out: bool,
 }
@@ -48,6 +50,11 @@ impl Answers {
     /// For a client of MQTT 5, or of 3.1.1.
     pub(super) fn of(five: Option<Five>) -> Self {
         Self { five, ..Self::default() }
+    }
+
+    /// For a client whose messages go to sources of the gateway, too.
+    pub(super) fn delivering(self, delivering: Option<Delivering>) -> Self {
+        Self { delivering, ..self }
     }
 
     /// Something that the client is to receive.
@@ -104,10 +111,35 @@ impl Answers {
                     break;
                 }
             }
+            if self.is_own(header.kind) {
+                if passed > 0 {
+                    break;
+                }
+                let Some(answer) = rest.get(header.bytes..header.packet()) else { break };
+                self.take_own(header.kind, answer);
+                return Ok(Down::Send(Vec::new(), header.packet()));
+            }
             self.left = header.length;
             passed += header.bytes;
         }
         Ok(if passed > 0 { Down::Pass(passed) } else { Down::More })
+    }
+
+    /// Whether an answer is to the guard and not to the client.
+    fn is_own(&self, kind: u8) -> bool {
+        match (&self.delivering, kind) {
+            (Some(_), PUBACK) => true,
+            (Some(delivering), PINGRESP) => delivering.has_pinged(),
+            _ => false,
+        }
+    }
+
+    fn take_own(&self, kind: u8, answer: &[u8]) {
+        match (&self.delivering, two_bytes(answer, 0)) {
+            (Some(delivering), Some(id)) if kind == PUBACK => delivering.acks.acknowledge(id),
+            (Some(delivering), None) if kind == PINGRESP => delivering.take_ping(),
+            _ => {}
+        }
     }
 
     /// An answer to a subscription of which not all was passed on.
@@ -150,6 +182,10 @@ impl Answers {
         }
         let Some(answer) = input.get(header.bytes..header.packet()) else { return Ok(Down::More) };
         let instead = match header.kind {
+            PUBACK if self.delivering.is_some() => {
+                self.take_own(PUBACK, answer);
+                Vec::new()
+            }
             PUBACK => input[..header.packet()].to_vec(),
             SUBACK => {
                 let id = two_bytes(answer, 0).ok_or_else(invalid)?;
@@ -257,5 +293,29 @@ mod tests {
         assert_eq!(answers.next(b"").unwrap(), Down::Send(b"\xb0\x02\x00\x09".to_vec(), 0));
         assert_eq!(answers.next(b"").unwrap(), Down::More);
         assert!(answers.next(b"\x30\xff\xff\xff\xff\x01").is_err());
+    }
+
+    #[tokio::test]
+    async fn what_the_broker_acknowledges_waits_for_its_turn_behind_the_gateways_own() {
+        let clock = || verge_domain::time::Moment::from_wall(verge_domain::time::UtcMillis(1));
+        let inputs = crate::Inputs::new(true, clock);
+        inputs.open();
+        let delivering = Delivering::new(inputs.opened().await);
+        for greeting in [None, Some(five_greeting(2, 20))] {
+            let five = greeting.as_ref().map(Five::new);
+            let is_five = five.is_some();
+            let mut answers = Answers::of(five).delivering(Some(delivering.clone()));
+            delivering.acks.add(1);
+            delivering.acks.add(2);
+            assert_eq!(sent(&mut answers, b"\x40\x02\x00\x02", 3), b"");
+            assert_eq!(delivering.acks.take_due(), b"", "the gateway's own is first");
+            delivering.acks.acknowledge(1);
+            assert_eq!(delivering.acks.take_due(), b"\x40\x02\x00\x01\x40\x02\x00\x02");
+            // The guard's own ping is answered to nobody, the client's is.
+            delivering.note_ping();
+            let pings = sent(&mut answers, b"\x30\x03\x00\x01a\xd0\x00\xd0\x00", 100);
+            let message = if is_five { &b"\x30\x04\x00\x01a\x00"[..] } else { b"\x30\x03\x00\x01a\xd0\x00" };
+            assert_eq!(pings, message);
+        }
     }
 }

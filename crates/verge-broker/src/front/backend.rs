@@ -79,12 +79,14 @@ impl Backend {
         let Admission { waiting, connection: _connection } = admission;
         let mut is_five = false;
         let read = tokio::time::timeout_at(deadline, connect::read(&mut outside, &mut is_five)).await;
-        drop(waiting);
         let mut rules = shared.rules();
         let Rules { policy, revocations, passwords } = rules.borrow_and_update().clone();
         let (mut nameless, mut known) = (None, None);
         let read = read.unwrap_or(Err(ConnectRefusal::Late));
-        let (read, login) = log_in(read, identities, passwords).await;
+        // Whoever is not let in yet counts among those that wait, and has no more time.
+        let logged_in = tokio::time::timeout_at(deadline, log_in(read, identities, passwords)).await;
+        let (read, login) = logged_in.unwrap_or_else(|_| (Err(ConnectRefusal::Late), None));
+        drop(waiting);
         let named = login.as_ref().map(|(name, _)| vec![name.clone()]);
         let identities = named.as_deref().or(identities);
         let admitted = read.and_then(|((connect, greeting), rest)| {
@@ -136,6 +138,7 @@ impl Backend {
             }
         };
         shared.accepted.fetch_add(1, Ordering::Relaxed);
+        let ownership = shared.owners.take_over(&connect.client_id);
         let answer = match &greeting {
             Some(greeting) => five::acknowledgement(greeting, &connect, &policy, answer[2] != 0),
             None => {
@@ -157,10 +160,16 @@ impl Backend {
         let will = connect.last_will.as_ref().map(|will| (will.topic.clone(), will.retain));
         let standing =
             Standing { rules, shown, client_id: connect.client_id.clone(), is_proved, login, will };
+        // The end of the broker, or a later connection of the client, says nothing of whether the client is there.
+        let mut is_away = true;
         match pass_on(outside, inside, &answer, rest, guard, (pacing, standing)).await {
             Ok(()) => {}
             Err(PassEnd::Io(error)) => {
                 tracing::debug!(%peer, client_id = connect.client_id, %error, "connection ended");
+            }
+            Err(PassEnd::Broker(error)) => {
+                is_away = false;
+                tracing::debug!(%peer, client_id = connect.client_id, %error, "the broker has ended a connection");
             }
             Err(PassEnd::Refused(Refused { why, topic })) => {
                 let topic = if topic.is_empty() { topic } else { format!(" {topic:?}") };
@@ -168,9 +177,11 @@ impl Backend {
                 shared.cut_off(peer, &device, why, &words);
             }
         }
-        if let (Some(delivering), Some(will), false) = (&delivering, &connect.last_will, leaves.get()) {
+        let is_away = is_away && !leaves.get() && ownership.stands();
+        if let (Some(delivering), Some(will), true) = (&delivering, &connect.last_will, is_away) {
             delivering.hand_on_will(will).await;
         }
+        drop(ownership);
         if let (Some(session), Some(five)) = (session, five)
             && session.end(five.expiry.load(Ordering::Relaxed), Instant::now())
             && !connect.clean_session
@@ -203,7 +214,10 @@ impl Backend {
     async fn introduce(&self, connect: &Connect) -> io::Result<([u8; 4], TcpStream)> {
         let mut inside = TcpStream::connect(self.broker).await?;
         inside.set_nodelay(true)?;
+        // The guard notices silence first: an end by the broker has other causes.
+        let keep_alive = connect.keep_alive.saturating_add(1);
         let mut packet = BytesMut::new();
+        let connect = Connect { keep_alive, ..connect.clone() };
         connect.write(&mut packet).map_err(io::Error::other)?;
         inside.write_all(&packet).await?;
         let mut answer = [0; 4];

@@ -4,17 +4,32 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use super::devices::Device;
+use crate::inputs::HELD_STEP;
 use crate::policy::Refusal;
 
 /// Connections of one device: one certificate must not take the places of all.
 pub(super) const MOST_CONNECTIONS: usize = 64;
 /// Messages of `QoS` 2 of one device that wait for their release. Clients keep 10 to 100 on their way by default.
 pub(super) const MOST_HELD: usize = 100;
+/// Bytes of messages of one device that are not complete: what begins beyond them is left unread until there is room. A larger
+/// message is alone.
+const MOST_ASSEMBLED_BYTES: usize = 16 * 1024 * 1024;
 
 /// Of one device.
-#[derive(Debug, Default)]
-pub(super) struct Holds(Mutex<Held>);
+#[derive(Debug)]
+pub(super) struct Holds {
+    held: Mutex<Held>,
+    assembled: Semaphore,
+}
+
+impl Default for Holds {
+    fn default() -> Self {
+        Self { held: Mutex::default(), assembled: Semaphore::new(MOST_ASSEMBLED_BYTES / HELD_STEP) }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Held {
@@ -25,7 +40,14 @@ struct Held {
 
 impl Holds {
     fn lock(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for room for a message of this size beside the others of the device that are not complete.
+    pub(super) async fn room(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        let steps = bytes.div_ceil(HELD_STEP).min(MOST_ASSEMBLED_BYTES / HELD_STEP);
+        // It is never closed.
+        self.assembled.acquire_many(steps as u32).await.ok()
     }
 }
 
@@ -136,5 +158,23 @@ mod tests {
             assert_eq!(one.add(0, 100), Ok(()));
         }
         assert_eq!(one.add(0, 100), Err(Refusal::TooManyHeld));
+    }
+
+    #[tokio::test]
+    async fn one_device_leaves_room_for_messages_of_others() {
+        let devices = Devices::new(ClientLimits::DEFAULT);
+        let (one, other) = (devices.device("a").unwrap(), devices.device("b").unwrap());
+        // Larger than the bound: it is taken, alone.
+        let large = one.holds.room(MOST_ASSEMBLED_BYTES + 1).await.unwrap();
+        let waiting = one.holds.room(1);
+        tokio::pin!(waiting);
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("there is no room"),
+            () = std::future::ready(()) => {}
+        }
+        assert!(other.holds.room(MOST_ASSEMBLED_BYTES).await.is_some());
+        drop(large);
+        assert!(waiting.await.is_some());
     }
 }

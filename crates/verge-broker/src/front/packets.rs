@@ -211,12 +211,14 @@ impl Guard {
                         self.packets += 1;
                         self.left = packet - head;
                         passed += head;
-                        // At QoS 2 the broker answers, and knows what comes again.
-                        if self.taken() && header.flags & 8 == 0 {
+                        // At QoS 2 the broker answers. What comes again is taken again, as its first copy may have broken off.
+                        if self.taken() {
                             self.collect(header, &rest[header.bytes + 2..head - 2], None);
                             if self.left == 0 {
                                 break;
                             }
+                        } else if header.flags & 6 == 2 {
+                            self.await_broker(two_bytes(rest, head - 2));
                         }
                     }
                     None => break,

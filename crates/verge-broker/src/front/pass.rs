@@ -25,6 +25,7 @@ const PACKET: Duration = Duration::from_secs(10);
 const SLOWEST_BYTES_PER_SECOND: usize = 8 * 1024;
 /// Time for a client to take some of what is sent to it.
 const STALLED: Duration = Duration::from_secs(60);
+const PINGREQ: [u8; 2] = [0xc0, 0];
 
 /// How fast a client may be, and how slow.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +42,8 @@ pub(super) struct Pacing<'a> {
 pub(super) enum PassEnd {
     /// It broke off.
     Io(io::Error),
+    /// The broker has ended it: it is down, or another connection has taken over the client's session.
+    Broker(io::Error),
     /// The client is closed for this.
     Refused(Refused),
 }
@@ -75,7 +78,7 @@ where
     let (from_broker, to_broker) = inside.into_split();
     let (answering, answers) = mpsc::channel(MOST_WAITING);
     let (five, delivering) = (guard.five().cloned(), guard.delivers_to().cloned());
-    let upward = upward(from_client, to_broker, rest, (guard, standing), pacing, answering.clone());
+    let upward = upward(from_client, ToBroker(to_broker), rest, (guard, standing), pacing, answering.clone());
     let downward = downward(from_broker, to_client, answers, five.clone(), delivering);
     tokio::pin!(upward, downward);
     tokio::select! {
@@ -102,9 +105,44 @@ where
     }
 }
 
+/// What goes to the broker.
+struct ToBroker<W>(W);
+
+impl<W: AsyncWrite + Unpin> ToBroker<W> {
+    async fn write_all(&mut self, bytes: &[u8]) -> Result<(), PassEnd> {
+        self.0.write_all(bytes).await.map_err(PassEnd::Broker)
+    }
+
+    async fn shutdown(&mut self) -> Result<(), PassEnd> {
+        self.0.shutdown().await.map_err(PassEnd::Broker)
+    }
+
+    /// Waits between two packets. The broker is shown meanwhile that the client lives, of which nothing is read.
+    async fn wait(
+        &mut self,
+        until: impl Future<Output = ()>,
+        delivering: &Delivering,
+        silence: Duration,
+    ) -> Result<(), PassEnd> {
+        tokio::pin!(until);
+        // The silence is one and a half times the keep-alive.
+        let ping_every = silence / 3;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut until => return Ok(()),
+                () = tokio::time::sleep(ping_every) => {
+                    delivering.note_ping();
+                    self.write_all(&PINGREQ).await?;
+                }
+            }
+        }
+    }
+}
+
 async fn upward(
     mut from_client: impl AsyncRead + Unpin,
-    mut to_broker: impl AsyncWrite + Unpin,
+    mut to_broker: ToBroker<impl AsyncWrite + Unpin>,
     rest: &[u8],
     (mut guard, mut standing): (Guard, Standing),
     pacing: Pacing<'_>,
@@ -137,25 +175,26 @@ async fn upward(
                 }
                 Next::LeaveWith(last) => {
                     to_broker.write_all(&last).await?;
-                    return Ok(to_broker.shutdown().await?);
+                    return to_broker.shutdown().await;
                 }
                 Next::Leave(bytes) => {
                     to_broker.write_all(&buffer[from..from + bytes]).await?;
-                    return Ok(to_broker.shutdown().await?);
+                    return to_broker.shutdown().await;
                 }
                 Next::More => break,
             }
             if let Some(delivering) = &delivering {
                 let begun = guard.begun();
                 if begun > BUFFER_BYTES {
-                    room = delivering.inputs.room(begun).await;
+                    room = Some((pacing.device.holds.room(begun).await, delivering.inputs.room(begun).await));
                 }
                 if let Some(message) = guard.completed() {
-                    delivering.inputs.hand_on(message, &delivering.acks).await;
+                    let handed_on = delivering.inputs.hand_on(message, &delivering.acks);
+                    to_broker.wait(handed_on, delivering, pacing.silence).await?;
                     drop(room.take());
-                    while delivering.acks.is_full() {
-                        delivering.acks.freed().await;
-                    }
+                }
+                while guard.left() == 0 && delivering.acks.is_long() {
+                    to_broker.wait(delivering.acks.freed(), delivering, pacing.silence).await?;
                 }
             }
         }
@@ -197,7 +236,7 @@ async fn upward(
             }
         };
         if new_bytes == 0 {
-            return Ok(to_broker.shutdown().await?);
+            return to_broker.shutdown().await;
         }
         to += new_bytes;
     }
@@ -234,7 +273,7 @@ async fn downward(
 ) -> Result<(), PassEnd> {
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut held = 0;
-    let mut answers = Answers::of(five.clone());
+    let mut answers = Answers::of(five.clone()).delivering(delivering.clone());
     let mut is_open = true;
     // The client acknowledges first: the broker is left unread meanwhile.
     let mut waits = false;
@@ -252,9 +291,13 @@ async fn downward(
                 }
             }
             () = freed(five.as_ref()), if waits => {}
-            read = from_broker.read(&mut buffer[held..]), if !waits => match read? {
-                0 => return Ok(to_client.shutdown().await?),
-                read => {
+            read = from_broker.read(&mut buffer[held..]), if !waits => match read {
+                Err(error) => return Err(PassEnd::Broker(error)),
+                Ok(0) => {
+                    to_client.shutdown().await?;
+                    return Err(PassEnd::Broker(io::ErrorKind::UnexpectedEof.into()));
+                }
+                Ok(read) => {
                     held += read;
                     while let Ok(answer) = answering.try_recv() {
                         answers.add(answer);

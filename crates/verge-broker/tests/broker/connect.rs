@@ -7,7 +7,10 @@ use bytes::{Bytes, BytesMut};
 use rumqttc::{ConnAck, Connect, ConnectReturnCode, LastWill, Login, Packet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use verge_broker::{Front, FrontError, FrontLimits, FrontSettings, Policy};
+use verge_broker::{Front, FrontError, FrontLimits, FrontSettings, Inputs, Policy};
+use verge_domain::reading::{Inbound, Session, SourceIndex};
+use verge_domain::stage::IntakeFull;
+use verge_domain::time::{Moment, UtcMillis};
 use verge_mqtt::{ConnectionSettings, PublishError, Publisher, QoS, Subscriber, SubscriberEvent};
 use verge_tls::{Credentials, Secret};
 
@@ -105,7 +108,8 @@ async fn the_broker_sees_the_fronts_login_and_a_keep_alive() {
     let mut stream =
         open(&front, &[bytes(Packet::Connect(connect.clone())), bytes(Packet::PingReq)].concat()).await;
     let (mut peer, seen) = broker.accept_client(true).await;
-    let expected = Connect { keep_alive: 60, login: Some(Login::new("somebody", "right")), ..connect };
+    // A second longer than the front's own, which is to end silent clients itself.
+    let expected = Connect { keep_alive: 61, login: Some(Login::new("somebody", "right")), ..connect };
     assert_eq!(seen, expected);
     stream.write_all(&bytes(Packet::Disconnect)).await.unwrap();
     peer.expect_disconnect().await;
@@ -198,6 +202,41 @@ async fn silence_ends_a_connection_even_under_traffic_towards_it() {
     let silent = began.elapsed();
     assert!((Duration::from_secs(1)..Duration::from_secs(10)).contains(&silent), "{silent:?}");
     assert!(peer.until_closed().await.is_empty(), "no farewell is made up, so the last will is published");
+}
+
+#[tokio::test]
+async fn a_will_goes_to_the_gateway_when_its_client_is_away_and_not_when_the_broker_is() {
+    let broker = ScriptedBroker::start().await;
+    let inputs = Inputs::new(false, || Moment::from_wall(UtcMillis(1)));
+    let (sent, received) = std::sync::mpsc::channel();
+    let intake = move |message: Inbound| -> Result<(), IntakeFull> {
+        sent.send(message.topic).unwrap();
+        Ok(())
+    };
+    inputs.add(Some(Session::Readings), vec![(SourceIndex(0), "#".to_owned())], intake);
+    inputs.open();
+    let (policy, limits) = (Policy::open(), FrontLimits::default());
+    let (login, broker_address) = (Some(credentials("right")), broker.address());
+    let settings =
+        FrontSettings { listen: LOOPBACK, tls: None, broker: broker_address, login, policy, limits };
+    let front = Front::start_with(settings, (Some(inputs), None)).await.unwrap();
+    let connect = |name: &str| {
+        let will = LastWill::new(format!("{name}/state"), "away", QoS::AtLeastOnce, false);
+        bytes(Packet::Connect(Connect { last_will: Some(will), ..Connect::new(name) }))
+    };
+    let stream = open(&front, &connect("a")).await;
+    drop(broker.accept_client(false).await);
+    answer(stream).await;
+    let stream = open(&front, &connect("b")).await;
+    let (_peer, _) = broker.accept_client(false).await;
+    drop(stream);
+    let mut wills = Vec::new();
+    eventually("the will", || {
+        wills.extend(received.try_iter());
+        !wills.is_empty()
+    })
+    .await;
+    assert_eq!(wills, ["b/state"]);
 }
 
 /// rumqttd stops its listener for good when it cannot give its answer and another client of that name comes.

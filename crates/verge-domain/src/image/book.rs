@@ -163,8 +163,8 @@ impl PointBook {
         self.due = (0..self.shown.len()).collect();
     }
 
-    /// Other judges are at work: points of judges that are no more go, and those whose words the board has dropped. Returns
-    /// the former places of those that stay, if any goes.
+    /// Other judges are at work: points of judges that are no more go, and those whose words the board has dropped, unless the
+    /// configuration names them. Returns the former places of those that stay, if any goes.
     pub fn select(
         &mut self,
         judges: HashMap<JudgeId, PointContent>,
@@ -177,7 +177,8 @@ impl PointBook {
             .iter()
             .filter(|(key, index)| {
                 let was_there = self.image.points().get(**index).is_some_and(had_word);
-                on_board.contains(*key) || !was_there && judges.contains_key(&key.0)
+                let is_configured = self.configured.contains(*key);
+                on_board.contains(*key) || judges.contains_key(&key.0) && (!was_there || is_configured)
             })
             .map(|(_, index)| *index)
             .collect();

@@ -198,6 +198,25 @@ fn the_alarm_has_the_states_of_isa_18_2() {
 }
 
 #[test]
+fn a_point_that_the_configuration_names_stays_while_its_judge_is_at_work() {
+    use super::book::{PointBook, key_of};
+    let words = [
+        word("hot", Some("t"), EventState::Raised, high()),
+        word("hot", Some("u"), EventState::Raised, high()),
+    ];
+    let judges = |name: &str| HashMap::from([(JudgeId::new(name).unwrap(), PointContent::Events)]);
+    let keys: Vec<_> = words.iter().map(|word| key_of(word)).collect();
+    let book = PointBook::new(STALE_AFTER, judges("hot"));
+    let mut book = book.with_configured([keys[0].clone()]);
+    book.add(keys.clone());
+    book.fold(&words);
+    // The board has dropped the words of both.
+    assert_eq!(book.select(judges("hot"), &[]), Some(vec![0]));
+    assert!(book.index_of(&keys[0]).is_some() && book.index_of(&keys[1]).is_none());
+    assert_eq!(book.select(judges("other"), &[]), Some(vec![]));
+}
+
+#[test]
 fn the_heart_stops_when_one_stage_stalls() {
     let mut heart = Heartbeat::default();
     assert!(!heart.second(&[1, 1]), "nothing is known yet");

@@ -45,10 +45,11 @@ impl CameraCourse {
         });
     }
 
-    /// An age from which on the newest frame is old: three times the usual gap, and a second at least.
+    /// An age from which on the newest frame is old: three times the usual gap, and three seconds at least, since pages ask for
+    /// a picture once a second.
     #[must_use]
     pub fn stale_after(&self) -> Duration {
-        const LEAST: Duration = Duration::from_secs(1);
+        const LEAST: Duration = Duration::from_secs(3);
         const UNKNOWN: Duration = Duration::from_secs(10);
         self.usual_gap.map_or(UNKNOWN, |gap| gap.saturating_mul(3).max(LEAST))
     }

@@ -92,9 +92,9 @@ pub struct DrawingTrial {
 /// Why a drawing is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DrawingError {
-    /// There is no such source of frames, or no frame has come from the camera.
-    #[error("no frame has come from this camera since the gateway started")]
-    Unknown,
+    /// There is no such source of frames, or no frame has come from the camera of this name.
+    #[error("no frame has come from camera {0} since the gateway started")]
+    Unknown(String),
     /// It rests on what is not so any more.
     #[error("the drawings or the configuration have changed since this was read: read it again, then draw")]
     Changed,
@@ -104,7 +104,10 @@ pub enum DrawingError {
     /// There is no earlier version.
     #[error("there is no earlier version to go back to")]
     NoVersion,
-    /// It could not be stored or taken up.
+    /// It would bring with it what somebody else has written and not taken up yet.
+    #[error("the configuration's file has changes that are not at work yet: an administrator reloads first")]
+    NotAtWork,
+    /// It could not be stored or taken up, or nobody knows whether it was: the text says which.
     #[error("{0}")]
     Failed(String),
 }
@@ -117,7 +120,7 @@ pub trait LiveDrawings: Send + Sync {
     /// See [`DrawingError`].
     fn drawing(&self, camera: &CameraName) -> Result<TaggedDrawing, DrawingError>;
 
-    /// What lines and zones would have counted. From the first call on tracks are kept, while the camera is watched.
+    /// What lines and zones would have counted. From the first call on tracks are kept, until nobody has called for a while.
     ///
     /// # Errors
     /// See [`DrawingError`].
@@ -135,9 +138,10 @@ pub trait LiveDrawings: Send + Sync {
         by: &str,
     ) -> Result<(), DrawingError>;
 
-    /// Goes back to the version before, of all drawings. To undo it again brings back what was.
+    /// Takes back the last version of what is drawn, whichever camera that was of, where that is still the one with this tag. To
+    /// undo it again brings back what was.
     ///
     /// # Errors
     /// See [`DrawingError`].
-    fn undo(&self, by: &str) -> Result<(), DrawingError>;
+    fn undo(&self, camera: &CameraName, rests_on: &str, by: &str) -> Result<(), DrawingError>;
 }

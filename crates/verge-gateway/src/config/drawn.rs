@@ -11,6 +11,7 @@ use toml::de::DeTable;
 use super::fault::Fault;
 use super::origin::ValueOrigin;
 use super::tree::{self, ConfigNode, Table, Value};
+use super::walk::join;
 
 /// Its file in the state folder.
 pub const DRAWN_FILE: &str = "drawn.toml";
@@ -49,12 +50,13 @@ pub(super) fn read(state_dir: &Path) -> Result<Option<DrawnLayer>, Box<Fault>> {
     let path = state_dir.join(DRAWN_FILE);
     match std::fs::read(&path) {
         Ok(bytes) => Ok(Some(DrawnLayer { path, bytes })),
-        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) if is_absent(&error) && std::fs::symlink_metadata(&path).is_err() => Ok(None),
         Err(error) => Err(Box::new(unreadable(&path, &error.to_string()))),
     }
 }
 
-/// A state folder is the gateway's own: whoever may not look into it checks the file alone.
+/// A state folder is the gateway's own: whoever may not enter it checks the file alone. A file that is there and cannot be read
+/// may hold masks: it is not passed over.
 fn is_absent(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
     matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
@@ -78,15 +80,16 @@ pub(super) fn lay_over(file: &mut Table, layer: &DrawnLayer, faults: &mut Vec<Fa
         let text = |key| node.table().and_then(|keys| keys.get(key)?.text()).unwrap_or("?").to_owned();
         let mut drawn_here =
             DrawnSection { section, by: text("by"), at: text("at"), keys: Vec::new(), at_work: false };
-        drawn_here.lay_over(file, &drawn, &layer.path);
+        drawn_here.lay_over(file, &drawn, (&layer.path, &mut *faults));
         drawn_here
     };
     sections.into_iter().map(section).collect()
 }
 
 impl DrawnSection {
-    fn lay_over(&mut self, file: &mut Table, drawn: &Table, path: &Path) {
+    fn lay_over(&mut self, file: &mut Table, drawn: &Table, (path, faults): (&Path, &mut Vec<Fault>)) {
         let Some((kind, name)) = self.section.split_once('.') else { return };
+        let section = join(kind, name);
         let within = |tree: &Table| tree.get(kind)?.table()?.get(name)?.table().cloned();
         let shapes = within(drawn).unwrap_or_default();
         let Some(Value::Table(named)) = file.get_mut(kind).map(|node| &mut node.value) else { return };
@@ -98,7 +101,7 @@ impl DrawnSection {
                 for what in ["line", "zone"] {
                     own.remove(what);
                     let Some(node) = shapes.get(what) else { continue };
-                    self.keys.extend(names_in(node).map(|name| format!("{}.{what}.{name}", self.section)));
+                    self.keys.extend(names_in(node).map(|name| join(&join(&section, what), name)));
                     own.insert(what.to_owned(), with_origin(node.clone(), &origin));
                 }
             }
@@ -108,15 +111,51 @@ impl DrawnSection {
                 let Value::Table(masks) = &mut masks.value else { return };
                 let Some(drawn) = shapes.get("mask").and_then(ConfigNode::table) else { return };
                 for (name, node) in drawn {
-                    if !masks.contains_key(name) {
-                        self.keys.push(format!("{}.mask.{name}", self.section));
-                        masks.insert(name.clone(), with_origin(node.clone(), &origin));
+                    let key = join(&join(&section, "mask"), name);
+                    match masks.get(name) {
+                        None => {
+                            self.keys.push(key);
+                            masks.insert(name.clone(), with_origin(node.clone(), &origin));
+                        }
+                        Some(own) if says_the_same(own, node) => {}
+                        Some(_) => faults.push(of_two_masks(key, &self.by, &self.at)),
                     }
                 }
             }
             _ => return,
         }
         self.at_work = true;
+    }
+}
+
+/// The one in the file would show what the other one hides.
+fn of_two_masks(key: String, by: &str, at: &str) -> Fault {
+    let expected = "another name: a mask that was drawn has this one";
+    let fault = Fault::new(key, "a mask with other values", expected);
+    fault.remedy(format!("give the mask in the file another name: {by} drew the other one at {at}"))
+}
+
+/// Whether two nodes hold the same, wherever they come from.
+fn says_the_same(one: &ConfigNode, other: &ConfigNode) -> bool {
+    let number = |node: &ConfigNode| match node.value {
+        Value::Whole(number) => Some(number as f64),
+        Value::Number(number) => Some(number),
+        _ => None,
+    };
+    match (&one.value, &other.value) {
+        (Value::Table(one), Value::Table(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .all(|(key, node)| other.get(key).is_some_and(|other| says_the_same(node, other)))
+        }
+        (Value::List(one), Value::List(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| says_the_same(one, other))
+        }
+        (value, of_other) => match (number(one), number(other)) {
+            (Some(one), Some(other)) => one == other,
+            _ => value == of_other,
+        },
     }
 }
 

@@ -16,8 +16,8 @@ pub fn effective_settings(values: &ConfigValues, origins: &Origins) -> Vec<Confi
 }
 
 fn effective(section: &SectionValues, origins: &Origins) -> ConfiguredSection {
-    let shown = section.values.iter().map(|(key, value)| (key, value.as_str(), false));
-    let secret = section.secrets.iter().map(|key| (key, SECRET, true));
+    let shown = section.values.iter().map(|(key, value)| (key, without_secrets(value), false));
+    let secret = section.secrets.iter().map(|key| (key, SECRET.to_owned(), true));
     let mut settings: Vec<Setting> = shown
         .chain(secret)
         .map(|(key, value, secret)| {
@@ -27,11 +27,35 @@ fn effective(section: &SectionValues, origins: &Origins) -> ConfiguredSection {
                 ValueOrigin::Drawn(_) => (SettingOrigin::Drawn, None, None),
                 ValueOrigin::Variable(name) => (SettingOrigin::Environment, None, Some(name.clone())),
             };
-            Setting { key: key.clone(), value: value.to_owned(), secret, origin, line, variable }
+            Setting { key: key.clone(), value, secret, origin, line, variable }
         })
         .collect();
     settings.sort_by(|one, other| one.key.cmp(&other.key));
     ConfiguredSection { path: section.path.clone(), settings }
+}
+
+/// Addresses may hold who logs in, and a token in their query: of both only that they are set is shown.
+fn without_secrets(value: &str) -> String {
+    let (mut shown, mut rest) = (String::new(), value);
+    while let Some(begin) = rest.find("://") {
+        let (before, address) = rest.split_at(begin + "://".len());
+        let is_end =
+            |&(at, letter): &(usize, char)| letter == ' ' || letter == '"' && !address[..at].ends_with('\\');
+        let end = address.char_indices().find(is_end).map_or(address.len(), |(at, _)| at);
+        let (address, after) = address.split_at(end);
+        let (place, query) = match address.find(['?', '#']) {
+            Some(at) => (&address[..at], "?set"),
+            None => (address, ""),
+        };
+        let (authority, path) = place.split_at(place.find('/').unwrap_or(place.len()));
+        let (user, host) = match authority.rsplit_once('@') {
+            Some((_, host)) => ("set@", host),
+            None => ("", authority),
+        };
+        shown.extend([before, user, host, path, query]);
+        rest = after;
+    }
+    shown + rest
 }
 
 /// A key within a section is a path already.
@@ -68,6 +92,20 @@ detector = "threshold"
 inputs = ["pump"]
 above = 7.5
 "#;
+
+    #[test]
+    fn an_address_shows_neither_its_query_nor_who_logs_in() {
+        let check = |value: &str, expected: &str| assert_eq!(without_secrets(value), expected, "{value}");
+        check(r#""https://hooks.example/v1/in?token=canary""#, r#""https://hooks.example/v1/in?set""#);
+        check(
+            r#""https://anna:canary@hooks.example:8443/in#canary""#,
+            r#""https://set@hooks.example:8443/in?set""#,
+        );
+        check(r#""https://canary@h.example?a=\"canary""#, r#""https://set@h.example?set""#);
+        check(r#"["mqtt://a:b/c@one", "mqtt://two?x=y"]"#, r#"["mqtt://a:b/c@one", "mqtt://two?set"]"#);
+        check(r#""mqtts://localhost:8883""#, r#""mqtts://localhost:8883""#);
+        check(r#""a/+/b?c""#, r#""a/+/b?c""#);
+    }
 
     #[test]
     fn each_setting_says_where_its_value_comes_from_and_no_secret_is_shown() {

@@ -40,7 +40,7 @@ pub(crate) use tree::Map;
 use tree::Table;
 pub use units::{Frequency, Size, Span};
 pub use values::{ConfigValues, SectionValues};
-pub(crate) use walk::UNNAMED;
+pub(crate) use walk::{UNNAMED, join};
 
 /// A file that is not there, or not to be read by this user.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! What every key of a configuration says, defaults included: two configurations are compared by these.
 
 use std::collections::BTreeMap;
+use std::str::Chars;
 
 use super::key::{Keys, ValueKind};
 use super::raw::SECTIONS;
@@ -32,12 +33,9 @@ impl SectionValues {
             let Some(rest) = key.strip_prefix(table).and_then(|rest| rest.strip_prefix('.')) else {
                 continue;
             };
-            let name = match rest.strip_prefix('"') {
-                None => rest.split('.').next().unwrap_or_default(),
-                Some(quoted) => quoted.split('"').next().unwrap_or_default(),
-            };
-            if names.last().is_none_or(|last| last != name) {
-                names.push(name.to_owned());
+            let name = first_part(rest);
+            if names.last() != Some(&name) {
+                names.push(name);
             }
         }
         names.dedup();
@@ -55,6 +53,37 @@ impl SectionValues {
             let (from, _) = key((name, value))?;
             Some((&name[from..], value.as_str()))
         })
+    }
+}
+
+/// The first part of a path, without the quotes and escapes of [`join`].
+fn first_part(path: &str) -> String {
+    let Some(quoted) = path.strip_prefix('"') else {
+        return path.split('.').next().unwrap_or_default().to_owned();
+    };
+    let (mut letters, mut name) = (quoted.chars(), String::new());
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' => break,
+            '\\' => name.extend(escaped(&mut letters)),
+            plain => name.push(plain),
+        }
+    }
+    name
+}
+
+/// The letter that stands behind a backslash.
+fn escaped(letters: &mut Chars<'_>) -> Option<char> {
+    match letters.next()? {
+        'n' => Some('\n'),
+        'r' => Some('\r'),
+        't' => Some('\t'),
+        '0' => Some('\0'),
+        'u' => {
+            let code: String = letters.skip_while(|it| *it == '{').take_while(|it| *it != '}').collect();
+            u32::from_str_radix(&code, 16).ok().and_then(char::from_u32)
+        }
+        itself => Some(itself),
     }
 }
 
@@ -128,4 +157,28 @@ fn shown(kind: Option<ValueKind>, node: &ConfigNode) -> String {
         _ => None,
     };
     canonical.unwrap_or_else(|| node.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_path_is_read_as_it_was_written() {
+        for name in ["stop", "a b", "a.b", "no\"rth", "back\\slash", "tab\tline\n\0", "\u{202e}x", "\"", "é"]
+        {
+            let key = format!("{}.from", join(&join("line", name), "x"));
+            assert_eq!(first_part(key.strip_prefix("line.").unwrap()), name);
+            let values = BTreeMap::from([(key, "1".to_owned())]);
+            let section = SectionValues {
+                section: "judge",
+                name: None,
+                path: "judge.x".to_owned(),
+                values,
+                secrets: Vec::new(),
+            };
+            assert_eq!(section.names_in("line"), [name]);
+            assert_eq!(section.keys_of("line", name).collect::<Vec<_>>(), [("x.from", "1")]);
+        }
+    }
 }

@@ -378,7 +378,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// The path of a key in a table; of one at the root, its name.
-pub(super) fn join(path: &str, key: &str) -> String {
+pub(crate) fn join(path: &str, key: &str) -> String {
     let bare = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_');
     if path.is_empty() {
         return key.to_owned();

@@ -2,8 +2,9 @@
 
 use toml::{Table, Value};
 use verge_domain::live::{CameraName, Drawing, DrawnBy, DrawnJudge, DrawnLine, DrawnMask, DrawnZone};
+use verge_scene::Anchor;
 
-use crate::config::{DRAWN, DrawnSection, SectionValues};
+use crate::config::{DRAWN, DrawnSection, SectionValues, join};
 use crate::settings::Settings;
 
 /// Its first line.
@@ -59,6 +60,13 @@ fn line(values: &SectionValues, name: String) -> Option<DrawnLine> {
     Some(DrawnLine { name, ends })
 }
 
+/// What of an object crosses a line: the editor does not show it.
+pub(crate) fn anchor_of(settings: &Settings, judge: &str, line: &str) -> Anchor {
+    let word =
+        section(settings, "judge", judge).and_then(|values| said::<String>(values, "line", line, "anchor"));
+    if word.as_deref() == Some("centre") { Anchor::Centre } else { Anchor::Bottom }
+}
+
 fn zone(values: &SectionValues, name: String) -> Option<DrawnZone> {
     let corners = said(values, "zone", &name, "polygon")?;
     Some(DrawnZone { name, corners })
@@ -70,7 +78,8 @@ fn mask(settings: &Settings, values: &SectionValues, camera: &CameraName, name: 
     let device = camera.device.as_str();
     let is_of = devices.is_empty()
         || devices.iter().any(|pattern| wildmatch::WildMatch::new(pattern).matches(device));
-    let fixed = !settings.origins.is_drawn(&format!("source.{}.mask.{name}", camera.source));
+    let key = join(&join(&join("source", camera.source.as_str()), "mask"), &name);
+    let fixed = !settings.origins.is_drawn(&key);
     is_of.then_some(DrawnMask { name, corners, fixed })
 }
 

@@ -6,11 +6,14 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::ReloadAnswer;
@@ -26,6 +29,8 @@ const MAX_ANSWER: u64 = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a reload may take for the one who asks: a full store holds the judges up.
 const LONGEST: Duration = Duration::from_secs(120);
+/// Connections that are read at once; others wait.
+const MOST_READ: usize = 8;
 /// Longest path of a socket that the system takes, without its final zero.
 const MAX_PATH: usize = 107;
 
@@ -39,13 +44,14 @@ struct Question {
 /// Where a running gateway is asked. The one who opens it holds the lock of the state folder.
 #[derive(Debug)]
 pub struct ReloadDoor {
-    listener: UnixListener,
+    /// Those that were read whole.
+    requests: Mutex<mpsc::Receiver<ReloadRequest>>,
     path: PathBuf,
-    owner: u32,
+    accepting: JoinHandle<()>,
 }
 
 impl ReloadDoor {
-    /// Opens it. What a killed gateway left is replaced.
+    /// Opens it, within a runtime. What a killed gateway left is replaced.
     ///
     /// # Errors
     /// The socket cannot be made.
@@ -58,44 +64,61 @@ impl ReloadDoor {
         let listener = within_reach(state_dir, UnixListener::bind)?;
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
         let owner = std::fs::metadata(&path)?.uid();
-        Ok(Self { listener, path, owner })
+        let (sender, requests) = mpsc::channel(1);
+        let accepting = tokio::spawn(accept(listener, owner, sender));
+        Ok(Self { requests: Mutex::new(requests), path, accepting })
     }
 
-    /// The next one who asks. What is no request is passed over.
+    /// The next one who asks. What is no request is passed over. A caller that does not wait to the end loses none.
     pub async fn next(&self) -> ReloadRequest {
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    if let Some(request) = self.read(stream).await {
-                        return request;
+        match self.requests.lock().await.recv().await {
+            Some(request) => request,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Takes connections, each of which is read apart.
+async fn accept(listener: UnixListener, owner: u32, requests: mpsc::Sender<ReloadRequest>) {
+    let turns = Arc::new(Semaphore::new(MOST_READ));
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let turn = Arc::clone(&turns).acquire_owned().await.expect("nobody closes it");
+                let requests = requests.clone();
+                tokio::spawn(async move {
+                    if let Some(request) = read(stream, owner).await {
+                        // Nobody is left to carry it out where this fails: the gateway stops.
+                        drop(requests.send(request).await);
                     }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot take a request for a reload");
-                    tokio::time::sleep(PATIENCE).await;
-                }
+                    drop(turn);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot take a request for a reload");
+                tokio::time::sleep(PATIENCE).await;
             }
         }
     }
+}
 
-    async fn read(&self, stream: UnixStream) -> Option<ReloadRequest> {
-        let user = stream.peer_cred().ok()?.uid();
-        if user != self.owner && user != 0 {
-            tracing::warn!(user, "a user who may not reload this gateway asked for it");
-            return None;
-        }
-        let mut stream = BufStream::new(stream);
-        let mut line = Vec::new();
-        let mut bounded = (&mut stream).take(MAX_REQUEST);
-        timeout(PATIENCE, bounded.read_until(b'\n', &mut line)).await.ok()?.ok()?;
-        let Question { reload, dry_run } = serde_json::from_slice(&line).ok()?;
-        let file = Some(reload).filter(|file| !file.as_os_str().is_empty());
-        Some(ReloadRequest { file, dry_run, by: None, reply: Reply::Socket(stream) })
+async fn read(stream: UnixStream, owner: u32) -> Option<ReloadRequest> {
+    let user = stream.peer_cred().ok()?.uid();
+    if user != owner && user != 0 {
+        tracing::warn!(user, "a user who may not reload this gateway asked for it");
+        return None;
     }
+    let mut stream = BufStream::new(stream);
+    let mut line = Vec::new();
+    let mut bounded = (&mut stream).take(MAX_REQUEST);
+    timeout(PATIENCE, bounded.read_until(b'\n', &mut line)).await.ok()?.ok()?;
+    let Question { reload, dry_run } = serde_json::from_slice(&line).ok()?;
+    Some(ReloadRequest { file: Some(reload), dry_run, by: None, reply: Reply::Socket(stream) })
 }
 
 impl Drop for ReloadDoor {
     fn drop(&mut self) {
+        self.accepting.abort();
         // Left behind it only misleads: the next gateway replaces it.
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::debug!(%error, "the socket for reloads is not there any more");
@@ -114,14 +137,6 @@ pub(super) async fn answer(mut stream: BufStream<UnixStream>, answer: &ReloadAns
     if !matches!(timeout(PATIENCE, write).await, Ok(Ok(()))) {
         tracing::debug!("the one who asked for a reload did not read the answer");
     }
-}
-
-/// Asks the gateway that runs on a state folder to reload the file that it runs with, whatever that is.
-///
-/// # Errors
-/// As [`ask`].
-pub(crate) fn ask_own(state_dir: &Path) -> io::Result<ReloadAnswer> {
-    ask(state_dir, Path::new(""), false)
 }
 
 /// Asks the gateway that runs on a state folder to reload its file.
@@ -186,5 +201,22 @@ mod tests {
         assert_eq!(asking.join().unwrap(), answer);
         drop(door);
         assert!(!state.join(SOCKET).exists());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_half_read_is_not_lost_where_the_gateway_turns_to_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let door = ReloadDoor::open(folder.path()).unwrap();
+        let mut stream = UnixStream::connect(folder.path().join(SOCKET)).await.unwrap();
+        stream.write_all(b"{\"reload\":\"/g.toml\"").await.unwrap();
+        assert!(timeout(Duration::from_millis(100), door.next()).await.is_err(), "it is not whole yet");
+        stream.write_all(b"}\n").await.unwrap();
+        let request = timeout(LONGEST, door.next()).await.unwrap();
+        assert_eq!((request.file.as_deref(), request.dry_run), (Some(Path::new("/g.toml")), false));
+        // Others do not wait for one that writes nothing.
+        let _silent = UnixStream::connect(folder.path().join(SOCKET)).await.unwrap();
+        let mut stream = UnixStream::connect(folder.path().join(SOCKET)).await.unwrap();
+        stream.write_all(b"{\"reload\":\"/g.toml\",\"dry_run\":true}\n").await.unwrap();
+        assert!(timeout(LONGEST, door.next()).await.unwrap().dry_run);
     }
 }

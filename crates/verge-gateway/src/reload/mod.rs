@@ -15,7 +15,7 @@ use verge_pipeline::judging::SwapReport;
 
 pub(crate) use places::JudgePlaces;
 pub(crate) use plan::{AtWork, JudgeFate, ReloadPlan};
-pub(crate) use request::ReloadDesk;
+pub(crate) use request::{ReloadDesk, reply_of};
 pub use request::{ReloadRequest, ReloadRequests};
 
 /// What became of a reload.
@@ -129,7 +129,8 @@ impl ReloadReport {
         Self { instances, pause_ms: swapped.pause.as_secs_f64() * 1e3, ..self }
     }
 
-    fn is_empty(&self) -> bool {
+    /// The file says what runs.
+    pub(crate) fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
     }
 

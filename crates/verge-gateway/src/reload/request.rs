@@ -1,4 +1,5 @@
-//! Requests for a reload, whichever way they come: by the socket in the state folder, or from the dashboard.
+//! Requests for a reload, whichever way they come: by the socket in the state folder, or from within: the dashboard, and what
+//! people draw.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use tokio::io::BufStream;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
-use verge_domain::configured::{ReloadDone, ReloadOutcome, ReloadReply};
+use verge_domain::configured::{ReloadOutcome, ReloadReply};
 use verge_domain::id::OperatorText;
 
 use super::{ReloadAnswer, door};
@@ -23,10 +24,13 @@ pub struct ReloadRequest {
     pub(super) reply: Reply,
 }
 
+/// Called once with the answer, or dropped uncalled where the gateway stops before. It must not block.
+pub(crate) type AnswerDone = Box<dyn FnOnce(&ReloadAnswer) + Send>;
+
 /// Where the answer goes.
 pub(super) enum Reply {
     Socket(BufStream<UnixStream>),
-    Dashboard(ReloadDone),
+    Within(AnswerDone),
 }
 
 impl ReloadRequest {
@@ -34,12 +38,13 @@ impl ReloadRequest {
     pub async fn answer(self, answer: &ReloadAnswer) {
         match self.reply {
             Reply::Socket(stream) => door::answer(stream, answer).await,
-            Reply::Dashboard(done) => done(reply_of(answer)),
+            Reply::Within(done) => done(answer),
         }
     }
 }
 
-fn reply_of(answer: &ReloadAnswer) -> ReloadReply {
+/// The answer as the dashboard takes it.
+pub(crate) fn reply_of(answer: &ReloadAnswer) -> ReloadReply {
     let outcome = match answer {
         ReloadAnswer::Reloaded(_) | ReloadAnswer::WouldReload(_) => ReloadOutcome::Done,
         ReloadAnswer::NeedsRestart { .. } => ReloadOutcome::NeedsRestart,
@@ -50,11 +55,11 @@ fn reply_of(answer: &ReloadAnswer) -> ReloadReply {
     ReloadReply { outcome, words: answer.words(), report: Bytes::from(report) }
 }
 
-/// Where the dashboard asks. Until whoever runs the gateway takes requests, each is refused at once.
+/// Where parts of the gateway itself ask. Until whoever runs the gateway takes requests, each is refused at once.
 #[derive(Default)]
 pub(crate) struct ReloadDesk(Mutex<Option<mpsc::Sender<ReloadRequest>>>);
 
-/// The requests of a dashboard, for whoever runs the gateway.
+/// Requests from within, for whoever runs the gateway.
 pub struct ReloadRequests(mpsc::Receiver<ReloadRequest>);
 
 impl ReloadDesk {
@@ -66,9 +71,8 @@ impl ReloadDesk {
     }
 
     /// Hands one in. `false`: nobody takes any, or one waits already.
-    pub(crate) fn submit(&self, dry_run: bool, by: &OperatorText, done: ReloadDone) -> bool {
-        let request =
-            ReloadRequest { file: None, dry_run, by: Some(by.clone()), reply: Reply::Dashboard(done) };
+    pub(crate) fn submit(&self, dry_run: bool, by: &OperatorText, done: AnswerDone) -> bool {
+        let request = ReloadRequest { file: None, dry_run, by: Some(by.clone()), reply: Reply::Within(done) };
         let desk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         desk.as_ref().is_some_and(|desk| desk.try_send(request).is_ok())
     }
@@ -94,9 +98,9 @@ mod tests {
     async fn the_dashboard_is_answered_and_nobody_waits_where_nobody_reloads() {
         let (desk, by) = (ReloadDesk::default(), OperatorText::new("dashboard: anna").unwrap());
         let replies = Arc::new(Mutex::new(Vec::new()));
-        let done = || -> ReloadDone {
+        let done = || -> AnswerDone {
             let replies = Arc::clone(&replies);
-            Box::new(move |reply| replies.lock().unwrap().push(reply))
+            Box::new(move |answer: &ReloadAnswer| replies.lock().unwrap().push(reply_of(answer)))
         };
         assert!(!desk.submit(true, &by, done()), "nobody takes requests yet");
         let mut requests = desk.open();

@@ -127,9 +127,8 @@ impl EmbeddedBroker {
         let roots = connection::load_roots(SECTION, &files.ca)?;
         let fault =
             |part| move |error| BuildError::Tls { key: SECTION.to_owned(), part, source: Box::new(error) };
-        Revocations::load(files.crl.as_deref(), None, &roots).map_err(fault("crl"))?;
-        let revocations = Revocations::load(files.crl.as_deref(), files.denied.as_deref(), &roots)
-            .map_err(fault("deny_file"))?;
+        let revocations = Revocations::load(files.crl.as_deref(), None, &roots).map_err(fault("crl"))?;
+        let revocations = revocations.with_denied(files.denied.as_deref()).map_err(fault("deny_file"))?;
         let revocations = Arc::new(revocations);
         let optional = self.passwords.is_some();
         let tls = verge_tls::revoking_server_config(&identity, &roots, &revocations, optional);

@@ -14,6 +14,7 @@ use verge_pipeline::beats::Beats;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::status::{BrokerStatus, RefusedDeviceStatus};
 
+use super::inputs::Site;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{BuildError, EmbeddedBroker, ListenerTls, Local, SourceSection};
@@ -148,6 +149,11 @@ impl SiteBroker {
         &self.inputs
     }
 
+    /// The same, as where sources of the gateway connect.
+    pub(super) fn site(&self) -> Site<'_> {
+        Site::Guard(&self.inputs, self.broker.watch())
+    }
+
     /// Where devices connect.
     pub(super) const fn listener(&self) -> SocketAddr {
         self.front.address()
@@ -220,6 +226,7 @@ async fn renew(
     fault: Arc<Mutex<Option<String>>>,
 ) {
     let files = settings.files();
+    let of = Arc::new((settings, sources));
     let (mut used, mut seen) = (files.print(), None);
     loop {
         tokio::time::sleep(verge_mqtt::LOOK).await;
@@ -229,7 +236,11 @@ async fn renew(
             continue;
         }
         used = print;
-        let found = match ListenerFilesRead::of(&settings, &sources) {
+        let of = Arc::clone(&of);
+        // Lists may be long, and this thread carries what devices send.
+        let read = tokio::task::spawn_blocking(move || ListenerFilesRead::of(&of.0, &of.1)).await;
+        let read = read.map_err(anyhow::Error::from).and_then(|read| read.map_err(anyhow::Error::from));
+        let found = match read {
             Ok(ListenerFilesRead { tls, policy, passwords }) => {
                 tracing::info!(
                     "certificates or lists of the listener have changed: they hold from now on, also for what is connected"

@@ -13,7 +13,7 @@ use verge_models::{FrameModel, ModelFiles};
 
 use super::replacement::JudgesAtWork;
 use crate::config::{Fault, SectionValues, effective_settings};
-use crate::reload::{ReloadDesk, ReloadRequests};
+use crate::reload::{ReloadAnswer, ReloadDesk, ReloadRequests, reply_of};
 use crate::settings::{Carries, Settings};
 
 /// What runs models: the engine asks the library for nothing else.
@@ -22,7 +22,7 @@ const PROVIDER: &str = "CPU";
 /// The configuration at work, and where another one is asked for.
 pub(super) struct ConfiguredView {
     now: Mutex<Arc<AtWork>>,
-    reloads: ReloadDesk,
+    reloads: Arc<ReloadDesk>,
 }
 
 struct AtWork {
@@ -76,13 +76,18 @@ fn of_frames(model: &FrameModel) -> LoadedModel {
 impl ConfiguredView {
     /// Of a gateway that starts.
     pub(super) fn of(settings: &Settings, judges: &JudgesAtWork) -> Arc<Self> {
-        Arc::new(Self { now: Mutex::new(AtWork::of(settings, judges)), reloads: ReloadDesk::default() })
+        Arc::new(Self { now: Mutex::new(AtWork::of(settings, judges)), reloads: Arc::default() })
     }
 
     /// Other settings are at work.
     pub(super) fn take_up(&self, settings: &Settings, judges: &JudgesAtWork) {
         let next = AtWork::of(settings, judges);
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = next;
+    }
+
+    /// Where a reload is asked for.
+    pub(super) fn desk(&self) -> Arc<ReloadDesk> {
+        Arc::clone(&self.reloads)
     }
 
     /// What people ask for at the dashboard, from now on.
@@ -147,7 +152,7 @@ impl Configured for ConfiguredView {
     }
 
     fn reload(&self, dry_run: bool, by: &OperatorText, done: ReloadDone) -> bool {
-        self.reloads.submit(dry_run, by, done)
+        self.reloads.submit(dry_run, by, Box::new(move |answer: &ReloadAnswer| done(reply_of(answer))))
     }
 }
 

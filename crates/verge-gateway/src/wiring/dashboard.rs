@@ -69,7 +69,9 @@ impl LiveView {
         (clock, watched): (Clock, Option<(Cameras<Memory>, CameraWatch)>),
     ) -> Self {
         let cameras = watched.map(|watched| Arc::new(CameraView::new(watched, counters, clock)));
-        let drawings = cameras.as_ref().map(|cameras| DrawingBoard::of(settings, Arc::clone(cameras), clock));
+        let drawings = cameras
+            .as_ref()
+            .map(|cameras| DrawingBoard::of(settings, Arc::clone(cameras), clock, configured.desk()));
         Self {
             id: settings.gateway.id.clone(),
             epoch: store.epoch(),

@@ -88,8 +88,8 @@ impl SnapshotsAtWork {
         if all.is_empty() {
             return Ok(None);
         }
-        // Files are written on it: a slow disk rests nothing else.
-        let thread = IoThread::start("verge-datex2", &served.counters.beats)?;
+        // Files are written on it: a disk that is slow, or a share that hangs, rests nothing else.
+        let thread = IoThread::start_unwatched("verge-datex2")?;
         let start = |(publisher, snapshots)| {
             let publisher = Publisher::new(publisher);
             thread.within(|| tokio::spawn(keep(publisher, snapshots, served.clone())))

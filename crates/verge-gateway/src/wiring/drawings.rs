@@ -8,27 +8,27 @@ use verge_anomaly::JudgeSettings;
 use verge_domain::id::PlaceId;
 use verge_domain::live::{
     CameraName, Drawing, DrawingError, DrawingTrial, DrawnJudge, LiveCameras, LiveDrawings, TaggedDrawing,
+    WatchError,
 };
 use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::frames::TrackPoint;
 use verge_scene::settings::{MAX_LINES, MAX_ZONES, check_polygon};
-use verge_scene::{Anchor, FrameSize, SceneLine, SceneTrial};
+use verge_scene::{FrameSize, SceneLine, SceneTrial};
 
 use super::cameras::CameraView;
 use super::judges::inputs_of;
-use crate::config::DrawnLayer;
-use crate::drawings::{DrawnFile, drawing_of, redrawn};
-use crate::reload::door;
-use crate::settings::{ConfigurationError, Settings};
+use crate::drawings::{DrawnFile, TakeUp, anchor_of, drawing_of, failed, redrawn};
+use crate::reload::ReloadDesk;
+use crate::settings::Settings;
 
 /// Where people draw.
 pub(super) struct DrawingBoard {
     /// The configuration's file.
     configuration: PathBuf,
-    state_dir: PathBuf,
     file: DrawnFile,
+    take_up: TakeUp,
     cameras: Arc<CameraView>,
     clock: Clock,
     /// One at a time changes what is drawn.
@@ -45,16 +45,19 @@ struct Ground {
     text: String,
 }
 
-fn failed(what: &str, error: impl std::fmt::Display) -> DrawingError {
-    DrawingError::Failed(format!("{what}: {error}"))
-}
-
 impl DrawingBoard {
-    pub(super) fn of(settings: &Settings, cameras: Arc<CameraView>, clock: Clock) -> Self {
+    pub(super) fn of(
+        settings: &Settings,
+        cameras: Arc<CameraView>,
+        clock: Clock,
+        desk: Arc<ReloadDesk>,
+    ) -> Self {
+        let configuration = PathBuf::from(settings.origins.file());
+        let file = DrawnFile::of(&settings.gateway.state_dir);
         Self {
-            configuration: PathBuf::from(settings.origins.file()),
-            state_dir: settings.gateway.state_dir.clone(),
-            file: DrawnFile::of(&settings.gateway.state_dir),
+            take_up: TakeUp::new(configuration.clone(), file.clone(), desk),
+            configuration,
+            file,
             cameras,
             clock,
             changing: Mutex::default(),
@@ -63,7 +66,7 @@ impl DrawingBoard {
     }
 
     fn ground(&self, name: &CameraName) -> Result<Ground, DrawingError> {
-        self.cameras.one(name).ok_or(DrawingError::Unknown)?;
+        self.cameras.one(name).ok_or_else(|| unknown(name))?;
         let _one = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let read = |error: &dyn std::fmt::Display| failed("the configuration cannot be read", error);
         let text = self.file.read().map_err(|error| failed("what is drawn cannot be read", error))?;
@@ -72,7 +75,7 @@ impl DrawingBoard {
         let file = std::fs::read(&self.configuration).map_err(|error| read(&error))?;
         let mut tag = DefaultHasher::new();
         (&text, file).hash(&mut tag);
-        let camera = camera_of(&settings, name).ok_or(DrawingError::Unknown)?;
+        let camera = camera_of(&settings, name).ok_or_else(|| unknown(name))?;
         let judges = settings.judges.iter().filter(|judge| {
             judge.frames().is_some_and(|rules| matches!(rules.rule, JudgeSettings::Track(_)))
         });
@@ -95,28 +98,10 @@ impl DrawingBoard {
         let present = TaggedDrawing { drawing, tag: format!("{:016x}", tag.finish()), can_undo };
         Ok(Ground { settings, camera, present, text })
     }
+}
 
-    /// Stores a text that is known to be good, and lets the gateway take it up; else nothing has changed.
-    fn take_up(&self, text: &str) -> Result<(), DrawingError> {
-        let layer = DrawnLayer { path: self.file.path(), bytes: text.as_bytes().to_vec() };
-        if let Err(error) = Settings::load_under(&self.configuration, &layer) {
-            return Err(match error {
-                ConfigurationError::Load(error) => failed("the configuration cannot be read", error),
-                ConfigurationError::Faults { faults, .. } => {
-                    DrawingError::Faulty(faults.iter().map(ToString::to_string).collect())
-                }
-            });
-        }
-        let stored = |error| failed("what was drawn cannot be stored", error);
-        self.file.write(text).map_err(stored)?;
-        let why = match door::ask_own(&self.state_dir) {
-            Ok(answer) if answer.is_ok() => return Ok(()),
-            Ok(answer) => answer.words().join("; "),
-            Err(error) => format!("the gateway does not take it up: {error}"),
-        };
-        self.file.take_back().map_err(stored)?;
-        Err(DrawingError::Failed(why))
-    }
+fn unknown(name: &CameraName) -> DrawingError {
+    DrawingError::Unknown(format!("{}/{}", name.source, name.device))
 }
 
 fn camera_of(settings: &Settings, name: &CameraName) -> Option<Camera> {
@@ -130,8 +115,11 @@ impl LiveDrawings for DrawingBoard {
     }
 
     fn try_out(&self, name: &CameraName, drawing: &Drawing) -> Result<DrawingTrial, DrawingError> {
-        let watched = self.cameras.watch(name).map_err(|_| DrawingError::Unknown)?;
-        let Ground { camera, present, .. } = self.ground(name)?;
+        let Ground { settings, camera, present, .. } = self.ground(name)?;
+        let watched = self.cameras.watch(name).map_err(|error| match error {
+            WatchError::Unknown => unknown(name),
+            full @ WatchError::TooMany { .. } => DrawingError::Failed(full.to_string()),
+        })?;
         let judges = drawing.judges.iter().map(|judge| judge.judge.as_str());
         let faults = unknown_judges(judges.collect(), &present.drawing);
         if !faults.is_empty() {
@@ -144,7 +132,7 @@ impl LiveDrawings for DrawingBoard {
         let Some(tracks) = self.cameras.tracks(&camera) else { return Ok(DrawingTrial::default()) };
         let mut trial = DrawingTrial { since: Some(tracks.since()), ..DrawingTrial::default() };
         for judge in &drawing.judges {
-            let (lines, zones) = places(judge)?;
+            let (lines, zones) = places(&settings, judge)?;
             let mut scene = SceneTrial::new(frame, &lines, &zones);
             let position = tracks.judges().iter().position(|known| known.as_str() == judge.judge);
             let own = |point: &&TrackPoint| position == Some(usize::from(point.judge));
@@ -175,20 +163,23 @@ impl LiveDrawings for DrawingBoard {
             return Err(DrawingError::Changed);
         }
         for judge in &drawing.judges {
-            places(judge)?;
+            places(&settings, judge)?;
         }
         let at = verge_wire::to_rfc3339(self.clock.now().wall);
         let next = redrawn(&text, &settings, (camera, drawing, &present.drawing), (by, &at));
-        self.take_up(&next.map_err(DrawingError::Faulty)?)?;
+        self.take_up.take_up(&next.map_err(DrawingError::Faulty)?, by)?;
         tracing::info!(by, source = %camera.source, device = %camera.device, "lines, zones and masks were drawn");
         Ok(())
     }
 
-    fn undo(&self, by: &str) -> Result<(), DrawingError> {
+    fn undo(&self, camera: &CameraName, rests_on: &str, by: &str) -> Result<(), DrawingError> {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.ground(camera)?.present.tag != rests_on {
+            return Err(DrawingError::Changed);
+        }
         let before =
             self.file.before().map_err(|error| failed("the version before cannot be read", error))?;
-        self.take_up(&before.ok_or(DrawingError::NoVersion)?)?;
+        self.take_up.take_up(&before.ok_or(DrawingError::NoVersion)?, by)?;
         tracing::info!(by, "went back to the version before of what is drawn");
         Ok(())
     }
@@ -208,7 +199,7 @@ fn unknown_judges(names: Vec<&str>, present: &Drawing) -> Vec<String> {
 type Places = (Vec<SceneLine>, Vec<Vec<[f64; 2]>>);
 
 /// Lines and zones that can be counted.
-fn places(judge: &DrawnJudge) -> Result<Places, DrawingError> {
+fn places(settings: &Settings, judge: &DrawnJudge) -> Result<Places, DrawingError> {
     let (mut faults, mut lines) = (Vec::new(), Vec::new());
     for (what, found, most) in
         [("lines", judge.lines.len(), MAX_LINES), ("zones", judge.zones.len(), MAX_ZONES)]
@@ -223,7 +214,8 @@ fn places(judge: &DrawnJudge) -> Result<Places, DrawingError> {
     for line in &judge.lines {
         let [from, to] = line.ends;
         let name = PlaceId::new(&line.name).map_err(|error| error.to_string());
-        let placed = name.map(|name| SceneLine { name, from, to, anchor: Anchor::Bottom });
+        let anchor = anchor_of(settings, &judge.judge, &line.name);
+        let placed = name.map(|name| SceneLine { name, from, to, anchor });
         match placed.and_then(|line| line.check().map(|()| line).map_err(|error| error.to_string())) {
             Ok(line) => lines.push(line),
             Err(error) => faults.push(format!("line {:?} of {}: {error}", line.name, judge.judge)),

@@ -105,7 +105,7 @@ impl Gateway {
             at_work,
         } = Built::open(settings)?;
         let (local, broker) = local.carry_out(clock, &counters.beats).await?;
-        let site = broker.as_ref().map_or(Site::Broker(&local), |broker| Site::Guard(broker.inputs()));
+        let site = broker.as_ref().map_or(Site::Broker(&local), SiteBroker::site);
         let (mut sources, mut threads) = judges.connect(settings, &site, clock, &counters.beats)?;
         if let Some(frame_path) = &frame_path {
             // A thread of its own: readings never wait behind the bytes of a frame.

@@ -1,7 +1,8 @@
 //! Where messages of the site come in: from a broker, by a connection for each class of messages; or from the guard of the
 //! embedded broker, which hands them on itself.
 
-use verge_broker::{InputSource, Inputs};
+use tokio::sync::watch;
+use verge_broker::{BrokerState, InputSource, Inputs};
 use verge_domain::reading::{Acknowledged, Receipt};
 use verge_domain::stage::{Intake, Source};
 use verge_mqtt::{
@@ -13,15 +14,15 @@ use verge_pipeline::clock::Clock;
 pub(super) enum Site<'a> {
     /// The site's own broker.
     Broker(&'a ConnectionSettings),
-    /// The guard of the embedded one.
-    Guard(&'a Inputs),
+    /// The guard of the embedded one, and how that stands.
+    Guard(&'a Inputs, watch::Receiver<BrokerState>),
 }
 
 /// One class of messages, wherever they come from.
 #[derive(Debug, Clone)]
 pub(super) enum SiteSource {
     Broker(MqttSource),
-    Guard(InputSource),
+    Guard(InputSource, watch::Receiver<BrokerState>),
 }
 
 /// One class of messages, before it is connected.
@@ -43,12 +44,12 @@ impl Site<'_> {
     pub(super) fn connect(&self, wanted: Wanted, clock: Clock, intake: impl Intake + 'static) -> SiteSource {
         let Wanted { suffix, max_packet_bytes, guarantee, filters, moved, to } = wanted;
         match self {
-            Self::Guard(inputs) => {
+            Self::Guard(inputs, broker) => {
                 let session = match guarantee {
                     Guarantee::AtLeastOnce(session) => Some(session),
                     Guarantee::AtMostOnce => None,
                 };
-                SiteSource::Guard(inputs.add(session, filters, intake))
+                SiteSource::Guard(inputs.add(session, filters, intake), broker.clone())
             }
             Self::Broker(local) => {
                 let connection = ConnectionSettings {
@@ -63,7 +64,7 @@ impl Site<'_> {
                 let settings = MqttSourceSettings { connection, guarantee, repetition, filters };
                 let of_brokers = to.into_iter().filter_map(|source| match source {
                     SiteSource::Broker(source) => Some(source),
-                    SiteSource::Guard(_) => None,
+                    SiteSource::Guard(..) => None,
                 });
                 let moved = MovedFilters { filters: moved, to: of_brokers.collect() };
                 SiteSource::Broker(MqttSource::spawn_without(moved, settings, move || clock.now(), intake))
@@ -77,11 +78,17 @@ impl SiteSource {
     pub(super) fn state(&self) -> SourceState {
         match self {
             Self::Broker(source) => source.state(),
-            Self::Guard(source) => {
-                let state = source.state();
+            Self::Guard(source, broker) => {
+                let (state, broker) = (source.state(), broker.borrow().clone());
+                let fault = broker.last_fault.map(|fault| fault.reason);
                 SourceState {
-                    connected: true,
-                    connections: 1,
+                    // No device is let in while it does not serve.
+                    connected: broker.serving_since.is_some(),
+                    connected_since: broker.serving_since,
+                    last_error: fault.map(|reason| format!("the embedded broker: {reason}")),
+                    connections: broker.restarts_total + 1,
+                    // It is asked for nothing: what devices publish comes by itself.
+                    subscribed: true,
                     overloaded: state.overloaded,
                     overloads: state.overloads,
                     received: state.received,
@@ -98,7 +105,7 @@ impl SiteSource {
         match self {
             Self::Broker(source) => source.ended().await,
             // It has no task: it ends with the listener.
-            Self::Guard(_) => std::future::pending().await,
+            Self::Guard(..) => std::future::pending().await,
         }
     }
 
@@ -106,7 +113,7 @@ impl SiteSource {
     pub(super) async fn stop(&self) {
         match self {
             Self::Broker(source) => source.stop().await,
-            Self::Guard(source) => source.stop(),
+            Self::Guard(source, _) => source.stop(),
         }
     }
 }
@@ -115,14 +122,14 @@ impl Source for SiteSource {
     fn settle(&self, receipts: &[Receipt]) {
         match self {
             Self::Broker(source) => source.settle(receipts),
-            Self::Guard(source) => source.settle(receipts),
+            Self::Guard(source, _) => source.settle(receipts),
         }
     }
 
     fn acknowledged(&self, out: &mut Vec<Acknowledged>) {
         match self {
             Self::Broker(source) => source.acknowledged(out),
-            Self::Guard(source) => source.acknowledged(out),
+            Self::Guard(source, _) => source.acknowledged(out),
         }
     }
 }

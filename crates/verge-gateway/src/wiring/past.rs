@@ -10,7 +10,7 @@ use verge_domain::board::LastWord;
 use verge_domain::id::{GatewayId, Lane, Seq};
 use verge_domain::live::{ReadFrom, StoredDone, StoredError, StoredItem, StoredPart};
 use verge_domain::stage::StoredRow;
-use verge_outbox::OutboxReader;
+use verge_outbox::{OutboxReader, StoreFault};
 use verge_wire::{read_tombstone, read_verdict, tombstone_json};
 
 use crate::settings::StoreSection;
@@ -89,10 +89,13 @@ impl PastReader {
         let most = usize::try_from(AT_ONCE).unwrap_or(usize::MAX);
         let (mut items, mut last) = (Vec::new(), from.0.saturating_sub(1));
         for row in reader.rows(lane, from, Seq(u64::MAX - 1)).take(most) {
-            // One that is damaged is withdrawn by the committer when it is delivered.
-            let Ok(row) = row else { continue };
-            last = row.through().0;
-            items.extend(self.item(reader, lane, &row));
+            match row {
+                Ok(row) => {
+                    last = row.through().0;
+                    items.extend(self.item(reader, lane, &row));
+                }
+                Err(fault) => last = passed_over(fault)?.0,
+            }
         }
         let rest = (last < newest.0).then_some(ReadFrom::Behind(Seq(last)));
         Ok(StoredPart { items, rest })
@@ -110,8 +113,13 @@ impl PastReader {
             return Ok(StoredPart::default());
         }
         let first = last.saturating_sub(AT_ONCE - 1).max(oldest.0);
-        let rows = reader.rows(lane, Seq(first), Seq(last)).filter_map(Result::ok);
-        let mut items: Vec<StoredItem> = rows.filter_map(|row| self.item(reader, lane, &row)).collect();
+        let mut items = Vec::new();
+        for row in reader.rows(lane, Seq(first), Seq(last)) {
+            match row {
+                Ok(row) => items.extend(self.item(reader, lane, &row)),
+                Err(fault) => passed_over(fault).map(|_| ())?,
+            }
+        }
         items.reverse();
         let rest = (first > oldest.0).then_some(ReadFrom::Before(Seq(first)));
         Ok(StoredPart { items, rest })
@@ -126,5 +134,76 @@ impl PastReader {
         }
         let (seq, verdict) = read_verdict(&row.bytes, lane).ok()?;
         Some(StoredItem::Verdict(Arc::new(LastWord::new(verdict, Some(seq)))))
+    }
+}
+
+/// One that is damaged is withdrawn by the committer when it is delivered; any other fault is one of the whole reading.
+fn passed_over(fault: StoreFault) -> Result<Seq, StoreFault> {
+    match fault {
+        StoreFault::RowDamaged { seq, .. } => Ok(seq),
+        fault => Err(fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_domain::stage::{NewRow, Store};
+    use verge_domain::time::UtcMillis;
+    use verge_outbox::{Outbox, OutboxSettings};
+
+    use super::*;
+    use crate::settings::Settings;
+
+    const FILE: &str = r#"
+[gateway]
+id = "g"
+state_dir = "state"
+[local]
+url = "mqtt://localhost:1883"
+[source.pump]
+topic = "plant/+/vibration"
+codec = "number"
+device = "topic:1"
+signal = "vibration"
+[judge.high]
+inputs = ["pump"]
+detector = "threshold"
+above = 7.1
+"#;
+
+    #[test]
+    fn reading_goes_on_behind_a_damaged_row_and_ends_there_where_it_is_the_newest() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings::of_text(FILE.as_bytes(), &folder.path().join("gateway.toml"), []).unwrap();
+        std::fs::create_dir(folder.path().join("state")).unwrap();
+        let store = OutboxSettings { ballast_bytes: 0, ..settings.store.build().unwrap() };
+        let mut outbox = Outbox::open(&store).unwrap().outbox;
+        let texts = ["row-one-row-one", "row-two-row-two", "row-three-row-three"];
+        let rows: Vec<NewRow<'_>> = (1..)
+            .zip(texts)
+            .map(|(seq, text)| NewRow {
+                lane: Lane::Alarm,
+                seq: Seq(seq),
+                decided: UtcMillis(1),
+                cause: seq,
+                bytes: text.as_bytes(),
+                withdrawn: None,
+            })
+            .collect();
+        outbox.commit(&rows, &[]).unwrap();
+        drop(outbox);
+        let database = store.dir.join("outbox.db");
+        let mut bytes = std::fs::read(&database).unwrap();
+        let newest = texts[2].as_bytes();
+        let at = bytes.windows(newest.len()).position(|part| part == newest).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(&database, bytes).unwrap();
+
+        let past = PastReader::new(&settings.store, &settings.gateway.id);
+        let reader = OutboxReader::open_beside_writer(&store.dir, None).unwrap();
+        let rest = |from| past.part(&reader, Lane::Alarm, from).unwrap().rest;
+        assert_eq!(rest(ReadFrom::Behind(Seq(0))), None);
+        assert_eq!(rest(ReadFrom::Behind(Seq(2))), None);
+        assert_eq!(rest(ReadFrom::Before(Seq(9))), None);
     }
 }

@@ -140,6 +140,7 @@ impl ReadingJudges {
             prompt: self.prompt.queue.intake(),
             bulk: self.bulk.as_ref().map(|bulk| bulk.queue.intake()),
             moved: moved.iter().map(|(source, _)| *source).collect(),
+            was_moved: false,
         };
         let wanted = Wanted {
             suffix: None,
@@ -216,11 +217,19 @@ struct Readings {
     bulk: Option<ReadingIntake>,
     /// Sources that come by another connection since a version or a configuration ago.
     moved: Vec<SourceIndex>,
+    /// The last message was of one of those.
+    was_moved: bool,
 }
 
 impl Intake for Readings {
     fn offer(&mut self, message: Inbound) -> Result<(), IntakeFull> {
-        let bulk = self.bulk.as_mut().filter(|_| self.moved.contains(&message.source));
+        self.was_moved = self.moved.contains(&message.source);
+        let bulk = self.bulk.as_mut().filter(|_| self.was_moved);
         bulk.unwrap_or(&mut self.prompt).offer(message)
+    }
+
+    fn is_held(&mut self) -> bool {
+        // Rules wait for no blocks, but while such come by this connection their queue keeps to its bound.
+        self.prompt.is_held() || self.was_moved && self.bulk.as_mut().is_some_and(Intake::is_held)
     }
 }

@@ -203,6 +203,6 @@ fn route_settings(settings: &Settings, route: &Route, counters: &Counters) -> Ro
         batch: uplink.batch,
         rewind: uplink.rewind,
         mode: route.mode,
-        beat: counters.beats.join(&format!("the delivery of {}", route.name)),
+        beat: counters.beats.join_behind_store(&format!("the delivery of {}", route.name)),
     }
 }

@@ -28,6 +28,8 @@ pub enum Look {
     Open(u64),
     /// The decision.
     Decided(Decision),
+    /// The last look is past.
+    Over,
 }
 
 impl Agreed {
@@ -91,14 +93,22 @@ impl Rules {
         self.at(agreed, ALPHA)
     }
 
-    /// Whether they do after this many frames of a trial that goes on. Between the looks nothing is decided.
+    /// Whether they do after this many frames of a trial that goes on. Asked after every frame: it is looked at after those of
+    /// [`LOOKS`] alone, since each further look would be another chance to be wrong.
     #[must_use]
     pub fn look(&self, agreed: Agreed, frames: u64) -> Look {
         let alpha = ALPHA / 3.0;
-        let Some(last) = LOOKS.iter().rposition(|look| *look <= frames) else { return Look::Early(LOOKS[0]) };
+        let next = LOOKS.iter().find(|look| **look > frames);
+        if !LOOKS.contains(&frames) {
+            return match next {
+                Some(next) if *next == LOOKS[0] => Look::Early(*next),
+                Some(next) => Look::Open(*next),
+                None => Look::Over,
+            };
+        }
         let decision = self.at(agreed, alpha);
         let (_, high) = agreed.bounds(alpha);
-        match LOOKS.get(last + 1) {
+        match next {
             Some(next) if !decision.passes && high >= self.agreement => Look::Open(*next),
             _ => Look::Decided(decision),
         }
@@ -148,7 +158,7 @@ mod tests {
         let rules = Rules::default();
         let passes = |look: Look| match look {
             Look::Decided(decision) => Some(decision.passes),
-            Look::Early(_) | Look::Open(_) => None,
+            Look::Early(_) | Look::Open(_) | Look::Over => None,
         };
         assert_eq!(rules.look(agreed(199, 199), 199), Look::Early(200));
         assert_eq!(passes(rules.look(agreed(194, 200), 200)), Some(true));
@@ -157,6 +167,12 @@ mod tests {
         assert_eq!(rules.look(agreed(460, 500), 500), Look::Open(1_000));
         assert_eq!(passes(rules.look(agreed(910, 1_000), 1_000)), Some(false), "the last look decides");
         assert_eq!(passes(rules.look(agreed(930, 1_000), 1_000)), Some(true));
+        // Nothing is decided between the looks, and nothing after the last, whatever was seen.
+        for (frames, expected) in [(201, Look::Open(500)), (999, Look::Open(1_000)), (1_001, Look::Over)] {
+            let all = u32::try_from(frames).unwrap();
+            assert_eq!(rules.look(agreed(all, all), frames), expected);
+            assert_eq!(rules.look(agreed(0, all), frames), expected);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Two models on the same labelled pictures: does the new one lose?
 
+use std::collections::BTreeMap;
+
 use super::average_precision::{AveragePrecision, FoundObject, LabelledObject};
 use super::bootstrap::{ALPHA, Bounds, bounds};
 use super::share::{mcnemar, ruled_out};
@@ -40,12 +42,12 @@ pub struct Drop {
 /// Both models' answers, picture by picture; `None` without pictures.
 #[must_use]
 pub fn compare(pairs: &[Pair]) -> Option<Drop> {
-    let groups = pairs.iter().map(|pair| pair.group).max()? + 1;
+    let (places, groups) = dense(pairs.iter().map(|pair| pair.group));
     let count = |which: fn(&Pair) -> bool| pairs.iter().filter(|pair| which(pair)).count();
     let (lost, won) = (count(|pair| pair.old && !pair.new), count(|pair| !pair.old && pair.new));
     let mut of_group = vec![(0.0, 0.0); groups];
-    for pair in pairs {
-        let (drop, seen) = &mut of_group[pair.group];
+    for (pair, place) in pairs.iter().zip(places) {
+        let (drop, seen) = &mut of_group[place];
         *drop += f64::from(u8::from(pair.old)) - f64::from(u8::from(pair.new));
         *seen += 1.0;
     }
@@ -56,10 +58,10 @@ pub fn compare(pairs: &[Pair]) -> Option<Drop> {
         });
         (sums.1 > 0.0).then(|| sums.0 / sums.1)
     })?;
-    let filled = of_group.iter().filter(|(_, seen)| *seen > 0.0).count();
     // Where nothing was lost no draw loses anything, which proves nothing.
-    let high = if lost == 0 { drawn.high.max(ruled_out(filled, ALPHA)) } else { drawn.high };
-    let low = if won == 0 { drawn.low.min(-ruled_out(filled, ALPHA)) } else { drawn.low };
+    let high = if lost == 0 { drawn.high.max(ruled_out(groups, ALPHA)) } else { drawn.high };
+    let low = if won == 0 { drawn.low.min(-ruled_out(groups, ALPHA)) } else { drawn.low };
+    let (low, high) = provable(low, high, groups);
     let percent = |count: usize| share(count, pairs.len()) * 100.0;
     let (old, new) = (percent(count(|pair| pair.old)), percent(count(|pair| pair.new)));
     Some(Drop {
@@ -70,8 +72,24 @@ pub fn compare(pairs: &[Pair]) -> Option<Drop> {
         high: high * 100.0,
         p: mcnemar(lost as u64, won as u64),
         pictures: pairs.len(),
-        groups: filled,
+        groups,
     })
+}
+
+/// The place of each picture's group among those that there are, and their number.
+fn dense(groups: impl Iterator<Item = usize>) -> (Vec<usize>, usize) {
+    let mut known = BTreeMap::new();
+    let places = groups.map(|group| {
+        let next = known.len();
+        *known.entry(group).or_insert(next)
+    });
+    let places = places.collect();
+    (places, known.len())
+}
+
+/// Of one group every draw is the same: it rules nothing out.
+fn provable(low: f64, high: f64, groups: usize) -> (f64, f64) {
+    if groups < 2 { (-1.0, 1.0) } else { (low, high) }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of pictures")]
@@ -95,7 +113,7 @@ pub struct DetectionPair {
 /// Both detectors' average precision at an overlap of one half; `None` without a labelled object.
 #[must_use]
 pub fn compare_detections(pairs: &[DetectionPair]) -> Option<Drop> {
-    let groups = pairs.iter().map(|pair| pair.group).max()? + 1;
+    let (places, groups) = dense(pairs.iter().map(|pair| pair.group));
     let measure = |found: fn(&DetectionPair) -> &[FoundObject]| {
         let mut measure = AveragePrecision::new();
         pairs.iter().for_each(|pair| measure.add(&pair.truths, found(pair)));
@@ -106,10 +124,13 @@ pub fn compare_detections(pairs: &[DetectionPair]) -> Option<Drop> {
     let (old, new) = (old.ranked(), new.ranked());
     let mut times = vec![0; pairs.len()];
     let Bounds { low, high, none } = bounds(groups, |drawn| {
-        pairs.iter().zip(&mut times).for_each(|(pair, times)| *times = drawn[pair.group]);
+        places.iter().zip(&mut times).for_each(|(place, times)| *times = drawn[*place]);
         Some(old.ap50(&times)? - new.ap50(&times)?)
     })?;
-    let filled: std::collections::BTreeSet<usize> = pairs.iter().map(|pair| pair.group).collect();
+    // Where no draw loses anything, or none wins, that proves no more than for answers.
+    let high = if high <= 0.0 { high.max(ruled_out(groups, ALPHA)) } else { high };
+    let low = if low >= 0.0 && old_score <= new_score { low.min(-ruled_out(groups, ALPHA)) } else { low };
+    let (low, high) = provable(low, high, groups);
     Some(Drop {
         old: old_score * 100.0,
         new: new_score * 100.0,
@@ -118,7 +139,7 @@ pub fn compare_detections(pairs: &[DetectionPair]) -> Option<Drop> {
         high: high * 100.0,
         p: none,
         pictures: pairs.len(),
-        groups: filled.len(),
+        groups,
     })
 }
 
@@ -196,6 +217,20 @@ mod tests {
         assert_eq!(compare(&[]), None);
     }
 
+    #[test]
+    fn one_group_proves_nothing_and_numbers_of_groups_are_names() {
+        let strict = Rules { strict: true, ..Rules::default() };
+        let mut one = pairs(5_000, 0, 0, 100);
+        one.iter_mut().for_each(|pair| pair.group = 7);
+        let drop = compare(&one).unwrap();
+        assert_eq!((drop.low, drop.high, drop.groups), (-100.0, 100.0, 1));
+        assert!(!strict.labelled(&drop).passes);
+        let near = pairs(180, 8, 8, 4);
+        let mut far = near.clone();
+        far.iter_mut().for_each(|pair| pair.group = usize::MAX - 3 * pair.group);
+        assert_eq!(compare(&far), compare(&near));
+    }
+
     fn object(class: usize, left: f64) -> LabelledObject {
         LabelledObject { class, area: [left, 0.0, 10.0, 10.0] }
     }
@@ -217,6 +252,12 @@ mod tests {
         let drop = compare_detections(&same).unwrap();
         assert_eq!((drop.old, drop.new, drop.points), (100.0, 100.0, 0.0));
         assert!(Rules::default().labelled(&drop).passes);
+        // Forty pictures rule out a loss of 7 points, and no smaller one.
+        assert!(drop.high > 7.0 && drop.low < -7.0, "{drop:?}");
+        let strict = Rules { strict: true, ..Rules::default() };
+        assert!(!strict.labelled(&drop).passes);
+        let same_group = same.iter().cloned().map(|pair| DetectionPair { group: 3, ..pair });
+        assert!(!strict.labelled(&compare_detections(&same_group.collect::<Vec<_>>()).unwrap()).passes);
         let lossy: Vec<DetectionPair> = (0..40).map(|number| picture(number, number % 4 == 0)).collect();
         let drop = compare_detections(&lossy).unwrap();
         assert!((drop.points - 25.0).abs() < 1.5, "{drop:?}");

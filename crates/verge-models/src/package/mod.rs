@@ -22,6 +22,10 @@ pub use pack::{PackOptions, pack};
 
 /// The only format there is.
 pub const FORMAT: u32 = 1;
+/// The version of Verge that reads it since.
+pub const FORMAT_SINCE: &str = "0.1.0";
+/// The highest counter: readers of JSON that know numbers as 64 bit floats keep no higher one.
+pub const MAX_COUNTER: u64 = 1 << 53;
 /// Name of the manifest in a package and beside a stored version.
 pub const MANIFEST: &str = "manifest.json";
 /// Name of its signature.
@@ -159,6 +163,9 @@ impl Manifest {
                 manifest.format
             ));
         }
+        if manifest.counter > MAX_COUNTER {
+            return Err(format!("its counter is {}, and {MAX_COUNTER} is the highest", manifest.counter));
+        }
         if manifest.files.is_empty() || manifest.files.len() > MAX_FILES {
             return Err(format!("it names {} files, expected 1 to {MAX_FILES}", manifest.files.len()));
         }
@@ -216,6 +223,28 @@ pub(crate) fn is_flat(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counters_are_numbers_that_every_reader_keeps() {
+        let parse = |counter: u64| {
+            let file = PackedFile { name: "a.toml".to_owned(), bytes: 1, sha256: "0".repeat(64) };
+            let manifest = Manifest {
+                format: FORMAT,
+                name: "a".to_owned(),
+                version: "1".to_owned(),
+                counter,
+                made: EARLIEST.to_owned(),
+                expires: None,
+                min_verge: Some(FORMAT_SINCE.to_owned()),
+                base: None,
+                card: file.name.clone(),
+                files: vec![file],
+            };
+            Manifest::parse(&serde_json::to_vec(&manifest).unwrap())
+        };
+        assert!(parse(MAX_COUNTER).is_ok());
+        assert!(parse(MAX_COUNTER + 1).unwrap_err().contains("counter"));
+    }
 
     #[test]
     fn names_lead_nowhere() {

@@ -11,7 +11,9 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::open::sync_folder;
-use super::{FORMAT, MANIFEST, Manifest, PackageError, PackedFile, SIGNATURE, SigningKey, is_flat};
+use super::{
+    FORMAT, FORMAT_SINCE, MANIFEST, Manifest, PackageError, PackedFile, SIGNATURE, SigningKey, is_flat,
+};
 use crate::card::{self, Card, LabelsCard, Meaning};
 use crate::error::ModelError;
 
@@ -79,7 +81,7 @@ pub fn pack(path: &Path, key: &SigningKey, options: &PackOptions, to: &Path) -> 
         counter: options.counter,
         made: options.made.to_string(),
         expires: options.expires.map(|time| time.to_string()),
-        min_verge: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        min_verge: Some(FORMAT_SINCE.to_owned()),
         base: None,
         card: named(path),
         files: packed.collect(),
@@ -89,7 +91,11 @@ pub fn pack(path: &Path, key: &SigningKey, options: &PackOptions, to: &Path) -> 
     Manifest::parse(&bytes).map_err(lie)?;
     let beside = to.with_extension("vmodel.part");
     let write = || -> std::io::Result<()> {
-        let mut zip = ZipWriter::new(File::create(&beside)?);
+        // What was given up there, or a link that somebody laid.
+        if beside.symlink_metadata().is_ok() {
+            std::fs::remove_file(&beside)?;
+        }
+        let mut zip = ZipWriter::new(File::create_new(&beside)?);
         let plain =
             SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(false);
         let signature = key.sign(&bytes);

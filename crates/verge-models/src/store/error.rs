@@ -100,7 +100,8 @@ impl StoreError {
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Busy { .. } | Self::Io { .. } | Self::Cap { .. } => true,
+            Self::Busy { .. } => true,
+            Self::Io { source, .. } => !is_denied(source),
             Self::Package(PackageError::Io { source, .. }) => !matches!(
                 source.kind(),
                 ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::IsADirectory
@@ -108,4 +109,18 @@ impl StoreError {
             _ => false,
         }
     }
+
+    /// Whether the configuration must change: its cap, or a folder that this user may not use.
+    #[must_use]
+    pub fn is_of_configuration(&self) -> bool {
+        match self {
+            Self::Cap { .. } => true,
+            Self::Io { source, .. } => is_denied(source),
+            _ => false,
+        }
+    }
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }

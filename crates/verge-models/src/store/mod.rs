@@ -13,12 +13,12 @@ pub mod version;
 use std::fs;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 pub use error::StoreError;
 use jiff::Timestamp;
 pub use lock::StoreLock;
 pub use slots::{FACTORY, Found, Slots};
+use verge_engine::ContentDigest;
 pub use version::StoredVersion;
 
 use crate::package::open::{digest_of, sync_folder};
@@ -28,8 +28,6 @@ use crate::package::{EARLIEST, OpenLimits, Package, PackageError, TrustedKey, is
 pub const FOLDER: &str = "models";
 /// Where packages arrive.
 const INCOMING: &str = "incoming";
-/// What lies there longer was given up.
-const OLD: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What is accepted, and how much is kept.
 #[derive(Debug, Clone)]
@@ -99,22 +97,39 @@ impl ModelStore {
         StoredVersion::of(&self.folder(), id)
     }
 
-    /// The slots; where they cannot be read, those of the newest whole version, and why.
+    /// The slots; where they are damaged, those that are restored, and why.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: what they say is not known.
+    pub fn read_slots(&self) -> Result<(Slots, Option<String>), StoreError> {
+        match Slots::read(&self.folder()) {
+            Found::Whole(slots) => Ok((slots, None)),
+            Found::None => Ok((Slots::default(), None)),
+            Found::Damaged(why) => Ok((self.restored(), Some(why))),
+            Found::Unreadable(error) => Err(StoreError::io(&self.folder().join(slots::SLOTS), error)),
+        }
+    }
+
+    /// The same for those who only read: where they cannot be read, what is best to use meanwhile.
     #[must_use]
     pub fn slots(&self) -> (Slots, Option<String>) {
-        match Slots::read(&self.folder()) {
-            Found::Whole(slots) => (slots, None),
-            Found::None => (Slots::default(), None),
-            Found::Damaged(why) => {
-                let newest = self.versions().into_iter().rev().find(|version| version.fault().is_none());
-                let counter = newest.as_ref().map_or(0, StoredVersion::counter);
-                // The highest counter that was ever here, so that no replay gets in by damage.
-                let floor =
-                    self.versions().iter().map(StoredVersion::counter).max().unwrap_or(0).max(counter);
-                let active = newest.map(|version| version.id);
-                (Slots { active, confirmed: true, floor, ..Slots::default() }, Some(why))
-            }
+        self.read_slots().unwrap_or_else(|error| (self.restored(), Some(error.to_string())))
+    }
+
+    /// Slots in place of damaged ones: those of the last change, else the newest whole version that is not newer than the one
+    /// that was in use. A newer one was rolled back, or nobody has promoted it.
+    fn restored(&self) -> Slots {
+        if let Some(last) = Slots::read_last(&self.folder()) {
+            return last;
         }
+        let versions = self.versions();
+        let most = Slots::remnant(&self.folder()).unwrap_or(Some(u64::MAX));
+        let is_old_enough = |version: &&StoredVersion| most.is_some_and(|most| version.counter() <= most);
+        let mut candidates = versions.iter().rev().filter(is_old_enough);
+        let active = candidates.find(|version| version.fault().is_none()).map(|version| version.id.clone());
+        // The highest counter that was ever here, so that no replay gets in by damage.
+        let floor = versions.iter().map(StoredVersion::counter).max().unwrap_or(0);
+        Slots { active, confirmed: true, floor, ..Slots::default() }
     }
 
     /// Puts slots in place.
@@ -136,7 +151,8 @@ impl ModelStore {
         found
     }
 
-    /// Takes a package in, tries it, and makes it the candidate. Done twice it does no harm.
+    /// Takes a package in, tries it, and makes it the candidate. Done twice it does no harm. `manifest`: what its manifest held
+    /// when it was decided to push it to this model.
     ///
     /// # Errors
     /// See [`StoreError`]; no slot has changed then.
@@ -145,18 +161,16 @@ impl ModelStore {
         lock: &StoreLock,
         path: &Path,
         rules: &StoreRules,
+        manifest: ContentDigest,
         probe: &mut dyn FnMut(&Path) -> Result<(), String>,
     ) -> Result<Pushed, StoreError> {
         self.sweep(lock);
         let part = self.receive(path, rules)?;
-        let result = self.take_in(path, &part, rules, probe);
+        let result = self.take_in(path, &part, rules, manifest, probe);
         // What is left of it is of no use to anyone.
-        drop(fs::remove_file(&part));
-        if result.is_err() {
-            self.sweep_folders();
-        }
+        self.sweep(lock);
         let pushed = result?;
-        let (mut slots, _) = self.slots();
+        let (mut slots, _) = self.read_slots()?;
         if !slots.hold(&pushed.id) {
             slots.candidate = Some(pushed.id.clone());
             slots.stage = Some("staged".to_owned());
@@ -181,7 +195,8 @@ impl ModelStore {
         let digest = digest_of(path).map_err(from)?;
         let part = self.root.join(INCOMING).join(format!("{digest}.part"));
         let to = |source| StoreError::io(&part, source);
-        let mut copy = fs::File::create(&part).map_err(to)?;
+        remove(&part).map_err(to)?;
+        let mut copy = fs::OpenOptions::new().write(true).create_new(true).open(&part).map_err(to)?;
         let mut buffer = vec![0; 1 << 16];
         let mut left = bytes;
         let result = loop {
@@ -212,9 +227,10 @@ impl ModelStore {
         path: &Path,
         part: &Path,
         rules: &StoreRules,
+        manifest: ContentDigest,
         probe: &mut dyn FnMut(&Path) -> Result<(), String>,
     ) -> Result<Pushed, StoreError> {
-        let (slots, _) = self.slots();
+        let (slots, _) = self.read_slots()?;
         let limits = OpenLimits {
             max_file_bytes: rules.max_file_bytes,
             trust: &rules.trust,
@@ -222,11 +238,16 @@ impl ModelStore {
             now: now(slots.since),
         };
         let mut package = Package::open(part, limits).map_err(|error| renamed(error, path))?;
+        let lie = |why: String| PackageError::Lie { path: path.to_owned(), why };
+        if ContentDigest::of(&package.manifest_bytes) != manifest {
+            return Err(lie("it changed while it was read: push it again".to_owned()).into());
+        }
         let (id, counter) = (package.id(), package.manifest.counter);
         if slots.refused.contains(&id) {
             return Err(StoreError::Refused { path: path.to_owned(), id });
         }
-        if counter < slots.floor {
+        // A version in a slot may be damaged, and is repaired by its own package.
+        if counter < slots.floor && !slots.hold(&id) {
             return Err(StoreError::Replay { path: path.to_owned(), counter, floor: slots.floor });
         }
         let known = self.version(&id);
@@ -248,6 +269,7 @@ impl ModelStore {
             PackageError::Io { path, source } => StoreError::Io { path, source },
             error => renamed(error, path).into(),
         })?;
+        version::names_its_own(&folder, &package.manifest).map_err(lie)?;
         probe(&folder.join(&package.manifest.card)).map_err(|reason| StoreError::Probe { reason })?;
         let at = self.folder().join(&id);
         let place = || -> io::Result<()> {
@@ -262,25 +284,10 @@ impl ModelStore {
         Ok(Pushed { id, known: false })
     }
 
-    /// Removes what was given up in `incoming`.
+    /// Removes what was received and unpacked and is not going to be used: the lock says that nobody else is at it.
     pub fn sweep(&self, _: &StoreLock) {
-        let incoming = self.root.join(INCOMING);
-        for entry in fs::read_dir(&incoming).into_iter().flatten().flatten() {
-            let modified = entry.metadata().and_then(|found| found.modified());
-            let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
-            if age.is_some_and(|age| age > OLD) {
-                drop(remove(&entry.path()));
-            }
-        }
-        self.sweep_folders();
-    }
-
-    /// Removes what was unpacked and is not going to be used: the lock says that nobody else is at it.
-    fn sweep_folders(&self) {
         for entry in fs::read_dir(self.root.join(INCOMING)).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                drop(remove(&entry.path()));
-            }
+            drop(remove(&entry.path()));
         }
     }
 
@@ -315,10 +322,13 @@ fn renamed(error: PackageError, to: &Path) -> PackageError {
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
+    match fs::symlink_metadata(folder) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(io::Error::new(ErrorKind::NotADirectory, "it is no folder")),
+        Err(error) if error.kind() == ErrorKind::NotFound => fs::create_dir_all(folder)?,
+        Err(error) => return Err(error),
     }
-    fs::create_dir_all(folder)?;
+    // Also where it is there: whoever made it may have been killed before this.
     folder.parent().map_or(Ok(()), sync_folder)
 }
 
@@ -341,3 +351,6 @@ fn bytes_of(folder: &Path) -> u64 {
     };
     fs::read_dir(folder).into_iter().flatten().flatten().map(of).sum()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::card::{Card, LabelsCard, Meaning};
 use crate::package::open::digest_of;
 use crate::package::{MANIFEST, MAX_MANIFEST_BYTES, Manifest};
 
@@ -70,16 +71,41 @@ impl StoredVersion {
                 ));
             }
         }
+        names_its_own(&self.folder, &manifest)?;
         Ok(self.folder.join(&manifest.card))
     }
 
     /// SHA-256 of its weights.
     #[must_use]
     pub fn weights_sha256(&self, manifest: &Manifest) -> Option<String> {
-        let card = crate::card::Card::load(&self.folder.join(&manifest.card)).ok()?;
+        let card = Card::load(&self.folder.join(&manifest.card)).ok()?;
         let file = manifest.files.iter().find(|file| Path::new(&file.name) == card.file)?;
         Some(file.sha256.to_ascii_lowercase())
     }
+}
+
+/// Whether the card of a version names files that were signed with it, and no other.
+pub(super) fn names_its_own(folder: &Path, manifest: &Manifest) -> Result<(), String> {
+    let path = folder.join(&manifest.card);
+    let card = Card::load(&path).map_err(|error| error.to_string())?;
+    let labels = match &card.meaning {
+        Meaning::Frames(frames) => match &frames.labels {
+            Some(LabelsCard::File(labels)) => Some(labels),
+            Some(LabelsCard::List(_)) | None => None,
+        },
+        Meaning::Windows => None,
+    };
+    for (key, file) in std::iter::once(("file", &card.file)).chain(labels.map(|labels| ("labels", labels))) {
+        // Letter by letter: `./a` is the same file as `a` to a path, and nothing that a publisher writes.
+        if !manifest.files.iter().any(|packed| file.as_os_str() == packed.name.as_str()) {
+            return Err(format!(
+                "its card {} names {} as its {key}, which is not among the files of the package",
+                manifest.card,
+                file.display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A file of this size at most; no link, which may lead anywhere.

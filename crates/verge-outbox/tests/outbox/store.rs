@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use verge_domain::id::{Lane, Seq};
 use verge_domain::reading::Session;
 use verge_domain::stage::{
-    Checkpoint, MarkStore, NewRow, RowStore, StateStore, Store, StoreError, StoredRow,
+    Checkpoint, MarkStore, NewRow, RowStore, StateStore, Store, StoreError, StoredRow, Withdrawn,
 };
 use verge_domain::time::{Monotonic, UtcMillis};
 use verge_domain::withdrawn::Withdrawal;
@@ -176,6 +176,10 @@ fn a_reader_looks_in_beside_the_writer() {
     assert_eq!(ends, (Seq(1), Seq(4)));
     let since = |at| reader.first_since(Lane::Verdict, ends, UtcMillis(at)).unwrap().0;
     assert_eq!([0, 100, 101, 200, 201, 300, 301].map(since), [1, 1, 2, 2, 4, 4, 5]);
+    // A tombstone may have no time: what lies around it says where it belongs.
+    let reason = Withdrawal::Damaged;
+    store.withdraw(Lane::Verdict, Seq(2), Withdrawn { through: Seq(3), reason }, UtcMillis(0), b"").unwrap();
+    assert_eq!([100, 101, 300, 301].map(since), [1, 2, 2, 5]);
 }
 
 #[test]

@@ -258,6 +258,7 @@ where
         encoder,
         gateway,
         source,
+        beat: counters.beats.join_as_store(THREAD),
         counters,
         clock,
         wall_clock: WallClock::of(clock),

@@ -16,6 +16,7 @@ use super::{
     COMMIT_QUEUE, CommitRequest, Committed, CommitterEnd, Durable, FAULT_LIMIT, Retention, STATES_PER_COMMIT,
     StoreLedger, StoreState,
 };
+use crate::beats::Beat;
 use crate::board::LastWords;
 use crate::clock::Clock;
 use crate::counters::{Counters, StoreAccount};
@@ -29,6 +30,10 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 const LIVES_PAUSE: Duration = Duration::from_millis(100);
 /// How often to check that the store's files are in their place.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// To open the store again it is checked as a whole: minutes for gigabytes on a slow card.
+const RECOVERY: Duration = Duration::from_secs(600);
+/// A write waits for the medium, which has its own pauses, and with it for a checkpoint.
+const WRITE: Duration = Duration::from_secs(60);
 /// Pause between attempts while the store is full or has failed.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -42,6 +47,7 @@ pub(super) struct CommitWorker<S, E, R> {
     pub(super) gateway: GatewayId,
     pub(super) source: R,
     pub(super) counters: Arc<Counters>,
+    pub(super) beat: Arc<Beat>,
     pub(super) clock: Clock,
     pub(super) wall_clock: WallClock,
     pub(super) lives: Retention,
@@ -108,10 +114,9 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
         let mut next_lives = start + SWEEP_EVERY;
         let mut next_look = start + LOOK_EVERY;
         let (mut producing, mut serving) = (true, true);
-        let beat = self.counters.beats.join(super::THREAD);
         let mut released = false;
         while producing || serving {
-            beat.beat();
+            self.beat.beat();
             let failed = self.fault_since.is_some();
             let blocked = failed || !self.waiting.is_empty();
             // While the store has failed, alarms must still be shown: requests are taken, as far as there is room.
@@ -128,7 +133,7 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
                 request = requests.recv(), if serving => match request {
                     Some(request) => {
                         let clean = !self.unflushed;
-                        self.answer(request)?;
+                        self.within(WRITE, |worker| worker.answer(request))?;
                         if clean && self.unflushed {
                             next_flush = tokio::time::Instant::now() + FLUSH;
                         }
@@ -207,6 +212,14 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
         Ok(())
     }
 
+    /// Does what may take this long without being a hang.
+    fn within<T>(&mut self, limit: Duration, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.beat.allow(limit);
+        let done = work(self);
+        self.beat.done();
+        done
+    }
+
     /// Gives up the requests that wait for a store that takes nothing.
     fn give_up(&mut self) {
         for request in self.waiting.drain(..) {
@@ -219,7 +232,7 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
     /// Repeats what failed: opens a failed store again, then commits what waits.
     fn retry(&mut self) -> Result<(), CommitterEnd> {
         if self.fault_since.is_some()
-            && let Err(error) = self.store.recover()
+            && let Err(error) = self.within(RECOVERY, |worker| worker.store.recover())
         {
             return self.failed(error, "the store does not come back yet");
         }
@@ -232,7 +245,7 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
 
     /// Commits what waits. After a failure it waits on; only a lasting failure ends the committer.
     fn commit(&mut self) -> Result<(), CommitterEnd> {
-        match self.try_commit() {
+        match self.within(WRITE, Self::try_commit) {
             Ok(()) => {
                 self.set_state(StoreState::Works);
                 Ok(())
@@ -309,7 +322,7 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
     }
 
     fn pass_over_lives(&mut self) -> Result<bool, CommitterEnd> {
-        match self.end_lives() {
+        match self.within(WRITE, Self::end_lives) {
             Ok(more) => Ok(more),
             Err(error) => {
                 self.failed(error, "verdicts past their useful life were not summarised").map(|()| false)
@@ -319,7 +332,8 @@ impl<S: Store, E: Encoder, R: Source> CommitWorker<S, E, R> {
 
     fn sweep(&mut self) -> Result<(), CommitterEnd> {
         self.unflushed = false;
-        let swept = self.store.sweep(self.clock.now().mono).map(|evicted| {
+        let now = self.clock.now().mono;
+        let swept = self.within(WRITE, |worker| worker.store.sweep(now)).map(|evicted| {
             self.counters.evicted_total.add(evicted);
             self.note_bounds();
         });

@@ -8,9 +8,9 @@ use verge_domain::id::JudgeId;
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
 
 /// Tracks are kept for this long.
-const KEPT_FOR: Duration = Duration::from_secs(15 * 60);
-/// Places at most, of all tracks: some 3 MB.
-const MOST: usize = 40_000;
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(15 * 60);
+/// Places at most, of all tracks of a camera: some 0.3 MB.
+const MOST: usize = 8_000;
 
 /// Where one object was at one time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -111,7 +111,7 @@ mod tests {
         seen.note(&scene(1), at(902));
         assert_eq!((seen.points().count(), seen.since()), (1, UtcMillis(1_000)));
         for second in 0..5 {
-            seen.note(&scene(10_000), at(903 + second));
+            seen.note(&scene(2_000), at(903 + second));
         }
         assert_eq!((seen.points().count(), seen.since()), (MOST, UtcMillis(903_000)));
     }

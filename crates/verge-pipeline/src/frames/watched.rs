@@ -1,6 +1,6 @@
 //! Pictures for people who watch a camera. A lease begins when somebody asks and ends when nobody has asked for half a minute:
-//! only in between workers leave pictures here, and judges what they know of the scene. While nobody watches, a frame costs
-//! one look at a flag.
+//! only in between workers leave pictures here, and judges what they know of the scene. Somebody who draws also has what is
+//! followed kept, for longer and without pictures. While nobody watches, a frame costs one look at a flag.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,12 +11,14 @@ use verge_domain::live::{LivePicture, LiveScene, WatchedCamera};
 use verge_domain::observation::{Camera, Captured};
 use verge_domain::time::{Moment, Monotonic};
 
-use super::tracks::SeenTracks;
+use super::tracks::{KEPT_FOR, SeenTracks};
 
 /// Pictures are kept for this long after somebody asked last.
 pub const WATCH_LEASE: Duration = Duration::from_secs(30);
 /// Cameras that are watched at once at most.
 pub const MAX_WATCHED: usize = 64;
+/// Cameras at most whose tracks are kept; of more, those are dropped that nobody has asked for for the longest time.
+const MAX_FOLLOWED: usize = 4;
 /// Bytes of the pictures that are kept at most, of all cameras together.
 const MAX_BYTES: usize = 64 << 20;
 /// From one picture of a camera to the next at least: nobody asks more than five times a second.
@@ -41,13 +43,19 @@ struct WatchBook {
 
 struct WatchPlace {
     camera: Camera,
+    /// Pictures are wanted until then.
     until: Monotonic,
     /// When the newest picture was left.
     left: Option<Monotonic>,
     picture: Option<Arc<LivePicture>>,
     scene: LiveScene,
     /// Kept while somebody draws before the camera.
-    tracks: Option<SeenTracks>,
+    tracks: Option<Followed>,
+}
+
+struct Followed {
+    seen: SeenTracks,
+    until: Monotonic,
 }
 
 impl CameraWatch {
@@ -55,7 +63,7 @@ impl CameraWatch {
     #[must_use]
     pub fn watch(&self, camera: &Camera, now: Monotonic) -> Option<WatchedCamera> {
         let mut book = self.book();
-        book.places.retain(|place| place.until > now);
+        self.end_leases(&mut book, now);
         let until = now.after(WATCH_LEASE);
         let is_full = book.places.len() >= MAX_WATCHED;
         let known = book.places.iter_mut().find(|place| place.camera == *camera);
@@ -84,11 +92,12 @@ impl CameraWatch {
 
     /// Whether somebody watches a camera and its next picture is due.
     pub(super) fn wants_picture(&self, camera: &Camera, now: Monotonic) -> bool {
-        self.place(camera, now, |place| place.left.is_none_or(|left| now.since(left) >= APART))
-            .unwrap_or(false)
+        let is_due =
+            |place: &WatchPlace| place.until > now && place.left.is_none_or(|left| now.since(left) >= APART);
+        self.place(camera, now, is_due).unwrap_or(false)
     }
 
-    /// Whether somebody watches a camera.
+    /// Whether somebody watches a camera, or draws before it.
     pub(crate) fn wants_scene(&self, camera: &Camera, now: Monotonic) -> bool {
         self.place(camera, now, |_| ()).is_some()
     }
@@ -109,7 +118,8 @@ impl CameraWatch {
         if others + frame.jpeg.len() > MAX_BYTES {
             return;
         }
-        if let Some(place) = book.places.iter_mut().find(|place| place.camera == *camera) {
+        let is_watched = |place: &&mut WatchPlace| place.camera == *camera && place.until > now;
+        if let Some(place) = book.places.iter_mut().find(is_watched) {
             place.left = Some(now);
             place.picture = Some(Arc::new(LivePicture { number, frame, captured, received }));
         }
@@ -118,17 +128,31 @@ impl CameraWatch {
     /// Leaves what judges know of the scene before a camera, if that is still watched.
     pub(crate) fn leave_scene(&self, camera: &Camera, scene: LiveScene, received: Moment) {
         if let Some(place) = self.book().places.iter_mut().find(|place| place.camera == *camera) {
-            place.tracks.iter_mut().for_each(|tracks| tracks.note(&scene, received));
+            place.tracks.iter_mut().for_each(|tracks| tracks.seen.note(&scene, received));
             place.scene = scene;
         }
     }
 
-    /// What was followed before a camera that is watched, since somebody asked for the first time.
+    /// What was followed before a camera that is watched, since somebody asked for the first time. It is kept until nobody has
+    /// asked for as long as tracks are kept.
     #[must_use]
     pub fn tracks(&self, camera: &Camera, now: Moment) -> Option<SeenTracks> {
         let mut book = self.book();
-        let place = book.places.iter_mut().find(|place| place.camera == *camera)?;
-        Some(place.tracks.get_or_insert_with(|| SeenTracks::new(now.wall)).clone())
+        let of = book.places.iter().position(|place| place.camera == *camera)?;
+        let followed = |place: &&mut WatchPlace| place.tracks.is_some();
+        if book.places[of].tracks.is_none() && book.places.iter_mut().filter(followed).count() >= MAX_FOLLOWED
+        {
+            let places = book.places.iter_mut().filter(followed);
+            let oldest = places.min_by_key(|place| place.tracks.as_ref().map(|tracks| tracks.until.0));
+            if let Some(place) = oldest {
+                place.tracks = None;
+            }
+        }
+        let until = now.mono.after(KEPT_FOR);
+        let begin = || Followed { seen: SeenTracks::new(now.wall), until };
+        let tracks = book.places[of].tracks.get_or_insert_with(begin);
+        tracks.until = until;
+        Some(tracks.seen.clone())
     }
 
     /// Forgets all pictures: the next ones come from other viewers.
@@ -163,7 +187,15 @@ impl CameraWatch {
     }
 
     fn end_leases(&self, book: &mut WatchBook, now: Monotonic) {
-        book.places.retain(|place| place.until > now);
+        for place in &mut book.places {
+            if place.until <= now {
+                (place.picture, place.left) = (None, None);
+            }
+            if place.tracks.as_ref().is_some_and(|tracks| tracks.until <= now) {
+                place.tracks = None;
+            }
+        }
+        book.places.retain(|place| place.until > now || place.tracks.is_some());
         self.0.any.store(!book.places.is_empty(), Ordering::Release);
     }
 
@@ -228,6 +260,35 @@ mod tests {
         assert_eq!(watch.kept(), (0, 0));
         assert!(!watch.0.any.load(Ordering::Relaxed), "a frame costs one look at a flag");
         assert!(!watch.wants_picture(&camera("a"), at(59_002)));
+    }
+
+    #[test]
+    fn what_is_followed_is_kept_for_who_draws_without_pictures() {
+        let watch = CameraWatch::default();
+        let moment = |millis: u64| Moment { mono: at(millis), wall: UtcMillis(1) };
+        assert!(watch.tracks(&camera("a"), moment(0)).is_none(), "nobody watches");
+        assert!(
+            watch.watch(&camera("a"), at(0)).is_some() && watch.tracks(&camera("a"), moment(0)).is_some()
+        );
+        leave(&watch, "a", 10, 1);
+        watch.look_after(at(31_000));
+        assert_eq!(watch.kept(), (0, 0));
+        assert!(
+            !watch.wants_picture(&camera("a"), at(31_000)) && watch.wants_scene(&camera("a"), at(31_000))
+        );
+        assert!(watch.tracks(&camera("a"), moment(600_000)).is_some());
+        assert!(watch.wants_scene(&camera("a"), at(1_400_000)));
+        watch.look_after(at(1_500_001));
+        assert!(!watch.0.any.load(Ordering::Relaxed), "nobody has asked for a quarter of an hour");
+
+        // Of too many the one goes that nobody has asked for for the longest time.
+        for (millis, number) in [1, 2, 3, 4, 1, 5].into_iter().enumerate() {
+            let (name, millis) = (number.to_string(), 2_000_000 + millis as u64);
+            drop(watch.watch(&camera(&name), at(millis)));
+            drop(watch.tracks(&camera(&name), moment(millis)));
+        }
+        let followed: Vec<bool> = watch.book().places.iter().map(|place| place.tracks.is_some()).collect();
+        assert_eq!(followed, [true, false, true, true, true]);
     }
 
     #[test]

@@ -299,6 +299,10 @@ impl Band {
         let end = |end: Option<f64>| end.map_or(f32::NAN, rounded);
         let Expected { low, high } = expected.unwrap_or_default();
         let change = Change { number, low: end(low), high: end(high) };
+        // Where the clock went back, as in the ring: what lies in the future now is not so any more.
+        while self.changes.back().is_some_and(|newest| newest.number > number.saturating_add(BACK)) {
+            self.changes.pop_back();
+        }
         match self.changes.back_mut() {
             Some(newest) if newest.is_same(&change) => return,
             Some(newest) if newest.number >= number => {

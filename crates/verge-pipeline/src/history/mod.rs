@@ -36,6 +36,8 @@ pub struct SignalRoom {
     known: AtomicUsize,
     cap: usize,
     left_out: AtomicU64,
+    /// Names that met a full table.
+    over: AtomicU64,
     /// Counts looks: the greater the later.
     looks: AtomicU64,
 }
@@ -80,6 +82,7 @@ impl SignalRoom {
             known: AtomicUsize::new(0),
             cap,
             left_out: AtomicU64::new(0),
+            over: AtomicU64::new(0),
             looks: AtomicU64::new(0),
         }
     }
@@ -103,9 +106,12 @@ impl SignalRoom {
             return Some(Arc::clone(known));
         }
         if (table.len() + 1) * SIGNAL_BYTES > self.cap / NAMES_PART {
-            // Those that no judge knows any more.
             let before = table.len();
-            table.retain(|_, cell| Arc::strong_count(cell) > 1 || self.forget(cell));
+            // One sweep for as many names that find no room as there are names: else each of them costs a sweep in each tick.
+            if self.over.fetch_add(1, Ordering::Relaxed).is_multiple_of(before as u64 + 1) {
+                // Those that no judge knows any more.
+                table.retain(|_, cell| Arc::strong_count(cell) > 1 || self.forget(cell));
+            }
             if table.len() == before {
                 self.left_out.fetch_add(1, Ordering::Relaxed);
                 return None;
@@ -189,7 +195,9 @@ impl SignalHistory for SignalRoom {
         let cell = self.find(signal)?;
         cell.looked.store(self.looks.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         let mut course = cell.course();
+        let before = course.bytes();
         course.keep();
+        self.grown(before, course.bytes());
         Some(course.since(step, from))
     }
 

@@ -92,6 +92,12 @@ fn a_clock_that_goes_back_adds_to_the_newest_step_or_begins_anew() {
     note(&room, 0, START - 7_200_000, 3.0);
     let course = room.course(&subject(0), Step::Fine, UtcMillis(0)).unwrap();
     assert_eq!(course.samples.iter().map(|sample| sample.last).collect::<Vec<_>>(), [3.0]);
+    // Where it is expected begins anew, too.
+    let expected =
+        |at: i64| Some(Expected { low: Some(0.0), high: Some(10.0 + (at / 3_600_000 % 100) as f64) });
+    let back = START - 7_200_000;
+    let changes: Vec<_> = course.bands[0].1.iter().map(|change| (change.from, change.expected)).collect();
+    assert_eq!(changes, [(UtcMillis(back), expected(back))]);
 }
 
 #[test]
@@ -127,10 +133,34 @@ fn names_beyond_the_room_are_left_out_and_counted() {
     let room = SignalRoom::new(100 * SIGNAL_BYTES);
     let open: Vec<_> = (0..60).filter_map(|signal| room.open(&subject(signal))).collect();
     assert_eq!((open.len(), room.left_out()), (50, 10));
-    // Those of devices that are not known any more make room.
+    // Those of devices that are not known any more make room, with the next sweep.
     drop(open);
-    assert!(room.open(&subject(55)).is_some());
+    assert!((0..=50).any(|_| room.open(&subject(55)).is_some()));
     assert_eq!(room.list(&mut |_, _| true), [subject(55)]);
+}
+
+#[test]
+fn names_that_find_no_room_share_a_sweep_among_as_many_as_there_are_names() {
+    let room = SignalRoom::new(100 * SIGNAL_BYTES);
+    let open: Vec<_> = (0..51).filter_map(|signal| room.open(&subject(signal))).collect();
+    assert_eq!((open.len(), room.left_out()), (50, 1), "the first one swept");
+    drop(open);
+    let refused = (0..60).take_while(|_| room.open(&subject(50)).is_none()).count();
+    assert_eq!(refused, 50, "the others do not");
+}
+
+#[test]
+fn a_course_that_is_kept_again_gives_back_as_many_bytes_as_it_took() {
+    let room = SignalRoom::new(1 << 20);
+    note(&room, 0, START, 1.0);
+    let cell = room.find(&subject(0)).unwrap();
+    for _ in 0..3 {
+        room.grown(cell.course().drop_all(), 0);
+        room.course(&subject(0), Step::Fine, UtcMillis(0));
+        assert_eq!(room.bytes.load(Ordering::Relaxed), cell.course().bytes());
+    }
+    room.grown(cell.course().drop_all(), 0);
+    assert_eq!(room.bytes.load(Ordering::Relaxed), 0);
 }
 
 #[test]

@@ -64,8 +64,8 @@ pub(super) struct Worker<D, J, S> {
     pub(super) saving: Arc<AtomicBool>,
     /// Set when the gateway stops: what is queued by then is judged until this time.
     pub(super) deadline: Arc<OnceLock<Instant>>,
-    /// Messages that were not judged before it.
-    pub(super) given_up: usize,
+    /// Messages that were not judged before it: those that come again, and those that do not.
+    pub(super) given_up: (usize, usize),
     /// Where pictures of cameras are requested.
     pub(super) snapshots: Option<SnapshotDesk>,
     /// Where people watch cameras.
@@ -141,10 +141,18 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 self.submit(0, self.clock.now().mono, None);
             }
             if stop {
-                if self.given_up > 0 {
+                let (unacknowledged, lost) = self.given_up;
+                if unacknowledged > 0 {
                     tracing::warn!(
-                        messages = self.given_up,
-                        "stopped before these messages were judged; those at QoS 1 are not acknowledged and come again"
+                        messages = unacknowledged,
+                        "stopped before these messages were judged; they are not acknowledged and come again"
+                    );
+                }
+                if lost > 0 {
+                    tracing::error!(
+                        messages = lost,
+                        "stopped before these messages were judged, and they are lost: they came at QoS 0, or by the embedded \
+                         broker with `durable = false`, which acknowledges what is not judged yet"
                     );
                 }
                 self.save_all();
@@ -173,10 +181,14 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 taken += 1;
             }
             match item {
-                Some(Item::Message(_) | Item::Observation(..)) if self.is_past_deadline() => {
-                    self.given_up += 1;
+                Some(Item::Message(message)) if self.is_past_deadline() => {
+                    match message.receipt {
+                        Some(_) => self.given_up.0 += 1,
+                        None => self.given_up.1 += 1,
+                    }
                     taken += 1;
                 }
+                Some(Item::Observation(..)) if self.is_past_deadline() => taken += 1,
                 Some(Item::Message(message)) => {
                     self.room.left(message.topic.len() + message.payload.len());
                     self.message(&message, self.clock.now());

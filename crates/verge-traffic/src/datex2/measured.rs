@@ -182,6 +182,11 @@ impl<'a> SiteData<'a> {
 }
 
 impl Unwell {
+    /// Of the same event.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.device == other.device && self.cause == other.cause && self.since == other.since
+    }
+
     fn concerns(&self, device: &DeviceId, from: UtcMillis, until: UtcMillis) -> bool {
         self.device == *device && self.since < until && self.until.is_none_or(|ended| ended > from)
     }

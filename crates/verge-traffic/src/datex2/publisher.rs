@@ -1,5 +1,6 @@
 //! Verdicts to documents.
 
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use verge_domain::board::{LastWord, PointKind};
@@ -13,6 +14,9 @@ use super::measured::{self, SiteData, Unwell};
 use super::settings::DatexSettings;
 use super::situations::{self, Situation};
 use super::table;
+
+/// What is kept of each device, the last that was wrong with it: what was measured meanwhile may be sent much later.
+const KEPT: usize = 16;
 
 /// Documents of the present state, for those who fetch them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub struct Publisher {
     settings: Arc<DatexSettings>,
     /// Up to which number of each lane it was counted what the verdicts became.
     counted: [Seq; Lane::ALL.len()],
+    /// What was wrong with devices and has ended, the oldest first.
+    past: HashMap<DeviceId, VecDeque<Unwell>>,
     report: PublicationReport,
 }
 
@@ -39,7 +45,7 @@ impl Publisher {
     #[must_use]
     pub fn new(settings: Arc<DatexSettings>) -> Self {
         let report = PublicationReport { sites: settings.sites.len() as u64, ..PublicationReport::default() };
-        Self { settings, counted: [Seq::ZERO; 3], report }
+        Self { settings, counted: [Seq::ZERO; 3], past: HashMap::new(), report }
     }
 
     /// What became of the verdicts so far, each counted once.
@@ -71,7 +77,8 @@ impl Publisher {
         let settings = Arc::clone(&self.settings);
         let of_words = words.iter().filter_map(|word| self.unwell(&word.verdict));
         let of_rows = rows.iter().filter_map(|row| self.unwell(row.verdict.as_deref()?));
-        let unwell: Vec<Unwell> = of_words.chain(of_rows).collect();
+        let now_unwell: Vec<Unwell> = of_words.chain(of_rows).collect();
+        let unwell = self.with_past(now_unwell, rows);
         let (mut measured, mut situations) = (Vec::new(), Vec::new());
         for row in rows {
             let is_new = self.is_new(row);
@@ -127,6 +134,29 @@ impl Publisher {
             measured: (!measured.is_empty()).then(|| measured::publication(settings, &measured, now)),
             situations: situations::publication(settings, &situations, now),
         }
+    }
+
+    /// What is wrong with devices, and what was wrong earlier with those that rows are about.
+    fn with_past(&mut self, now: Vec<Unwell>, rows: &[VerdictRow]) -> Vec<Unwell> {
+        for ended in now.iter().filter(|unwell| unwell.until.is_some()) {
+            let past = self.past.entry(ended.device.clone()).or_default();
+            if past.iter().any(|known| known.is_same(ended)) {
+                continue;
+            }
+            if past.len() == KEPT {
+                past.pop_front();
+            }
+            past.push_back(ended.clone());
+        }
+        // A row may come again that says it has begun.
+        let is_past = |unwell: &Unwell| {
+            self.past.get(&unwell.device).is_some_and(|past| past.iter().any(|known| known.is_same(unwell)))
+        };
+        let open = now.into_iter().filter(|unwell| !is_past(unwell));
+        let devices: HashSet<&DeviceId> =
+            rows.iter().filter_map(|row| Some(&row.verdict.as_deref()?.subject.device)).collect();
+        let past = devices.into_iter().filter_map(|device| self.past.get(device)).flatten().cloned();
+        open.chain(past).collect()
     }
 
     /// Whether a verdict was not counted before: what was not acknowledged comes again.

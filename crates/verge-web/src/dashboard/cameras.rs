@@ -15,6 +15,7 @@ use verge_domain::live::{
 
 use super::access::Who;
 use super::problem::Problem;
+use super::routes::segment;
 use super::shown::Shown;
 use super::site::Site;
 
@@ -125,21 +126,6 @@ fn no_camera(source: &str, device: &str) -> Problem {
 /// Its place in paths.
 pub(crate) fn path_of(name: &CameraName) -> String {
     format!("{}/{}", segment(name.source.as_str()), segment(name.device.as_str()))
-}
-
-/// A part of a path (RFC 3986, 3.3).
-fn segment(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut segment = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                segment.push(char::from(byte))
-            }
-            _ => write!(segment, "%{byte:02X}").expect("a text takes what is written to it"),
-        }
-    }
-    segment
 }
 
 impl Site {

@@ -8,7 +8,7 @@ use verge_domain::live::{
     LiveDrawings,
 };
 
-use super::problem::Problem;
+use super::problem::{InputFault, Problem};
 use super::shown::Shown;
 use super::site::Site;
 
@@ -159,14 +159,22 @@ impl From<DrawingTrial> for TrialDocument {
 impl From<DrawingError> for Problem {
     fn from(error: DrawingError) -> Self {
         match error {
-            DrawingError::Unknown => Self::NoCamera(String::new()),
-            DrawingError::Changed => Self::Outdated,
-            DrawingError::Faulty(faults) => Self::Faulty(faults.iter().map(|fault| shown(fault)).collect()),
-            error @ (DrawingError::NoVersion | DrawingError::Failed(_)) => {
+            DrawingError::Unknown(camera) => Self::NoCamera(Shown::of(&camera).text),
+            DrawingError::Changed => Self::Changed(None),
+            DrawingError::Faulty(faults) => {
+                Self::Faults(faults.iter().map(|fault| in_words(fault)).collect())
+            }
+            error @ (DrawingError::NoVersion | DrawingError::NotAtWork) => {
                 Self::CommandConflict(shown(&error.to_string()))
             }
+            DrawingError::Failed(why) => Self::NotTakenUp(shown(&why)),
         }
     }
+}
+
+/// A sentence that says which of what is drawn, what it has and what is expected.
+fn in_words(fault: &str) -> InputFault {
+    InputFault { pointer: String::new(), value: None, expected: shown(fault) }
 }
 
 fn shown(text: &str) -> String {
@@ -183,7 +191,8 @@ impl Site {
         self.camera(name)?;
         let (site, name) = (Arc::clone(self), name.clone());
         let done = tokio::task::spawn_blocking(move || {
-            let drawings = site.live.drawings().ok_or(DrawingError::Unknown)?;
+            let unknown = || DrawingError::Unknown(format!("{}/{}", name.source, name.device));
+            let drawings = site.live.drawings().ok_or_else(unknown)?;
             what(drawings, &name)
         });
         Ok(done.await.map_err(|_| Problem::Unavailable("reading what is drawn failed"))??)

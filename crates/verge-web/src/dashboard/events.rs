@@ -57,7 +57,7 @@ pub(crate) struct EventView {
     /// All of it in a sentence.
     pub(crate) words: String,
     /// Where its last verdict stands in the store.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) row: Option<String>,
 }
 

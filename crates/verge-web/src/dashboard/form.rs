@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::problem::Problem;
 
-/// Fields of a form at most; the rest is left out.
+/// Fields of a form at most. A body with more is refused; of a query the rest is left out.
 const MAX_FIELDS: usize = 4_096;
 
 /// Fields of a form.
@@ -42,6 +42,11 @@ impl Form {
         self.0.get(name)?.first().map(String::as_str)
     }
 
+    /// The names of all fields.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// All fields of a name.
     pub(crate) fn all(&self, name: &str) -> Vec<String> {
         self.0.get(name).cloned().unwrap_or_default()
@@ -67,7 +72,12 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         if media_type(&request) != EXPECTED {
             return Err(Problem::MediaType { expected: EXPECTED });
         }
-        Ok(Self::read(&body(request, state).await?))
+        let body = body(request, state).await?;
+        if form_urlencoded::parse(&body).count() > MAX_FIELDS {
+            let expected = format!("expected at most {MAX_FIELDS} fields");
+            return Err(Problem::Invalid { what: "the form".to_owned(), expected });
+        }
+        Ok(Self::read(&body))
     }
 }
 

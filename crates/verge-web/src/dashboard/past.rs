@@ -17,6 +17,8 @@ use super::site::Site;
 
 /// Parts of the store that one question reads at most, of some 256 rows each.
 const MOST_PARTS: usize = 24;
+/// Verdicts in a row that were made before the time that is asked for end a list; a single one was made while the clock was wrong.
+const BEFORE: usize = 256;
 
 /// Reads a part of a lane.
 pub(crate) async fn read(site: &Site, lane: Lane, from: ReadFrom) -> Result<StoredPart, Problem> {
@@ -185,11 +187,17 @@ impl Walk {
 pub(crate) async fn events(site: &Site, query: &PastQuery, most: usize) -> Result<PastEvents, Problem> {
     let mut walk = Walk::new(query.cursor, query.to);
     let (mut events, mut looked_to) = (Vec::new(), None);
+    let mut before = 0;
     while let Some(word) = walk.next(site).await? {
         let decided = word.verdict.times.decided;
         if query.from.is_some_and(|from| decided < from) {
-            return Ok(PastEvents { events, next: None, looked_to: None });
+            before += 1;
+            if before == BEFORE {
+                return Ok(PastEvents { events, next: None, looked_to: None });
+            }
+            continue;
         }
+        before = 0;
         looked_to = Some(decided);
         let within = query.to.is_none_or(|to| decided < to);
         if within && query.filter.takes(&word.verdict) {
@@ -236,7 +244,8 @@ pub(crate) async fn find_anywhere(
     Ok(None)
 }
 
-fn read_row(text: &str) -> Option<(Lane, Seq)> {
+/// A lane and a number, as [`EventView::row`] says them.
+pub(crate) fn read_row(text: &str) -> Option<(Lane, Seq)> {
     let (lane, seq) = text.split_once('/')?;
     Some((Lane::named(lane)?, Seq(seq.parse().ok()?)))
 }

@@ -45,10 +45,6 @@ pub(crate) enum Problem {
     NoPicture,
     #[error("pictures are shown to nobody: the configuration says pictures = \"off\" below [dashboard]")]
     PicturesOff,
-    #[error("the drawings or the configuration have changed since this was read: read it again, then draw")]
-    Outdated,
-    #[error("{}", .0.join("; "))]
-    Faulty(Vec<String>),
     #[error("{limit} cameras are watched already: close the pages of others")]
     TooManyWatched { limit: usize },
     #[error(
@@ -63,8 +59,10 @@ pub(crate) enum Problem {
         "the list does not have the event any more that it was to go on behind: begin anew without `after`"
     )]
     Cursor,
-    #[error("it has changed since it was seen: its ETag is {0} now")]
-    Changed(String),
+    #[error("{}", changed_words(.0.as_deref()))]
+    Changed(Option<String>),
+    #[error("send `If-Match` with the ETag of what was read: this is done on that version alone")]
+    NoVersionNamed,
     #[error("the body has more than {limit} bytes")]
     TooLarge { limit: usize },
     #[error("the type of the body is not {expected}")]
@@ -77,6 +75,8 @@ pub(crate) enum Problem {
     CommandConflict(String),
     #[error("{0}")]
     CommandBusy(String),
+    #[error("{0}")]
+    NotTakenUp(String),
     #[error("{0}")]
     TooOften(String),
     #[error("{}", .words.join("; "))]
@@ -94,7 +94,7 @@ pub(crate) enum Problem {
 /// One fault of a query or a body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct InputFault {
-    /// Which part of the body (RFC 6901), or `?name` of the query.
+    /// Which part of the body (RFC 6901), or `?name` of the query; empty: all of the body, and `expected` says what is wrong.
     pub(crate) pointer: String,
     /// What is there, fit to be shown; `None` where it is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,11 +102,18 @@ pub(crate) struct InputFault {
     pub(crate) expected: String,
 }
 
+fn changed_words(now: Option<&str>) -> String {
+    match now {
+        Some(tag) => format!("it has changed since it was seen: its ETag is {tag} now"),
+        None => "it has changed since it was seen: read it again".to_owned(),
+    }
+}
+
 fn fault_words(faults: &[InputFault]) -> String {
     let words = |fault: &InputFault| {
         let InputFault { pointer, value, expected } = fault;
-        let pointer = if pointer.is_empty() { "the body" } else { pointer };
         match value {
+            None if pointer.is_empty() => expected.clone(),
             Some(value) => format!("{pointer}: {value}, expected {expected}"),
             None => format!("{pointer}: missing, expected {expected}"),
         }
@@ -134,14 +141,16 @@ impl Problem {
             | Self::CommandUnknown(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Cursor => StatusCode::GONE,
-            Self::Changed(_) | Self::Outdated => StatusCode::PRECONDITION_FAILED,
-            Self::Invalid { .. } | Self::Faults(_) | Self::Faulty(_) | Self::CommandInvalid(_) => {
+            Self::Changed(_) => StatusCode::PRECONDITION_FAILED,
+            Self::NoVersionNamed => StatusCode::PRECONDITION_REQUIRED,
+            Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::CommandConflict(_) => StatusCode::CONFLICT,
             Self::CommandBusy(_)
+            | Self::NotTakenUp(_)
             | Self::Unconfirmed
             | Self::TooManyListeners { .. }
             | Self::TooManyWatched { .. }
@@ -175,14 +184,15 @@ impl Problem {
             Self::TooManyWatched { .. } => "too_many_watched",
             Self::Method(_) => "method",
             Self::Cursor => "cursor",
-            Self::Changed(_) | Self::Outdated => "changed",
-            Self::Faulty(_) => "faulty",
+            Self::Changed(_) => "changed",
+            Self::NoVersionNamed => "no_if_match",
             Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => "invalid",
             Self::TooLarge { .. } => "too_large",
             Self::MediaType { .. } => "media_type",
             Self::CommandUnknown(_) => "unknown",
             Self::CommandConflict(_) => "conflict",
             Self::CommandBusy(_) => "busy",
+            Self::NotTakenUp(_) => "not_taken_up",
             Self::Unconfirmed => "unconfirmed",
             Self::TooManyListeners { .. } => "too_many_listeners",
             Self::Slow(_) => "slow",
@@ -207,8 +217,7 @@ impl Problem {
             | Self::NoSignal(_)
             | Self::CommandUnknown(_) => "Not found",
             Self::Method(_)
-            | Self::Outdated
-            | Self::Faulty(_)
+            | Self::NoVersionNamed
             | Self::Invalid { .. }
             | Self::Faults(_)
             | Self::CommandInvalid(_)
@@ -216,6 +225,7 @@ impl Problem {
             | Self::MediaType { .. } => "Not accepted",
             Self::CommandConflict(_) | Self::Changed(_) | Self::Cursor => "Not possible now",
             Self::Unconfirmed => "Not confirmed",
+            Self::NotTakenUp(_) => "Not taken up",
             Self::CommandBusy(_)
             | Self::TooManyListeners { .. }
             | Self::TooManyWatched { .. }
@@ -229,11 +239,6 @@ impl Problem {
         let mut document = json!({
             "type": self.word(), "title": self.title(), "status": self.status().as_u16(), "detail": self.to_string(),
         });
-        if let Self::Faulty(faults) = self {
-            // A sentence says which of what is drawn, what it has and what is expected.
-            let faults = faults.iter().map(|fault| json!({ "pointer": "", "expected": fault }));
-            document["faults"] = faults.collect();
-        }
         if let Self::Faults(faults) = self {
             document["faults"] = json!(faults);
         }

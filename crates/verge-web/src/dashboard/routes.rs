@@ -145,6 +145,21 @@ pub(crate) fn see_other(target: &str) -> Response {
     (StatusCode::SEE_OTHER, [(LOCATION, target)]).into_response()
 }
 
+/// A part of a path (RFC 3986, 3.3).
+pub(crate) fn segment(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                segment.push(char::from(byte))
+            }
+            _ => write!(segment, "%{byte:02X}").expect("a text takes what is written to it"),
+        }
+    }
+    segment
+}
+
 /// A path of ours that a form names, or the overview.
 pub(crate) fn own_path(path: &str) -> &str {
     let is_own = path.starts_with('/')

@@ -13,6 +13,7 @@ use verge_domain::verdict::{Body, Severity, Subject};
 use super::events::Range;
 use super::form::Form;
 use super::problem::Problem;
+use super::routes::segment;
 use super::shown::Shown;
 use super::site::Site;
 
@@ -273,20 +274,7 @@ pub(crate) fn named(source: &str, device: &str, signal: &str) -> Result<Subject,
 /// The path of a signal below `/signals/`, whatever stands in its names.
 pub(crate) fn path_of(subject: &Subject) -> String {
     let signal = subject.signal.as_ref().map_or("", SignalId::as_str);
-    [subject.source.as_str(), subject.device.as_str(), signal].map(escaped).join("/")
-}
-
-/// One part of a path.
-fn escaped(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
+    [subject.source.as_str(), subject.device.as_str(), signal].map(segment).join("/")
 }
 
 /// The reverse of [`path_of`], for a place in a list.

@@ -1,7 +1,13 @@
 //! The families of metrics, out of a status document. Labels come from the configuration and from closed lists only, never from
 //! devices or topics, so their number is bounded.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
+use verge_domain::rejection::Reason;
+
+/// Reasons that are not in the closed list, together.
+const OTHER_REASON: &str = "other";
 
 /// Names and values.
 pub(super) type Labels = Vec<(&'static str, String)>;
@@ -117,9 +123,15 @@ fn sources(out: &mut Families, status: &Value) {
         of("superseded"),
     );
     let refused = sources.as_array().into_iter().flatten().flat_map(|source| {
-        let reasons = source["rejections"].as_object().into_iter().flatten();
-        let labels = |reason: &String| vec![("source", name_of(source)), ("reason", reason.clone())];
-        reasons.filter_map(move |(reason, count)| Some((labels(reason), number(count)?)))
+        let mut by_reason: BTreeMap<&str, f64> = BTreeMap::new();
+        for (reason, count) in source["rejections"].as_object().into_iter().flatten() {
+            // Of a newer gateway, or of one that makes its reasons up.
+            let reason = Reason::named(reason).map_or(OTHER_REASON, Reason::as_str);
+            let Some(count) = number(count) else { continue };
+            *by_reason.entry(reason).or_default() += count;
+        }
+        let labels = |reason: &str| vec![("source", name_of(source)), ("reason", reason.to_owned())];
+        by_reason.into_iter().map(|(reason, count)| (labels(reason), count)).collect::<Vec<Row>>()
     });
     out.counter("verge_messages_refused", "Messages refused", refused.collect());
     out.gauge(

@@ -1,7 +1,9 @@
 //! The gateways of a centre, by the status documents that they publish. None of these is trusted: their size, their number and
 //! what becomes a label are bounded, and what is refused is counted.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashSet};
+use std::hash::BuildHasher as _;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -16,6 +18,12 @@ const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 /// Series of one gateway, and of all.
 const MAX_SERIES: usize = 4_096;
 const MAX_SERIES_IN_ALL: usize = 1_000_000;
+/// Since the start each series costs whoever scrapes it, also one that has ended: gateways have twice as many over time, for a
+/// configuration that changes, and no more by names that change with each document.
+const MAX_SEEN: usize = 2 * MAX_SERIES;
+const MAX_SEEN_IN_ALL: usize = 2 * MAX_SERIES_IN_ALL;
+/// The same for gateways.
+const MAX_GATEWAYS_SEEN: usize = 2 * MAX_GATEWAYS;
 /// Names in a configuration are shorter.
 const MAX_LABEL_BYTES: usize = 256;
 
@@ -38,10 +46,12 @@ pub enum StatusRefusal {
     #[error("two of its entries have the same name")]
     DuplicateSeries,
     /// More than one gateway has, or than fit.
-    #[error("it makes more than {MAX_SERIES} series, or all gateways more than {MAX_SERIES_IN_ALL}")]
+    #[error(
+        "it makes more than {MAX_SERIES} series, or all gateways more than {MAX_SERIES_IN_ALL}, or twice as many since the start"
+    )]
     TooManySeries,
     /// There are enough.
-    #[error("{MAX_GATEWAYS} gateways are known already")]
+    #[error("{MAX_GATEWAYS} gateways are known already, or {MAX_GATEWAYS_SEEN} were since the start")]
     TooManyGateways,
 }
 
@@ -86,6 +96,10 @@ struct Known {
 pub struct Fleet {
     gateways: BTreeMap<GatewayId, Known>,
     series: usize,
+    /// Hashes of all series of each gateway since the start, also of those that were removed.
+    seen: BTreeMap<GatewayId, HashSet<u64>>,
+    seen_in_all: usize,
+    hasher: RandomState,
     refused: BTreeMap<StatusRefusal, u64>,
     is_connected: bool,
 }
@@ -144,11 +158,31 @@ impl Fleet {
         if series > MAX_SERIES || others + series > MAX_SERIES_IN_ALL {
             return Err(StatusRefusal::TooManySeries);
         }
-        if !is_known && self.gateways.len() >= MAX_GATEWAYS {
+        let is_new = !self.seen.contains_key(&gateway);
+        if !is_known && self.gateways.len() >= MAX_GATEWAYS || is_new && self.seen.len() >= MAX_GATEWAYS_SEEN
+        {
             return Err(StatusRefusal::TooManyGateways);
         }
+        self.note_series(&gateway, &families)?;
         self.series = others + series;
         self.gateways.insert(gateway, Known { received: now, is_online, families, series });
+        Ok(())
+    }
+
+    /// Adds to what a gateway has shown since the start, unless that is too much.
+    fn note_series(&mut self, gateway: &GatewayId, families: &Families) -> Result<(), StatusRefusal> {
+        let all = families.all().iter();
+        let all = all.flat_map(|family| family.rows.iter().map(move |(labels, _)| (family.name, labels)));
+        let hashes = all.map(|series| self.hasher.hash_one(series));
+        let known = self.seen.get(gateway);
+        let new: HashSet<u64> =
+            hashes.filter(|hash| known.is_none_or(|known| !known.contains(hash))).collect();
+        let before = known.map_or(0, HashSet::len);
+        if before + new.len() > MAX_SEEN || self.seen_in_all + new.len() > MAX_SEEN_IN_ALL {
+            return Err(StatusRefusal::TooManySeries);
+        }
+        self.seen_in_all += new.len();
+        self.seen.entry(gateway.clone()).or_default().extend(new);
         Ok(())
     }
 
@@ -224,115 +258,4 @@ fn checked(families: &Families) -> Result<usize, StatusRefusal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use serde_json::json;
-
-    use super::super::text::{TextForm, written};
-    use super::*;
-
-    fn id(name: &str) -> GatewayId {
-        GatewayId::new(name).unwrap()
-    }
-
-    fn document(gateway: &str, received: u64) -> Value {
-        json!({
-            "state": "online", "gateway": gateway, "version": "0.1.0",
-            "sources": [{ "name": "pump", "received": received, "rejections": {} }],
-            "store": { "state": "ok", "committed": [1, 2, 3] },
-        })
-    }
-
-    fn note(fleet: &mut Fleet, topic: &str, document: &Value) -> Result<(), StatusRefusal> {
-        fleet.note(Some(&id(topic)), document.to_string().as_bytes(), Instant::now())
-    }
-
-    #[test]
-    fn families_hold_all_gateways_and_those_that_ended_say_so() {
-        let mut fleet = Fleet::default();
-        let start = Instant::now();
-        for (name, received) in [("north", 7), ("south", 9)] {
-            let bytes = document(name, received).to_string();
-            fleet.note(Some(&id(name)), bytes.as_bytes(), start).unwrap();
-        }
-        let will = json!({ "v": 1, "state": "offline", "gateway": "south", "store": { "last": [0, 0, 0] } });
-        let text = |fleet: &Fleet| {
-            let families = fleet.families(start + Duration::from_secs(3));
-            written(families, TextForm::Prometheus).unwrap()
-        };
-        let whole = text(&fleet);
-        for line in [
-            "verge_messages_received_total{gateway=\"north\",source=\"pump\"} 7",
-            "verge_messages_received_total{gateway=\"south\",source=\"pump\"} 9",
-            "verge_build_info{gateway=\"north\",version=\"0.1.0\"} 1",
-            "verge_gateway_online{gateway=\"south\"} 1",
-            "verge_gateway_status_age_seconds{gateway=\"north\"} 3",
-            "verge_watch_gateways 2",
-        ] {
-            assert!(whole.lines().any(|own| own.trim_end_matches(".0") == line), "{line} in\n{whole}");
-        }
-        assert_eq!(whole.matches("# TYPE verge_messages_received_total ").count(), 1);
-        assert!(!whole.contains("process_"), "of this machine, not of theirs");
-        note(&mut fleet, "south", &will).unwrap();
-        let whole = text(&fleet);
-        assert!(whole.contains("verge_gateway_online{gateway=\"south\"} 0"), "{whole}");
-        assert_eq!(whole.matches("gateway=\"south\"").count(), 2, "{whole}");
-        fleet.note(Some(&id("south")), b"", start).unwrap();
-        assert!(!text(&fleet).contains("south"));
-    }
-
-    #[test]
-    fn hostile_documents_are_refused_and_counted_and_what_is_known_stays() {
-        let mut fleet = Fleet::default();
-        note(&mut fleet, "north", &document("north", 7)).unwrap();
-        let with_sources = |sources: Value| {
-            let mut document = document("north", 1);
-            document["sources"] = sources;
-            document
-        };
-        let many: Vec<Value> = (0..9_000).map(|n| json!({ "name": n.to_string(), "received": 1 })).collect();
-        let cases = [
-            (json!([]), StatusRefusal::NotStatus),
-            (json!({ "gateway": "north" }), StatusRefusal::NotStatus),
-            (document("south", 1), StatusRefusal::OtherGateway),
-            (document("no/rth", 1), StatusRefusal::OtherGateway),
-            (with_sources(json!([{ "name": "a\nb 1", "received": 1 }])), StatusRefusal::BadLabel),
-            (with_sources(json!([{ "name": "x".repeat(257), "received": 1 }])), StatusRefusal::BadLabel),
-            (with_sources(json!([{ "name": "a", "received": -1 }])), StatusRefusal::NotStatus),
-            (
-                with_sources(json!([{ "name": "a", "received": 1 }, { "name": "a", "received": 2 }])),
-                StatusRefusal::DuplicateSeries,
-            ),
-            (with_sources(Value::Array(many)), StatusRefusal::TooManySeries),
-        ];
-        for (document, expected) in &cases {
-            assert_eq!(note(&mut fleet, "north", document), Err(*expected), "{expected}");
-        }
-        let large = vec![b' '; MAX_DOCUMENT_BYTES + 1];
-        assert_eq!(fleet.note(Some(&id("north")), &large, Instant::now()), Err(StatusRefusal::TooLarge));
-        let nested = "[".repeat(100_000);
-        assert_eq!(
-            fleet.note(Some(&id("north")), nested.as_bytes(), Instant::now()),
-            Err(StatusRefusal::NotStatus)
-        );
-        let text = written(fleet.families(Instant::now()), TextForm::OpenMetrics).unwrap();
-        assert!(
-            text.contains("verge_messages_received_total{gateway=\"north\",source=\"pump\"} 7"),
-            "{text}"
-        );
-        assert!(text.contains("verge_watch_statuses_refused_total{reason=\"not_status\"} 4"), "{text}");
-    }
-
-    #[test]
-    fn the_number_of_gateways_is_bounded() {
-        let mut fleet = Fleet::default();
-        for number in 0..MAX_GATEWAYS {
-            let name = format!("g{number}");
-            note(&mut fleet, &name, &json!({ "state": "offline", "gateway": name })).unwrap();
-        }
-        let one_more = json!({ "state": "offline", "gateway": "more" });
-        assert_eq!(note(&mut fleet, "more", &one_more), Err(StatusRefusal::TooManyGateways));
-        assert_eq!(note(&mut fleet, "g7", &document("g7", 1)), Ok(()), "those that are known go on");
-    }
-}
+mod tests;

@@ -196,7 +196,8 @@ async fn serve(
         }
     };
     supervision.stopping();
-    drop(door);
+    // Who waits for a reload learns now that there is none.
+    drop((door, dashboard));
     let cut = tokio::select! {
         stopped = gateway.stop() => {
             stopped?;

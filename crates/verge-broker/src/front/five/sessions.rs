@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Sessions whose end is known. Beyond them a new one is not kept.
-const MOST_SESSIONS: usize = 8192;
+/// Sessions whose end is known. Beyond them a new one is not kept. One that has expired stays known, since the broker still has
+/// it: there is room for every client identifier that the front takes (16,384), and for clients without one (one each of 4,096
+/// connections).
+const MOST_SESSIONS: usize = 24 * 1024;
 
 /// Ends of sessions, by client identifier.
 #[derive(Debug, Default)]

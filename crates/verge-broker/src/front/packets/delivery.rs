@@ -1,7 +1,7 @@
 //! Messages that the gateway's own sources take: collected while they pass, and handed on when they are complete.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use rumqttc::LastWill;
@@ -19,8 +19,11 @@ const MOST_WAITING: u16 = 256;
 #[derive(Debug, Clone)]
 pub(in crate::front) struct Delivering {
     pub(in crate::front) inputs: Opened,
-    /// What is to be acknowledged to the client, in the order in which it came.
+    /// What is to be acknowledged to the client, by the gateway's sources or by the broker, in the order in which it came
+    /// (MQTT 3.1.1, section 4.6).
     pub(in crate::front) acks: Arc<Window>,
+    /// How often the broker was shown that the client lives, and has not answered yet.
+    pings: Arc<AtomicU64>,
 }
 
 /// A message that is not complete, and one that is.
@@ -46,7 +49,22 @@ impl Leaves {
 
 impl Delivering {
     pub(in crate::front) fn new(inputs: Opened) -> Self {
-        Self { inputs, acks: Arc::new(Window::new(MOST_WAITING)) }
+        Self { inputs, acks: Arc::new(Window::new(MOST_WAITING)), pings: Arc::default() }
+    }
+
+    /// The broker is sent PINGREQ that is not the client's own.
+    pub(in crate::front) fn note_ping(&self) {
+        self.pings.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether the broker's answer is to such a one.
+    pub(in crate::front) fn has_pinged(&self) -> bool {
+        self.pings.load(Ordering::Relaxed) > 0
+    }
+
+    /// That answer has come.
+    pub(in crate::front) fn take_ping(&self) {
+        self.pings.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The client is away without a word: its last will is what it publishes last. The broker publishes it to all others.
@@ -110,6 +128,23 @@ impl Guard {
         published.payload = bytes.freeze();
         self.collected.complete = Some(published);
         true
+    }
+
+    /// The broker is to acknowledge a message, which the client learns in its turn.
+    pub(super) fn await_broker(&self, id: Option<u16>) {
+        if let (Some(delivering), Some(id)) = (&self.delivering, id) {
+            delivering.acks.add(id);
+        }
+    }
+
+    /// How a client of MQTT 5 learns that a message is refused: in its turn, where there is one.
+    pub(super) fn refusal_of(&self, id: u16, reason: u8) -> ToClient {
+        if let Some(delivering) = &self.delivering {
+            delivering.acks.refuse(id, reason);
+            return ToClient::None;
+        }
+        let [high, low] = id.to_be_bytes();
+        ToClient::Packet(vec![0x40, 3, high, low, reason])
     }
 
     /// The inputs that take the topic that was judged last; `None` where there are none.

@@ -81,13 +81,15 @@ impl Guard {
             (Ok(()), id) if self.taken() => {
                 (self.collect(header, &input[head.topic.clone()], id), ToClient::None)
             }
-            (Ok(()), _) => (head.without_properties(header, input), ToClient::None),
+            (Ok(()), id) => {
+                self.await_broker(id);
+                (head.without_properties(header, input), ToClient::None)
+            }
             (Err(refused), None) => return Err(refused),
             (Err(refused), Some(id)) => {
                 let Some(code) = five::for_message(refused.why) else { return Err(refused) };
                 self.devices.refuse(Some(&self.device), refused.why);
-                let [high, low] = id.to_be_bytes();
-                (Vec::new(), ToClient::Packet(vec![0x40, 3, high, low, code]))
+                (Vec::new(), self.refusal_of(id, code))
             }
         };
         self.is_left_out = instead.is_empty();

@@ -1,4 +1,7 @@
 use proptest::prelude::*;
+use verge_domain::reading::{Inbound, Session, SourceIndex};
+use verge_domain::stage::IntakeFull;
+use verge_domain::time::{Moment, UtcMillis};
 
 use super::super::five;
 use super::super::holds::MOST_HELD;
@@ -228,6 +231,30 @@ fn messages_that_wait_for_their_release_are_bounded() {
     // What a connection had the broker hold ends with it.
     drop(other);
     passed(&mut third, &large, 100).unwrap();
+}
+
+#[tokio::test]
+async fn what_comes_again_is_handed_on_again_and_every_acknowledgement_has_its_turn() {
+    let inputs = crate::Inputs::new(false, || Moment::from_wall(UtcMillis(1)));
+    let takes = |_: Inbound| -> Result<(), IntakeFull> { Ok(()) };
+    inputs.add(Some(Session::Readings), vec![(SourceIndex(0), "a/own".to_owned())], takes);
+    inputs.open();
+    let delivering = Delivering::new(inputs.opened().await);
+    let mut guard = guard().delivering(Some(delivering.clone()));
+    // Of QoS 2, with DUP: its first copy may have broken off.
+    let mut message = publish("a/own", 2, false, 3);
+    message[0] |= 8;
+    assert_eq!(guard.next(&message), Ok(Next::Pass(message.len())));
+    let taken = guard.completed().unwrap();
+    assert_eq!((taken.topic.as_str(), &taken.payload[..], taken.id), ("a/own", &[9, 9, 9][..], None));
+    // What no source takes is acknowledged by the broker, and waits for what came before.
+    delivering.acks.add(5);
+    passed(&mut guard, &publish("a/x", 1, false, 3), 100).unwrap();
+    assert!(guard.completed().is_none());
+    delivering.acks.acknowledge(7);
+    assert_eq!(delivering.acks.take_due(), b"");
+    delivering.acks.acknowledge(5);
+    assert_eq!(delivering.acks.take_due(), b"\x40\x02\x00\x05\x40\x02\x00\x07");
 }
 
 /// What is passed on, read by another reader: packets that a broker takes, all on allowed topics.

@@ -142,6 +142,37 @@ fn a_drawn_mask_comes_beside_those_of_the_file_which_stay() {
 }
 
 #[test]
+fn a_mask_of_the_file_takes_no_drawn_one_of_the_same_name_away() {
+    let site = Site::new();
+    let mut drawing = site.drawing();
+    let corners = vec![[0.0, 0.5], [1.0, 0.5], [1.0, 1.0]];
+    let door = "door.1";
+    drawing.masks.push(DrawnMask { name: door.to_owned(), corners, fixed: false });
+    site.draw(&drawing).unwrap();
+    let again = site.drawing();
+    assert!(again.masks.iter().any(|mask| mask.name == door && !mask.fixed), "{again:?}");
+    let of_file = |corner: &str| {
+        format!(
+            "{FILE}\n[source.road.mask.\"door.1\"]\ndevices = [\"no\\\"rth*\"]\npolygon = [[0, 0.5], [1, 0.5], {corner}]\n"
+        )
+    };
+    std::fs::write(site.file(), of_file("[0.9, 1.0]")).unwrap();
+    let error = Settings::load(&site.file(), []).unwrap_err().to_string();
+    assert!(error.contains("another name: a mask that was drawn has this one"), "{error}");
+    // As `verge config drawn` prints it, for the file.
+    std::fs::write(site.file(), of_file("[1, 1]")).unwrap();
+    assert!(site.drawing().masks.iter().any(|mask| mask.name == door && mask.fixed));
+}
+
+#[test]
+fn the_anchor_of_a_line_is_that_of_the_configuration() {
+    let settings = Site::new().load();
+    assert_eq!(anchor_of(&settings, "crossing", "stop"), Anchor::Centre);
+    assert_eq!(anchor_of(&settings, "crossing", "old"), Anchor::Bottom);
+    assert_eq!(anchor_of(&settings, "crossing", "new"), Anchor::Bottom);
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_every_fault() {
     let site = Site::new();
     let mut drawing = site.drawing();
@@ -169,6 +200,12 @@ fn a_drawing_of_what_is_not_there_any_more_has_no_effect_and_is_reported() {
         "{:?}",
         settings.warnings
     );
+    // One that is there and cannot be read is not passed over either: here it leads nowhere.
+    std::fs::remove_file(site.drawn()).unwrap();
+    std::os::unix::fs::symlink("nowhere", site.drawn()).unwrap();
+    let error = Settings::load(&site.file(), []).unwrap_err().to_string();
+    assert!(error.contains("drawn.toml"), "{error}");
+    std::fs::remove_file(site.drawn()).unwrap();
     // A file that is damaged may have held masks: it is not passed over.
     std::fs::write(site.drawn(), "[judge.").unwrap();
     let error = Settings::load(&site.file(), []).unwrap_err().to_string();

@@ -129,3 +129,21 @@ fn what_is_not_to_be_relied_on_says_so() {
         ],
     );
 }
+
+#[test]
+fn what_was_wrong_while_it_was_measured_is_known_when_it_is_sent() {
+    let of = |counts: Counts| verdict("traffic", "loop-1", Body::Counts(counts), None);
+    let publisher = &mut publisher();
+    let both = rows([silence(EventState::Raised), silence(EventState::Cleared)]);
+    publisher.documents(&both, &[], NOW);
+    // The counts come in a later batch, when the board knows nothing of it any more.
+    let documents = publisher.documents(&rows([of(counts())]), &[], NOW);
+    holds(
+        &documents[0],
+        &["vehicleFlow/dataError=true", "vehicleFlow/reasonForDataError/values/value=the detector is silent"],
+    );
+    // The row of its begin comes again: that it has ended is known.
+    let later = Counts { from: UtcMillis(BEGIN.0 + 60_000), ..counts() };
+    let documents = publisher.documents(&rows([silence(EventState::Raised), of(later)]), &[], NOW);
+    assert!(!String::from_utf8(documents[0].clone()).unwrap().contains("dataError"));
+}

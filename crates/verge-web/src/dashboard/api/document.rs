@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::header::CONTENT_TYPE;
 use serde_json::{Map, Value, json};
 
-use super::operation::{Gives, Operation, Schema, Takes, count, list, object, text};
+use super::operation::{Gives, IfMatch, Operation, Schema, Takes, count, list, object, text};
 use crate::dashboard::access::Role;
 use crate::dashboard::routes::{Route, Routes};
 
@@ -71,9 +71,9 @@ fn described(operation: &Operation, schemas: &mut BTreeMap<&'static str, Value>)
             "description": parameter.says, "schema": (parameter.schema)(),
         })
     }));
-    if operation.if_match {
+    if operation.if_match != IfMatch::Ignored {
         parameters.push(json!({
-            "name": "If-Match", "in": "header", "required": false, "schema": { "type": "string" },
+            "name": "If-Match", "in": "header", "required": operation.if_match == IfMatch::Required, "schema": { "type": "string" },
             "description": "`ETag` of what was seen; 412 where it is another by now",
         }));
     }
@@ -160,6 +160,7 @@ fn words_of(status: u16) -> &'static str {
         415 => "The body is of another type",
         421 => "The gateway is not reached under this name",
         422 => "The query or the body is not what is expected; `faults` names all of it",
+        428 => "`If-Match` is missing",
         429 => "Too many: again after `Retry-After` seconds",
         503 => "Not now: again after `Retry-After` seconds",
         _ => "Refused",
@@ -181,8 +182,8 @@ const PROBLEM: Schema = Schema {
                 "report": json!({ "type": "object", "description": "Of a reload: the report of `verge reload --json`" }),
                 "faults": list(object(
                     json!({
-                        "pointer": text("Which part of the body (RFC 6901), or `?name` of the query"),
-                        "expected": text("What is expected there"),
+                        "pointer": text("Which part of the body (RFC 6901), or `?name` of the query; empty: all of the body"),
+                        "expected": text("What is expected there; of all of the body a sentence that says what is wrong"),
                     }),
                     json!({ "value": text("What is there, cut; absent where it is missing") }),
                 )),

@@ -8,6 +8,7 @@ use hyper::header::{CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH};
 use serde_json::{Value, json as json_value};
 use verge_domain::live::{Drawing, TaggedDrawing};
 
+use super::events::unchanged;
 use super::operation::{count, flag, list, object, text, time};
 use super::{Operation, Schema, json};
 use crate::dashboard::access::{Role, Who};
@@ -73,7 +74,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
             read,
         )
         .operation(
-            Op::put(ONE, Role::Operator, takes).takes(DRAWING).gives(DRAWING).if_match().or(&[409]),
+            Op::put(ONE, Role::Operator, takes).takes(DRAWING).gives(DRAWING).if_match_required().or(&[409]),
             draw,
         )
         .operation(Op::post(TRY, Role::Operator, tries).takes(DRAWING).gives(TRIAL).or(&[409]), try_out)
@@ -81,7 +82,11 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 fn tagged(TaggedDrawing { drawing, tag, .. }: TaggedDrawing) -> Response {
     let text = serde_json::to_string(&DrawingDocument::from(drawing)).expect("texts and numbers are JSON");
-    ([(CONTENT_TYPE, "application/json".to_owned()), (ETAG, format!("\"{tag}\""))], text).into_response()
+    ([(CONTENT_TYPE, "application/json".to_owned()), (ETAG, quoted(&tag))], text).into_response()
+}
+
+fn quoted(tag: &str) -> String {
+    format!("\"{tag}\"")
 }
 
 async fn read(
@@ -109,10 +114,12 @@ async fn draw(
     JsonBody(keys): JsonBody,
 ) -> Result<Response, Problem> {
     let name = named(&source, &device)?;
-    let rests_on =
-        headers.get(IF_MATCH).and_then(|tag| tag.to_str().ok()).map(|tag| tag.trim_matches('"').to_owned());
-    let rests_on = rests_on.ok_or(Problem::Outdated)?;
+    if !headers.contains_key(IF_MATCH) {
+        return Err(Problem::NoVersionNamed);
+    }
     let (drawing, by) = (document(keys)?, who.user);
+    let rests_on = site.drawings(&name, |drawings, name| drawings.drawing(name)).await?.tag;
+    unchanged(&headers, &quoted(&rests_on))?;
     site.drawings(&name, move |drawings, name| {
         drawings.draw(name, &drawing, &rests_on, &by)?;
         drawings.drawing(name)

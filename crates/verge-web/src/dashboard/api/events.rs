@@ -64,6 +64,7 @@ fn event() -> Value {
             "unit": text("The unit of both"),
             "p": number("How likely a value like it is while all is well"),
             "contributions": list(object(part, json_value!({}))),
+            "row": text("Where its last verdict stands in the store, for `row`"),
         }),
     )
 }
@@ -122,6 +123,12 @@ const FILTER: &[Parameter] = &[
     },
 ];
 
+const PLACE: &[Parameter] = &[Parameter {
+    name: "row",
+    says: "Where it stands in the store, as `row` of a list says: a past one is found at once",
+    schema: || json_value!({ "type": "string", "pattern": "^(alarm|verdict|telemetry)/[0-9]{1,18}$" }),
+}];
+
 fn time_text() -> Value {
     json_value!({ "type": "string", "minLength": 1, "maxLength": 40, "description": "In ms since 1970 (UTC), or as people of the site write it: 2026-11-30T14:05" })
 }
@@ -135,7 +142,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
     let lists = "Lists open events and the last one of each point that is over";
     routes
         .operation(Op::get("/api/v1/events", Role::Viewer, lists).query(FILTER).gives(EVENTS).or(&[410]), all)
-        .operation(Op::get(ONE, Role::Viewer, "Shows one event").gives(EVENT), one)
+        .operation(Op::get(ONE, Role::Viewer, "Shows one event").query(PLACE).gives(EVENT), one)
         .operation(
             Op::put(ACKNOWLEDGEMENT, Role::Operator, "Takes note of an open event")
                 .may_take(NOTE)
@@ -196,8 +203,17 @@ async fn all(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result
     Ok(json(&list.ok_or(Problem::Cursor)?))
 }
 
-async fn one(State(site): State<Arc<Site>>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let event = past::find_anywhere(&site, &id, None).await?;
+async fn one(
+    State(site): State<Arc<Site>>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut input = Input::query(query.as_deref());
+    let row = input.read("row", "what a list gave as row", |value| {
+        value.as_str().filter(|row| past::read_row(row).is_some()).map(ToOwned::to_owned)
+    });
+    input.done()?;
+    let event = past::find_anywhere(&site, &id, row.as_deref()).await?;
     let event = event.ok_or_else(|| Problem::NoEvent(Shown::of(&id).text))?;
     let mut answer = json(&event);
     if let Ok(tag) = HeaderValue::from_str(&tag_of(&event)) {
@@ -276,7 +292,11 @@ pub(super) fn unchanged(headers: &HeaderMap, now: &str) -> Result<(), Problem> {
     let Some(wanted) = headers.get(IF_MATCH) else { return Ok(()) };
     let wanted = wanted.to_str().unwrap_or_default();
     let is_it = |one: &str| one == "*" || one == now;
-    if wanted.split(',').map(str::trim).any(is_it) { Ok(()) } else { Err(Problem::Changed(now.to_owned())) }
+    if wanted.split(',').map(str::trim).any(is_it) {
+        Ok(())
+    } else {
+        Err(Problem::Changed(Some(now.to_owned())))
+    }
 }
 
 /// What an operator decides on: another verdict or another hand on it makes another version.

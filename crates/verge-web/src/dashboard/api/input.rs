@@ -27,14 +27,24 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Of a query. Of a key that stands twice the first counts.
+    /// Of a query. A key that stands twice is a fault, and so is one part too many.
     pub(crate) fn query(query: Option<&str>) -> Self {
-        let mut values = BTreeMap::new();
-        let parts = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-        for (key, value) in parts.take(MAX_PARTS) {
-            values.entry(key.into_owned()).or_insert_with(|| Value::String(value.into_owned()));
+        let values = BTreeMap::new();
+        let mut input = Self { values, is_query: true, required: &[], known: Vec::new(), faults: Vec::new() };
+        let mut parts = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        for (key, value) in parts.by_ref().take(MAX_PARTS) {
+            let value = Value::String(value.into_owned());
+            if input.values.contains_key(&*key) {
+                input.fault(&key, &value, "this key once");
+            } else {
+                input.values.insert(key.into_owned(), value);
+            }
         }
-        Self { values, is_query: true, required: &[], known: Vec::new(), faults: Vec::new() }
+        if let Some((key, value)) = parts.next() {
+            let expected = format!("at most {MAX_PARTS} parts of a query");
+            input.fault(&key, &Value::String(value.into_owned()), &expected);
+        }
+        input
     }
 
     /// Of a body, some keys of which are required.
@@ -113,6 +123,11 @@ impl Input {
             self.faults.push(InputFault { pointer: self.pointer(key), value, expected: expected.to_owned() });
         }
         made
+    }
+
+    fn fault(&mut self, key: &str, value: &Value, expected: &str) {
+        let (pointer, value) = (self.pointer(key), Some(shown(value)));
+        self.faults.push(InputFault { pointer, value, expected: expected.to_owned() });
     }
 
     /// A value that does not fit the others.
@@ -198,6 +213,23 @@ mod tests {
         let found = faults(input);
         assert_eq!((found[0].0.as_str(), found[1].0.as_str()), ("?limit", "?odd"));
         assert!(!found[1].1.as_deref().unwrap().contains('\u{202e}'), "{found:?}");
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_and_a_part_too_many_are_faults() {
+        let mut input = Input::query(Some("limit=7&limit=8"));
+        assert_eq!(input.limit(), 7);
+        let expected = ("?limit".to_owned(), Some("\"8\"".to_owned()), "this key once".to_owned());
+        assert_eq!(faults(input), [expected]);
+        let many = |parts: usize| (0..parts).map(|part| format!("k{part}=1")).collect::<Vec<_>>().join("&");
+        let last = |parts| {
+            let found = faults(Input::query(Some(&many(parts))));
+            found
+                .into_iter()
+                .find(|(_, _, expected)| expected.contains("64 parts"))
+                .map(|(pointer, ..)| pointer)
+        };
+        assert_eq!((last(64), last(65)), (None, Some("?k64".to_owned())));
     }
 
     #[test]

@@ -75,6 +75,17 @@ impl Verb {
     }
 }
 
+/// What `If-Match` is to an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfMatch {
+    /// Nothing.
+    Ignored,
+    /// Where it is sent, it must name the present version.
+    Heeded,
+    /// It must be sent.
+    Required,
+}
+
 /// An operation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operation {
@@ -88,8 +99,8 @@ pub(crate) struct Operation {
     pub(crate) gives: Gives,
     /// Statuses beside 200 and those that every operation of its kind has.
     pub(crate) others: &'static [u16],
-    /// Whether `If-Match` is looked at.
-    pub(crate) if_match: bool,
+    /// What `If-Match` is to it.
+    pub(crate) if_match: IfMatch,
 }
 
 const NOTHING: Schema = Schema { name: "Nothing", make: || object(json!({}), json!({})) };
@@ -97,7 +108,17 @@ const NOTHING: Schema = Schema { name: "Nothing", make: || object(json!({}), jso
 impl Operation {
     const fn new(verb: Verb, path: &'static str, role: Role, summary: &'static str) -> Self {
         let gives = Gives::Json(NOTHING);
-        Self { verb, path, role, summary, query: &[], takes: None, gives, others: &[], if_match: false }
+        Self {
+            verb,
+            path,
+            role,
+            summary,
+            query: &[],
+            takes: None,
+            gives,
+            others: &[],
+            if_match: IfMatch::Ignored,
+        }
     }
 
     /// Something to see.
@@ -157,7 +178,12 @@ impl Operation {
 
     /// It is carried out only on the version that `If-Match` names, where that is sent.
     pub(crate) const fn if_match(self) -> Self {
-        Self { if_match: true, ..self }
+        Self { if_match: IfMatch::Heeded, ..self }
+    }
+
+    /// It is carried out only on the version that `If-Match` names, which must be sent.
+    pub(crate) const fn if_match_required(self) -> Self {
+        Self { if_match: IfMatch::Required, ..self }
     }
 
     /// Names of the parts of its path.
@@ -178,8 +204,10 @@ impl Operation {
         if !self.query.is_empty() {
             statuses.push(422);
         }
-        if self.if_match {
-            statuses.push(412);
+        match self.if_match {
+            IfMatch::Ignored => {}
+            IfMatch::Heeded => statuses.push(412),
+            IfMatch::Required => statuses.extend([412, 428]),
         }
         statuses.sort_unstable();
         statuses.dedup();

@@ -66,22 +66,26 @@ async fn list(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Resul
     let (mut text, mut last) = (String::from("{\"verdicts\":["), after);
     for item in part.items.iter().take(limit) {
         let (json, through) = match item {
-            StoredItem::Verdict(word) => {
-                let Some(json) = site.live.verdict_json(word) else { continue };
-                (json, word.seq.unwrap_or(last))
-            }
-            StoredItem::Tombstone { through, json, .. } => (json.clone(), *through),
+            StoredItem::Verdict(word) => (site.live.verdict_json(word), word.seq.unwrap_or(last)),
+            StoredItem::Tombstone { through, json, .. } => (Some(json.clone()), *through),
         };
+        last = through;
+        let Some(json) = json else { continue };
         if !text.ends_with('[') {
             text.push(',');
         }
         text.push_str(&String::from_utf8_lossy(&json));
-        last = through;
     }
-    let more = part.rest.is_some() || part.items.len() > limit;
+    // What was read may reach beyond what can be shown: where that is damaged, the list goes on behind it.
+    let next = match part.rest {
+        _ if part.items.len() > limit => Some(last),
+        Some(ReadFrom::Behind(behind)) => Some(behind),
+        Some(_) => Some(last),
+        None => None,
+    };
     text.push(']');
-    if more {
-        text.push_str(&format!(",\"next\":{last}"));
+    if let Some(next) = next {
+        text.push_str(&format!(",\"next\":{next}"));
     }
     text.push('}');
     Ok(([(CONTENT_TYPE, "application/json")], text).into_response())

@@ -9,7 +9,7 @@ use axum::response::Response;
 use verge_domain::live::{CameraName, LiveCamera};
 use verge_domain::verdict::Severity;
 
-use super::figure::Figure;
+use super::figure::{Figure, FigureSize};
 use super::{Chrome, Page, html};
 use crate::dashboard::access::{Role, Who};
 use crate::dashboard::cameras::named;
@@ -70,14 +70,14 @@ pub(super) fn worst(site: &Site, who: &Who, open: &EventList) -> Option<Figure> 
     events.sort_by_key(|event| Reverse(by_severity(event)));
     let camera =
         events.into_iter().find_map(|event| site.camera(&named(&event.source, &event.device).ok()?).ok())?;
-    Some(Figure::of(site, who, &camera, &site.open_words()))
+    Some(Figure::of(site, who, &camera, (&site.open_words(), FigureSize::Small)))
 }
 
 fn figures(site: &Site, who: &Who) -> (Vec<Figure>, usize) {
     let cameras = site.cameras();
     let more = cameras.len().saturating_sub(MOST);
     let open = site.open_words();
-    let figure = |camera| Figure::of(site, who, camera, &open);
+    let figure = |camera| Figure::of(site, who, camera, (&open, FigureSize::Small));
     (cameras.iter().take(MOST).map(figure).collect(), more)
 }
 
@@ -120,7 +120,7 @@ async fn one(
         chrome,
         script: super::assets::cameras_script(),
         draws: who.operates(),
-        figure: Figure::of(&site, &who, &camera, &site.open_words()),
+        figure: Figure::of(&site, &who, &camera, (&site.open_words(), FigureSize::Large)),
     }))
 }
 
@@ -131,5 +131,7 @@ async fn scene(
 ) -> Result<Response, Problem> {
     site.shows_pictures(&who)?;
     let (_, camera) = known(&site, names)?;
-    Ok(html(&Scenes { figures: vec![Figure::of(&site, &who, &camera, &site.open_words())] }))
+    Ok(html(&Scenes {
+        figures: vec![Figure::of(&site, &who, &camera, (&site.open_words(), FigureSize::Large))],
+    }))
 }

@@ -68,7 +68,12 @@ pub(super) struct Figure {
 
 impl Figure {
     /// For a page of this login: with a picture where it may see one, which is kept from now on.
-    pub(super) fn of(site: &Site, who: &Who, camera: &LiveCamera, open: &[Arc<LastWord>]) -> Self {
+    pub(super) fn of(
+        site: &Site,
+        who: &Who,
+        camera: &LiveCamera,
+        (open, size): (&[Arc<LastWord>], FigureSize),
+    ) -> Self {
         let line = site.camera_line(camera, open);
         let (sight, hidden) = match site.shows_pictures(who).and_then(|()| site.watch(&camera.name)) {
             Ok(watched) => (site.sight(&watched), None),
@@ -85,7 +90,9 @@ impl Figure {
             grouped(line.judged),
             grouped(line.passed_over)
         );
+        let letters = size.letters(f64::from(width));
         let size = (f64::from(width), f64::from(height));
+        let objects: Vec<&SeenObject> = each_once(&sight.objects).collect();
         Self {
             hook: format!("{}/{}", line.source, line.device),
             path: path_of(&camera.name),
@@ -98,10 +105,10 @@ impl Figure {
             width,
             height,
             masked: picture.is_some_and(|picture| picture.masked),
-            letters: format!("{:.1}", (size.0 / 36.0).max(9.0)),
-            boxes: sight.objects.iter().map(|object| DrawnBox::of(object, size)).collect(),
+            letters: format!("{letters:.1}"),
+            boxes: objects.iter().map(|object| DrawnBox::of(object, size, letters)).collect(),
             paths: paths(&sight, size),
-            seen: sight.objects.iter().map(Seen::of).collect(),
+            seen: objects.into_iter().map(Seen::of).collect(),
             remarks: sight.remarks.iter().map(|remark| Shown::of(remark)).collect(),
             counts: sight
                 .lines
@@ -133,6 +140,39 @@ impl Figure {
     }
 }
 
+/// How large a figure is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FigureSize {
+    /// Several to a page.
+    Small,
+    /// As wide as the page.
+    Large,
+}
+
+impl FigureSize {
+    /// Size of letters, in pixels of a picture of this width.
+    fn letters(self, width: f64) -> f64 {
+        match self {
+            Self::Small => (width / 36.0).max(9.0),
+            Self::Large => (width / 72.0).max(5.0),
+        }
+    }
+}
+
+/// What is followed, and of what is only seen the rest: one judge may follow what another one's model sees as well.
+fn each_once(objects: &[SeenObject]) -> impl Iterator<Item = &SeenObject> {
+    /// In shares of the sides.
+    const ALIKE: f64 = 0.03;
+    let is_alike = |one: &SeenObject, other: &SeenObject| {
+        one.label == other.label
+            && one.area.iter().zip(other.area).all(|(one, other)| (one - other).abs() <= ALIKE)
+    };
+    let is_followed = move |object: &&SeenObject| {
+        object.track.is_none() && objects.iter().any(|other| other.track.is_some() && is_alike(object, other))
+    };
+    objects.iter().filter(move |object| !is_followed(object))
+}
+
 fn object_words(object: &SeenObject) -> String {
     let score = object.score.map_or_else(String::new, |score| format!(" {score:.2}"));
     let track = object.track.map_or_else(String::new, |track| format!(" #{track}"));
@@ -140,9 +180,8 @@ fn object_words(object: &SeenObject) -> String {
 }
 
 impl DrawnBox {
-    fn of(object: &SeenObject, (width, height): (f64, f64)) -> Self {
+    fn of(object: &SeenObject, (width, height): (f64, f64), letters: f64) -> Self {
         let [x, y, w, h] = object.area;
-        let letters = (width / 36.0).max(9.0);
         let top = y * height;
         // Above the box, or within it where it reaches the top.
         let text_y = if top > letters * 1.3 { top - letters * 0.3 } else { top + letters };
@@ -211,4 +250,30 @@ fn arrow(from: [f64; 2], to: [f64; 2], (width, height): (f64, f64)) -> Drawn {
     let points = [(x, y), (tx, ty), (hx + sx, hy + sy), (tx, ty), (hx - sx, hy - sy)];
     let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     Drawn { class: "arrow", points: points.join(" "), text: Shown::of(""), at: Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_followed_is_not_shown_twice() {
+        let object = |label: &str, track, x: f64| SeenObject {
+            judge: "j".to_owned(),
+            label: label.to_owned(),
+            score: None,
+            track,
+            area: [x, 0.2, 0.1, 0.1],
+            trail: Vec::new(),
+        };
+        let all = [
+            object("car", Some(7), 0.30),
+            object("car", None, 0.32),
+            object("truck", None, 0.30),
+            object("car", None, 0.40),
+            object("car", Some(8), 0.41),
+        ];
+        let shown: Vec<String> = each_once(&all).map(object_words).collect();
+        assert_eq!(shown, ["car #7", "truck", "car #8"]);
+    }
 }

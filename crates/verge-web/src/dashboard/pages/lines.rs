@@ -1,6 +1,8 @@
 //! The editor of lines, zones and masks: a form whose fields are the places, with the newest picture above them. A script lets
 //! them be moved on the picture; without one the fields do.
 
+mod drawn;
+
 use std::sync::Arc;
 
 use askama::Template;
@@ -12,9 +14,7 @@ use verge_domain::time::UtcMillis;
 use super::{Chrome, html};
 use crate::dashboard::access::{Role, Who};
 use crate::dashboard::cameras::{named, path_of};
-use crate::dashboard::drawing::{
-    DrawingDocument, JudgeDocument, LineDocument, MaskDocument, TrialDocument, ZoneDocument,
-};
+use crate::dashboard::drawing::{DrawingDocument, JudgeDocument, TrialDocument};
 use crate::dashboard::form::Form;
 use crate::dashboard::problem::Problem;
 use crate::dashboard::routes::{Allowed, Routes, see_other};
@@ -22,8 +22,8 @@ use crate::dashboard::shown::Shown;
 use crate::dashboard::site::Site;
 
 const DRAWS: Allowed = Allowed::From(Role::Operator);
-/// Shapes of one kind in a form at most.
-const MOST: usize = 64;
+const CHANGED: &str =
+    "the drawings or the configuration have changed since this page was loaded: load it again, then draw";
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes.get("/lines/{source}/{device}", DRAWS, editor).post("/lines/{source}/{device}", DRAWS, submit)
@@ -69,12 +69,18 @@ impl ShapeFields {
                 .map(move |(axis, share)| PlaceField {
                     name: format!("{axis}{at}"),
                     label: format!("{} {axis}", label(at)),
-                    value: format!("{}", (share * 1e4).round() / 1e4),
+                    // What was no number is typed again.
+                    value: if share.is_nan() {
+                        String::new()
+                    } else {
+                        format!("{}", (share * 1e4).round() / 1e4)
+                    },
                 })
                 .collect::<Vec<_>>()
         };
+        let places = corners.iter().filter(|corner| !corner.iter().any(|share| share.is_nan()));
         let points: Vec<String> =
-            corners.iter().map(|[x, y]| format!("{:.1},{:.1}", x * size.0, y * size.1)).collect();
+            places.map(|[x, y]| format!("{:.1},{:.1}", x * size.0, y * size.1)).collect();
         Self {
             key,
             kind,
@@ -221,84 +227,6 @@ async fn editor(
     Ok(editor_page(&site, &who, (&name, tagged), &document, Said::default()))
 }
 
-/// The drawing that a form holds.
-fn drawn_in(form: &Form) -> DrawingDocument {
-    let mut document = DrawingDocument::default();
-    for judge in form.all("judges") {
-        document.judges.push(JudgeDocument { judge, ..JudgeDocument::default() });
-    }
-    for at in 0..3 * MOST {
-        for kind in ["l", "z", "m"] {
-            let field = |what: &str| format!("{kind}{at}-{what}");
-            let is_out = form.text(&field("out")).is_some();
-            if form.raw_if(&field("name")).is_none() || is_out {
-                continue;
-            }
-            let name = form.raw(&field("name")).trim().to_owned();
-            let share = |axis: &str, corner: usize| {
-                form.text(&field(&format!("{axis}{corner}")))?.parse::<f64>().ok()
-            };
-            let corners: Vec<[f64; 2]> =
-                (0..MOST).filter_map(|corner| Some([share("x", corner)?, share("y", corner)?])).collect();
-            let judge = form.raw(&field("judge"));
-            let judge = document.judges.iter_mut().find(|known| known.judge == judge);
-            match (kind, judge) {
-                ("l", Some(judge)) => {
-                    let end = |at: usize| corners.get(at).copied().unwrap_or_default();
-                    judge.lines.push(LineDocument { name, from: end(0), to: end(1) });
-                }
-                ("z", Some(judge)) => judge.zones.push(ZoneDocument { name, polygon: corners }),
-                ("m", _) => {
-                    let fixed = form.text(&field("fixed")).is_some();
-                    document.masks.push(MaskDocument { name, polygon: corners, fixed });
-                }
-                _ => {}
-            }
-        }
-    }
-    document
-}
-
-/// Adds a shape in the middle of the picture, or a corner to one.
-fn add(document: &mut DrawingDocument, action: &str) {
-    let square = vec![[0.4, 0.4], [0.6, 0.4], [0.6, 0.6], [0.4, 0.6]];
-    let (what, of) = action.split_once(':').unwrap_or((action, ""));
-    let judge = document.judges.iter_mut().find(|judge| judge.judge == of);
-    match (what, judge) {
-        ("line", Some(judge)) => {
-            let name = free("line", judge.lines.iter().map(|line| line.name.as_str()));
-            judge.lines.push(LineDocument { name, from: [0.3, 0.5], to: [0.7, 0.5] });
-        }
-        ("zone", Some(judge)) => {
-            let name = free("zone", judge.zones.iter().map(|zone| zone.name.as_str()));
-            judge.zones.push(ZoneDocument { name, polygon: square });
-        }
-        ("mask", _) => {
-            let name = free("mask", document.masks.iter().map(|mask| mask.name.as_str()));
-            document.masks.push(MaskDocument { name, polygon: square, fixed: false });
-        }
-        ("corner", _) => {
-            let zones = document.judges.iter_mut().flat_map(|judge| &mut judge.zones);
-            let polygons = zones.map(|zone| (format!("zone {}", zone.name), &mut zone.polygon));
-            let masks =
-                document.masks.iter_mut().map(|mask| (format!("mask {}", mask.name), &mut mask.polygon));
-            let polygon = polygons.chain(masks).find(|(known, _)| known == of).map(|(_, polygon)| polygon);
-            if let Some(polygon) = polygon.filter(|polygon| polygon.len() < MOST) {
-                let (first, last) = (polygon.first().copied(), polygon.last().copied());
-                let (first, last) = (first.unwrap_or([0.4, 0.4]), last.unwrap_or([0.6, 0.6]));
-                polygon.push([f64::midpoint(first[0], last[0]), f64::midpoint(first[1], last[1])]);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn free<'a>(kind: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.collect();
-    let name = |number: usize| format!("{kind}-{number}");
-    (1..).map(name).find(|name| !known.contains(&name.as_str())).expect("there are numbers enough")
-}
-
 async fn submit(
     State(site): State<Arc<Site>>,
     who: Who,
@@ -306,7 +234,7 @@ async fn submit(
     form: Form,
 ) -> Result<Response, Problem> {
     let name = named(&source, &device)?;
-    let (mut document, action) = (drawn_in(&form), form.text("action").unwrap_or("try").to_owned());
+    let (mut document, action) = (drawn::drawn_in(&form)?, form.text("action").unwrap_or("try").to_owned());
     let drawing = Drawing::from(&document);
     let (tag, by) = (form.raw("tag").to_owned(), who.user.clone());
     let mut said = Said::default();
@@ -316,7 +244,10 @@ async fn submit(
                 site.drawings(&name, move |drawings, name| drawings.draw(name, &drawing, &tag, &by)).await;
             saved.map(|()| true)
         }
-        "undo" => site.drawings(&name, move |drawings, _| drawings.undo(&by)).await.map(|()| true),
+        "undo" => {
+            let undone = site.drawings(&name, move |drawings, name| drawings.undo(name, &tag, &by)).await;
+            undone.map(|()| true)
+        }
         "try" => {
             let tried = site.drawings(&name, move |drawings, name| drawings.try_out(name, &drawing)).await;
             tried.map(|trial| {
@@ -325,15 +256,18 @@ async fn submit(
             })
         }
         _ => {
-            add(&mut document, &action);
+            drawn::add(&mut document, &action);
             Ok(false)
         }
     };
     match done {
         Ok(true) => return Ok(see_other(&format!("/lines/{}", path_of(&name)))),
         Ok(false) => {}
-        Err(Problem::Faulty(faults)) => said.faults = faults,
-        Err(problem @ (Problem::Outdated | Problem::CommandConflict(_))) => {
+        Err(Problem::Faults(faults)) => {
+            said.faults = faults.into_iter().map(|fault| fault.expected).collect()
+        }
+        Err(Problem::Changed(_)) => said.faults = vec![CHANGED.to_owned()],
+        Err(problem @ (Problem::CommandConflict(_) | Problem::NotTakenUp(_))) => {
             said.faults = vec![problem.to_string()]
         }
         Err(problem) => return Err(problem),

@@ -72,8 +72,9 @@ impl LiveDrawings for TestDrawings {
         Ok(())
     }
 
-    fn undo(&self, _: &str) -> Result<(), DrawingError> {
-        Err(DrawingError::NoVersion)
+    fn undo(&self, _: &CameraName, rests_on: &str, _: &str) -> Result<(), DrawingError> {
+        let is_present = self.0.lock().unwrap().0.to_string() == rests_on;
+        Err(if is_present { DrawingError::NoVersion } else { DrawingError::Changed })
     }
 }
 
@@ -101,10 +102,15 @@ async fn programs_draw_what_rests_on_what_they_have_read() {
     let (status, problem) = put(&drawing, Some(&tag)).await;
     assert_eq!(
         (status, &problem["type"], problem["faults"].as_array().unwrap().len()),
-        (422, &"faulty".into(), 2)
+        (422, &"invalid".into(), 2)
     );
     drawing["judges"][0]["lines"][0]["name"] = "stop".into();
-    assert_eq!(put(&drawing, None).await.0, 412, "without a tag");
+    assert_eq!(
+        (&problem["detail"], &problem["faults"][0]["pointer"]),
+        (&"<b>line bad</b>; more".into(), &"".into())
+    );
+    let (status, problem) = put(&drawing, None).await;
+    assert_eq!((status, &problem["type"]), (428, &"no_if_match".into()), "without a tag");
     assert_eq!(put(&json!({ "lines": [] }), Some(&tag)).await.0, 422);
     let (status, drawn) = put(&drawing, Some(&tag)).await;
     assert_eq!((status, &drawn["judges"][0]["lines"][0]["name"]), (200, &"stop".into()));
@@ -157,5 +163,10 @@ async fn the_form_draws_without_a_script() {
     let late = text(post(&format!("{fields}&action=save")).await).await;
     assert!(late.contains("have changed since"), "{late}");
     let undone = text(post(&format!("{fields}&action=undo")).await).await;
+    assert!(undone.contains("have changed since"), "{undone}");
+    let undone = text(post(&format!("{}&action=undo", fields.replace("tag=1", "tag=2"))).await).await;
     assert!(undone.contains("no earlier version"), "{undone}");
+    let many: String = (0..4_100).map(|number| format!("&a{number}=")).collect();
+    let refused = post(&format!("{fields}{many}&action=save")).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "more fields than are read");
 }

@@ -36,6 +36,7 @@ pub(super) struct TestGateway {
     id: GatewayId,
     words: Vec<Arc<LastWord>>,
     stored: Mutex<Vec<Arc<LastWord>>>,
+    damaged: Mutex<Vec<Seq>>,
     behind: Mutex<Vec<Arc<LastWord>>>,
     commands: Mutex<Vec<(String, Value)>>,
     outcome: Mutex<CommandOutcome>,
@@ -114,6 +115,7 @@ impl TestGateway {
             id: GatewayId::new("g<b>").unwrap(),
             stored: Mutex::new(words.clone().map(Arc::new).to_vec()),
             words: words.map(Arc::new).to_vec(),
+            damaged: Mutex::default(),
             behind: Mutex::default(),
             commands: Mutex::default(),
             outcome: Mutex::new(CommandOutcome::Done),
@@ -152,6 +154,11 @@ impl TestGateway {
     /// Stores this: it is not on the board.
     pub(super) fn store(&self, word: LastWord) {
         self.stored.lock().unwrap().push(Arc::new(word));
+    }
+
+    /// What is stored under this number cannot be read any more.
+    pub(super) fn damage(&self, seq: u64) {
+        self.damaged.lock().unwrap().push(Seq(seq));
     }
 
     /// Commits this for whoever follows.
@@ -322,6 +329,8 @@ impl LiveGateway for TestGateway {
         rows.truncate(2);
         let last = rows.last().map(seq).filter(|_| more);
         let rest = last.map(|last| if backward { ReadFrom::Before(last) } else { ReadFrom::Behind(last) });
+        let damaged = self.damaged.lock().unwrap().clone();
+        rows.retain(|word| !damaged.contains(&seq(word)));
         done(Ok(StoredPart { items: rows.into_iter().map(StoredItem::Verdict).collect(), rest }));
     }
 

@@ -1,8 +1,9 @@
 //! `verge broker passwd` and `verge broker import`: logins of devices that have no certificate.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -101,8 +102,9 @@ pub(super) fn import(args: &ImportArgs, json: bool, out: &mut impl Write) -> any
     let mut done = Vec::new();
     let mut lost = Vec::new();
     if let Some(from) = &args.passwords {
-        let (text, taken, without) = logins_of(&read(from)?);
-        lost = without;
+        let (text, taken, left_out) = logins_of(&read(from)?);
+        Passwords::parse(&text).with_context(|| from.display().to_string()).exit_with(Exit::BadInput)?;
+        lost = left_out;
         let path = args.dir.join(PASSWORDS);
         write(&path, &text, args.force)?;
         let count = format!("{}: {taken} logins of {}", path.display(), from.display());
@@ -123,36 +125,59 @@ pub(super) fn import(args: &ImportArgs, json: bool, out: &mut impl Write) -> any
         ));
     }
     if json {
-        json_line(out, &json!({ "written": done, "need_a_new_password": lost }))?;
+        let needy: Vec<&str> =
+            lost.iter().filter(|one| one.needs_password).map(|one| one.name.as_str()).collect();
+        let left_out: Vec<_> =
+            lost.iter().map(|one| json!({ "login": one.name, "line": one.line, "why": one.why })).collect();
+        json_line(out, &json!({ "written": done, "need_a_new_password": needy, "left_out": left_out }))?;
         return Ok(Exit::Fine);
     }
     for line in done {
         writeln!(out, "{line}")?;
     }
-    for name in lost {
-        writeln!(
-            out,
-            "{name:?} needs a new password: `verge broker passwd {name}` (its hash is not one of $7$ or argon2id)"
-        )?;
+    for LeftOut { line, name, why, needs_password } in lost {
+        if needs_password {
+            let hash = "its hash is not one of $7$ or argon2id";
+            writeln!(out, "{name:?} needs a new password: `verge broker passwd {name}` ({hash})")?;
+        } else {
+            writeln!(out, "line {line} is left out: {why}")?;
+        }
     }
     Ok(Exit::Fine)
 }
 
-/// Those lines that can be used as they are, how many there are, and the names of the others.
-fn logins_of(text: &str) -> (String, usize, Vec<String>) {
-    let (mut kept, mut taken, mut lost) = (String::new(), 0, Vec::new());
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let with_break = format!("{line}\n");
-        let is_new = Passwords::parse(&format!("{kept}{with_break}")).is_ok();
-        if is_new {
-            kept.push_str(&with_break);
-            taken += 1;
-        } else {
-            let name = line.split(':').next().unwrap_or_default();
-            lost.push(name.chars().take(80).collect());
+/// A login that is not taken over.
+struct LeftOut {
+    /// Counted from 1.
+    line: usize,
+    /// Empty where the line has none: what stands there may be a password.
+    name: String,
+    why: &'static str,
+    /// Its hash alone cannot be used.
+    needs_password: bool,
+}
+
+/// Those lines that can be used as they are, how many there are, and the others.
+fn logins_of(text: &str) -> (String, usize, Vec<LeftOut>) {
+    let (mut kept, mut names, mut lost) = (String::new(), HashSet::new(), Vec::new());
+    for (line, number) in text.lines().map(str::trim).zip(1..) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
         }
+        let name = line.split_once(':').map_or("", |(name, _)| name);
+        let why = match Passwords::parse(line) {
+            Ok(_) if names.insert(name.to_owned()) => {
+                kept.push_str(line);
+                kept.push('\n');
+                continue;
+            }
+            Ok(_) => "this name stands there twice",
+            Err(error) => error.fault,
+        };
+        let needs_password = is_name(name) && !names.contains(name);
+        lost.push(LeftOut { line: number, name: name.chars().take(80).collect(), why, needs_password });
     }
-    (kept, taken, lost)
+    (kept, names.len(), lost)
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
@@ -163,7 +188,7 @@ fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(what)
 }
 
-/// As a whole or not at all, readable by this user and group alone.
+/// As a whole or not at all, readable by its owner and group alone: whoever runs the command, the gateway reads it.
 fn write(path: &Path, text: &str, replace: bool) -> anyhow::Result<()> {
     if !replace && path.exists() {
         bail!("{} exists already and is left as it is; --force replaces it", path.display());
@@ -176,8 +201,25 @@ fn write(path: &Path, text: &str, replace: bool) -> anyhow::Result<()> {
     }
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o640).open(&fresh).with_context(what)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(what)?;
-    std::fs::rename(&fresh, path).with_context(what)
+    let written = give_to_owner(&file, path)
+        .and_then(|()| file.write_all(text.as_bytes()))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&fresh, path));
+    if written.is_err() {
+        // What remains beside it is in nobody's way: the next attempt removes it.
+        std::fs::remove_file(&fresh).ok();
+    }
+    written.with_context(what)
+}
+
+/// Whose the file before it is, or else the folder: `sudo` would leave one that the gateway cannot read.
+fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (wanted, own) = (std::fs::metadata(path).or_else(|_| std::fs::metadata(folder))?, file.metadata()?);
+    if (wanted.uid(), wanted.gid()) != (own.uid(), own.gid()) {
+        fchown(file, Some(wanted.uid()), Some(wanted.gid()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -190,8 +232,10 @@ mod tests {
     fn mosquittos_files_are_taken_over_and_what_cannot_be_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let (passwords, acl) = (dir.path().join("passwd"), dir.path().join("acl"));
-        std::fs::write(&passwords, format!("pump-1:{OLD}\nolder:$6$c2FsdA==$aGFzaA==\nplain:secret\n"))
-            .unwrap();
+        let logins = format!(
+            "pump-1:{OLD}\nolder:$6$c2FsdA==$aGFzaA==\nplain:secret\npump/2:{OLD}\npump-1:{OLD}\nsecret\n"
+        );
+        std::fs::write(&passwords, logins).unwrap();
         std::fs::write(&acl, "user pump-1\ntopic write plant/pump-1/#\n").unwrap();
         let args = ImportArgs {
             passwords: Some(passwords),
@@ -204,10 +248,31 @@ mod tests {
         let said = String::from_utf8(out).unwrap();
         assert!(said.contains("1 logins") && said.contains("for 1 names"), "{said}");
         assert!(said.contains("\"older\" needs a new password") && said.contains("\"plain\""), "{said}");
+        assert!(said.contains("line 4 is left out: a name has"), "{said}");
+        assert!(said.contains("line 5 is left out: this name stands there twice"), "{said}");
+        assert!(said.contains("line 6 is left out: expected NAME:HASH"), "{said}");
         assert!(!said.contains("secret"), "{said}");
         let written = std::fs::read_to_string(dir.path().join(PASSWORDS)).unwrap();
         assert_eq!(written, format!("pump-1:{OLD}\n"));
         let again = import(&args, false, &mut Vec::new()).unwrap_err().to_string();
         assert!(again.contains("--force"), "{again}");
+    }
+
+    #[test]
+    fn a_file_keeps_its_owner_and_a_new_one_has_that_of_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(PASSWORDS);
+        let owner = |path: &Path| std::fs::metadata(path).map(|found| (found.uid(), found.gid())).unwrap();
+        let is_root = owner(Path::new("/proc/self")).0 == 0;
+        if is_root {
+            std::os::unix::fs::chown(dir.path(), Some(1234), Some(1235)).unwrap();
+        }
+        write(&path, "", false).unwrap();
+        assert_eq!(owner(&path), owner(dir.path()));
+        if is_root {
+            std::os::unix::fs::chown(&path, Some(1236), Some(1237)).unwrap();
+            write(&path, "", true).unwrap();
+            assert_eq!(owner(&path), (1236, 1237));
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! The library, each model's contract as file and card agree on it, one inference, and what judges ask of them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_engine::{ProcessorClass, Runtime};
+use bytes::Bytes;
+use verge_engine::{EditError, EditableModel, ProcessorClass, Runtime};
 use verge_models::card::ModelTask;
 use verge_models::{Catalogue, FrameModel, ModelError, ModelFiles};
 use verge_vision::VisionJudge;
@@ -21,6 +23,8 @@ pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
     if settings.models.is_empty() && settings.autoencoders.is_empty() {
         return;
     }
+    // First: it needs no library.
+    look_at_versions(settings, report);
     let runtime = match Runtime::load(&wiring::runtime_search(settings)) {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -30,7 +34,6 @@ pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
     };
     let found = format!("{}, {}", runtime.path().display(), runtime.found().as_str());
     report.note("engine", "library", Ok(found), Exit::Unavailable);
-    look_at_versions(settings, report);
     let mut catalogue = Catalogue::new(runtime, settings.engine.limits);
     let mut failed = false;
     for model in &settings.autoencoders {
@@ -75,11 +78,27 @@ fn look_at_versions(settings: &Settings, report: &mut CheckReport) {
     for model in managed {
         let section = format!("model.{}", model.name);
         let in_use = model.in_use();
+        let is_whole = in_use.version.is_some() || may_be_loaded(&in_use.files);
         let warning = |remark: String| Warning { key: section.clone(), remark };
         report.warnings.extend(in_use.damaged.into_iter().map(warning));
-        let version = in_use.version.unwrap_or_else(|| "the file of the configuration".to_owned());
-        report.note(&section, "version in use", Ok(version), Exit::BadConfig);
+        let version = if is_whole {
+            Ok(in_use.version.unwrap_or_else(|| "the file of the configuration".to_owned()))
+        } else {
+            let why =
+                "no stored version is whole, and neither is the file of the configuration: push a version";
+            Err(why.to_owned())
+        };
+        report.note(&section, "version in use", version, Exit::BadConfig);
     }
+}
+
+/// Whether files are there and are a model, as far as that is seen without the library.
+fn may_be_loaded(files: &ModelFiles) -> bool {
+    let is_model = |path: &PathBuf| {
+        let read = std::fs::read(path).map(Bytes::from);
+        read.is_ok_and(|bytes| !matches!(EditableModel::read(&bytes), Err(EditError::Refused(_))))
+    };
+    files.content().is_some() && files.weights.as_ref().is_none_or(is_model)
 }
 
 /// What a judge that detects costs for each frame, and how small objects become.

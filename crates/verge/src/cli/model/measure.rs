@@ -96,6 +96,7 @@ fn folders(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 pub(super) struct Subject {
     pub(super) model: Arc<FrameModel>,
     viewer: FrameViewer,
+    limits: ModelLimits,
 }
 
 /// What one look took, in ms.
@@ -107,8 +108,7 @@ pub(super) struct Took {
 
 impl Subject {
     /// Loads the model of a card.
-    pub(super) fn load(runtime: &Runtime, card: &Path, optimisation: Optimisation) -> anyhow::Result<Self> {
-        let limits = ModelLimits { optimisation, ..ModelLimits::default() };
+    pub(super) fn load(runtime: &Runtime, card: &Path, limits: ModelLimits) -> anyhow::Result<Self> {
         let files = ModelFiles::of_card(card);
         let model = Arc::new(FrameModel::load(runtime, &files, limits).exit_with(Exit::BadInput)?);
         let settings = ViewerSettings {
@@ -120,7 +120,7 @@ impl Subject {
             max_picture_bytes: wiring::picture_bytes(PictureLimits::default().max_pixels),
         };
         let viewer = FrameViewer::new(&settings).exit_with(Exit::BadInput)?;
-        Ok(Self { model, viewer })
+        Ok(Self { model, viewer, limits })
     }
 
     /// Looks at a picture: what it says, and what that took without decoding.
@@ -188,16 +188,21 @@ fn cpu_ms() -> f64 {
     ms
 }
 
-/// How a file as the library runs it agrees with the file as it is written.
+/// How a file as the library runs it agrees with the file as it is written; nothing where `until` passes before that is known.
 pub(super) fn saturation(
     runtime: &Runtime,
     card: &Path,
     subject: &mut Subject,
     pictures: &Pictures,
-) -> anyhow::Result<Agreed> {
-    let mut written = Subject::load(runtime, card, Optimisation::AsWritten)?;
+    until: Option<Instant>,
+) -> anyhow::Result<Option<Agreed>> {
+    let limits = ModelLimits { optimisation: Optimisation::AsWritten, ..subject.limits };
+    let mut written = Subject::load(runtime, card, limits)?;
     let mut agreed = Agreed::default();
     for frame in pictures.frames.iter().take(2 * SATURATION_PICTURES) {
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return Ok(None);
+        }
         let (run, _) = subject.look(frame)?;
         let (as_written, _) = written.look(frame)?;
         let one = match (&run, &as_written) {
@@ -208,5 +213,5 @@ pub(super) fn saturation(
         };
         agreed = agreed.and(one);
     }
-    Ok(agreed)
+    Ok(Some(agreed))
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod card;
+mod ls;
 mod measure;
 mod package;
 mod probe;
@@ -47,7 +48,7 @@ enum ModelAction {
     /// Put the version before in use again
     Rollback(versions::RollbackArgs),
     /// List the versions of managed models
-    Ls(versions::LsArgs),
+    Ls(ls::LsArgs),
     /// Load a model once in a process with limits, and say what it took; `bench` and `push` start this
     #[command(hide = true)]
     Probe(probe::ProbeArgs),
@@ -62,7 +63,7 @@ pub(super) fn model(args: &ModelCommand, json: bool, out: &mut impl Write) -> an
         ModelAction::Push(args) => versions::push(args, json, out),
         ModelAction::Promote(args) => versions::promote(args, json, out),
         ModelAction::Rollback(args) => versions::rollback(args, json, out),
-        ModelAction::Ls(args) => versions::ls(args, json, out),
+        ModelAction::Ls(args) => ls::ls(args, json, out),
         ModelAction::Probe(args) => probe::probe(args, out),
     }
 }

@@ -74,6 +74,9 @@ pub(super) struct VerifyArgs {
     /// A public key that it may be signed by: Ed25519, SPKI in PEM; may be given more than once
     #[arg(long, value_name = "FILE", required = true)]
     trust: Vec<PathBuf>,
+    /// Bytes of one file at most: engine.max_model of the gateways it is for
+    #[arg(long, value_name = "BYTES", default_value_t = ModelLimits::default().max_file_bytes)]
+    max_model: u64,
 }
 
 pub(super) fn verify(args: &VerifyArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
@@ -83,12 +86,8 @@ pub(super) fn verify(args: &VerifyArgs, as_json: bool, out: &mut impl Write) -> 
         .map(|path| TrustedKey::load(path))
         .collect::<Result<_, _>>()
         .exit_with(Exit::BadInput)?;
-    let limits = OpenLimits {
-        max_file_bytes: ModelLimits::default().max_file_bytes,
-        trust: &trust,
-        unsigned: false,
-        now: store::now(0),
-    };
+    let limits =
+        OpenLimits { max_file_bytes: args.max_model, trust: &trust, unsigned: false, now: store::now(0) };
     let mut package = Package::open(&args.package, limits).exit_with(Exit::BadInput)?;
     package.read_through().exit_with(Exit::BadInput)?;
     let key = package.signed_by.clone().ok_or_else(|| anyhow!("no key")).exit_with(Exit::BadInput)?;

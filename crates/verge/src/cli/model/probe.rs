@@ -1,20 +1,21 @@
 //! `verge model probe`: the first load of a model in a process of its own. A file that brings the library down, eats memory or
 //! hangs ends that process, and nothing else.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
 use serde::{Deserialize, Serialize};
 use verge_engine::runtime::VARIABLE;
-use verge_engine::{ModelLimits, Optimisation, Runtime};
+use verge_engine::{ModelLimits, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
 use verge_models::card::Meaning;
@@ -25,6 +26,15 @@ use super::measure::{Pictures, Subject, saturation};
 
 /// Time that a model has to load and to look at one picture, of the clock and of the processor.
 const LIMIT: Duration = Duration::from_secs(60);
+/// Beyond that the process is ended from outside: it may be where it cannot end itself.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often it is looked whether it has ended.
+const STEP: Duration = Duration::from_millis(10);
+/// What it says before it ends itself.
+const STILL: &str = "it was still at work after";
+/// Time to hold the file against itself as it is written, and to load it for that. What takes longer stays unknown: the model
+/// itself was found to run.
+const SATURATION_LIMIT: Duration = Duration::from_secs(15);
 /// Address space beyond that of the program: the library maps some hundred MiB for itself.
 const FREE: u64 = 1 << 30;
 /// Address space for each byte of the file: a copy of it, weights packed anew, what lies between.
@@ -38,6 +48,9 @@ pub(super) struct ProbeArgs {
     /// Hold the file as the library runs it against the file as it is written, on drawn pictures
     #[arg(long)]
     saturation: bool,
+    /// Bytes of its file at most
+    #[arg(long, value_name = "BYTES", hide = true, default_value_t = ModelLimits::default().max_file_bytes)]
+    max_model: u64,
 }
 
 /// What a model took.
@@ -47,7 +60,8 @@ pub(super) struct Probed {
     pub(super) load_ms: f64,
     /// Memory that it took at most, in bytes; nothing where the system does not say.
     pub(super) memory: Option<u64>,
-    /// Share of its answers that are those of the file as it is written, in percent, where that was asked for and applies.
+    /// Share of its answers that are those of the file as it is written, in percent, where that was asked for, applies, and was
+    /// found out in time.
     pub(super) saturation: Option<f64>,
 }
 
@@ -58,31 +72,34 @@ pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Ex
     std::thread::spawn(move || {
         if ended.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
             // The library may hang in the thread that loads: nothing but the end of the process ends that.
-            drop(writeln!(std::io::stderr(), "verge: it was still at work after {} s", LIMIT.as_secs()));
-            std::process::exit(Exit::BadInput.code().into());
+            drop(writeln!(std::io::stderr(), "verge: {STILL} {} s", LIMIT.as_secs()));
+            // Handlers of an ordinary end would wait for a library that is still at work.
+            kill_process(getpid(), Signal::KILL).ok();
         }
     });
     let before = memory("VmRSS");
     let began = Instant::now();
     let files = ModelFiles::of_card(&args.card);
     let is_of_windows = Card::load(&args.card).is_ok_and(|card| card.meaning == Meaning::Windows);
+    let limits = ModelLimits { max_file_bytes: args.max_model, ..ModelLimits::default() };
     let load_ms;
     if is_of_windows {
-        let mut model =
-            WindowModel::load(&runtime, &files, ModelLimits::default()).exit_with(Exit::BadInput)?;
+        let mut model = WindowModel::load(&runtime, &files, limits).exit_with(Exit::BadInput)?;
         load_ms = began.elapsed().as_secs_f64() * 1e3;
         wiring::try_autoencoder(&mut model).exit_with(Exit::BadInput)?;
     } else {
-        let model = FrameModel::load(&runtime, &files, ModelLimits::default()).exit_with(Exit::BadInput)?;
+        let model = FrameModel::load(&runtime, &files, limits).exit_with(Exit::BadInput)?;
         load_ms = began.elapsed().as_secs_f64() * 1e3;
         wiring::try_model(&Arc::new(model)).exit_with(Exit::BadInput)?;
     }
     let memory = memory("VmHWM").zip(before).map(|(most, before)| most.saturating_sub(before));
-    let saturation = if args.saturation && !is_of_windows {
-        let mut subject = Subject::load(&runtime, &args.card, Optimisation::Full)?;
-        let agreed =
-            saturation(&runtime, &args.card, &mut subject, &Pictures::drawn()?).exit_with(Exit::BadInput)?;
-        Some(agreed.share() * 100.0)
+    let is_quick = began.elapsed() < SATURATION_LIMIT;
+    let saturation = if args.saturation && !is_of_windows && is_quick {
+        let until = Some(Instant::now() + SATURATION_LIMIT);
+        let mut subject = Subject::load(&runtime, &args.card, limits)?;
+        let pictures = Pictures::drawn()?;
+        let agreed = saturation(&runtime, &args.card, &mut subject, &pictures, until);
+        agreed.exit_with(Exit::BadInput)?.map(|agreed| agreed.share() * 100.0)
     } else {
         None
     };
@@ -115,11 +132,16 @@ fn memory(key: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Has a model loaded in a process of its own.
-pub(super) fn in_a_child(card: &Path, library: &Path, with_saturation: bool) -> anyhow::Result<Probed> {
+/// Has a model loaded in a process of its own. `most`: bytes of its file.
+pub(super) fn in_a_child(
+    card: &Path,
+    library: &Path,
+    most: u64,
+    with_saturation: bool,
+) -> anyhow::Result<Probed> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let mut command = Command::new(program);
-    command.args(["model", "probe"]).arg(card);
+    command.args(["model", "probe"]).arg(card).args(["--max-model", &most.to_string()]);
     if with_saturation {
         command.arg("--saturation");
     }
@@ -127,12 +149,17 @@ pub(super) fn in_a_child(card: &Path, library: &Path, with_saturation: bool) -> 
     if library.is_absolute() {
         command.env(VARIABLE, library);
     }
-    let output = command.output().context("cannot start the process that loads the model first")?;
+    let output = output_within(&mut command, LIMIT + GRACE)
+        .context("cannot start the process that loads the model first")?;
+    let Some(output) = output else {
+        bail!("{}: {STILL} {} s, and was ended", card.display(), (LIMIT + GRACE).as_secs());
+    };
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().next_back().unwrap_or("nothing is said why").trim();
     let last = last.strip_prefix("verge: ").unwrap_or(last);
     match (output.status.code(), output.status.signal()) {
         (Some(0), _) => serde_json::from_slice(&output.stdout).context("the process that loads the model"),
+        (_, Some(_)) if last.starts_with(STILL) => bail!("{}: {last}", card.display()),
         (_, Some(signal)) => bail!(
             "{}: the library was ended by signal {signal} while it loaded the model in a process of its own: {}",
             card.display(),
@@ -145,6 +172,47 @@ pub(super) fn in_a_child(card: &Path, library: &Path, with_saturation: bool) -> 
     }
 }
 
+/// What a process has written by its end.
+struct Ended {
+    status: ExitStatus,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+/// Runs a process to its end; `None` where it was killed after this time.
+fn output_within(command: &mut Command, limit: Duration) -> std::io::Result<Option<Ended>> {
+    let began = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // Read meanwhile: one who fills a pipe waits for its reader.
+    let stdout = child.stdout.take().map(reader);
+    let stderr = child.stderr.take().map(reader);
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break Some(status);
+        }
+        if began.elapsed() >= limit {
+            child.kill()?;
+            child.wait()?;
+            break None;
+        }
+        std::thread::park_timeout(STEP);
+    };
+    let read = |reader: Option<JoinHandle<Vec<u8>>>| {
+        reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
+    };
+    let (stdout, stderr) = (read(stdout), read(stderr));
+    Ok(status.map(|status| Ended { status, stdout, stderr }))
+}
+
+fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What was read until then is what there is.
+        drop(pipe.read_to_end(&mut bytes));
+        bytes
+    })
+}
+
 fn signal_words(signal: i32) -> &'static str {
     match signal {
         6 => "it gave up, which it does where memory is refused",
@@ -152,5 +220,22 @@ fn signal_words(signal: i32) -> &'static str {
         11 => "it reached for memory that is not its own",
         24 => "it took more than 60 s of the processor",
         _ => "the file is not one that it takes",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_does_not_end_is_ended_and_one_that_says_much_is_read() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo begun >&2; exec sleep 600"]);
+        assert!(output_within(&mut command, Duration::from_millis(300)).unwrap().is_none());
+        let mut command = Command::new("sh");
+        command.args(["-c", "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; exit 65"]);
+        let ended = output_within(&mut command, Duration::from_secs(60)).unwrap().unwrap();
+        assert_eq!(ended.status.code(), Some(65));
+        assert_eq!((ended.stdout.len(), ended.stderr.len()), (1_000_000, 1_000_000));
     }
 }

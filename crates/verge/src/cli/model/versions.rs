@@ -1,4 +1,4 @@
-//! `verge model push`, `promote`, `rollback` and `ls`: the versions of managed models.
+//! `verge model push`, `promote` and `rollback`: which version of a managed model is in use.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use verge_engine::Runtime;
+use serde_json::json;
+use verge_engine::{ContentDigest, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::reload::{ReloadAnswer, door};
 use verge_gateway::settings::Settings;
 use verge_gateway::wiring;
 use verge_models::package::{OpenLimits, Package};
-use verge_models::store::{FACTORY, ModelStore, Slots, StoreError, StoreLock, StoredVersion};
+use verge_models::store::{FACTORY, ModelStore, Slots, StoreError, StoreLock};
 use verge_models::{Card, Catalogue, FrameModel, ModelFiles};
 
 use super::super::output::json_line;
@@ -37,6 +37,11 @@ pub(super) struct PushArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "The candidate is loaded in a process of its own and tried with the judges of the configuration; then it is in use. A \
+gateway that runs is asked to reload its file: all that has changed in the file takes effect with it. Where that reload fails, the \
+version before stays in use."
+)]
 pub(super) struct PromoteArgs {
     /// The model, as [model.NAME] calls it
     #[arg(value_name = "NAME")]
@@ -59,6 +64,10 @@ enum Stage {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "A gateway that runs is asked to reload its file: all that has changed in the file takes effect with it. A version \
+before that is damaged gives way to the file of the configuration."
+)]
 pub(super) struct RollbackArgs {
     /// The model, as [model.NAME] calls it
     #[arg(value_name = "NAME")]
@@ -67,19 +76,17 @@ pub(super) struct RollbackArgs {
     file: FileArgs,
 }
 
-#[derive(Debug, Args)]
-pub(super) struct LsArgs {
-    #[command(flatten)]
-    file: FileArgs,
-}
-
 fn stored(error: StoreError) -> anyhow::Error {
-    let exit = if error.is_temporary() { Exit::Temporary } else { Exit::BadInput };
+    let exit = match &error {
+        error if error.is_temporary() => Exit::Temporary,
+        error if error.is_of_configuration() => Exit::BadConfig,
+        _ => Exit::BadInput,
+    };
     Err::<(), _>(error).exit_with(exit).expect_err("an error")
 }
 
 /// All managed models.
-fn managed(settings: &Settings) -> impl Iterator<Item = &ModelFiles> {
+pub(super) fn managed(settings: &Settings) -> impl Iterator<Item = &ModelFiles> {
     settings.models.iter().chain(&settings.autoencoders).filter(|model| model.store.is_some())
 }
 
@@ -104,7 +111,16 @@ fn meant<'a>(settings: &'a Settings, name: &str) -> anyhow::Result<(&'a ModelFil
         card.is_ok_and(|card| card.identity.name.to_string() == name)
     };
     let of_section = managed(settings).find(|model| model.name == name);
-    let found = of_section.or_else(|| managed(settings).find(by_card));
+    let of_card: Vec<&ModelFiles> = managed(settings).filter(by_card).collect();
+    if of_section.is_none() && of_card.len() > 1 {
+        let names: Vec<&str> = of_card.iter().map(|model| model.name.as_str()).collect();
+        let error = anyhow!(
+            "{name:?} is the name in the cards of [model.{}]: `verge model sign --name NAME` says which of them it is for",
+            names.join("] and [model.")
+        );
+        return Err(error).exit_with(Exit::BadConfig);
+    }
+    let found = of_section.or_else(|| of_card.first().copied());
     let named = found.and_then(|model| Some((model, model.store.as_ref()?)));
     let error = || {
         let text =
@@ -114,14 +130,14 @@ fn meant<'a>(settings: &'a Settings, name: &str) -> anyhow::Result<(&'a ModelFil
     named.ok_or_else(error).exit_with(Exit::BadConfig)
 }
 
-/// Takes the lock, and restores slots that cannot be read.
-fn begin(store: &ModelStore) -> anyhow::Result<(StoreLock, Slots)> {
+/// Takes the lock, and restores slots that are damaged.
+pub(super) fn begin(store: &ModelStore) -> anyhow::Result<(StoreLock, Slots)> {
     let lock = store.lock().map_err(stored)?;
-    let (slots, damage) = store.slots();
+    let (slots, damage) = store.read_slots().map_err(stored)?;
     if let Some(why) = damage {
         let active = slots.active.as_deref().unwrap_or(FACTORY);
         say(&format!(
-            "{}: slots.json could not be read ({why}) and was restored: {active} is in use",
+            "{}: slots.json was damaged ({why}) and was restored: {active} is in use",
             store.name()
         ));
         store.switch(&lock, &slots).map_err(stored)?;
@@ -138,12 +154,14 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
         unsigned: rules.unsigned,
         now: verge_models::store::now(0),
     };
-    let manifest = Package::open(&args.package, limits).map_err(|error| stored(error.into()))?.manifest;
+    let package = Package::open(&args.package, limits).map_err(|error| stored(error.into()))?;
+    let (manifest, digest) = (package.manifest, ContentDigest::of(&package.manifest_bytes));
     let (model, store) = meant(&settings, &manifest.name)?;
     let (lock, _) = begin(store)?;
     let mut probed = None;
     let mut unavailable = false;
-    let mut probe = |card: &Path| match probe::in_a_child(card, &library(&settings), true) {
+    let most = settings.engine.limits.max_file_bytes;
+    let mut probe = |card: &Path| match probe::in_a_child(card, &library(&settings), most, true) {
         Ok(found) => {
             probed = Some(found);
             Ok(())
@@ -153,7 +171,7 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
             Err(words(error.as_ref()))
         }
     };
-    let pushed = store.push(&lock, &args.package, &rules, &mut probe);
+    let pushed = store.push(&lock, &args.package, &rules, digest, &mut probe);
     let pushed = pushed.map_err(|error| match error {
         StoreError::Probe { reason } if unavailable => {
             Err::<(), _>(anyhow!(reason)).exit_with(Exit::Unavailable).expect_err("an error")
@@ -211,39 +229,68 @@ pub(super) fn promote(args: &PromoteArgs, as_json: bool, out: &mut impl Write) -
     let card = version
         .check()
         .map_err(|why| stored(StoreError::Damaged { name: args.name.clone(), id: candidate.clone(), why }))?;
-    probe::in_a_child(&card, &library(&settings), false).exit_with(Exit::BadInput)?;
-    fits(&settings, model, &card)?;
+    let most = settings.engine.limits.max_file_bytes;
+    if let Err(error) = probe::in_a_child(&card, &library(&settings), most, false) {
+        let is_bad = Exit::of(&error) != Exit::Unavailable;
+        return if is_bad { Err(error).exit_with(Exit::BadInput) } else { Err(error) };
+    }
+    fits(&settings, ModelFiles { name: model.name.clone(), ..ModelFiles::of_card(&card) })?;
     let next = slots.promoted(version.counter(), Timestamp::now().as_millisecond());
     store.switch(&lock, &next).map_err(stored)?;
-    drop(lock);
-    let taken = let_gateway_know(&settings, &args.file.config);
-    report(&args.name, &next, &format!("{candidate} is in use"), Some(&taken), as_json, out)
+    match let_gateway_know(&settings, &args.file.config) {
+        Taken::Fine(taken) => {
+            report(&args.name, &next, &format!("{candidate} is in use"), Some(&taken), as_json, out)
+        }
+        Taken::Refused(why) => {
+            store.switch(&lock, &slots).map_err(stored)?;
+            let why = anyhow!(
+                "{}: {candidate} is a candidate still: the running gateway refused it: {why}",
+                args.name
+            );
+            Err(why).exit_with(Exit::BadInput)
+        }
+    }
 }
 
 pub(super) fn rollback(args: &RollbackArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let settings = args.file.settings()?;
-    let (_, store) = find(&settings, &args.name)?;
+    let (model, store) = find(&settings, &args.name)?;
     let (lock, slots) = begin(store)?;
-    let Some(next) = slots.rolled_back(Timestamp::now().as_millisecond()) else {
+    let Some(mut next) = slots.rolled_back(Timestamp::now().as_millisecond()) else {
         return report(&args.name, &slots, "nothing to roll back", None, as_json, out);
     };
-    if let Some(id) = &next.active
-        && let Some(why) = store.version(id).fault()
-    {
-        return Err(stored(StoreError::Damaged { name: args.name.clone(), id: id.clone(), why }));
+    let mut files = ModelFiles { store: None, ..model.clone() };
+    if let Some(id) = next.active.take() {
+        match store.version(&id).check() {
+            Ok(card) => {
+                files = ModelFiles { name: model.name.clone(), ..ModelFiles::of_card(&card) };
+                next.active = Some(id);
+            }
+            Err(why) => say(&format!(
+                "{}: version {id} is damaged ({why}): the file of the configuration is used instead; push it again",
+                args.name
+            )),
+        }
     }
     store.switch(&lock, &next).map_err(stored)?;
-    drop(lock);
+    if let Err(error) = fits(&settings, files) {
+        say(&format!(
+            "{}: warning: the gateway will not start with it: {}",
+            args.name,
+            words(error.as_ref())
+        ));
+    }
     let active = next.active.clone().unwrap_or_else(|| FACTORY.to_owned());
-    let taken = let_gateway_know(&settings, &args.file.config);
+    let (Taken::Fine(taken) | Taken::Refused(taken)) = let_gateway_know(&settings, &args.file.config);
     report(&args.name, &next, &format!("{active} is in use again"), Some(&taken), as_json, out)
 }
 
-/// Whether the judges of the configuration can work with a version: one that names a missing label is found before it is in use.
-fn fits(settings: &Settings, model: &ModelFiles, card: &Path) -> anyhow::Result<()> {
-    let Some(index) = settings.models.iter().position(|one| one.name == model.name) else { return Ok(()) };
+/// Whether the judges of the configuration can work with a version: one that names a missing label, or takes shorter windows
+/// than a judge steps by, is found before it is in use.
+fn fits(settings: &Settings, files: ModelFiles) -> anyhow::Result<()> {
     let mut settings = settings.clone();
-    settings.models[index] = ModelFiles { name: model.name.clone(), ..ModelFiles::of_card(card) };
+    let all = settings.models.iter_mut().chain(&mut settings.autoencoders);
+    all.filter(|one| one.name == files.name).for_each(|one| *one = files.clone());
     let runtime = Runtime::load(&wiring::runtime_search(&settings)).exit_with(Exit::Unavailable)?;
     let mut catalogue = Catalogue::new(runtime, settings.engine.limits);
     let models: Vec<Arc<FrameModel>> = settings
@@ -252,14 +299,26 @@ fn fits(settings: &Settings, model: &ModelFiles, card: &Path) -> anyhow::Result<
         .map(|one| catalogue.frames(one))
         .collect::<Result<_, _>>()
         .exit_with(Exit::BadConfig)?;
-    wiring::Vision::of(&settings, models).map(drop).exit_with(Exit::BadConfig)
+    let vision = wiring::Vision::of(&settings, models).exit_with(Exit::BadConfig)?;
+    wiring::Autoencoders::load(&settings, Some(&vision)).map(drop)
 }
 
-/// Asks a gateway that runs to take the version up; what came of it, in words.
-fn let_gateway_know(settings: &Settings, file: &Path) -> String {
+/// What came of a request to a gateway that runs, in words.
+enum Taken {
+    /// It uses the version, will do so later, or there is none.
+    Fine(String),
+    /// It cannot work with it.
+    Refused(String),
+}
+
+/// Asks a gateway that runs to take the version up, by a reload of its file.
+fn let_gateway_know(settings: &Settings, file: &Path) -> Taken {
     let asked = file.canonicalize().and_then(|file| door::ask(&settings.gateway.state_dir, &file, false));
-    match asked {
+    Taken::Fine(match asked {
         Ok(ReloadAnswer::Reloaded(_)) => "the running gateway uses it now".to_owned(),
+        Ok(answer @ (ReloadAnswer::Faulty { .. } | ReloadAnswer::Failed { .. })) => {
+            return Taken::Refused(answer.words().join("; "));
+        }
         Ok(answer) => {
             format!(
                 "the running gateway keeps the version before until it is started again: {}",
@@ -269,10 +328,13 @@ fn let_gateway_know(settings: &Settings, file: &Path) -> String {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             "no gateway runs: it is used at the next start".to_owned()
         }
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            "the running gateway has not finished its reload yet: its log says what became of it".to_owned()
+        }
         Err(error) => format!(
             "the running gateway was not reached ({error}): `verge reload` lets it take the version up"
         ),
-    }
+    })
 }
 
 fn report(
@@ -294,84 +356,4 @@ fn report(
         writeln!(out, "{name}: {what}{taken}").context("standard output")?;
     }
     Ok(Exit::Fine)
-}
-
-pub(super) fn ls(args: &LsArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let settings = args.file.settings()?;
-    let mut models = Vec::new();
-    for model in managed(&settings) {
-        let Some(store) = &model.store else { continue };
-        let (slots, damage) = store.slots();
-        if damage.is_some() {
-            // Without the right to write, what would be restored is shown.
-            if let Err(error) = begin(store) {
-                say(&format!(
-                    "{}: slots.json cannot be read, and not be restored: {}",
-                    model.name,
-                    words(error.as_ref())
-                ));
-            }
-        }
-        models.push((model.name.clone(), store.clone(), slots));
-    }
-    if as_json {
-        let line = |(name, store, slots): &(String, ModelStore, Slots)| {
-            let slot = |id: &Option<String>, confirmed| {
-                let id = id.as_ref().filter(|id| *id != FACTORY)?;
-                Some(described(&store.version(id), confirmed))
-            };
-            json!({
-                "name": name, "stage": slots.stage, "active": slot(&slots.active, slots.confirmed),
-                "previous": slot(&slots.previous, true), "candidate": slot(&slots.candidate, false),
-            })
-        };
-        json_line(out, &json!({ "models": models.iter().map(line).collect::<Vec<Value>>() }))?;
-        return Ok(Exit::Fine);
-    }
-    for (name, store, slots) in &models {
-        print(name, store, slots, out).context("standard output")?;
-    }
-    if models.is_empty() {
-        say("no [model.NAME] has managed = true");
-    }
-    Ok(Exit::Fine)
-}
-
-fn described(version: &StoredVersion, confirmed: bool) -> Value {
-    let manifest = version.manifest().ok();
-    let sha256 = manifest.as_ref().and_then(|manifest| version.weights_sha256(manifest));
-    let state = if version.fault().is_none() { "ok" } else { "damaged" };
-    json!({
-        "version": manifest.map(|manifest| manifest.version), "counter": version.counter(), "sha256": sha256, "state": state,
-        "confirmed": confirmed,
-    })
-}
-
-fn print(name: &str, store: &ModelStore, slots: &Slots, out: &mut impl Write) -> std::io::Result<()> {
-    if slots.active.is_none() {
-        writeln!(out, "{name}: the file of the configuration is in use")?;
-    }
-    for version in store.versions() {
-        let id = Some(version.id.clone());
-        let slot = if id == slots.active {
-            "active"
-        } else if id == slots.previous {
-            "previous"
-        } else if id == slots.candidate {
-            "candidate"
-        } else if slots.refused.contains(&version.id) {
-            "rolled back"
-        } else {
-            "stored"
-        };
-        let text = version.manifest().map_or_else(|_| "?".to_owned(), |manifest| manifest.version);
-        let state = version.fault().map_or_else(|| "ok".to_owned(), |why| format!("damaged: {why}"));
-        writeln!(out, "{name}: {slot:<12}{text:<12}{:<28}{state}", version.id)?;
-        let card =
-            version.manifest().ok().and_then(|manifest| Card::load(&version.folder.join(manifest.card)).ok());
-        if let Some(made) = card.and_then(|card| card.made) {
-            writeln!(out, "    made by {}", made.words())?;
-        }
-    }
-    Ok(())
 }

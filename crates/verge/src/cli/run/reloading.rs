@@ -23,7 +23,8 @@ pub(super) fn open_door(settings: &Settings) -> Option<ReloadDoor> {
         .ok()
 }
 
-/// The next request, by the door if there is one, or from the dashboard.
+/// The next request, by the door if there is one, or from the dashboard. None is lost where the other one is faster, or something
+/// else happens first.
 pub(super) async fn next_request(door: Option<&ReloadDoor>, dashboard: &mut ReloadRequests) -> ReloadRequest {
     let by_door = async {
         match door {

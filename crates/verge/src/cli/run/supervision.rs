@@ -16,8 +16,10 @@ const STATUS_EVERY: Duration = Duration::from_secs(5);
 /// While the store is opened and models are loaded systemd is asked for more time, this often and by so much.
 const EXTEND_EVERY: Duration = Duration::from_secs(5);
 const EXTEND_BY: Duration = Duration::from_secs(30);
-/// A start or a reload that takes longer hangs.
-const WORK_LIMIT: Duration = Duration::from_secs(600);
+/// A reload that takes longer hangs.
+const RELOAD_LIMIT: Duration = Duration::from_secs(600);
+/// A start that takes longer hangs. A large store on a slow medium is checked, or salvaged, before it is used.
+const START_LIMIT: Duration = Duration::from_secs(6 * 3600);
 /// Limit where there is no watchdog: what hangs is still said.
 const HANG_LIMIT: Duration = Duration::from_secs(15);
 /// What waits for the thread at most; it never waits long.
@@ -244,11 +246,15 @@ impl Notices {
     fn look(&mut self, now: Instant, look: Option<&PulseLook>) -> Vec<Notice> {
         let mut notices = Vec::new();
         let lasted = now.saturating_duration_since(self.since);
-        let works = matches!(self.phase, Phase::Starting | Phase::Reloading);
+        let limit = match self.phase {
+            Phase::Starting => Some(START_LIMIT),
+            Phase::Reloading => Some(RELOAD_LIMIT),
+            Phase::Running | Phase::Stopping => None,
+        };
         if self.phase == Phase::Stopping {
             return notices;
         }
-        if works && lasted < WORK_LIMIT && is_due(self.asked, EXTEND_EVERY, now) {
+        if limit.is_some_and(|limit| lasted < limit) && is_due(self.asked, EXTEND_EVERY, now) {
             self.asked = Some(now);
             notices.push(Notice::MoreTime);
         }
@@ -270,7 +276,7 @@ impl Notices {
             notices.extend(self.say(words, now, is_news));
         }
         self.log(look);
-        let hangs = hang.is_some() || works && lasted >= WORK_LIMIT;
+        let hangs = hang.is_some() || limit.is_some_and(|limit| lasted >= limit);
         let interval = self.watchdog.filter(|_| self.is_ready && !hangs);
         if interval.is_some_and(|interval| is_due(self.beaten, interval / 4, now)) {
             self.beaten = Some(now);

@@ -47,7 +47,19 @@ fn a_start_that_never_ends_gets_no_more_time() {
     let start = Instant::now();
     let mut notices = Notices::new(Some(INTERVAL), start);
     assert!(notices.look(start, None).contains(&Notice::MoreTime));
-    assert_eq!(notices.look(start + WORK_LIMIT, None), []);
+    assert_eq!(notices.look(start + RELOAD_LIMIT, None), [Notice::MoreTime], "a large store takes long");
+    assert_eq!(notices.look(start + START_LIMIT, None), []);
+}
+
+#[test]
+fn a_reload_that_never_ends_gets_no_more_time_and_no_beat() {
+    let start = Instant::now();
+    let mut notices = running(start);
+    notices.enter(Phase::Reloading, start);
+    let just_before = start + RELOAD_LIMIT - Duration::from_secs(1);
+    let given = notices.look(just_before, Some(&pulse(true)));
+    assert!(given.contains(&Notice::MoreTime) && given.contains(&Notice::Beat), "{given:?}");
+    assert_eq!(notices.look(start + RELOAD_LIMIT + EXTEND_EVERY, Some(&pulse(true))), []);
 }
 
 fn running(start: Instant) -> Notices {

@@ -1,0 +1,58 @@
+//! Numbers as a constant of a graph.
+
+use bytes::Bytes;
+use half::f16;
+
+use super::EditError;
+use crate::onnx::graph::TensorProto;
+use crate::tensor::{ElementType, Tensor};
+
+/// The number of an element's type.
+///
+/// **Source**: `TensorProto.DataType` of `onnx.proto`.
+pub(super) const fn data_type(element: ElementType) -> i32 {
+    match element {
+        ElementType::F32 => 1,
+        ElementType::U8 => 2,
+        ElementType::I8 => 3,
+        ElementType::I32 => 6,
+        ElementType::I64 => 7,
+        ElementType::F16 => 10,
+        ElementType::F64 => 11,
+    }
+}
+
+pub(super) fn constant(name: &str, dims: &[i64], numbers: &Tensor) -> Result<TensorProto, EditError> {
+    let (element, count, raw): (ElementType, usize, Vec<u8>) = match numbers {
+        Tensor::F32(data) => {
+            (ElementType::F32, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
+        }
+        Tensor::F16(data) => {
+            (ElementType::F16, data.len(), data.iter().copied().flat_map(f16::to_le_bytes).collect())
+        }
+        Tensor::F64(data) => {
+            (ElementType::F64, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
+        }
+        Tensor::U8(data) => (ElementType::U8, data.len(), data.clone()),
+        Tensor::I8(data) => {
+            (ElementType::I8, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
+        }
+        Tensor::I32(data) => {
+            (ElementType::I32, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
+        }
+        Tensor::I64(data) => {
+            (ElementType::I64, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
+        }
+    };
+    let expected = dims.iter().try_fold(1_i64, |product, dim| product.checked_mul(*dim));
+    if expected.and_then(|expected| usize::try_from(expected).ok()) != Some(count) {
+        return Err(EditError::Shape { name: name.to_owned(), dims: dims.to_vec(), numbers: count });
+    }
+    Ok(TensorProto {
+        dims: dims.to_vec(),
+        data_type: Some(data_type(element)),
+        name: Some(name.to_owned()),
+        raw_data: Some(Bytes::from(raw)),
+        ..Default::default()
+    })
+}
