@@ -15,13 +15,13 @@ DOCUMENTS = sorted(
         *(REPOSITORY / "examples").glob("**/README.md"),
     ]
 )
-SECTIONS = ("gateway", "local", "uplink", "route", "engine", "model", "source", "judge", "server", "dashboard")
+SECTIONS = ("gateway", "local", "uplink", "route", "engine", "models", "model", "source", "judge", "server", "dashboard")
 # What a block may run beside verge. A program that is not here is a mistake of the document, or new here.
 PROGRAMS = (
     *("cargo", "just", "python", "venv/bin/python", "venv/bin/pip", "mosquitto", "mosquitto_pub", "mosquitto_sub", "ffmpeg", "while"),
     *("apt", "apt-get", "dpkg", "systemctl", "journalctl", "tar", "cp", "mv", "rm", "mkdir", "chmod", "chown", "install"),
     *("cat", "cd", "ls", "openssl", "sha256sum", "touch", "env", "seq", "echo", "docker", "jq", "install.sh", "set-up"),
-    *("git", "systemd-analyze", "systemd-run", "ss", "date", "timedatectl", "lintian", "curl", "nano", "sudoedit"),
+    *("git", "unzip", "base64", "systemd-analyze", "systemd-run", "ss", "date", "timedatectl", "lintian", "curl", "nano", "sudoedit"),
 )
 
 
@@ -99,6 +99,10 @@ def _is_file(block: Block) -> bool:
     return block.language in ("csv", "text")
 
 
+def _is_nginx(block: Block) -> bool:
+    return block.first.startswith("location ")
+
+
 def _is_unit(block: Block) -> bool:
     return block.first in ("[Unit]", "[Service]", "[Install]", "[Socket]")
 
@@ -120,6 +124,7 @@ KINDS = {
     "counting": _is_counting,
     "card": _is_card,
     "mosquitto": _is_mosquitto,
+    "nginx": _is_nginx,
     "unit": _is_unit,
     "python": _is_python,
     "bytes": _is_bytes,

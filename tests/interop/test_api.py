@@ -27,7 +27,7 @@ RANK = {role: rank for rank, role in enumerate(ROLES)}
 
 def served(scene: Scene) -> tuple[Gateway, dict[str, Browser]]:
     """A gateway at work, and a program of each role."""
-    gateway, anyone = dashboard(scene)
+    gateway, anyone = dashboard(scene, pictures="viewer")
     for role in ROLES:
         add(gateway, role, role)
     tokens = {role: token(gateway, role) for role in ROLES}

@@ -1,5 +1,6 @@
 """The dashboard of a running gateway, by plain HTTP: logins, roles, events that an operator acknowledges, numbers, metrics."""
 
+import contextlib
 import http.client
 import json
 import re
@@ -57,7 +58,9 @@ class Browser:
         if self.token:
             sent["Authorization"] = f"Bearer {self.token}"
         try:
-            connection.request(method, path, body, sent)
+            # A body that is too large is refused before all of it is read.
+            with contextlib.suppress(BrokenPipeError):
+                connection.request(method, path, body, sent)
             answer = connection.getresponse()
             text = answer.read().decode()
         finally:

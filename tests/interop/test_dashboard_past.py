@@ -39,13 +39,13 @@ def verdicts(browser: Browser) -> list[dict]:
 
 
 def past(browser: Browser, query: str = "") -> list[dict]:
-    found, before = [], ""
+    found, after = [], ""
     for _ in range(20):
-        answer = browser.get(f"/api/v1/events?state=past&limit=3{query}{before}").json()
+        answer = browser.get(f"/api/v1/events?state=past&limit=3{query}{after}").json()
         found += answer["events"]
         if "next" not in answer:
             return found
-        before = f"&before={answer['next']}"
+        after = f"&after={answer['next']}"
     raise AssertionError("it does not end")
 
 

@@ -209,11 +209,6 @@ def test_an_archive_is_installed_started_and_removed(root: FreshRoot, made: Made
     configure(root, scene)
     root.run("/usr/local/lib/verge/set-up")
     root.run("verge", "check", "-c", CONFIGURATION, "--listen", "0", user="verge")
-    ua = '\n[server.ua]\nkind = "opcua"\nlisten = "127.0.0.1:4840"\n'
-    root.path("/tmp/ua.toml").write_text(root.path(CONFIGURATION).read_text() + ua)
-    said = root.run("verge", "check", "-c", "/tmp/ua.toml", "--offline", ends_with=78)
-    assert "--features opcua" in said, "packages have no OPC UA, and say who has"
-    root.path("/tmp/ua.toml").unlink()
     receiver = scene.receiver(PREFIX)
     unit = "/etc/systemd/system/verge.service"
     process = start(root, scene, unit)

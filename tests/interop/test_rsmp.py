@@ -199,7 +199,7 @@ def test_alarms_are_acknowledged_suspended_resumed_and_requested(scene: Scene, s
     device = scene.device()
     device.publish("aux/aux-1/value", "1")
     said = lambda: supervisor.alarms(AUX, "A0303")
-    wait_for(lambda: said()[-1] == ("Issue", "Active", "notSuspended", "notAcknowledged"), "it is silent")
+    wait_for(lambda: said()[-1:] == [("Issue", "Active", "notSuspended", "notAcknowledged")], "it is silent")
 
     def wish(kind: str, code: str = "A0303") -> dict:
         about = {"cId": AUX, "aCId": code, "xACId": "", "xNACId": "", "aSp": kind}
