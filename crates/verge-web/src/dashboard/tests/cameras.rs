@@ -187,10 +187,10 @@ async fn what_is_seen_stands_as_text_and_as_a_drawing() {
     assert_eq!(views["lines"][0]["forward"], 4);
     assert_eq!(views["objects"][1]["area"], serde_json::json!([0.1, 0.1, 0.2, 0.2]));
     assert_eq!(views["open"][0]["severity"], "critical");
-    // A picture is old after three times the usual gap.
-    bench.gateway.pass(500);
+    // A picture is old after three times the usual gap, and three seconds.
+    bench.gateway.pass(2_000);
     let page = text(bench.get("/cameras/scenes", Some(Role::Viewer)).await).await;
-    assert!(page.contains("data-stale=\"false\"") && page.contains("data-age-ms=\"1500\""), "{page}");
+    assert!(page.contains("data-stale=\"false\"") && page.contains("data-age-ms=\"3000\""), "{page}");
     bench.gateway.pass(1);
     let page = text(bench.get("/cameras/scenes", Some(Role::Viewer)).await).await;
     assert!(page.contains("data-stale=\"true\""), "{page}");

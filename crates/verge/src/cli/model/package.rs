@@ -15,13 +15,17 @@ use verge_models::store;
 use super::super::output::json_line;
 
 #[derive(Debug, Args)]
-#[command(after_help = "openssl makes the keys and checks what is signed:
+#[command(
+    override_usage = "verge model sign --key <FILE> --counter <N> --output <FILE> <CARD>",
+    after_help = "openssl makes the keys and checks what is signed:
   openssl genpkey -algorithm ed25519 -out publisher.pem
   openssl pkey -in publisher.pem -pubout -out trusted.pem
-  unzip -p F.vmodel manifest.json > m; unzip -p F.vmodel manifest.sig | base64 -d > s
+  unzip -p F.vmodel manifest.json > m
+  unzip -p F.vmodel manifest.sig | base64 -d > s
   openssl pkeyutl -verify -rawin -pubin -inkey trusted.pem -in m -sigfile s
 
-Packed are the card, its weights, its labels where they lie in a file, and NAME.report.json where it lies beside the card.")]
+Packed are the card, its weights, its labels where they lie in a file, and NAME.report.json where it lies beside the card."
+)]
 pub(super) struct SignArgs {
     /// The model's card
     #[arg(value_name = "CARD")]
