@@ -4,7 +4,7 @@
 //! signature of its bytes in base64, so that openssl makes and checks it. A package comes from a stranger until its signature
 //! is checked, and nothing of it is believed before.
 //!
-//! Reading order: [`Manifest`], [`pack`] (how one is made), [`open`] (how one is read), [`keys`].
+//! Reading order: [`Manifest`], [`pack()`] (how one is made), [`mod@open`] (how one is read), [`keys`].
 
 pub mod keys;
 pub mod open;
