@@ -181,7 +181,8 @@ class Mosquitto:
 
     def wait_for_subscriber(self, client_id: str, times: int = 1) -> None:
         """Waits until this client has subscribed to that many filters."""
-        wait_for(lambda: self.subscriptions(client_id) >= times, f"{client_id} subscribed at {self.name}")
+        # A gateway looks at a picture with each of its models before, which takes long on a machine that is busy.
+        wait_for(lambda: self.subscriptions(client_id) >= times, f"{client_id} subscribed at {self.name}", 90)
 
     def save(self) -> None:
         """Makes it write its sessions and messages to disk now."""
