@@ -190,7 +190,7 @@ impl Opened {
 
     /// Hands a message on, as soon as the gateway takes it: at once to each input that has room, then to the others.
     pub(crate) async fn hand_on(&self, message: Published, acks: &Arc<Window>) {
-        let Published { takers, topic, payload, id } = message;
+        let Published { takers, mut topic, payload, id } = message;
         let claim = id.map(|id| {
             acks.add(id);
             Arc::new(Claim { id, acks: Arc::clone(acks) })
@@ -198,13 +198,17 @@ impl Opened {
         let packet_id = id.unwrap_or(0);
         let received = (self.shared.clock)();
         let mut waiting = Vec::new();
+        let mut left = takers.len();
         for &(place, source) in takers.iter() {
+            left -= 1;
             let Some(input) = self.inputs.get(place) else { continue };
+            // There is one taker, nearly always.
+            let topic = if left == 0 { std::mem::take(&mut topic) } else { topic.clone() };
             let receipt = match (&claim, input.session) {
                 (Some(claim), Some(_)) if self.shared.durable => Some(input.claim(claim)),
                 _ => None,
             };
-            let inbound = Inbound::of(source, topic.clone(), payload.clone(), received);
+            let inbound = Inbound::of(source, topic, payload.clone(), received);
             waiting.extend(input.take(Inbound { packet_id, receipt, ..inbound }));
         }
         for message in waiting {

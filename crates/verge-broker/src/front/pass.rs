@@ -117,26 +117,39 @@ impl<W: AsyncWrite + Unpin> ToBroker<W> {
         self.0.shutdown().await.map_err(PassEnd::Broker)
     }
 
-    /// Waits between two packets. The broker is shown meanwhile that the client lives, of which nothing is read.
-    async fn wait(
+    /// Waits before the client is read on, and closes it where other rules that come meanwhile do not allow it any more. Between
+    /// two packets the broker is shown that the client lives, of which nothing is read.
+    async fn wait<T>(
         &mut self,
-        until: impl Future<Output = ()>,
+        until: impl Future<Output = T>,
         delivering: &Delivering,
         silence: Duration,
-    ) -> Result<(), PassEnd> {
+        (guard, standing): (&mut Guard, &mut Standing),
+    ) -> Result<T, PassEnd> {
         tokio::pin!(until);
+        let is_between = guard.left() == 0;
         // The silence is one and a half times the keep-alive.
         let ping_every = silence / 3;
         loop {
             tokio::select! {
                 biased;
-                () = &mut until => return Ok(()),
-                () = tokio::time::sleep(ping_every) => {
+                done = &mut until => return Ok(done),
+                () = standing.changed() => self.take_up(guard, standing).await?,
+                () = tokio::time::sleep(ping_every), if is_between => {
                     delivering.note_ping();
                     self.write_all(&PINGREQ).await?;
                 }
             }
         }
+    }
+
+    /// Takes up other rules.
+    async fn take_up(&mut self, guard: &mut Guard, standing: &mut Standing) -> Result<(), PassEnd> {
+        let Err(refused) = standing.take_up(guard) else { return Ok(()) };
+        // Without its last will, which nobody has allowed any more.
+        guard.leaves().set();
+        self.write_all(&[0xe0, 0]).await?;
+        Err(PassEnd::Refused(refused))
     }
 }
 
@@ -186,15 +199,22 @@ async fn upward(
             if let Some(delivering) = &delivering {
                 let begun = guard.begun();
                 if begun > BUFFER_BYTES {
-                    room = Some((pacing.device.holds.room(begun).await, delivering.inputs.room(begun).await));
+                    let free = async {
+                        (pacing.device.holds.room(begun).await, delivering.inputs.room(begun).await)
+                    };
+                    let under = (&mut guard, &mut standing);
+                    room = Some(to_broker.wait(free, delivering, pacing.silence, under).await?);
                 }
                 if let Some(message) = guard.completed() {
                     let handed_on = delivering.inputs.hand_on(message, &delivering.acks);
-                    to_broker.wait(handed_on, delivering, pacing.silence).await?;
+                    to_broker
+                        .wait(handed_on, delivering, pacing.silence, (&mut guard, &mut standing))
+                        .await?;
                     drop(room.take());
                 }
                 while guard.left() == 0 && delivering.acks.is_long() {
-                    to_broker.wait(delivering.acks.freed(), delivering, pacing.silence).await?;
+                    let under = (&mut guard, &mut standing);
+                    to_broker.wait(delivering.acks.freed(), delivering, pacing.silence, under).await?;
                 }
             }
         }
@@ -225,14 +245,7 @@ async fn upward(
                     break read.map_err(|_| why)??;
                 }
                 due = due(five.as_ref()) => to_broker.write_all(&due).await?,
-                () = standing.changed() => {
-                    if let Err(refused) = standing.take_up(&mut guard) {
-                        // Without its last will, which nobody has allowed any more.
-                        guard.leaves().set();
-                        to_broker.write_all(&[0xe0, 0]).await?;
-                        return Err(PassEnd::Refused(refused));
-                    }
-                }
+                () = standing.changed() => to_broker.take_up(&mut guard, &mut standing).await?,
             }
         };
         if new_bytes == 0 {
@@ -337,4 +350,57 @@ async fn freed(five: Option<&Five>) {
 async fn send(to_client: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), PassEnd> {
     let sending = to_client.write_all(bytes);
     Ok(tokio::time::timeout(STALLED, sending).await.map_err(|_| Refusal::Stalled)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::watch;
+    use verge_domain::time::{Moment, UtcMillis};
+    use verge_tls::ShownCertificates;
+
+    use super::super::standing::Rules;
+    use super::*;
+    use crate::inputs::Inputs;
+    use crate::passwords::Passwords;
+    use crate::policy::{Access, ClientLimits, Policy};
+
+    #[tokio::test]
+    async fn a_client_that_waits_for_the_gateway_is_closed_when_its_login_is_withdrawn() {
+        let (access, limits) = (Access::Open, ClientLimits::DEFAULT);
+        let policy = Arc::new(Policy { access, retained: true, limits, frames: Vec::new() });
+        let devices = Arc::new(Devices::new(limits));
+        let device = devices.device("a").unwrap();
+        let mut guard =
+            Guard::new(Arc::clone(&policy), policy.client("a", "a", false), device, devices, None);
+        let passwords = Arc::new(Passwords::parse("").unwrap());
+        let rules = |passwords| Rules { policy: Arc::clone(&policy), revocations: Arc::default(), passwords };
+        let (change, rules_now) = watch::channel(rules(Some(Arc::clone(&passwords))));
+        let mut standing = Standing {
+            rules: rules_now,
+            shown: ShownCertificates::default(),
+            client_id: "a".to_owned(),
+            is_proved: false,
+            login: Some(("a".to_owned(), passwords)),
+            will: None,
+        };
+        let inputs = Inputs::new(true, || Moment::from_wall(UtcMillis(1)));
+        inputs.open();
+        let delivering = Delivering::new(inputs.opened().await);
+        let mut to_broker = ToBroker(Vec::new());
+        change.send(rules(None)).unwrap();
+        let never = std::future::pending::<()>();
+        let under = (&mut guard, &mut standing);
+        let ended = to_broker.wait(never, &delivering, Duration::from_secs(60), under).await;
+        assert!(
+            matches!(&ended, Err(PassEnd::Refused(refused)) if refused.why == Refusal::Password),
+            "{ended:?}"
+        );
+        assert_eq!(
+            (to_broker.0.as_slice(), guard.leaves().get()),
+            (&[0xe0, 0][..], true),
+            "without its will"
+        );
+    }
 }

@@ -14,6 +14,7 @@ use verge_broker::passwords::is_name;
 use verge_broker::policy::AccessList;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_tls::PasswordHash;
+use verge_wire::counted;
 
 use super::super::output::json_line;
 use super::super::users::PasswordArgs;
@@ -107,7 +108,7 @@ pub(super) fn import(args: &ImportArgs, json: bool, out: &mut impl Write) -> any
         lost = left_out;
         let path = args.dir.join(PASSWORDS);
         write(&path, &text, args.force)?;
-        let count = format!("{}: {taken} logins of {}", path.display(), from.display());
+        let count = format!("{}: {} of {}", path.display(), counted(taken as u64, "login"), from.display());
         done.push(format!("{count}; below [local]: passwords = \"{}\"", path.display()));
     }
     if let Some(from) = &args.acl {
@@ -116,9 +117,9 @@ pub(super) fn import(args: &ImportArgs, json: bool, out: &mut impl Write) -> any
             AccessList::parse(&text).with_context(|| from.display().to_string()).exit_with(Exit::BadInput)?;
         let path = args.dir.join(ACCESS_LIST);
         write(&path, &text, args.force)?;
-        let names = list.names().len();
+        let names = counted(list.names().len() as u64, "name");
         done.push(format!(
-            "{}: the rules of {} for {names} names, as they are; below [local]: acl_file = \"{}\"",
+            "{}: the rules of {} for {names}, as they are; below [local]: acl_file = \"{}\"",
             path.display(),
             from.display(),
             path.display()
@@ -246,7 +247,7 @@ mod tests {
         let mut out = Vec::new();
         import(&args, false, &mut out).unwrap();
         let said = String::from_utf8(out).unwrap();
-        assert!(said.contains("1 logins") && said.contains("for 1 names"), "{said}");
+        assert!(said.contains("1 login of") && said.contains("for 1 name,"), "{said}");
         assert!(said.contains("\"older\" needs a new password") && said.contains("\"plain\""), "{said}");
         assert!(said.contains("line 4 is left out: a name has"), "{said}");
         assert!(said.contains("line 5 is left out: this name stands there twice"), "{said}");
