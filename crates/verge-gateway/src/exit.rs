@@ -66,7 +66,7 @@ impl fmt::Display for Exit {
 
 /// Says how the program should end if this error ends it.
 pub trait ExitWith<T> {
-    /// Attaches the code.
+    /// Attaches the code, once.
     ///
     /// # Errors
     /// The same error, with the code.
@@ -75,7 +75,11 @@ pub trait ExitWith<T> {
 
 impl<T, E: Into<anyhow::Error>> ExitWith<T> for Result<T, E> {
     fn exit_with(self, exit: Exit) -> anyhow::Result<T> {
-        self.map_err(|error| error.into().context(exit))
+        self.map_err(|error| {
+            let error = error.into();
+            // Its words stand in front of the message: twice would be once too often.
+            if error.downcast_ref() == Some(&exit) { error } else { error.context(exit) }
+        })
     }
 }
 
@@ -99,5 +103,8 @@ mod tests {
         let coded = || Err::<(), _>(anyhow!("x")).exit_with(Exit::BadConfig);
         check(coded().unwrap_err(), 78);
         check(coded().context("while reading").unwrap_err(), 78);
+        check(coded().exit_with(Exit::Temporary).unwrap_err(), 75);
+        let twice = coded().exit_with(Exit::BadConfig).unwrap_err();
+        assert_eq!(format!("{twice:#}"), "bad configuration: x");
     }
 }

@@ -12,6 +12,8 @@ pub(crate) mod drawings;
 pub mod exit;
 mod io_thread;
 pub mod reload;
+#[cfg(test)]
+mod sample;
 pub mod settings;
 pub(crate) mod states;
 pub mod wiring;

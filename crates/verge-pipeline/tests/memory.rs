@@ -7,12 +7,11 @@ use std::alloc::System;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use verge_domain::board::{Board, LastWord};
 use verge_domain::finding::{Expected, Feedback, Member};
-use verge_domain::id::{DeviceId, EventId, JudgeId, Lane, Seq, SignalId, SourceId, Unit};
+use verge_domain::id::{DeviceId, JudgeId, Seq, SignalId, SourceId, Unit};
 use verge_domain::image::{Image, PointContent, PointSelector};
-use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{
-    AlarmHandling, Anomaly, Body, Detector, Event, EventState, Severity, Subject, Times, Verdict,
-};
+use verge_domain::sample::verdict_of;
+use verge_domain::time::UtcMillis;
+use verge_domain::verdict::{Anomaly, Body, EventState, Subject, Verdict};
 use verge_pipeline::board::{LastWords, MAX_POINTS};
 
 #[global_allocator]
@@ -34,50 +33,22 @@ fn subject(point: usize, source: &SourceId) -> Subject {
 /// As a gateway makes it: the names of judge and source are those of the settings, shared by all.
 fn raised(point: usize, (judge, source): (&JudgeId, &SourceId)) -> LastWord {
     let at = UtcMillis(1_796_000_000_000 + point as i64);
-    let verdict = Verdict {
-        judge: judge.clone(),
-        subject: subject(point, source),
-        times: Times {
-            captured: None,
-            clock: DeviceClock::Absent,
-            received: at,
-            decided: at,
-            estimated: false,
-        },
-        detector: Detector::Threshold,
-        tag: None,
-        model: None,
-        severity: Severity::Warning,
-        lane: Lane::Alarm,
-        event: Some(Event {
-            id: EventId([7; 16]),
-            state: EventState::Raised,
-            since: at,
-            lasted_ms: 0,
-            number: None,
-            change: None,
-            suspended: false,
-            learning: false,
-            group: None,
-            handling: AlarmHandling::default(),
-        }),
-        group: None,
-        action: None,
-        body: Body::Anomaly(Anomaly {
-            member: Member::High,
-            observed: 9.5,
-            expected: Expected { low: None, high: Some(7.1) },
-            p_value: None,
-            unit: Unit::new("mm/s").ok(),
-            contributions: Vec::new(),
-            feedback: Feedback::default(),
-            distance: None,
-            value: None,
-            usual: Expected::default(),
-            value_unit: None,
-            regions: verge_domain::verdict::Regions::default(),
-        }),
-    };
+    let body = Body::Anomaly(Anomaly {
+        member: Member::High,
+        observed: 9.5,
+        expected: Expected { low: None, high: Some(7.1) },
+        p_value: None,
+        unit: Unit::new("mm/s").ok(),
+        contributions: Vec::new(),
+        feedback: Feedback::default(),
+        distance: None,
+        value: None,
+        usual: Expected::default(),
+        value_unit: None,
+        regions: verge_domain::verdict::Regions::default(),
+    });
+    let some = verdict_of("j", ("d", None), at, Some(EventState::Raised), body);
+    let verdict = Verdict { judge: judge.clone(), subject: subject(point, source), ..some };
     LastWord::new(verdict, Some(Seq(point as u64 + 1)))
 }
 

@@ -77,7 +77,9 @@ impl PointBook {
         let keys = known.map(|RaisedBefore { judge, subject, strand, .. }| {
             (judge.clone(), subject.device.clone(), subject.signal.clone(), PointKind::Events(*strand))
         });
-        keys.collect()
+        // One device name through two sources is one point.
+        let mut seen = HashSet::new();
+        keys.filter(|key| seen.insert(key.clone())).collect()
     }
 
     /// The same book where events were raised before.
@@ -188,7 +190,7 @@ impl PointBook {
 
     /// A second has passed: quality changes by itself, and points of devices that are away go. Returns the former places of
     /// those that stay, if any goes.
-    pub fn second(&mut self, view: &impl PointsView) -> Option<Vec<usize>> {
+    pub fn second(&mut self, view: &(impl PointsView + ?Sized)) -> Option<Vec<usize>> {
         let (mut stays, mut changed) = (HashSet::new(), Vec::new());
         let mut ages: HashMap<&DeviceId, InputAge> = HashMap::new();
         let selectors = Arc::clone(self.image.selectors());
@@ -249,7 +251,7 @@ impl PointBook {
 
     /// How a point stands now.
     #[must_use]
-    pub fn standing(&self, index: usize, view: &impl PointsView) -> Option<Standing> {
+    pub fn standing(&self, index: usize, view: &(impl PointsView + ?Sized)) -> Option<Standing> {
         let selector = self.image.selectors().get(index)?;
         Some(self.standing_at(index, view.age(&selector.device), view.held_back(selector)))
     }

@@ -115,23 +115,7 @@ mod tests {
 
     use super::*;
     use crate::reload::{KeyChange, ReloadReport};
-
-    const FILE: &str = r#"
-[gateway]
-id = "g"
-state_dir = "state"
-[local]
-url = "mqtt://localhost:1883"
-[source.pump]
-topic = "plant/+/vibration"
-codec = "number"
-device = "topic:1"
-signal = "vibration"
-[judge.high]
-inputs = ["pump"]
-detector = "threshold"
-above = 7.1
-"#;
+    use crate::sample::FILE;
 
     /// What a gateway answers, one after the other; `None`: it stops instead.
     async fn draw(

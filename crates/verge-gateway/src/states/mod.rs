@@ -106,9 +106,9 @@ impl StateBook {
     }
 
     fn add(&mut self, keys: Vec<PointKey>) {
-        let mut added = Vec::new();
+        let (mut added, mut seen) = (Vec::new(), HashSet::new());
         for key in keys {
-            if self.book.index_of(&key).is_some() {
+            if self.book.index_of(&key).is_some() || !seen.insert(key.clone()) {
                 continue;
             }
             let selector = selector_of(&key);

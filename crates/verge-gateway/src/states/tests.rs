@@ -59,7 +59,7 @@ fn a_point_that_the_configuration_names_is_announced_before_its_first_verdict_an
     };
     let judges = HashMap::from([(judge("high"), PointContent::Events)]);
     let book = StateBook::new(settings, GatewayId::new("g").unwrap(), judges, &[]);
-    let mut book = book.with_configured([key("high"), key("gone")]);
+    let mut book = book.with_configured([key("high"), key("gone"), key("high")]);
     book.earlier(Vec::new());
     let held = held(&mut book, IDLE);
     assert_eq!(held["v/g/state/pump/high/s/high"]["quality"], "never");

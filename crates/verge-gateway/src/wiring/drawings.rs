@@ -120,11 +120,7 @@ impl LiveDrawings for DrawingBoard {
             WatchError::Unknown => unknown(name),
             full @ WatchError::TooMany { .. } => DrawingError::Failed(full.to_string()),
         })?;
-        let judges = drawing.judges.iter().map(|judge| judge.judge.as_str());
-        let faults = unknown_judges(judges.collect(), &present.drawing);
-        if !faults.is_empty() {
-            return Err(DrawingError::Faulty(faults));
-        }
+        check_judges(drawing, &present.drawing)?;
         let frame = watched.picture.map_or(FrameSize { width: 1920, height: 1080 }, |picture| FrameSize {
             width: picture.frame.width,
             height: picture.frame.height,
@@ -162,6 +158,7 @@ impl LiveDrawings for DrawingBoard {
         if present.tag != rests_on {
             return Err(DrawingError::Changed);
         }
+        check_judges(drawing, &present.drawing)?;
         for judge in &drawing.judges {
             places(&settings, judge)?;
         }
@@ -185,8 +182,14 @@ impl LiveDrawings for DrawingBoard {
     }
 }
 
-/// What is wrong with the names of judges: none of those that count here, or twice the same.
-fn unknown_judges(names: Vec<&str>, present: &Drawing) -> Vec<String> {
+/// Refuses judges that do not count here, and one that is there twice.
+fn check_judges(drawing: &Drawing, present: &Drawing) -> Result<(), DrawingError> {
+    let faults = unknown_judges(drawing, present);
+    if faults.is_empty() { Ok(()) } else { Err(DrawingError::Faulty(faults)) }
+}
+
+fn unknown_judges(drawing: &Drawing, present: &Drawing) -> Vec<String> {
+    let names: Vec<&str> = drawing.judges.iter().map(|judge| judge.judge.as_str()).collect();
     let is_known = |name: &str| present.judges.iter().any(|judge| judge.judge == name);
     let numbered = names.iter().enumerate();
     let unfit = numbered.filter(|(at, name)| !is_known(name) || names[..*at].contains(name));
@@ -228,4 +231,25 @@ fn places(settings: &Settings, judge: &DrawnJudge) -> Result<Places, DrawingErro
     }
     let zones = judge.zones.iter().map(|zone| zone.corners.clone()).collect();
     if faults.is_empty() { Ok((lines, zones)) } else { Err(DrawingError::Faulty(faults)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_judge_is_drawn_once_and_only_where_it_counts() {
+        let drawing = |names: &[&str]| {
+            let judge = |name: &&str| DrawnJudge { judge: (*name).to_owned(), ..DrawnJudge::default() };
+            Drawing { judges: names.iter().map(judge).collect(), ..Drawing::default() }
+        };
+        let present = drawing(&["a", "b"]);
+        assert_eq!(check_judges(&drawing(&["b"]), &present), Ok(()));
+        for names in [&["a", "a"], &["a", "c"]] {
+            let Err(DrawingError::Faulty(faults)) = check_judges(&drawing(names), &present) else {
+                panic!("{names:?} are taken")
+            };
+            assert_eq!(faults.len(), 1, "{faults:?}");
+        }
+    }
 }

@@ -29,6 +29,15 @@ pub(super) struct PastReader {
     waiting: AtomicUsize,
 }
 
+/// One of those that wait. It is given back whatever becomes of the reading.
+struct Place(Arc<PastReader>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl PastReader {
     pub(super) fn new(section: &StoreSection, gateway: &GatewayId) -> Arc<Self> {
         let (section, gateway) = (section.clone(), gateway.clone());
@@ -41,10 +50,10 @@ impl PastReader {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return done(Err(StoredError::Busy));
         }
-        let past = Arc::clone(self);
+        let place = Place(Arc::clone(self));
         tokio::task::spawn_blocking(move || {
-            let read = past.read(lane, from);
-            past.waiting.fetch_sub(1, Ordering::Relaxed);
+            let read = place.0.read(lane, from);
+            drop(place);
             done(read.map_err(|error| {
                 tracing::warn!(error = format!("{error:#}"), "the dashboard cannot read the store");
                 StoredError::Unreadable
@@ -152,24 +161,8 @@ mod tests {
     use verge_outbox::{Outbox, OutboxSettings};
 
     use super::*;
+    use crate::sample::FILE;
     use crate::settings::Settings;
-
-    const FILE: &str = r#"
-[gateway]
-id = "g"
-state_dir = "state"
-[local]
-url = "mqtt://localhost:1883"
-[source.pump]
-topic = "plant/+/vibration"
-codec = "number"
-device = "topic:1"
-signal = "vibration"
-[judge.high]
-inputs = ["pump"]
-detector = "threshold"
-above = 7.1
-"#;
 
     #[test]
     fn reading_goes_on_behind_a_damaged_row_and_ends_there_where_it_is_the_newest() {

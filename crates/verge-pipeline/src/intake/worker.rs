@@ -161,6 +161,12 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
         }
     }
 
+    /// Counts what is not judged any more.
+    fn give_up(&mut self, comes_again: bool) {
+        let (unacknowledged, lost) = &mut self.given_up;
+        *if comes_again { unacknowledged } else { lost } += 1;
+    }
+
     /// Judges what waits, up to a burst, then settles what caused nothing. Returns how many messages there were,
     /// and whether to stop.
     fn burst(&mut self, first: Item, queue: &Receiver<Item>) -> (usize, bool) {
@@ -182,13 +188,16 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
             }
             match item {
                 Some(Item::Message(message)) if self.is_past_deadline() => {
-                    match message.receipt {
-                        Some(_) => self.given_up.0 += 1,
-                        None => self.given_up.1 += 1,
+                    self.give_up(message.receipt.is_some());
+                    taken += 1;
+                }
+                Some(Item::Observation(_, origin)) if self.is_past_deadline() => {
+                    // A frame without a cause is one that the next would have superseded.
+                    if origin.receipt.is_some() || origin.cause != 0 {
+                        self.give_up(origin.receipt.is_some());
                     }
                     taken += 1;
                 }
-                Some(Item::Observation(..)) if self.is_past_deadline() => taken += 1,
                 Some(Item::Message(message)) => {
                     self.room.left(message.topic.len() + message.payload.len());
                     self.message(&message, self.clock.now());
