@@ -1,5 +1,5 @@
-//! The gate: whether a new version of a model may take the place of an old one. Every command that makes models and the trial
-//! on live frames ask it; it knows numbers alone.
+//! The gate: whether a new version of a model may take the place of an old one. `verge model bench` asks for agreement and cost;
+//! what compares labelled pictures is for commands that make models. It knows numbers alone.
 //!
 //! Reading order: [`Rules`] (what is demanded), [`labelled`] (both models on labelled pictures), [`agreement`] (both on pictures
 //! without labels, and looks at a trial that goes on), [`cost`] (time, bytes, memory), [`share`] and [`bootstrap`] (the

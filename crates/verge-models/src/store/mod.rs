@@ -21,7 +21,7 @@ pub use slots::{FACTORY, Found, Slots};
 use verge_engine::ContentDigest;
 pub use version::StoredVersion;
 
-use crate::package::open::{digest_of, sync_folder};
+use crate::package::open::sync_folder;
 use crate::package::{EARLIEST, OpenLimits, Package, PackageError, TrustedKey, is_flat};
 
 /// The folder of all models within that of the gateway's state.
@@ -185,15 +185,13 @@ impl ModelStore {
         let from = |source| PackageError::Io { path: path.to_owned(), source };
         let mut file = fs::File::open(path).map_err(from)?;
         let bytes = file.metadata().map_err(from)?.len();
-        let used = bytes_of(&self.root);
-        if used.saturating_add(bytes.saturating_mul(2)) > rules.cap {
-            return Err(StoreError::Cap {
-                needed: used.saturating_add(bytes.saturating_mul(2)),
-                cap: rules.cap,
-            });
+        // The copy and what is unpacked of it.
+        let needed = bytes_of(&self.root).saturating_add(bytes.saturating_mul(2));
+        if needed > rules.cap {
+            return Err(StoreError::Cap { needed, cap: rules.cap });
         }
-        let digest = digest_of(path).map_err(from)?;
-        let part = self.root.join(INCOMING).join(format!("{digest}.part"));
+        // One name is enough: whoever holds the lock is alone.
+        let part = self.root.join(INCOMING).join("package.part");
         let to = |source| StoreError::io(&part, source);
         remove(&part).map_err(to)?;
         let mut copy = fs::OpenOptions::new().write(true).create_new(true).open(&part).map_err(to)?;
