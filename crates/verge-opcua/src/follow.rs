@@ -92,6 +92,9 @@ impl Follower {
     }
 
     fn report(&self, Changes { changed, gone }: Changes) {
+        if changed.is_empty() && gone.is_empty() {
+            return;
+        }
         let items = self.items.lock();
         if items.is_empty() {
             return;

@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use opcua::types::DataValue;
 use tokio::sync::Notify;
 use verge_domain::board::{LastWord, RaisedBefore};
-use verge_domain::id::{DeviceId, JudgeId};
+use verge_domain::id::JudgeId;
 use verge_domain::image::{
-    GatewayState, Heartbeat, HeldBack, InputAge, PointBook, PointContent, PointQuality, PointSelector,
-    PointsView, selector_of,
+    GatewayState, Heartbeat, PointBook, PointContent, PointQuality, PointsView, selector_of,
 };
 use verge_domain::time::Moment;
 
@@ -28,19 +27,6 @@ pub trait GatewayView: PointsView + Send + Sync {
 
     /// How the gateway is. Asked once a second.
     fn state(&self) -> GatewayState;
-}
-
-/// A view by reference.
-struct Seen<'a>(&'a dyn GatewayView);
-
-impl PointsView for Seen<'_> {
-    fn age(&self, device: &DeviceId) -> InputAge {
-        self.0.age(device)
-    }
-
-    fn held_back(&self, point: &PointSelector) -> HeldBack {
-        self.0.held_back(point)
-    }
 }
 
 /// A variable that says something else.
@@ -189,7 +175,7 @@ impl Shown {
         now.beats = now.beats.wrapping_add(u32::from(now.is_beating));
         now.state = state;
         let selectors = Arc::clone(now.book.image().selectors());
-        if let Some(kept) = now.book.second(&Seen(&*self.view)) {
+        if let Some(kept) = now.book.second(&*self.view) {
             let mut stays = kept.into_iter().peekable();
             let gone = (0..selectors.len()).filter(|index| stays.next_if_eq(index).is_none());
             let gone: Vec<String> = gone.filter_map(|index| selectors.get(index).map(node_path)).collect();
@@ -202,7 +188,7 @@ impl Shown {
         let now = self.lock();
         let mut counts = [0; PointQuality::ALL.len()];
         for index in 0..now.book.image().points().len() {
-            let standing = now.book.standing(index, &Seen(&*self.view));
+            let standing = now.book.standing(index, &*self.view);
             if let Some(count) = standing.and_then(|(quality, _)| counts.get_mut(quality as usize)) {
                 *count += 1;
             }
@@ -217,7 +203,7 @@ impl Shown {
         let (gone, mut changes) = (std::mem::take(&mut now.gone), Vec::new());
         let selectors = Arc::clone(now.book.image().selectors());
         for index in now.book.take_due() {
-            let Some(standing) = now.book.standing(index, &Seen(&*self.view)) else { continue };
+            let Some(standing) = now.book.standing(index, &*self.view) else { continue };
             let before = now.book.show(index, standing);
             let (true, Some(selector)) = (is_wanted, selectors.get(index)) else { continue };
             let said = values_of_point(now.book.image(), index, selector, standing);
@@ -260,7 +246,7 @@ impl Shown {
                 return Some(now.of_gateway(at));
             }
             let index = point?;
-            let standing = now.book.standing(index, &Seen(&*self.view))?;
+            let standing = now.book.standing(index, &*self.view)?;
             let selector = now.book.image().selectors().get(index)?;
             Some(values_of_point(now.book.image(), index, selector, standing))
         };

@@ -186,3 +186,14 @@ fn a_point_without_a_word_and_without_its_device_says_nothing() {
     view.set(SENDS, 0);
     assert_eq!(read(&shown, "e/silence/silent/active"), Some((false.into(), GOOD)));
 }
+
+#[test]
+fn a_device_that_two_sources_know_is_one_point_and_moves_no_other() {
+    let before = |source: &str, device: &str, count| {
+        let (source, device) = (SourceId::new(source).unwrap(), DeviceId::new(device).unwrap());
+        let subject = Subject { source, device, signal: SignalId::new("s").ok() };
+        RaisedBefore { judge: judge("silence"), subject, strand: Member::Silent, count }
+    };
+    let (shown, _) = shown(&[before("s", "d", 1), before("t", "d", 2), before("s", "e", 41)]);
+    assert_eq!(read(&shown, "e/silence/s/silent/events"), Some((41_u32.into(), GOOD)));
+}

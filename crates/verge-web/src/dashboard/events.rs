@@ -280,12 +280,15 @@ fn event_id(word: &LastWord) -> Option<String> {
     word.verdict.event.map(|event| event.id.to_string())
 }
 
+/// The identity of an event, as links and lists have it.
+pub(crate) fn read_event_id(text: &str) -> Option<[u8; 16]> {
+    let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex.then(|| u128::from_str_radix(text, 16).ok())?.map(u128::to_be_bytes)
+}
+
 /// An event by its identity.
 pub(crate) fn find(site: &Site, id: &str) -> Option<EventView> {
-    if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let id = u128::from_str_radix(id, 16).ok()?.to_be_bytes();
+    let id = read_event_id(id)?;
     let is_it = |word: &LastWord| word.verdict.event.is_some_and(|event| event.id.0 == id);
     site.live.board().words(&is_it).first().and_then(|word| EventView::of(site, word))
 }

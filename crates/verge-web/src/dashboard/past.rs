@@ -10,7 +10,7 @@ use verge_domain::id::{Lane, Seq};
 use verge_domain::live::{ReadFrom, StoredError, StoredItem, StoredPart};
 use verge_domain::time::UtcMillis;
 
-use super::events::{EventFilter, EventView, ListedState, find};
+use super::events::{EventFilter, EventView, ListedState, find, read_event_id};
 use super::form::Form;
 use super::problem::Problem;
 use super::site::Site;
@@ -221,11 +221,8 @@ pub(crate) async fn find_anywhere(
     if let Some(event) = find(site, id) {
         return Ok(Some(event));
     }
-    if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(None);
-    }
-    let id = id.to_ascii_lowercase();
-    let is_it = |word: &LastWord| word.verdict.event.is_some_and(|event| event.id.to_string() == id);
+    let Some(id) = read_event_id(id) else { return Ok(None) };
+    let is_it = |word: &LastWord| word.verdict.event.is_some_and(|event| event.id.0 == id);
     if let Some((lane, seq)) = row.and_then(read_row) {
         let part = read(site, lane, ReadFrom::Behind(Seq(seq.0.saturating_sub(1)))).await?;
         let first = part.items.into_iter().next();

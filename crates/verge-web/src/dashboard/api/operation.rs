@@ -285,3 +285,6 @@ pub(crate) const AFTER: Parameter = Parameter {
     says: "Where the list goes on: `next` of the answer before",
     schema: || json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }),
 };
+
+/// Largest number of a verdict here: programs read JSON numbers exactly up to it.
+pub(crate) const MAX_SEQ: u64 = (1 << 53) - 1;

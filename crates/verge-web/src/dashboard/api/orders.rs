@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json as json_value};
 use verge_domain::id::Lane;
 
 use super::events::{DONE, REMARKS, remark_named};
-use super::operation::{count, list, name_schema, object, text, time, word};
+use super::operation::{MAX_SEQ, count, list, name_schema, object, text, time, word};
 use super::{Input, Operation, Schema, json};
 use crate::dashboard::access::{Role, Who};
 use crate::dashboard::command::carry_out;
@@ -21,8 +21,6 @@ use crate::dashboard::site::Site;
 
 /// A week.
 const MAX_MINUTES: u64 = 10_080;
-/// Numbers of verdicts that JSON of every client can hold.
-const MAX_SEQ: u64 = 1 << 53;
 
 fn selected(more: Value) -> Value {
     let mut required = json_value!({ "device": name_schema("The device") });

@@ -9,7 +9,7 @@ use serde_json::json as json_value;
 use verge_domain::id::{Lane, Seq};
 use verge_domain::live::{ReadFrom, StoredItem};
 
-use super::operation::{count, list as list_of, object, word};
+use super::operation::{MAX_SEQ, count, list as list_of, object, word};
 use super::{Input, Operation, Parameter, Schema};
 use crate::dashboard::access::Role;
 use crate::dashboard::past;
@@ -46,8 +46,6 @@ const LANE: &[Parameter] = &[
         schema: || json_value!({ "type": "integer", "minimum": 1, "maximum": MOST, "default": MOST }),
     },
 ];
-/// Numbers that programs read exactly.
-const MAX_SEQ: u64 = (1 << 53) - 1;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     let reads = "Lists what the store holds of a lane, in order";
