@@ -275,6 +275,11 @@ pub fn write_public(path: &Path, content: &str) -> Result<(), TlsError> {
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), TlsError> {
     let fault = |error| TlsError::Write { path: path.to_owned(), error };
     let fresh = path.with_extension("new");
+    // A command that was killed may have left one.
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fault(error)),
+        _ => {}
+    }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh).map_err(fault)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(fault)?;
     std::fs::rename(&fresh, path).map_err(fault)
