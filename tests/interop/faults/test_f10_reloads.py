@@ -247,10 +247,10 @@ def test_a_thousand_reloads_end_as_a_fresh_start_would(scene: Scene, figures: Fi
     device.flush()
     wait_until_quiet(lambda: len(receiver.arrivals))
     before, instances = of_rules(), status(port)["judging"]["instances"]
+    assert before and instances > 0
     assert gateway.stop() == 0
     scene.start(gateway)
     wait_for(lambda: of_rules() == before, f"the same is open as before the restart: {before} {of_rules()}")
-    assert instances > 0
 
     # And what it says from now on is what a gateway says that never knew another configuration.
     fresh = scene.gateway(sources, gateway.settings["judge"])
