@@ -15,7 +15,7 @@ from clients import Receiver
 from counting import Numbers, check_numbers, observed
 from figures import Figures, percentile
 from gateway import Gateway, Settings, to_toml
-from peers import HOST, free_port
+from peers import HOST, accepts, free_port
 from programs import is_full
 from scene import Scene, number_source, threshold
 from test_dashboard import Browser, add
@@ -250,6 +250,7 @@ def test_a_thousand_reloads_end_as_a_fresh_start_would(scene: Scene, figures: Fi
     assert before and instances > 0
     assert gateway.stop() == 0
     scene.start(gateway)
+    wait_for(lambda: accepts(port), "the dashboard listens")
     wait_for(lambda: of_rules() == before, f"the same is open as before the restart: {before} {of_rules()}")
 
     # And what it says from now on is what a gateway says that never knew another configuration.
