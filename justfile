@@ -102,11 +102,11 @@ eval-nab *ARGS:
 eval-skab *ARGS:
     cargo run --quiet --release -p verge -- eval skab --data "$VERGE_DATA"/skab {{ ARGS }}
 
-# Counts of simulated traffic against the truth, at 30 to 1 frames a second: `just eval-vision --case road --share 0.2`; without
-# arguments also how fast faults of cameras are found
-eval-vision *ARGS:
-    cargo run --quiet --release -p verge -- eval vision {{ ARGS }}
-    {{ if ARGS == "" { "cargo run --quiet --release -p verge -- eval health" } else { "true" } }}
+# Every mark of accuracy of cameras, a row each: counts, health, a real clip, decoders, models, bad pictures; some ten minutes,
+# `just eval-vision --part clip` for one part, `--quick` to see whether it works
+eval-vision *ARGS: venv
+    cargo build --release -p verge
+    {{ python }} tests/interop/bench/eval_vision.py {{ ARGS }}
 
 # Short-term forecasts beside simple ones, on the traffic of the Numenta Anomaly Benchmark and on simulated days
 eval-forecast *ARGS:
@@ -131,7 +131,8 @@ bench-cameras *ARGS: venv
     cargo build --release -p verge
     {{ python }} tests/interop/bench/bench_cameras.py {{ ARGS }}
 
-# Every mark of speed and memory of cameras: tracking and health on, models of four kinds, the gain of the gate
+# Every mark of speed and memory of cameras, a row each: tracking and health on, models of four kinds, the gain of the gate, the
+# tracker and the gate by criterion; some fifteen minutes and a build of the benchmarks, `just bench-vision --model parts` for one part
 bench-vision *ARGS: venv
     {{ python }} -m pip install --quiet --requirement tests/interop/bench/requirements.txt
     cargo build --release -p verge

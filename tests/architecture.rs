@@ -2,9 +2,16 @@
 //! have one owner.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+
+const PAGE: &str = include_str!("../ARCHITECTURE.md");
+/// Words of the page at most: who looks for the room of something reads all of it.
+const PAGE_WORDS: usize = 1_000;
+/// What the page says of crates that see nearly everything.
+const MOST: &str = "most of the above";
 
 /// Every crate of the workspace and the ones of ours that it may depend on. A new edge is discussed first, then
 /// written here and in ARCHITECTURE.md.
@@ -192,5 +199,53 @@ fn foreign_crates_with_owners_are_named_by_them_alone() {
             .map(|(name, _)| name.as_str())
             .collect();
         assert_eq!(users, *owners, "who depends on {foreign}");
+    }
+}
+
+/// The cells of a table's rows, its head left out.
+fn table(head: &str) -> Vec<Vec<&'static str>> {
+    let (_, rows) = PAGE.split_once(head).unwrap_or_else(|| panic!("{head:?} is the head of a table"));
+    let rows = rows.trim_start().lines().skip(1).take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn the_page_is_one_page() {
+    let words = PAGE.split_whitespace().count();
+    assert!(words <= PAGE_WORDS, "{words} words; what takes more belongs into docs/internals.md");
+}
+
+#[test]
+fn the_page_draws_every_crate_with_its_edges() {
+    let rows = table("| crate | sees | holds |");
+    let drawn: BTreeMap<&str, BTreeSet<String>> = rows
+        .iter()
+        .map(|row| (row[0], row[1].split_whitespace().map(|name| format!("verge-{name}")).collect()))
+        .collect();
+    let names: Vec<&str> = drawn.keys().copied().collect();
+    let known: BTreeMap<&str, &[&str]> = ALLOWED_EDGES.iter().copied().collect();
+    assert_eq!(names, known.keys().copied().collect::<Vec<_>>());
+    for row in rows {
+        let allowed: BTreeSet<String> = known[row[0]].iter().map(|name| (*name).to_owned()).collect();
+        if row[1] == MOST {
+            assert!(allowed.len() > known.len() / 2, "{} sees {} crates", row[0], allowed.len());
+        } else {
+            assert_eq!(drawn[row[0]], allowed, "{}", row[0]);
+        }
+    }
+}
+
+#[test]
+fn every_file_that_the_page_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let rows = table("| to add | touch |");
+    assert!(rows.len() >= 15, "{} rows", rows.len());
+    for row in rows {
+        let paths: Vec<&str> = row[1].split('`').skip(1).step_by(2).filter(|word| word.contains('/')).collect();
+        assert!(!paths.is_empty(), "{}: names no file", row[0]);
+        for path in paths {
+            let found = root.join(path).exists() || root.join("crates").join(path).exists();
+            assert!(found, "{}: {path} does not exist", row[0]);
+        }
     }
 }

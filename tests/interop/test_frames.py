@@ -20,6 +20,7 @@ from ledger import Ledger
 from models import Models
 from pictures import Labelled, Picture
 from programs import data, is_full
+from published import CLASSIFIERS, DETECTORS, PRECISION_MARGIN, VEHICLES
 from scene import Scene, frame_source, looking
 from scoring import Accuracy, Box, Precision, Seen, accuracy, average_precision, union
 from wire import Verdict
@@ -27,29 +28,6 @@ from wire import Verdict
 DETECTOR = "yolox_nano"
 
 
-@dataclass(frozen=True)
-class Published:
-    """Top-1 and top-5 on all 111 pictures as the reference pipeline reaches them, and how near the gateway must come.
-
-    Decoder and resizer are others than the reference's: pixels differ by one here and there, and the smaller the
-    model, the more often that turns the answer.
-    """
-
-    accuracy: Accuracy
-    # Pictures by which top-1 and top-5 may differ, and the least share of pictures with the same best class.
-    pictures: int
-    same: float
-
-
-CLASSIFIERS = {
-    "mobilenet_v2_1.0_224_quant": Published(Accuracy(0.8649, 0.9730), 1, 0.97),
-    "tf2_mobilenet_v2_1.0_224_ptq": Published(Accuracy(0.8919, 1.0), 1, 0.97),
-    "mobilenet_v1_0.75_192_quant": Published(Accuracy(0.7928, 0.9369), 1, 0.97),
-    "mobilenet_v1_0.25_128_quant": Published(Accuracy(0.4685, 0.7748), 2, 0.85),
-}
-VEHICLES = ("car", "motorbike", "bus", "truck")
-COCO_MAP, TRAFFIC_AP50 = 0.345, 0.767
-PRECISION_MARGIN = 0.01
 SAMPLE = 12
 # Of a sample, the foreign scorer's figures for verdicts and for `verge eval` may differ by so much: verdicts hold
 # boxes in whole pixels and scores in thousandths.
@@ -213,11 +191,11 @@ def test_detections_are_as_precise_as_published(judged: Judged, models: Models, 
     if what == "coco":
         verdicts = average_precision(judged.on_coco())
         reported, foreign = foreign_eval(judged, models, judged.coco)
-        published = ("mAP", COCO_MAP, verdicts.map)
+        published = ("mAP", DETECTORS[DETECTOR]["coco"].map, verdicts.map)
     else:
         verdicts = average_precision(judged.as_vehicles(judged.on_traffic()))
         reported, foreign = foreign_eval(judged, models, judged.traffic, "--group", f"Vehicle={','.join(VEHICLES)}")
-        published = ("AP50", TRAFFIC_AP50, verdicts.ap50)
+        published = ("AP50", DETECTORS[DETECTOR]["traffic"].ap50, verdicts.ap50)
     figures = {"verdicts": verdicts, "verge eval": reported, "its detections by pycocotools": foreign}
     for name, precision in figures.items():
         print(f"{what}, {name}: mAP {precision.map:.4f}, AP50 {precision.ap50:.4f}")

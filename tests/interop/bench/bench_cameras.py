@@ -32,6 +32,7 @@ from camera_gateways import PythonUnderTest, Site, UnderTest, VergeUnderTest, ve
 from camera_load import CameraGenerator, CameraLoad  # noqa: E402
 from certificates import Certificates  # noqa: E402
 from gateway import Gateway  # noqa: E402
+from marks import Mark, rows  # noqa: E402
 from models import Models  # noqa: E402
 from report import machine, percentiles, table  # noqa: E402
 from scene import number_source, threshold  # noqa: E402
@@ -214,8 +215,7 @@ def judged(task: Task, arguments: argparse.Namespace, bench: Bench, wanted: Want
     if not arguments.json:
         print(f"\n{task.name}, bare: {alone.frames_per_s:.1f} frames/s, {alone.cpu_ms:.2f} ms CPU a frame")
         print(table(results, COLUMNS))
-        for mark in found:
-            print(f"{mark.what}: {mark.found}" + mark.words(), flush=True)
+        print(f"\n{rows(found)}", flush=True)
     return {"bare": asdict(alone), "results": [asdict(one) for one in results], "marks": [asdict(one) for one in found]}
 
 
@@ -254,7 +254,7 @@ def main() -> None:
         rss = idle_without_a_model(bench)
         if not arguments.json:
             print(", ".join(f"{key}: {value}" for key, value in machine().items()))
-            print(f"idle without a model: {rss:.1f} MiB (<= 20: {'reached' if rss <= 20 else 'MISSED'})")
+            print(rows([Mark.at_most("idle without a model", rss, 20.0, "{:.1f} MiB")]))
         chosen = [task for task in TASKS if arguments.model in (None, task.name)]
         report["models"] = {task.name: judged(task, arguments, bench, Wanted()) for task in chosen}
         report["idle_without_a_model_mib"] = rss

@@ -1,20 +1,24 @@
 """Measures what frames cost with everything on that watches cameras: the marks of speed and memory, printed.
 
-    python tests/interop/bench/bench_vision.py              all of it, some ten minutes
-    python tests/interop/bench/bench_vision.py --quick      a minute: whether it works
+    python tests/interop/bench/bench_vision.py                  all of it, some fifteen minutes and a build of the benchmarks
+    python tests/interop/bench/bench_vision.py --model parts    one part: a model, gate or parts
+    python tests/interop/bench/bench_vision.py --quick          a few frames of everything: whether it works
 
 As `bench_cameras.py`, with the health of the cameras judged beside the model and, where it detects, objects followed and
-counted; and with two more models, of the shape of ResNet50 in fp32 and in int8. At last the gate: a camera that shows a mostly still scene, at equal load with a gate and without.
+counted; and with two more models, of the shape of ResNet50 in fp32 and in int8. Then the gate: a camera that shows a mostly
+still scene, at equal load with a gate and without. At last the parts by criterion: the tracker with 100 objects, gate and
+health at 1080p. The last line says which marks are missed; it ends with exit code 0 also then.
 """
 
 import argparse
 import contextlib
 import io
 import json
+import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -26,7 +30,9 @@ from camera_eval import TASKS, Task  # noqa: E402
 from camera_figures import Wanted  # noqa: E402
 from camera_gateways import Site, VergeUnderTest  # noqa: E402
 from camera_load import CameraGenerator, CameraLoad  # noqa: E402
+from marks import Mark, rows, summary  # noqa: E402
 from PIL import Image  # noqa: E402
+from programs import REPOSITORY  # noqa: E402
 from report import machine  # noqa: E402
 from usage import usage  # noqa: E402
 from waiting import wait_for  # noqa: E402
@@ -37,6 +43,11 @@ NAMES = [task.name for task in TASKS] + list(MADE)
 # Frames of the still scene, over all cameras: a second of something moving in each ten.
 STILL_RATE, STILL_PERIOD, MOVING = 32.0, 320, 32
 GATE = {"heartbeat": "2s"}
+# Benchmarks of criterion: their crate, file and name, what they show, and how long it may take in microseconds.
+PARTS = (
+    ("verge-scene", "tracker", "frame with 100 objects", "tracker, a frame with 100 objects", 200.0),
+    ("verge-vision", "vision", "gate and health, 1920x1080", "gate and health of a frame of 1080p, beside the decode", 1500.0),
+)
 
 
 def made(name: str, bench: Bench) -> Task:
@@ -103,17 +114,43 @@ def gate(arguments: argparse.Namespace, bench: Bench) -> dict[str, object]:
         say(f"still scene, {'with' if task.gate else 'without'} a gate …")
         costs.append(still(task, frames, bench, arguments.seconds))
     without, gated = costs
+    where = f"still scene, {TASKS[1].name}, {STILL_RATE:.0f} frames/s of {CAMERAS} cameras"
     gain = without.cpu_ms / gated.cpu_ms
+    found = [
+        Mark(f"{where}: CPU a frame without a gate", f"{without.cpu_ms:.2f} ms"),
+        Mark(f"{where}: with one", f"{gated.cpu_ms:.2f} ms"),
+        Mark.of(f"{where}: the gate's gain", f"{gain:.1f} x", "> 1 x", gain > 1),
+        Mark(f"{where}: looks that the gates skip", f"{gated.skipped:.0%}"),
+    ]
+    return shown(found, arguments)
+
+
+def parts(arguments: argparse.Namespace) -> dict[str, object]:
+    """What criterion measures of single parts: the medians."""
+    found = []
+    for crate, bench, name, what, limit_us in PARTS:
+        say(f"{what} …")
+        command = ["cargo", "bench", "-p", crate, "--bench", bench, "--", "--noplot", name]
+        if arguments.quick:
+            command.append("--quick")
+        subprocess.run(command, check=True, stdout=sys.stderr, cwd=REPOSITORY)
+        # Criterion names folders without what paths cannot hold.
+        estimates = REPOSITORY / "target" / "criterion" / name / "new" / "estimates.json"
+        median_us = json.loads(estimates.read_text())["median"]["point_estimate"] / 1000
+        found.append(Mark.at_most(what, median_us, limit_us, "{:.0f} µs"))
+    return shown(found, arguments)
+
+
+def shown(found: list[Mark], arguments: argparse.Namespace) -> dict[str, object]:
+    """Prints rows for people."""
     if not arguments.json:
-        print(f"\nstill scene, {TASKS[1].name}, {STILL_RATE:.0f} frames/s of {CAMERAS} cameras:")
-        print(f"CPU a frame without a gate {without.cpu_ms:.2f} ms, with one {gated.cpu_ms:.2f} ms: {gain:.1f} times less;")
-        print(f"the gates skip {gated.skipped:.0%} of the looks", flush=True)
-    return {"without_ms": without.cpu_ms, "with_ms": gated.cpu_ms, "skipped": gated.skipped}
+        print(f"\n{rows(found)}", flush=True)
+    return {"marks": [asdict(one) for one in found]}
 
 
 def main() -> None:
     """Reads the command line, measures, prints."""
-    arguments = arguments_of(__doc__, [*NAMES, "gate"]).parse_args()
+    arguments = arguments_of(__doc__, [*NAMES, "gate", "parts"]).parse_args()
     report: dict[str, object] = {"machine": machine()}
     with opened(arguments) as bench:
         if not arguments.json:
@@ -127,8 +164,13 @@ def main() -> None:
             report[name] = judged(task, arguments, bench, Wanted(SHARE, 120 if known else None))
         if arguments.model in (None, "gate"):
             report["gate"] = gate(arguments, bench)
+    if arguments.model in (None, "parts"):
+        report["parts"] = parts(arguments)
     if arguments.json:
         print(json.dumps(report, indent=2))
+    else:
+        found = [Mark(**mark) for part in report.values() for mark in part.get("marks", ())]
+        print(f"\n{summary(found)}")
 
 
 if __name__ == "__main__":

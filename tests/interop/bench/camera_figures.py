@@ -3,6 +3,8 @@
 import os
 from dataclasses import dataclass
 
+from marks import Mark
+
 FULL, BACKLOG = "full speed", "from a backlog"
 WORKERS = len(os.sched_getaffinity(0))
 GATEWAYS = ("verge", "python")
@@ -59,55 +61,49 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Mark:
-    """What must be reached, and what was."""
-
-    what: str
-    wanted: str
-    found: str
-    reached: bool
-
-    def words(self) -> str:
-        """Whether it was reached, where there is something to reach."""
-        return "" if self.wanted == "-" else f" ({self.wanted}: {'reached' if self.reached else 'MISSED'})"
-
-
-@dataclass(frozen=True)
 class Wanted:
     """What one model must reach: the share of the bare rate, and memory in MiB."""
 
     share: float = 0.85
     rss_mib: float | None = 120
+    # Times the frames of the Python program.
+    of_python: float = 1.5
 
 
 def marks(alone: Bare, results: list[Result], wanted: Wanted) -> list[Mark]:
-    """Of one model."""
+    """Of one model, whose name each begins with."""
     by = {(found.gateway, found.phase): found for found in results}
     steady, python_steady = ([found for found in results if found.gateway == name][-1:] for name in GATEWAYS)
     full, late, python = by.get(("verge", FULL)), by.get(("verge", BACKLOG)), by.get(("python", FULL))
     if not full or not late:
         return []
-    share, beyond = full.frames_per_s / alone.frames_per_s, full.cpu_ms - alone.cpu_ms
+    name = full.model
+    share, beyond = 100 * full.frames_per_s / alone.frames_per_s, full.cpu_ms - alone.cpu_ms
     others = full.brokers_cpu_ms + full.load_cpu_ms
     taken = others * full.frames_per_s / WORKERS / 1000
     # What both cores could do besides brokers and load.
     possible = WORKERS * 1000 / (alone.cpu_ms + others)
     found = [
-        Mark("share of the bare rate", f">= {wanted.share:.0%}", f"{share:.0%}", share >= wanted.share),
-        Mark("of the cores, brokers and load take", "-", f"{taken:.1%}", True),
-        Mark("share of the rate that they leave", "-", f"{full.frames_per_s / possible:.0%}", True),
-        Mark("bare CPU a frame, of the gateway's", "-", f"{alone.cpu_ms / full.cpu_ms:.0%}", True),
-        Mark("CPU beyond decode, preprocess and run", "<= 1 ms", f"{beyond:.2f} ms", beyond <= 1.0),
+        Mark.at_least(f"{name}: share of the bare rate", share, 100 * wanted.share, "{:.0f} %"),
+        Mark(f"{name}: of the cores, brokers and load take", f"{taken:.1%}"),
+        Mark(f"{name}: share of the rate that they leave", f"{full.frames_per_s / possible:.0%}"),
+        Mark(f"{name}: bare CPU a frame, of the gateway's", f"{alone.cpu_ms / full.cpu_ms:.0%}"),
+        Mark.at_most(f"{name}: CPU beyond decode, preprocess and run", beyond, 1.0, "{:.2f} ms"),
     ]
-    if wanted.rss_mib is not None:
-        peak = full.peak_rss_mib
-        found.append(Mark("RSS with four cameras", f"<= {wanted.rss_mib} MiB", f"{peak:.1f} MiB", peak <= wanted.rss_mib))
-    share = late.frames_per_s / full.frames_per_s
-    found.append(Mark("speed from a backlog, of full speed", "-", f"{share:.0%}", True))
+    peak, memory = full.peak_rss_mib, f"{name}: RSS with four cameras"
+    if wanted.rss_mib is None:
+        found.append(Mark(memory, f"{peak:.1f} MiB"))
+    else:
+        found.append(Mark.at_most(memory, peak, wanted.rss_mib, "{:.1f} MiB"))
+    found.append(Mark(f"{name}: speed from a backlog, of full speed", f"{late.frames_per_s / full.frames_per_s:.0%}"))
+    for own in steady:
+        for part, value in (("p50", own.p50_ms), ("p99", own.p99_ms)):
+            if value is not None:
+                found.append(Mark(f"{name}: from publish to verdict, {part} at {own.phase}", f"{value:.1f} ms"))
     for own, others in zip(steady, python_steady):
         if python and own.p99_ms and others.p99_ms:
             ratio = full.frames_per_s / python.frames_per_s
             latencies = f"{own.p99_ms:.1f} and {others.p99_ms:.1f} ms"
-            found.append(Mark("frames/s of the Python program", ">= 1.5 x", f"{ratio:.2f} x", ratio >= 1.5))
-            found.append(Mark("p99 at equal load", "lower", latencies, own.p99_ms < others.p99_ms))
+            found.append(Mark.at_least(f"{name}: frames/s of the Python program's", ratio, wanted.of_python, "{:.2f} x"))
+            found.append(Mark.of(f"{name}: p99 at equal load, beside its", latencies, "lower", own.p99_ms < others.p99_ms))
     return found
