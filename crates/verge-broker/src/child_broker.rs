@@ -18,6 +18,7 @@ use verge_tls::Credentials;
 
 use crate::canary::Canary;
 use crate::endpoint::Endpoint;
+use crate::retained::Retained;
 use process::ChildProcess;
 
 /// A broker that served for this long was good: the next failure counts as the first.
@@ -44,6 +45,8 @@ pub struct ChildBrokerSettings {
     pub backoff: Backoff,
     /// Time to end by itself when it is stopped.
     pub grace: Duration,
+    /// What it is given at each start: retained messages of devices.
+    pub retained: Retained,
 }
 
 impl ChildBrokerSettings {
@@ -60,6 +63,7 @@ impl ChildBrokerSettings {
             canary_within: Duration::from_secs(10),
             backoff: Backoff { min: Duration::from_millis(200), max: Duration::from_secs(10) },
             grace: Duration::from_secs(2),
+            retained: Retained::default(),
         }
     }
 }
@@ -151,7 +155,9 @@ impl ChildBroker {
     ) -> Result<Self, ChildBrokerError> {
         let (port, address) = reserve_port().map_err(ChildBrokerError::Port)?;
         let endpoint = Endpoint::random(address, settings.max_packet_bytes)?;
+        settings.retained.lost();
         let life = ChildProcess::begin(&settings, &endpoint).await?;
+        settings.retained.put_back(&endpoint).await;
         let (report, state) = watch::channel(BrokerState::default());
         let (stop, stopped) = watch::channel(false);
         let supervisor = Supervisor { settings, endpoint: endpoint.clone(), clock, report, stop: stopped };
@@ -231,6 +237,9 @@ impl<C: Fn() -> Moment> Supervisor<C> {
                 None => tokio::select! {
                     beginning = ChildProcess::begin(&self.settings, &self.endpoint) => {
                         self.report.send_modify(|state| state.restarts_total += u64::from(beginning.is_ok()));
+                        if beginning.is_ok() {
+                            self.settings.retained.put_back(&self.endpoint).await;
+                        }
                         beginning
                     }
                     () = stopped(&mut self.stop) => return,
@@ -240,6 +249,7 @@ impl<C: Fn() -> Moment> Supervisor<C> {
                 Ok(mut life) => {
                     self.began(&life);
                     let end = self.watch(&mut life).await;
+                    self.settings.retained.lost();
                     self.ended();
                     let grace =
                         if matches!(end, ProcessEnd::Stopped) { self.settings.grace } else { Duration::ZERO };

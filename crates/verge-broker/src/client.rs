@@ -69,7 +69,16 @@ impl Client {
 
     /// Publishes at QoS 1 and waits for the acknowledgement.
     pub(crate) async fn publish(&mut self, topic: &str, payload: Bytes) -> io::Result<()> {
-        let mut publish = Publish::from_bytes(topic, QoS::AtLeastOnce, payload);
+        self.send_publish(Publish::from_bytes(topic, QoS::AtLeastOnce, payload)).await
+    }
+
+    /// The same with the retain flag.
+    pub(crate) async fn retain(&mut self, topic: &str, payload: Bytes) -> io::Result<()> {
+        let publish = Publish::from_bytes(topic, QoS::AtLeastOnce, payload);
+        self.send_publish(Publish { retain: true, ..publish }).await
+    }
+
+    async fn send_publish(&mut self, mut publish: Publish) -> io::Result<()> {
         publish.pkid = PACKET_ID;
         self.send(Packet::Publish(publish)).await?;
         match self.next().await? {

@@ -6,9 +6,13 @@
 
 mod answers;
 mod backend;
+mod buffer;
 mod connect;
 mod devices;
+mod downward;
 mod five;
+#[cfg(test)]
+mod fuzz;
 mod holds;
 mod identity;
 mod owners;

@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{SemaphorePermit, watch};
 use tokio::time::Instant;
 use verge_domain::filter;
 use verge_domain::reading::{Acknowledged, Inbound, Receipt, Session, SourceIndex};
@@ -19,14 +19,17 @@ use verge_domain::stage::{Intake, IntakeFull, Source};
 use verge_domain::time::Moment;
 
 use crate::front::Window;
+use crate::retained::Retained;
 
-/// How often the gateway is asked whether it takes a message again.
-const ASK_AGAIN: Duration = Duration::from_millis(2);
+mod room;
+mod waiting;
+
+pub(crate) use room::HELD_STEP;
+use room::Room;
+use waiting::WaitingMessage;
+
 /// How often the log says at most that an input takes no more.
 const LOG_EVERY: Duration = Duration::from_secs(60);
-/// Bytes of messages that are not complete, of all devices together, and the step in which they are counted.
-const MOST_HELD_BYTES: usize = 64 * 1024 * 1024;
-pub(crate) const HELD_STEP: usize = 1024;
 
 /// The gateway's own sources, as the guard sees them.
 #[derive(Clone)]
@@ -37,7 +40,8 @@ struct Shared {
     clock: Box<dyn Fn() -> Moment + Send + Sync>,
     inputs: Mutex<Vec<Arc<Input>>>,
     opened: watch::Sender<bool>,
-    held: Semaphore,
+    room: Room,
+    retained: OnceLock<Retained>,
 }
 
 /// One input of the gateway, as its source: receipts come back by this.
@@ -105,6 +109,8 @@ pub(crate) struct Published {
     pub(crate) payload: Bytes,
     /// To be acknowledged under this packet identifier.
     pub(crate) id: Option<u16>,
+    /// With the retain flag.
+    pub(crate) is_retained: bool,
 }
 
 /// Which inputs take a topic, by their place, and as which source.
@@ -125,7 +131,8 @@ impl Inputs {
             clock: Box::new(clock),
             inputs: Mutex::default(),
             opened: watch::Sender::new(false),
-            held: Semaphore::new(MOST_HELD_BYTES / HELD_STEP),
+            room: Room::default(),
+            retained: OnceLock::new(),
         }))
     }
 
@@ -161,6 +168,22 @@ impl Inputs {
         self.0.opened.send_replace(true);
     }
 
+    /// Retained messages of devices go there, too, from the first device on.
+    #[must_use]
+    pub fn keeping(self, retained: Option<Retained>) -> Self {
+        if let Some(retained) = retained {
+            self.0.retained.get_or_init(|| retained);
+        }
+        self
+    }
+
+    /// Waits until the broker has those that are kept.
+    pub(crate) async fn retained_back(&self) {
+        if let Some(retained) = self.0.retained.get() {
+            retained.back().await;
+        }
+    }
+
     /// Waits for that.
     pub(crate) async fn opened(&self) -> Opened {
         // It ends with its sender, which this holds.
@@ -181,16 +204,27 @@ impl Opened {
             .collect()
     }
 
+    /// Whether retained messages are kept.
+    pub(crate) fn keeps_retained(&self) -> bool {
+        self.shared.retained.get().is_some()
+    }
+
+    /// Whether somebody waits for room.
+    pub(crate) fn is_room_wanted(&self) -> bool {
+        self.shared.room.is_wanted()
+    }
+
     /// Waits for room for a message of this size.
     pub(crate) async fn room(&self, bytes: usize) -> Option<SemaphorePermit<'_>> {
-        let steps = bytes.div_ceil(HELD_STEP).min(MOST_HELD_BYTES / HELD_STEP);
-        // It is never closed.
-        self.shared.held.acquire_many(steps as u32).await.ok()
+        self.shared.room.take(bytes).await
     }
 
     /// Hands a message on, as soon as the gateway takes it: at once to each input that has room, then to the others.
     pub(crate) async fn hand_on(&self, message: Published, acks: &Arc<Window>) {
-        let Published { takers, mut topic, payload, id } = message;
+        let Published { takers, mut topic, payload, id, is_retained } = message;
+        if let (Some(retained), true) = (self.shared.retained.get(), is_retained) {
+            retained.note(&topic, &payload);
+        }
         let claim = id.map(|id| {
             acks.add(id);
             Arc::new(Claim { id, acks: Arc::clone(acks) })
@@ -266,37 +300,6 @@ impl Input {
                 "overloaded: the judges' queue is full; devices that send are left unread until it is not \
                  (the status counts each time as `overloads`, the log has one line a minute at most)"
             );
-        }
-    }
-}
-
-/// A message that an input has not taken yet.
-struct WaitingMessage<'a> {
-    input: &'a Input,
-    /// `None` once it is taken.
-    message: Option<Inbound>,
-}
-
-impl WaitingMessage<'_> {
-    /// Waits until it is taken.
-    async fn taken(mut self) {
-        let input = self.input;
-        let _turn = input.turn.lock().await;
-        while let Some(message) = self.message.take() {
-            let Err(IntakeFull(back)) = input.offer(message) else { return };
-            self.message = Some(back);
-            tokio::time::sleep(ASK_AGAIN).await;
-        }
-    }
-}
-
-impl Drop for WaitingMessage<'_> {
-    fn drop(&mut self) {
-        self.input.waiting.fetch_sub(1, Ordering::Relaxed);
-        // Its connection has ended before it was taken: nobody will settle its receipt.
-        if let Some(receipt) = self.message.take().and_then(|message| message.receipt) {
-            let claim = lock(&self.input.claims).open.remove(&receipt.index);
-            drop(claim);
         }
     }
 }

@@ -8,8 +8,8 @@
 //! and judges every packet behind it as it streams by: what would harm rumqttd, or what the [`Policy`] does not allow, is
 //! refused before rumqttd sees it, and counted.
 //!
-//! What rumqttd does not do is known: sessions, retained messages and what is on its way live in memory only, so an
-//! acknowledgement of it means "accepted in memory"; a subscriber that falls behind by more than a topic filter's log
+//! What rumqttd does not do is known: sessions, retained messages and what is on its way live in memory only (retained messages
+//! of devices are kept beside it, [`Retained`]), so an acknowledgement of it means "accepted in memory"; a subscriber that falls behind by more than a topic filter's log
 //! (16 MiB) loses the oldest messages.
 //!
 //! Every process on this machine can reach rumqttd's port, though not log in to it. One that listens on that port
@@ -29,9 +29,12 @@ mod client;
 pub mod embedded;
 mod endpoint;
 pub mod front;
+#[cfg(test)]
+mod fuzz;
 pub mod inputs;
 pub mod passwords;
 pub mod policy;
+pub mod retained;
 
 pub use child::ChildError;
 pub use child_broker::{
@@ -43,6 +46,7 @@ pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, Fron
 pub use inputs::{InputSource, InputState, Inputs};
 pub use passwords::{Passwords, PasswordsError};
 pub use policy::Policy;
+pub use retained::{Retained, RetainedTotals};
 
 /// Client identifiers that begin with this are the gateway's own; a front refuses them, so that no client takes over
 /// one of its sessions.

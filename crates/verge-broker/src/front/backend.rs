@@ -124,7 +124,13 @@ impl Backend {
         let session = greeting.as_ref().map(|greeting| Session::begin(greeting, &connect, shared));
         // Whatever the client does meanwhile, the broker's answer is taken: one that rumqttd cannot give makes it
         // stop its listener at the next client of that name.
-        let answered = tokio::time::timeout(BROKER_ANSWER, self.begin(&connect, session.as_ref())).await;
+        let beginning = async {
+            if let Some(inputs) = &shared.inputs {
+                inputs.retained_back().await;
+            }
+            self.begin(&connect, session.as_ref()).await
+        };
+        let answered = tokio::time::timeout(BROKER_ANSWER, beginning).await;
         let (answer, inside) = match answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(introduced) => introduced,
             Err(error) => {

@@ -211,21 +211,23 @@ impl Guard {
                         self.packets += 1;
                         self.left = packet - head;
                         passed += head;
+                        let id_bytes = if header.flags & 6 == 0 { 0 } else { 2 };
+                        if header.flags & 6 == 2 {
+                            self.await_broker(two_bytes(rest, head - 2));
+                        }
                         // At QoS 2 the broker answers. What comes again is taken again, as its first copy may have broken off.
-                        if self.taken() {
-                            self.collect(header, &rest[header.bytes + 2..head - 2], None);
+                        if self.taken() || self.keeps(header) {
+                            self.collect(header, &rest[header.bytes + 2..head - id_bytes], None);
                             if self.left == 0 {
                                 break;
                             }
-                        } else if header.flags & 6 == 2 {
-                            self.await_broker(two_bytes(rest, head - 2));
                         }
                     }
                     None => break,
                 },
                 8 | 10 => {
                     let Some(judged) = self.filters(header, rest)? else { break };
-                    if judged.refused.is_empty() {
+                    if judged.refused.is_empty() && header.kind == 8 {
                         self.note_subscribed(header.kind, &judged);
                         self.packets += 1;
                         passed += packet;

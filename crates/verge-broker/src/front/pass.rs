@@ -8,23 +8,25 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::answers::{Answers, Down, MOST_WAITING};
+use super::answers::MOST_WAITING;
+use super::buffer::{BUFFER_BYTES, Buffer, IDLE};
 use super::devices::{Device, Devices};
+use super::downward::downward;
 use super::five::{self, Five};
 use super::packets::{Delivering, Guard, Next, Refused, ToClient};
 use super::standing::Standing;
 use crate::policy::Refusal;
 
-/// Bytes in flight in one direction. A packet of filters has room in it.
-const BUFFER_BYTES: usize = 8 * 1024;
 /// Time for what is in flight when one side has ended: the client's DISCONNECT must reach the broker, or its last
 /// will is published.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Time for a packet to get complete, from its first byte, beside that for its payload at the slowest pace.
 const PACKET: Duration = Duration::from_secs(10);
 const SLOWEST_BYTES_PER_SECOND: usize = 8 * 1024;
-/// Time for a client to take some of what is sent to it.
-const STALLED: Duration = Duration::from_secs(60);
+/// The pace of a message for which room is set aside that others wait for.
+const WANTED_BYTES_PER_SECOND: usize = 1024 * 1024;
+/// How often it is looked whether others wait.
+const LOOK: Duration = Duration::from_secs(1);
 const PINGREQ: [u8; 2] = [0xc0, 0];
 
 /// How fast a client may be, and how slow.
@@ -117,17 +119,16 @@ impl<W: AsyncWrite + Unpin> ToBroker<W> {
         self.0.shutdown().await.map_err(PassEnd::Broker)
     }
 
-    /// Waits before the client is read on, and closes it where other rules that come meanwhile do not allow it any more. Between
-    /// two packets the broker is shown that the client lives, of which nothing is read.
+    /// Waits before the client is read on, and closes it where other rules that come meanwhile do not allow it any more. Where the
+    /// broker `is_between` two packets, it is shown that the client lives, of which nothing is read.
     async fn wait<T>(
         &mut self,
         until: impl Future<Output = T>,
         delivering: &Delivering,
-        silence: Duration,
+        (silence, is_between): (Duration, bool),
         (guard, standing): (&mut Guard, &mut Standing),
     ) -> Result<T, PassEnd> {
         tokio::pin!(until);
-        let is_between = guard.left() == 0;
         // The silence is one and a half times the keep-alive.
         let ping_every = silence / 3;
         loop {
@@ -161,22 +162,31 @@ async fn upward(
     pacing: Pacing<'_>,
     answering: mpsc::Sender<ToClient>,
 ) -> Result<(), PassEnd> {
-    let mut buffer = vec![0; BUFFER_BYTES.max(rest.len() + 1)];
-    buffer[..rest.len()].copy_from_slice(rest);
-    let (mut from, mut to) = (0, rest.len());
+    let mut buffer = Buffer::of(rest);
     // The packet that is not complete, by its number, and when it must be.
     let mut slow: Option<(u64, Instant)> = None;
     let mut new_bytes = rest.len();
     let (five, delivering) = (guard.five().cloned(), guard.delivers_to().cloned());
-    // Room for the message that is being collected.
+    // Room for the message that is being collected, and when it must be complete where others wait for room.
     let mut room = None;
     loop {
         let packets = guard.packets();
         loop {
-            match guard.next(&buffer[from..to]).map_err(PassEnd::Refused)? {
+            let is_between = guard.left() == 0;
+            let next = guard.next(buffer.held()).map_err(PassEnd::Refused)?;
+            let begun = guard.begun();
+            if let Some(delivering) = delivering.as_ref().filter(|_| begun > BUFFER_BYTES) {
+                let free =
+                    async { (pacing.device.holds.room(begun).await, delivering.inputs.room(begun).await) };
+                let under = (&mut guard, &mut standing);
+                let free = to_broker.wait(free, delivering, (pacing.silence, is_between), under).await?;
+                let seconds = begun / WANTED_BYTES_PER_SECOND;
+                room = Some((free, Instant::now() + PACKET + Duration::from_secs(seconds as u64)));
+            }
+            match next {
                 Next::Pass(bytes) => {
-                    to_broker.write_all(&buffer[from..from + bytes]).await?;
-                    from += bytes;
+                    to_broker.write_all(&buffer.held()[..bytes]).await?;
+                    buffer.pass(bytes);
                 }
                 Next::Replace { taken, instead, answer } => {
                     // Ahead of what the broker answers.
@@ -184,37 +194,28 @@ async fn upward(
                         return Ok(());
                     }
                     to_broker.write_all(&instead).await?;
-                    from += taken;
+                    buffer.pass(taken);
                 }
                 Next::LeaveWith(last) => {
                     to_broker.write_all(&last).await?;
                     return to_broker.shutdown().await;
                 }
                 Next::Leave(bytes) => {
-                    to_broker.write_all(&buffer[from..from + bytes]).await?;
+                    to_broker.write_all(&buffer.held()[..bytes]).await?;
                     return to_broker.shutdown().await;
                 }
                 Next::More => break,
             }
             if let Some(delivering) = &delivering {
-                let begun = guard.begun();
-                if begun > BUFFER_BYTES {
-                    let free = async {
-                        (pacing.device.holds.room(begun).await, delivering.inputs.room(begun).await)
-                    };
-                    let under = (&mut guard, &mut standing);
-                    room = Some(to_broker.wait(free, delivering, pacing.silence, under).await?);
-                }
+                let at = (pacing.silence, true);
                 if let Some(message) = guard.completed() {
                     let handed_on = delivering.inputs.hand_on(message, &delivering.acks);
-                    to_broker
-                        .wait(handed_on, delivering, pacing.silence, (&mut guard, &mut standing))
-                        .await?;
+                    to_broker.wait(handed_on, delivering, at, (&mut guard, &mut standing)).await?;
                     drop(room.take());
                 }
                 while guard.left() == 0 && delivering.acks.is_long() {
                     let under = (&mut guard, &mut standing);
-                    to_broker.wait(delivering.acks.freed(), delivering, pacing.silence, under).await?;
+                    to_broker.wait(delivering.acks.freed(), delivering, at, under).await?;
                 }
             }
         }
@@ -223,9 +224,7 @@ async fn upward(
         {
             tokio::time::sleep(wait).await;
         }
-        buffer.copy_within(from..to, 0);
-        (from, to) = (0, to - from);
-        let is_complete = to == 0 && guard.left() == 0;
+        let is_complete = buffer.held().is_empty() && guard.left() == 0;
         slow = match slow {
             _ if is_complete => None,
             Some((number, until)) if number == guard.packets() => Some((number, until)),
@@ -239,19 +238,27 @@ async fn upward(
             Some((_, until)) if until < silent => (until, Refusal::SlowPacket),
             _ => (silent, Refusal::Silent),
         };
+        let wanted = room.as_ref().map(|(_, wanted)| *wanted);
         new_bytes = loop {
+            let is_wanted = delivering.as_ref().is_some_and(|to| to.inputs.is_room_wanted());
+            if is_wanted && wanted.is_some_and(|wanted| wanted <= Instant::now()) {
+                return Err(Refusal::SlowPacket.into());
+            }
+            let can_shrink = buffer.can_shrink();
             tokio::select! {
-                read = tokio::time::timeout_at(until, from_client.read(&mut buffer[to..])) => {
+                read = tokio::time::timeout_at(until, from_client.read(buffer.space())) => {
                     break read.map_err(|_| why)??;
                 }
                 due = due(five.as_ref()) => to_broker.write_all(&due).await?,
                 () = standing.changed() => to_broker.take_up(&mut guard, &mut standing).await?,
+                () = tokio::time::sleep(LOOK), if wanted.is_some() => {}
+                () = tokio::time::sleep(IDLE), if can_shrink => buffer.shrink(),
             }
         };
         if new_bytes == 0 {
             return to_broker.shutdown().await;
         }
-        to += new_bytes;
+        buffer.filled(new_bytes);
     }
 }
 
@@ -264,92 +271,6 @@ async fn due(five: Option<&Five>) -> Vec<u8> {
         }
         None => std::future::pending().await,
     }
-}
-
-/// Waits for acknowledgements that the client is to have of messages for the gateway's own sources.
-async fn acknowledged(delivering: Option<&Delivering>) -> Vec<u8> {
-    match delivering {
-        Some(delivering) => {
-            delivering.acks.due().await;
-            delivering.acks.take_due()
-        }
-        None => std::future::pending().await,
-    }
-}
-
-async fn downward(
-    mut from_broker: impl AsyncRead + Unpin,
-    mut to_client: impl AsyncWrite + Unpin,
-    mut answering: mpsc::Receiver<ToClient>,
-    five: Option<Five>,
-    delivering: Option<Delivering>,
-) -> Result<(), PassEnd> {
-    let mut buffer = vec![0; BUFFER_BYTES];
-    let mut held = 0;
-    let mut answers = Answers::of(five.clone()).delivering(delivering.clone());
-    let mut is_open = true;
-    // The client acknowledges first: the broker is left unread meanwhile.
-    let mut waits = false;
-    loop {
-        tokio::select! {
-            // What was said of a subscription before the broker had it is known before its answer.
-            biased;
-            answer = answering.recv(), if is_open => match answer {
-                Some(answer) => answers.add(answer),
-                None => is_open = false,
-            },
-            due = acknowledged(delivering.as_ref()) => {
-                if !due.is_empty() {
-                    answers.add(ToClient::Packet(due));
-                }
-            }
-            () = freed(five.as_ref()), if waits => {}
-            read = from_broker.read(&mut buffer[held..]), if !waits => match read {
-                Err(error) => return Err(PassEnd::Broker(error)),
-                Ok(0) => {
-                    to_client.shutdown().await?;
-                    return Err(PassEnd::Broker(io::ErrorKind::UnexpectedEof.into()));
-                }
-                Ok(read) => {
-                    held += read;
-                    while let Ok(answer) = answering.try_recv() {
-                        answers.add(answer);
-                    }
-                }
-            },
-        }
-        let mut from = 0;
-        waits = loop {
-            match answers.next(&buffer[from..held])? {
-                Down::Pass(bytes) => {
-                    send(&mut to_client, &buffer[from..from + bytes]).await?;
-                    from += bytes;
-                }
-                Down::Send(packet, taken) => {
-                    send(&mut to_client, &packet).await?;
-                    from += taken;
-                }
-                Down::More => break false,
-                Down::Wait => break true,
-            }
-        };
-        buffer.copy_within(from..held, 0);
-        held -= from;
-        // TLS holds back what is not flushed.
-        tokio::time::timeout(STALLED, to_client.flush()).await.map_err(|_| Refusal::Stalled)??;
-    }
-}
-
-async fn freed(five: Option<&Five>) {
-    match five {
-        Some(five) => five.window.freed().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn send(to_client: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Result<(), PassEnd> {
-    let sending = to_client.write_all(bytes);
-    Ok(tokio::time::timeout(STALLED, sending).await.map_err(|_| Refusal::Stalled)??)
 }
 
 #[cfg(test)]
@@ -392,7 +313,7 @@ mod tests {
         change.send(rules(None)).unwrap();
         let never = std::future::pending::<()>();
         let under = (&mut guard, &mut standing);
-        let ended = to_broker.wait(never, &delivering, Duration::from_secs(60), under).await;
+        let ended = to_broker.wait(never, &delivering, (Duration::from_secs(60), true), under).await;
         assert!(
             matches!(&ended, Err(PassEnd::Refused(refused)) if refused.why == Refusal::Password),
             "{ended:?}"

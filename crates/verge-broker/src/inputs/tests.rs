@@ -25,7 +25,7 @@ fn inputs(durable: bool) -> Inputs {
 
 fn message(opened: &Opened, topic: &str, id: Option<u16>) -> Published {
     let (takers, payload) = (opened.takers(topic), Bytes::from_static(b"1"));
-    Published { takers, topic: topic.to_owned(), payload, id }
+    Published { takers, topic: topic.to_owned(), payload, id, is_retained: false }
 }
 
 #[tokio::test]

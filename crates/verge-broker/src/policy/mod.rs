@@ -4,6 +4,8 @@
 //! every topic and filter before the broker sees it. What it does not know it refuses.
 
 mod acl;
+#[cfg(test)]
+mod fuzz;
 mod refusal;
 
 use verge_domain::filter::{self, CANARY_TOPIC, FilterError};

@@ -10,12 +10,12 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use verge_broker::{
     BrokerState, ChildBroker, ChildBrokerError, ChildBrokerSettings, ChildFault, Front, FrontLimits,
-    FrontSettings, Policy, own_client_id,
+    FrontSettings, Inputs, Policy, Retained, own_client_id,
 };
 use verge_domain::backoff::Backoff;
 use verge_mqtt::{ConnectionSettings, Publisher, QoS, Subscriber, SubscriberEvent};
 
-use crate::support::{clock, settings as through, unique, within};
+use crate::support::{clock, eventually, settings as through, unique, within};
 
 fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_verge-broker-child"))
@@ -270,4 +270,43 @@ async fn a_broker_that_cannot_be_started_again_is_tried_for_ever_and_said_to_be_
     state(&broker, "it is started again", |state| state.restarts_total == 1 && state.process.is_some()).await;
     broker.stop().await;
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test]
+async fn retained_messages_of_devices_are_there_again_when_the_broker_is() {
+    let retained = Retained::default();
+    let child = ChildBrokerSettings { retained: retained.clone(), ..settings() };
+    let broker = within("a broker", ChildBroker::start(child, clock)).await.unwrap();
+    let inputs = Inputs::new(false, clock).keeping(Some(retained.clone()));
+    inputs.open();
+    let front = FrontSettings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        tls: None,
+        broker: broker.address(),
+        login: Some(broker.credentials().clone()),
+        policy: Policy::open(),
+        limits: FrontLimits::default(),
+    };
+    let front = Front::start_with(front, (Some(inputs), None)).await.unwrap();
+    let topic = unique("topic");
+    let keep = async |topic: &str, payload: &'static [u8], retain| {
+        let writer = Publisher::connect(through(front.address(), &unique("writer"))).await.unwrap();
+        writer.publish(topic, Bytes::from_static(payload), QoS::AtLeastOnce, retain).await.unwrap();
+        writer.close().await;
+    };
+    keep(&topic, b"before", true).await;
+    keep(&topic, b"kept", true).await;
+    keep(&topic, b"passed by", false).await;
+    let emptied = unique("topic");
+    keep(&emptied, b"1", true).await;
+    keep(&emptied, b"", true).await;
+    eventually("one is kept", || retained.totals().messages == 1).await;
+    let process = serving(&broker).await;
+    signal("-KILL", process).await;
+    ended(process).await;
+    // Whoever comes at once waits until they are back: they go out at the first subscription only.
+    let mut again = Subscriber::spawn(through(front.address(), &unique("reader")), vec![topic.clone(), emptied]);
+    within("subscribed", async { while again.next().await != Some(SubscriberEvent::Subscribed) {} }).await;
+    expect_message(&mut again, "kept").await;
+    broker.stop().await;
 }

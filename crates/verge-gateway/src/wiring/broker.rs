@@ -1,13 +1,15 @@
 //! The embedded broker of a site that has none: a child process, and the listener before it.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use verge_broker::{
     ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings, FrontView, Inputs, Passwords,
-    Policy, RefusedDevice, own_client_id,
+    Policy, RefusedDevice, Retained, own_client_id,
 };
 use verge_mqtt::ConnectionSettings;
 use verge_pipeline::beats::Beats;
@@ -21,6 +23,8 @@ use crate::settings::{BuildError, EmbeddedBroker, ListenerTls, Local, SourceSect
 
 /// The command that is the broker.
 const COMMAND: &str = "broker";
+/// In the state directory: what devices have retained.
+const RETAINED_FILE: &str = "broker.retained";
 /// Variables that the child inherits: the level of its log, none of the gateway's own settings.
 const ENVIRONMENT: [&str; 2] = ["VERGE_LOG", "RUST_BACKTRACE"];
 
@@ -66,13 +70,14 @@ impl<'a> LocalPlan<'a> {
     /// The embedded broker does not start.
     pub(super) async fn carry_out(
         self,
+        state_dir: &Path,
         clock: Clock,
         beats: &Arc<Beats>,
     ) -> anyhow::Result<(ConnectionSettings, Option<SiteBroker>)> {
         match self {
             Self::Connect(connection) => Ok((connection, None)),
             Self::Start { settings, sources, files } => {
-                let broker = SiteBroker::start((settings, sources), files, clock, beats).await?;
+                let broker = SiteBroker::start((settings, sources, state_dir), files, clock, beats).await?;
                 Ok((broker.connection(settings), Some(broker)))
             }
         }
@@ -89,6 +94,8 @@ pub(super) struct SiteBroker {
     thread: IoThread,
     /// Why the files of the listener's certificates cannot be used.
     certificates_fault: Arc<Mutex<Option<String>>>,
+    /// Retained messages of devices and their file, where they are allowed.
+    retained: Option<(Retained, Arc<Path>)>,
 }
 
 impl SiteBroker {
@@ -97,13 +104,16 @@ impl SiteBroker {
     /// # Errors
     /// The broker does not start, or the address is taken.
     async fn start(
-        (settings, sources): (&EmbeddedBroker, &[SourceSection]),
+        (settings, sources, state_dir): (&EmbeddedBroker, &[SourceSection], &Path),
         ListenerFilesRead { tls, policy, passwords }: ListenerFilesRead,
         clock: Clock,
         beats: &Arc<Beats>,
     ) -> anyhow::Result<Self> {
-        let (child, listen) = (child(settings)?, settings.listen);
-        let inputs = Inputs::new(settings.durable, move || clock.now());
+        let (mut child, listen) = (child(settings)?, settings.listen);
+        let retained = policy.retained.then(|| kept_in(state_dir));
+        let keeping = retained.as_ref().map(|(retained, _)| retained.clone());
+        child.retained = keeping.clone().unwrap_or_default();
+        let inputs = Inputs::new(settings.durable, move || clock.now()).keeping(keeping);
         let to = inputs.clone();
         // A thread of its own: incoming pictures do not delay outgoing verdicts.
         let thread = IoThread::start("verge-broker", beats)?;
@@ -136,7 +146,11 @@ impl SiteBroker {
             );
             thread.within(|| tokio::spawn(renewing));
         }
-        Ok(Self { broker, front, inputs, thread, certificates_fault })
+        if let Some((retained, path)) = &retained {
+            let writing = retained.clone().keep_written(Arc::clone(path));
+            thread.within(|| tokio::spawn(writing));
+        }
+        Ok(Self { broker, front, inputs, thread, certificates_fault, retained })
     }
 
     /// How the gateway itself connects to it: not through the listener.
@@ -163,7 +177,9 @@ impl SiteBroker {
     pub(super) fn status(&self) -> impl Fn() -> BrokerStatus + Send + Sync + 'static {
         let (broker, front) = (self.broker.watch(), self.front.view().clone());
         let fault = Arc::clone(&self.certificates_fault);
+        let retained = self.retained.as_ref().map(|(retained, _)| retained.clone());
         move || {
+            let retained = retained.as_ref().map(Retained::totals).unwrap_or_default();
             let (broker, clients) = (broker.borrow().clone(), front.totals());
             BrokerStatus {
                 serving: broker.serving_since.is_some(),
@@ -181,6 +197,8 @@ impl SiteBroker {
                 refusals: front.refusals().into_iter().map(|(why, count)| (why.as_str(), count)).collect(),
                 refused_devices: front.refused_devices().into_iter().map(refused).collect(),
                 last_refusal: front.last_refusal(),
+                retained: retained.messages,
+                retained_not_kept: retained.not_kept,
                 credentials_error: fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             }
         }
@@ -201,11 +219,34 @@ impl SiteBroker {
 
     /// Ends the broker.
     pub(super) async fn stop(self) {
-        let Self { broker, front, thread, .. } = self;
+        let Self { broker, front, thread, retained, .. } = self;
         drop(front);
         broker.stop().await;
         drop(thread);
+        if let Some((retained, path)) = retained
+            && let Err(error) = retained.write(&path)
+        {
+            tracing::error!(%error, file = %path.display(), "the retained messages of devices cannot be written: those since the \
+                last time are lost");
+        }
     }
+}
+
+/// Retained messages of devices, as an earlier run has left them. A file that cannot be used is set aside.
+fn kept_in(state_dir: &Path) -> (Retained, Arc<Path>) {
+    let path = state_dir.join(RETAINED_FILE);
+    let retained = Retained::load(&path).unwrap_or_else(|error| {
+        let aside = path.with_extension("damaged");
+        let why = match error.kind() {
+            ErrorKind::InvalidData => "its content is damaged".to_owned(),
+            _ => error.to_string(),
+        };
+        let moved = std::fs::rename(&path, &aside).is_ok();
+        tracing::error!(file = %path.display(), why, moved_to = %aside.display(), moved, "the retained messages of devices cannot be \
+            read: the broker begins without them");
+        Retained::default()
+    });
+    (retained, path.into())
 }
 
 fn refused(RefusedDevice { device, refused, reason }: RefusedDevice) -> RefusedDeviceStatus {

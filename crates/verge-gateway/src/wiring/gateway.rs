@@ -104,7 +104,7 @@ impl Gateway {
             judges,
             at_work,
         } = Built::open(settings)?;
-        let (local, broker) = local.carry_out(clock, &counters.beats).await?;
+        let (local, broker) = local.carry_out(&settings.gateway.state_dir, clock, &counters.beats).await?;
         let site = broker.as_ref().map_or(Site::Broker(&local), SiteBroker::site);
         let (mut sources, mut threads) = judges.connect(settings, &site, clock, &counters.beats)?;
         if let Some(frame_path) = &frame_path {

@@ -203,6 +203,10 @@ pub struct BrokerStatus {
     /// The last client refused or cut off: its address and the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_refusal: Option<String>,
+    /// Retained messages of devices that are kept across a restart of the broker.
+    pub retained: u64,
+    /// Those since the start that were not, being too large or too many.
+    pub retained_not_kept: u64,
     /// Why the files of the listener's certificates cannot be used; the last good ones stay in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials_error: Option<String>,

@@ -71,7 +71,8 @@ impl Delivering {
     pub(in crate::front) async fn hand_on_will(&self, will: &LastWill) {
         let takers = self.inputs.takers(&will.topic);
         let (topic, payload) = (will.topic.clone(), will.message.clone());
-        self.inputs.hand_on(Published { takers, topic, payload, id: None }, &self.acks).await;
+        let message = Published { takers, topic, payload, id: None, is_retained: will.retain };
+        self.inputs.hand_on(message, &self.acks).await;
     }
 }
 
@@ -106,8 +107,8 @@ impl Guard {
     pub(super) fn collect(&mut self, header: Header, topic: &[u8], id: Option<u16>) -> Vec<u8> {
         // The topic has been judged, so it is text.
         let topic_text = String::from_utf8_lossy(topic).into_owned();
-        let published =
-            Published { takers: Arc::clone(&self.takers), topic: topic_text, payload: Bytes::new(), id };
+        let (takers, is_retained) = (Arc::clone(&self.takers), header.flags & 1 != 0);
+        let published = Published { takers, topic: topic_text, payload: Bytes::new(), id, is_retained };
         self.begun = self.left;
         self.collected.open = Some((published, BytesMut::with_capacity(self.left.min(FIRST_BYTES))));
         self.note_payload(&[]);
@@ -150,6 +151,11 @@ impl Guard {
     /// The inputs that take the topic that was judged last; `None` where there are none.
     pub(super) fn taken(&self) -> bool {
         !self.takers.is_empty()
+    }
+
+    /// Whether a message is collected because it is retained.
+    pub(super) fn keeps(&self, header: Header) -> bool {
+        header.flags & 1 != 0 && self.delivering.as_ref().is_some_and(|to| to.inputs.keeps_retained())
     }
 
     /// Those of a topic.

@@ -166,7 +166,8 @@ impl JudgedFilters {
         let instead = packet(kind << 4 | 2, &[&id, &self.kept]);
         let answer = match kind {
             8 => ToClient::Filters { id: self.id, codes: self.codes },
-            _ => ToClient::None,
+            // rumqttd has one answer for each filter, and none for those that it does not know.
+            _ => ToClient::Packet(packet(0xb0, &[&id])),
         };
         Next::Replace { taken, instead, answer }
     }

@@ -83,6 +83,9 @@ impl Guard {
             }
             (Ok(()), id) => {
                 self.await_broker(id);
+                if self.keeps(header) {
+                    self.collect(header, &input[head.topic.clone()], None);
+                }
                 (head.without_properties(header, input), ToClient::None)
             }
             (Err(refused), None) => return Err(refused),
