@@ -232,6 +232,15 @@ def test_an_acknowledged_event_is_durable_and_upstream_and_on_every_page(scene: 
     assert Hooks(anna.get("/events?state=open").text).events == {}
     kinds = [action["kind"] for action in actions(receiver)]
     assert kinds.count("acknowledged") == 1 and "shelved" in kinds and "unshelved" in kinds
+    # Who did what outlived the kill, and what was refused is not in it.
+    recorded = anna.get("/api/v1/actions").json()["actions"]
+    assert [action["what"] for action in recorded] == ["login", "acknowledge", "shelve", "unshelve", "label"]
+    assert [action["number"] for action in recorded] == [1, 2, 3, 4, 5]
+    assert {action["who"] for action in recorded} == {"operator"}
+    assert recorded[1]["about"] == {"event": number, "note": "bearing ordered"}
+    file = gateway.state_dir / "actions.jsonl"
+    assert [json.loads(line) for line in file.read_text().splitlines()] == recorded
+    assert oct(file.stat().st_mode & 0o777) == "0o600"
 
 
 def test_who_acknowledged_stays_with_the_event_when_it_is_reported_again(scene: Scene) -> None:
@@ -361,7 +370,7 @@ def test_it_is_served_by_tls_and_takes_up_another_certificate(scene: Scene) -> N
     add(gateway, "viewer", "viewer")
     start(scene, gateway)
     browser.context = ssl.create_default_context(cafile=str(scene.certificates.ca))
-    browser.context.set_alpn_protocols(["h2", "http/1.1"])
+    browser.context.set_alpn_protocols(["http/1.1"])
     assert browser.get("/healthz").status == 204
     answer = browser.post("/login", user="viewer", password=PASSWORD)
     cookie = answer.headers["set-cookie"]

@@ -106,8 +106,11 @@ fn accepting(identity: &TlsIdentity, clients: Option<Arc<ClientVerifier>>) -> Se
     builder.with_cert_resolver(identity.resolver())
 }
 
-/// For a web server, which says by ALPN that it speaks HTTP/1.1. With `client_roots` a client may show a certificate that leads
-/// to them; browsers mostly have none.
+/// Name of HTTP/2 in ALPN (RFC 9113 section 3.2).
+pub(crate) const HTTP_2: &[u8] = b"h2";
+
+/// For a web server, which says by ALPN that it speaks HTTP/2 and HTTP/1.1. With `client_roots` a client may show a certificate
+/// that leads to them; browsers mostly have none.
 ///
 /// # Panics
 /// Never: the provider supports both versions.
@@ -117,7 +120,7 @@ pub fn web_server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRo
         identity,
         client_roots.map(|roots| ClientVerifier::optional(roots, &Revocations::default().shared())),
     );
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
     Arc::new(config)
 }
 

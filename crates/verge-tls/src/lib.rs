@@ -32,7 +32,7 @@ pub use identity::{Chain, PrivateKey, TlsIdentity, TrustedRoots};
 pub use password::{MosquittoHash, NoRandom, PasswordHash};
 pub use pem::{FoundInstead, Mistaken, Wanted};
 pub use revocation::{Revocations, ShownCertificates, serial_of};
-pub use stream::{Acceptor, TlsStream, connect, peer_identities, peer_name};
+pub use stream::{Acceptor, TlsStream, connect, peer_identities, peer_name, speaks_http2};
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -42,6 +42,13 @@ pub fn peer_name(stream: &TlsStream) -> Option<String> {
     summarise(session.peer_certificates()?.first()?)?.common_name
 }
 
+/// Whether the two ends have agreed on HTTP/2.
+#[must_use]
+pub fn speaks_http2(stream: &TlsStream) -> bool {
+    let (_, session) = stream.get_ref();
+    session.alpn_protocol() == Some(crate::config::HTTP_2)
+}
+
 /// Accepts TLS on TCP connections that have already been accepted.
 #[derive(Clone)]
 pub struct Acceptor {

@@ -8,6 +8,7 @@ use verge_domain::id::OperatorText;
 use verge_domain::live::CommandOutcome;
 
 use super::access::Who;
+use super::actions::ActionWord;
 use super::events::{EventView, find};
 use super::problem::Problem;
 use super::site::Site;
@@ -100,6 +101,9 @@ pub(crate) async fn carry_out(site: &Site, who: &Who, command: &Value) -> Result
     match reply.outcome {
         CommandOutcome::Done => {
             tracing::info!(user = %who.user, command = %command["command"], event = %command["event"], "done from the dashboard");
+            if let Some(what) = command["command"].as_str().and_then(ActionWord::named) {
+                site.record(&who.user, what, about_of(command)).await;
+            }
             Ok(without_id(answer))
         }
         CommandOutcome::Invalid => Err(Problem::CommandInvalid(error())),
@@ -108,6 +112,13 @@ pub(crate) async fn carry_out(site: &Site, who: &Who, command: &Value) -> Result
         CommandOutcome::TooOften => Err(Problem::TooOften(error())),
         CommandOutcome::Busy => Err(Problem::CommandBusy(error())),
     }
+}
+
+/// What a command says beside what it is.
+fn about_of(command: &Value) -> Value {
+    let keys = command.as_object().into_iter().flatten();
+    let keys = keys.filter(|(key, _)| !matches!(key.as_str(), "id" | "command"));
+    Value::Object(keys.map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
 /// The answer belongs to a request: it needs no id.

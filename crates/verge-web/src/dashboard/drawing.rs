@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use verge_domain::live::{
     CameraName, Drawing, DrawingError, DrawingTrial, DrawnJudge, DrawnLine, DrawnMask, DrawnZone,
     LiveDrawings,
 };
 
+use super::access::Who;
+use super::actions::ActionWord;
 use super::problem::{InputFault, Problem};
 use super::shown::Shown;
 use super::site::Site;
@@ -182,6 +185,12 @@ fn shown(text: &str) -> String {
 }
 
 impl Site {
+    /// Records that somebody changed what is drawn before a camera.
+    pub(crate) async fn record_drawing(&self, who: &Who, what: ActionWord, camera: &CameraName) {
+        let about = json!({ "source": camera.source.as_str(), "device": camera.device.as_str() });
+        self.record(&who.user, what, about).await;
+    }
+
     /// Lets something be done with drawings, apart from what must not wait.
     pub(crate) async fn drawings<T: Send + 'static>(
         self: &Arc<Self>,

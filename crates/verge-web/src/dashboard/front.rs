@@ -20,6 +20,7 @@ use hyper::{Method, Request, Uri};
 use hyper_util::service::TowerToHyperService;
 
 use super::access::Proof;
+use super::cut::Cut;
 use super::pages;
 use super::problem::Problem;
 use super::site::Site;
@@ -74,6 +75,11 @@ impl Front {
         Self { site, router: TowerToHyperService::new(router) }
     }
 
+    /// Counts a connection that a limit has ended.
+    pub(super) fn count(&self, cut: Cut) {
+        self.site.cuts.count(cut);
+    }
+
     /// Answers a request from the network.
     pub(super) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response {
         self.serve(request.map(Body::new), peer).await
@@ -99,7 +105,7 @@ impl Front {
             return Err(Problem::ForeignHost(super::shown::Shown::of(&host).text));
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD)
-            && !is_same_origin(request.headers(), peer)
+            && !is_same_origin(request.headers(), &host, peer)
         {
             return Err(Problem::ForeignOrigin);
         }
@@ -171,10 +177,9 @@ pub(crate) fn host_of(uri: &Uri, headers: &HeaderMap) -> String {
 
 /// Whether a request that changes something was made by a page of ours, or by no browser. What Go's `CrossOriginProtection`
 /// does.
-fn is_same_origin(headers: &HeaderMap, peer: &Peer) -> bool {
+fn is_same_origin(headers: &HeaderMap, host: &str, peer: &Peer) -> bool {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("odd"));
     let site = text(&HeaderName::from_static("sec-fetch-site"));
-    let host = text(&HOST).unwrap_or_default();
     let own = format!("{}://{host}", if peer.tls { "https" } else { "http" });
     let by_origin = match text(&ORIGIN) {
         None => true,
@@ -257,7 +262,7 @@ mod tests {
                 (HeaderName::from_static(name), HeaderValue::from_static(value))
             };
             let headers: HeaderMap = pairs.iter().map(header).collect();
-            assert_eq!(is_same_origin(&headers, &peer), expected, "{pairs:?}");
+            assert_eq!(is_same_origin(&headers, "localhost:80", &peer), expected, "{pairs:?}");
         };
         let host = ("host", "localhost:80");
         check(&[host], true);

@@ -18,7 +18,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 
 async fn metrics(State(site): State<Arc<Site>>, headers: HeaderMap) -> Result<Response, Problem> {
     let form = TextForm::wanted(&headers);
-    let text = of_this_gateway(&site.status(), site.settings.version, form);
+    let text = of_this_gateway(&site.status(), &site.cuts, site.settings.version, form);
     let text = text.map_err(|_| Problem::Unavailable("its metrics cannot be written"))?;
     Ok(([(CONTENT_TYPE, form.content_type())], text).into_response())
 }

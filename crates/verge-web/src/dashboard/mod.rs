@@ -3,21 +3,24 @@
 //! It sees the gateway through [`LiveGateway`] alone, and runs on a thread of its own. What it shows is read when it is asked
 //! for; whoever reads slowly loses his place and begins anew.
 //!
-//! Reading order: [`Dashboard`] and `server` (connections and their limits), `front` (what every request passes: names,
-//! origins, headers), `routes` (the table of paths and roles), `access` (logins), `site` (what handlers share); then what is
+//! Reading order: [`Dashboard`], `server` and `http2` (connections and their limits, `cut`: those that they end), `front` (what every request passes: names,
+//! origins, headers), `routes` (the table of paths and roles), `access` (logins), `site` (what handlers share), `actions` (the record of what people did); then what is
 //! served: `pages`, `api`, `stream`, `metrics`, `health`, `assets`. `shown` makes foreign names fit to be shown.
 
 pub mod access;
+mod actions;
 mod api;
 mod assets;
 mod cameras;
 mod chart;
 mod command;
+mod cut;
 mod drawing;
 mod events;
 mod form;
 pub(crate) mod front;
 mod health;
+mod http2;
 mod maintenance;
 mod metrics;
 mod pages;
@@ -42,6 +45,7 @@ use access::{PictureAccess, Role};
 use verge_domain::live::LiveGateway;
 use verge_tls::ServerConfig;
 
+pub(crate) use cut::{Cut, Cuts};
 pub use server::Dashboard;
 
 /// Certificates of the listener as they are now; asked for at each new connection, since files change.

@@ -4,16 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use serde_json::json;
 use tokio::sync::oneshot;
-use verge_domain::configured::{CheckedConfiguration, ReloadReply};
+use verge_domain::configured::{CheckedConfiguration, ReloadOutcome, ReloadReply};
 
 use super::access::Who;
+use super::actions::ActionWord;
 use super::command::operator;
 use super::problem::Problem;
+use super::shown::Shown;
 use super::site::Site;
 
 /// What takes longer is answered as unconfirmed: it goes on, and the log says how it ended. Less than what a request may take.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(9);
+/// Lines of its report that are recorded.
+const MAX_RECORDED: usize = 16;
 
 /// Checks a configuration, off the thread of the connections and one at a time: it takes as long as the text is long.
 pub(crate) async fn check(site: &Arc<Site>, text: Bytes) -> Result<CheckedConfiguration, Problem> {
@@ -35,7 +40,16 @@ pub(crate) async fn reload(site: &Site, who: &Who, dry_run: bool) -> Result<Relo
         return Err(Problem::Unavailable("another reload waits, or this program does not reload"));
     }
     match tokio::time::timeout(CONFIRMED_WITHIN, reply).await {
-        Ok(Ok(reply)) => Ok(reply),
+        Ok(Ok(reply)) => {
+            if reply.outcome == ReloadOutcome::Done && !dry_run {
+                let lines = reply.words.iter().skip(1).take(MAX_RECORDED).map(|line| Shown::sentence(line).text);
+                let changed = lines.collect::<Vec<_>>();
+                let more = reply.words.len().saturating_sub(1 + MAX_RECORDED);
+                let about = json!({ "changed": changed, "more": more });
+                site.record(&who.user, ActionWord::Reload, about).await;
+            }
+            Ok(reply)
+        }
         Ok(Err(_)) => Err(Problem::Unavailable("it stops")),
         Err(_) => Err(Problem::Unconfirmed),
     }

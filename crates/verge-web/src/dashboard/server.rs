@@ -17,27 +17,28 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use verge_domain::live::LiveGateway;
-use verge_tls::{Acceptor, peer_name};
+use verge_tls::{Acceptor, peer_name, speaks_http2};
 
 use super::access::{NoRandom, Role};
+use super::cut::Cut;
 use super::front::{Front, Peer};
 use super::pages::login::ONCE;
 use super::site::Site;
 use super::stall::NoStall;
-use super::{DashboardSettings, ServerTls, front};
+use super::{DashboardSettings, ServerTls, front, http2};
 
 /// Connections at once, in all and of one address.
 const MAX_CONNECTIONS: usize = 256;
 const OF_ADDRESS: usize = 32;
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 /// From one request to the end of the next one's headers: idle connections end with it.
-const HEADERS_WITHIN: Duration = Duration::from_secs(10);
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
-const MAX_HEADER_BYTES: usize = 64 * 1024;
+pub(super) const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const WRITE_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const MAX_HEADER_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 /// After an accept that failed, mostly for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// A dashboard at work, on the runtime that it was started on. It ends when it is dropped.
 pub struct Dashboard {
@@ -110,7 +111,10 @@ async fn accept(listener: TcpListener, tls: Option<ServerTls>, front: Front) {
                 continue;
             }
         };
-        let Some(place) = places.take(from.ip().to_canonical()) else { continue };
+        let Some(place) = places.take(from.ip().to_canonical()) else {
+            front.count(Cut::NoPlace);
+            continue;
+        };
         let (front, tls) = (front.clone(), tls.as_ref().map(|tls| tls()));
         tokio::spawn(async move {
             let _place = place;
@@ -118,11 +122,12 @@ async fn accept(listener: TcpListener, tls: Option<ServerTls>, front: Front) {
             let (address, local) = (from.ip().to_canonical(), local.ip().to_canonical());
             let peer = Peer { address, local, tls: tls.is_some(), certificate: None };
             match tls {
-                None => serve_pages(stream, front, peer).await,
+                None => serve_pages(stream, front, peer, false).await,
                 Some(config) => match Acceptor::new(config).accept(stream, HANDSHAKE_WITHIN).await {
                     Ok(stream) => {
                         let peer = Peer { certificate: peer_name(&stream), ..peer };
-                        serve_pages(stream, front, peer).await;
+                        let is_http2 = speaks_http2(&stream);
+                        serve_pages(stream, front, peer, is_http2).await;
                     }
                     Err(error) => tracing::debug!(%address, %error, "a connection to the dashboard failed"),
                 },
@@ -131,21 +136,34 @@ async fn accept(listener: TcpListener, tls: Option<ServerTls>, front: Front) {
     }
 }
 
-async fn serve_pages(stream: impl AsyncRead + AsyncWrite + Unpin, front: Front, peer: Peer) {
+async fn serve_pages(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    front: Front,
+    peer: Peer,
+    is_http2: bool,
+) {
     let address = peer.address;
+    let answering = front.clone();
     let answer = move |request| {
-        let (front, peer) = (front.clone(), peer.clone());
+        let (front, peer) = (answering.clone(), peer.clone());
         async move { front.answer(request, peer).await }
     };
-    serve(stream, address, answer).await;
+    let cut = if is_http2 {
+        http2::serve(stream, address, answer).await
+    } else {
+        serve(stream, address, answer).await
+    };
+    if let Some(cut) = cut {
+        front.count(cut);
+    }
 }
 
-/// Serves one connection within our limits.
+/// Serves one connection of HTTP/1.1 within our limits. Returns which of them ended it, if one did.
 pub(crate) async fn serve<F: Future<Output = Response>>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     address: IpAddr,
     answer: impl Fn(Request<Incoming>) -> F,
-) {
+) -> Option<Cut> {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -157,9 +175,9 @@ pub(crate) async fn serve<F: Future<Output = Response>>(
         async move { Ok::<_, std::convert::Infallible>(answer.await) }
     });
     let stream = TokioIo::new(NoStall::new(stream, WRITE_WITHIN));
-    if let Err(error) = builder.serve_connection(stream, answer).await {
-        tracing::debug!(%address, %error, "a connection ended");
-    }
+    let error = builder.serve_connection(stream, answer).await.err()?;
+    tracing::debug!(%address, %error, "a connection ended");
+    Cut::of(&error)
 }
 
 /// Places for connections.

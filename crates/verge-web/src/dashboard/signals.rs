@@ -263,12 +263,22 @@ pub(crate) fn events_about(site: &Site, subject: &Subject) -> Vec<super::events:
 
 /// Names of a path.
 pub(crate) fn named(source: &str, device: &str, signal: &str) -> Result<Subject, Problem> {
-    let unknown = |_| Problem::NoSignal(Shown::of(&format!("{source}/{device}/{signal}")).text);
+    let unknown = |_| no_signal(source, device, signal);
     Ok(Subject {
         source: SourceId::new(source).map_err(unknown)?,
         device: DeviceId::new(device).map_err(unknown)?,
         signal: Some(SignalId::new(signal).map_err(unknown)?),
     })
+}
+
+/// There is no such signal.
+pub(crate) fn unknown(subject: &Subject) -> Problem {
+    let signal = subject.signal.as_ref().map_or("", SignalId::as_str);
+    no_signal(subject.source.as_str(), subject.device.as_str(), signal)
+}
+
+fn no_signal(source: &str, device: &str, signal: &str) -> Problem {
+    Problem::NoSignal(Shown::of(&format!("{source}/{device}/{signal}")).text)
 }
 
 /// The path of a signal below `/signals/`, whatever stands in its names.

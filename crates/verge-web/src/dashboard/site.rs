@@ -13,6 +13,8 @@ use verge_domain::time::Monotonic;
 
 use super::DashboardSettings;
 use super::access::{Access, Role, Who};
+use super::actions::ActionLog;
+use super::cut::Cuts;
 use super::health::Pulse;
 use super::problem::Problem;
 
@@ -26,6 +28,8 @@ pub(crate) struct Site {
     pub(crate) live: Arc<dyn LiveGateway>,
     pub(crate) access: Access,
     pub(crate) pulse: Pulse,
+    pub(crate) actions: Arc<ActionLog>,
+    pub(crate) cuts: Cuts,
     pub(crate) listeners: Arc<Semaphore>,
     /// One configuration is checked at a time.
     pub(crate) checking: Arc<Semaphore>,
@@ -35,12 +39,15 @@ pub(crate) struct Site {
 impl Site {
     pub(super) fn new(settings: DashboardSettings, live: Arc<dyn LiveGateway>) -> Self {
         let access = Access::open(&settings.state_dir, settings.certificates.clone());
+        let actions = Arc::new(ActionLog::open(&settings.state_dir));
         let pulse = Pulse::new(live.now().mono);
         Self {
             settings,
             live,
             access,
             pulse,
+            actions,
+            cuts: Cuts::default(),
             listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
             checking: Arc::new(Semaphore::new(1)),
             shared: Mutex::default(),

@@ -1,9 +1,11 @@
-//! `/api/v1/stream`: verdicts as they are committed, and the status every two seconds, as server-sent events.
+//! `/api/v1/stream`: verdicts as they are committed, the status every two seconds, and where they are asked for cameras that
+//! sent something and what people do, as server-sent events.
 //!
 //! The id of a verdict is `epoch/lane/seq`, so whoever comes back goes on behind the last one that he saw, also after a restart of
 //! the gateway; where that is not stored any more, or he reads too slowly, he gets `resync` and fetches everything anew. Nothing waits for him: the board keeps its
 //! newest verdicts for all.
 
+mod aside;
 mod catch_up;
 
 use std::collections::VecDeque;
@@ -23,9 +25,10 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use verge_domain::board::{CommittedWords, LastWord};
 use verge_domain::id::{Lane, Seq};
 
+use self::aside::{Aside, OfCameras};
 use self::catch_up::{CatchUp, Caught};
 use super::access::{Role, Who};
-use super::api::{Input, Operation, Parameter};
+use super::api::{Input, Operation, Parameter, name_schema};
 use super::problem::Problem;
 use super::routes::Routes;
 use super::site::{MAX_LISTENERS, Site};
@@ -34,10 +37,12 @@ use super::site::{MAX_LISTENERS, Site};
 const STATUS_EVERY: Duration = Duration::from_secs(2);
 /// A sign of life, and a look whether the listener may still listen.
 const BEAT_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked for what nothing wakes a listener of.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 const HEAD: &str = "retry: 2000\n\n";
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    let what = "Follows what happens, as server-sent events: `verdict` with the id `epoch/lane/seq`, `status`, `resync`";
+    let what = "Follows what happens, as server-sent events: `verdict` with the id `epoch/lane/seq`, `status`, `camera`, `action`, `resync`";
     let operation = Operation::get("/api/v1/stream", Role::Viewer, what);
     routes.operation(operation.query(QUERY).gives_media("text/event-stream"), stream)
 }
@@ -45,9 +50,14 @@ pub(super) fn routes(routes: Routes) -> Routes {
 const QUERY: &[Parameter] = &[
     Parameter {
         name: "kinds",
-        says: "Which events, with commas between: `verdict`, `status`",
-        schema: || json!({ "type": "string", "enum": KINDS, "default": KINDS[0] }),
+        says: "Which events, with commas between: `verdict`, `status`, `camera`, `action`",
+        schema: || {
+            let one = format!("({})", Kind::ALL.map(Kind::as_str).join("|"));
+            json!({ "type": "string", "pattern": format!("^{one}(,{one}){{0,7}}$"), "default": DEFAULT })
+        },
     },
+    Parameter { name: "source", says: "Of cameras: only those of this source", schema: || name_schema("The source") },
+    Parameter { name: "device", says: "Of cameras: only those of this device", schema: || name_schema("The device") },
     Parameter {
         name: "after",
         says: "The id of the last verdict that was seen, where `Last-Event-ID` cannot be sent",
@@ -55,8 +65,22 @@ const QUERY: &[Parameter] = &[
     },
 ];
 
-/// What may be asked for.
-const KINDS: [&str; 4] = ["verdict,status", "status,verdict", "verdict", "status"];
+verge_domain::words! {
+    /// What may be asked for.
+    pub enum Kind {
+        /// Verdicts as they are committed.
+        Verdict = "verdict",
+        /// The status document.
+        Status = "status",
+        /// Cameras of which something came.
+        Camera = "camera",
+        /// What people do.
+        Action = "action",
+    }
+}
+
+const DEFAULT: &str = "verdict,status";
+const MAX_KINDS: usize = 8;
 const MAX_ID: usize = 128;
 
 async fn stream(
@@ -69,7 +93,9 @@ async fn stream(
         return Err(Problem::TooManyListeners { limit: MAX_LISTENERS });
     };
     let mut input = Input::query(query.as_deref());
-    let kinds = input.word("kinds", |kinds| KINDS.into_iter().find(|known| *known == kinds), &KINDS);
+    let expected = "some of verdict, status, camera, action with commas between";
+    let kinds = input.read("kinds", expected, |kinds| Kinds::read(kinds.as_str()?));
+    let of = OfCameras { source: input.name("source"), device: input.name("device") };
     let fits = |id: &&str| id.len() <= MAX_ID;
     let after = input.read("after", "an id", |id| id.as_str().filter(fits).map(ToOwned::to_owned));
     input.done()?;
@@ -78,17 +104,27 @@ async fn stream(
         .and_then(|id| id.to_str().ok())
         .or(after.as_deref())
         .filter(|id| !id.is_empty());
-    let kinds = kinds.unwrap_or(KINDS[0]);
-    let kinds = Kinds { verdicts: kinds.contains("verdict"), status: kinds.contains("status") };
-    let listener = Listener::new(site, who, (kinds, seen), permit).await;
+    let kinds = kinds.or_else(|| Kinds::read(DEFAULT)).unwrap_or_default();
+    let listener = Listener::new(site, who, (kinds, seen), of, permit).await;
     Ok(([(CONTENT_TYPE, "text/event-stream")], Body::new(listener)).into_response())
 }
 
 /// What a listener wants.
-#[derive(Debug, Clone, Copy)]
-struct Kinds {
-    verdicts: bool,
-    status: bool,
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Kinds([bool; Kind::ALL.len()]);
+
+impl Kinds {
+    fn read(text: &str) -> Option<Self> {
+        let mut kinds = Self::default();
+        for (index, word) in text.split(',').enumerate() {
+            kinds.0[Kind::named(word).filter(|_| index < MAX_KINDS)? as usize] = true;
+        }
+        Some(kinds)
+    }
+
+    const fn has(self, kind: Kind) -> bool {
+        self.0[kind as usize]
+    }
 }
 
 /// One listener. It is asked for more whenever its connection takes more.
@@ -105,6 +141,7 @@ struct Listener {
     ready: VecDeque<Bytes>,
     status: Interval,
     beat: Interval,
+    aside: Aside,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -113,12 +150,13 @@ impl Listener {
         site: Arc<Site>,
         who: Who,
         (kinds, seen): (Kinds, Option<&str>),
+        of: OfCameras,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let mut ready = VecDeque::from([Bytes::from_static(HEAD.as_bytes())]);
         let now = site.live.board().follow();
         let (mut place, mut missed) = (now, None);
-        if let Some(seen) = seen.filter(|_| kinds.verdicts) {
+        if let Some(seen) = seen.filter(|_| kinds.has(Kind::Verdict)) {
             let id = read_id(seen, &site.live.epoch().to_string());
             let kept = id.and_then(|(lane, seq)| site.live.board().place_behind(lane, seq));
             if let (Some((lane, seq)), None) = (id, kept) {
@@ -135,8 +173,9 @@ impl Listener {
             every
         };
         let (status, beat) = (every(STATUS_EVERY), every(BEAT_EVERY));
+        let aside = Aside::new(&site, kinds, of, every(LOOK_EVERY));
         let upto = [Seq::ZERO; 3];
-        Self { site, who, kinds, place, missed, upto, ready, status, beat, _permit: permit }
+        Self { site, who, kinds, place, missed, upto, ready, status, beat, aside, _permit: permit }
     }
 
     fn verdict(&self, word: &LastWord) -> Option<Bytes> {
@@ -188,12 +227,18 @@ impl hyper::body::Body for Listener {
                 self.ready.push_back(Bytes::from_static(b":\n\n"));
                 continue;
             }
-            if self.kinds.status && self.status.poll_tick(context).is_ready() {
+            if self.kinds.has(Kind::Status) && self.status.poll_tick(context).is_ready() {
                 let status = event("status", None, &self.site.shared_status());
                 self.ready.push_back(status);
                 continue;
             }
-            if !self.kinds.verdicts {
+            if self.aside.poll_tick(context).is_ready() {
+                let site = Arc::clone(&self.site);
+                let events = self.aside.events(&site);
+                self.ready.extend(events);
+                continue;
+            }
+            if !self.kinds.has(Kind::Verdict) {
                 return Poll::Pending;
             }
             let (site, mut place) = (Arc::clone(&self.site), self.place);
@@ -246,6 +291,18 @@ mod tests {
             &format!("{epoch}/alarm/1/2"),
         ] {
             check(odd, None);
+        }
+    }
+
+    #[test]
+    fn a_listener_says_what_he_wants() {
+        let kinds = Kinds::read("camera,verdict,camera").unwrap();
+        let wanted: Vec<&str> =
+            Kind::ALL.into_iter().filter(|kind| kinds.has(*kind)).map(Kind::as_str).collect();
+        assert_eq!(wanted, ["verdict", "camera"]);
+        assert!(Kinds::read(DEFAULT).is_some_and(|kinds| !kinds.has(Kind::Action)));
+        for odd in ["", ",", "verdict,", "Verdict", "verdict, status", &["status"; 9].join(",")] {
+            assert_eq!(Kinds::read(odd), None, "{odd:?}");
         }
     }
 

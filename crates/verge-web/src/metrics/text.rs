@@ -9,6 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 
+use crate::dashboard::{Cut, Cuts};
 use super::families::{Families, Kind, Origin, process, status};
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
@@ -38,11 +39,18 @@ impl TextForm {
 /// The metrics of the gateway that runs in this process.
 pub(crate) fn of_this_gateway(
     document: &Value,
+    cuts: &Cuts,
     version: &'static str,
     form: TextForm,
 ) -> Result<String, fmt::Error> {
     let mut families = Families::default();
     status(&mut families, document, Origin::Here { version });
+    let cut = |(cut, count): (Cut, u64)| (vec![("reason", cut.as_str().to_owned())], count as f64);
+    families.counter(
+        "verge_dashboard_connections_cut",
+        "Connections that the dashboard refused or ended because of its limits",
+        cuts.counts().map(cut).to_vec(),
+    );
     process(&mut families);
     written(families, form)
 }
@@ -100,7 +108,7 @@ mod tests {
 
     #[test]
     fn metrics_say_what_the_status_says() {
-        let text = of_this_gateway(&document(), "1", TextForm::Prometheus).unwrap();
+        let text = of_this_gateway(&document(), &Cuts::default(), "1", TextForm::Prometheus).unwrap();
         for line in [
             "verge_build_info{version=\"1\",gateway=\"g\"} 1",
             "verge_messages_received_total{source=\"pump\"} 12",
@@ -120,8 +128,8 @@ mod tests {
 
     #[test]
     fn both_forms_are_written() {
-        let open = of_this_gateway(&document(), "1", TextForm::OpenMetrics).unwrap();
+        let open = of_this_gateway(&document(), &Cuts::default(), "1", TextForm::OpenMetrics).unwrap();
         assert!(open.ends_with("# EOF\n"), "{open}");
-        assert!(of_this_gateway(&Value::Null, "1", TextForm::Prometheus).is_ok());
+        assert!(of_this_gateway(&Value::Null, &Cuts::default(), "1", TextForm::Prometheus).is_ok());
     }
 }

@@ -242,8 +242,11 @@ fn proof_of(password: &str) -> Result<String, AccessError> {
     Ok(PasswordHash::of(password)?.written())
 }
 
-/// Replaces a file at once: mode 0600, with the owner of its folder.
-pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Replaces a file at once: mode 0600, with the owner of its folder. A cut leaves the one before, or the new one.
+///
+/// # Errors
+/// It cannot be written; then the one before is there as it was.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let beside = path.with_extension("new");
     match fs::remove_file(&beside) {

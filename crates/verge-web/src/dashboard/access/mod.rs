@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use verge_domain::time::{Moment, Monotonic};
 
-pub use file::{AccessError, AccessFile, MAX_TOKENS, MAX_USERS, Token, User};
+pub use file::{AccessError, AccessFile, MAX_TOKENS, MAX_USERS, Token, User, write_private};
 pub use passwords::Passwords;
 pub use pictures::PictureAccess;
 pub use role::{LoginError, Role};

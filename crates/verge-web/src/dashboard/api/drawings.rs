@@ -12,6 +12,7 @@ use super::events::unchanged;
 use super::operation::{count, flag, list, object, text, time};
 use super::{Operation, Schema, json};
 use crate::dashboard::access::{Role, Who};
+use crate::dashboard::actions::ActionWord;
 use crate::dashboard::cameras::named;
 use crate::dashboard::drawing::{DrawingDocument, TrialDocument};
 use crate::dashboard::form::JsonBody;
@@ -117,15 +118,12 @@ async fn draw(
     if !headers.contains_key(IF_MATCH) {
         return Err(Problem::NoVersionNamed);
     }
-    let (drawing, by) = (document(keys)?, who.user);
+    let (drawing, by) = (document(keys)?, who.user.clone());
     let rests_on = site.drawings(&name, |drawings, name| drawings.drawing(name)).await?.tag;
     unchanged(&headers, &quoted(&rests_on))?;
-    site.drawings(&name, move |drawings, name| {
-        drawings.draw(name, &drawing, &rests_on, &by)?;
-        drawings.drawing(name)
-    })
-    .await
-    .map(tagged)
+    site.drawings(&name, move |drawings, name| drawings.draw(name, &drawing, &rests_on, &by)).await?;
+    site.record_drawing(&who, ActionWord::Draw, &name).await;
+    site.drawings(&name, |drawings, name| drawings.drawing(name)).await.map(tagged)
 }
 
 async fn try_out(

@@ -8,7 +8,7 @@ use hyper::header::{ETAG, HeaderMap, HeaderValue, IF_MATCH};
 use serde_json::{Value, json as json_value};
 use verge_domain::verdict::{EventState, Severity};
 
-use super::operation::{AFTER, LIMIT, count, flag, list, name_schema, number, object, text, time, word};
+use super::operation::{AFTER, LIMIT, MAX_LIMIT, count, flag, list, name_schema, number, object, text, time, word};
 use super::{Input, Operation, Parameter, Schema, json};
 use crate::dashboard::access::{Role, Who};
 use crate::dashboard::command::{EventCommand, of_event};
@@ -183,7 +183,7 @@ async fn all(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result
     };
     let mut time = |key| input.read(key, TIME, |value| read_time(&site, value.as_str()?));
     let (from, to) = (time("from"), time("to"));
-    let limit = input.limit();
+    let limit = input.limit(MAX_LIMIT);
     if filter.state == Some(ListedState::Past) {
         let cursor =
             input.read("after", "what an answer gave as next", |value| Cursor::read(value.as_str()?));

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
-use super::operation::{MAX_LIMIT, MAX_NAME};
+use super::operation::MAX_NAME;
 use crate::dashboard::form::JsonBody;
 use crate::dashboard::problem::{InputFault, Problem};
 use crate::dashboard::shown::Shown;
@@ -82,10 +82,10 @@ impl Input {
         self.read(key, &expected, |value| number(value).filter(|number| bounds.contains(number)))
     }
 
-    /// `limit`.
-    pub(crate) fn limit(&mut self) -> usize {
-        let limit = self.whole("limit", 1..=MAX_LIMIT as u64);
-        limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(MAX_LIMIT)
+    /// `limit`: entries of an answer, of which there are `most` where it is left out.
+    pub(crate) fn limit(&mut self, most: u64) -> usize {
+        let limit = self.whole("limit", 1..=most).unwrap_or(most);
+        usize::try_from(limit).unwrap_or(usize::MAX)
     }
 
     /// Yes or no.
@@ -205,11 +205,11 @@ mod tests {
     #[test]
     fn a_query_is_read_as_numbers_and_words() {
         let mut input = Input::query(Some("limit=7&dry_run=true&state=open"));
-        assert_eq!((input.limit(), input.flag("dry_run")), (7, Some(true)));
+        assert_eq!((input.limit(1_000), input.flag("dry_run")), (7, Some(true)));
         assert_eq!(input.word("state", |word| (word == "open").then_some(1), &["open"]), Some(1));
         assert!(faults(input).is_empty());
         let mut input = Input::query(Some("limit=0&odd=%E2%80%AE"));
-        assert_eq!(input.limit(), MAX_LIMIT);
+        assert_eq!(input.limit(1_000), 1_000);
         let found = faults(input);
         assert_eq!((found[0].0.as_str(), found[1].0.as_str()), ("?limit", "?odd"));
         assert!(!found[1].1.as_deref().unwrap().contains('\u{202e}'), "{found:?}");
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_and_a_part_too_many_are_faults() {
         let mut input = Input::query(Some("limit=7&limit=8"));
-        assert_eq!(input.limit(), 7);
+        assert_eq!(input.limit(1_000), 7);
         let expected = ("?limit".to_owned(), Some("\"8\"".to_owned()), "this key once".to_owned());
         assert_eq!(faults(input), [expected]);
         let many = |parts: usize| (0..parts).map(|part| format!("k{part}=1")).collect::<Vec<_>>().join("&");

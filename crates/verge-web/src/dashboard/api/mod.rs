@@ -1,6 +1,7 @@
 //! `/api/v1`: what pages show and do, for programs. Each operation is registered once, in the file of its subject, with its
 //! role and documentation (`operation`); `document` makes the OpenAPI document of them, `input` reads queries and bodies.
 
+mod actions;
 mod cameras;
 mod configured;
 mod document;
@@ -21,7 +22,7 @@ use super::routes::Routes;
 
 pub(crate) use document::document;
 pub(crate) use input::Input;
-pub(crate) use operation::{Operation, Parameter, Schema};
+pub(crate) use operation::{Operation, Parameter, Schema, name_schema};
 
 pub(super) fn routes(routes: Routes) -> Routes {
     [
@@ -34,6 +35,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
         drawings::routes,
         orders::routes,
         configured::routes,
+        actions::routes,
     ]
     .into_iter()
     .fold(routes, |routes, add| add(routes))

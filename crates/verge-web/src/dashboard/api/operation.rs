@@ -274,10 +274,15 @@ pub(crate) fn word(says: &str, words: &[&str]) -> Value {
 pub(crate) const LIMIT: Parameter = Parameter {
     name: "limit",
     says: "Most entries of the answer",
-    schema: || json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": MAX_LIMIT }),
+    schema: || limit_schema(MAX_LIMIT),
 };
-/// Largest value of `limit`, and its default.
-pub(crate) const MAX_LIMIT: usize = 1_000;
+/// Largest value of `limit`, and its default, of most lists.
+pub(crate) const MAX_LIMIT: u64 = 1_000;
+
+/// The schema of `limit` of a list that gives `most` entries at once.
+pub(crate) fn limit_schema(most: u64) -> Value {
+    json!({ "type": "integer", "minimum": 1, "maximum": most, "default": most })
+}
 
 /// Where a list goes on.
 pub(crate) const AFTER: Parameter = Parameter {

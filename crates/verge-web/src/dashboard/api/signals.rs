@@ -9,14 +9,14 @@ use serde_json::{Value, json as json_value};
 use verge_domain::history::Step;
 use verge_domain::time::UtcMillis;
 
-use super::operation::{AFTER, flag, list as list_of, number, object, text, time, word};
+use super::operation::{AFTER, LIMIT, flag, limit_schema, list as list_of, number, object, text, time, word};
 use super::{Input, Operation, Parameter, Schema, json};
 use crate::dashboard::access::Role;
 use crate::dashboard::problem::Problem;
 use crate::dashboard::routes::Routes;
-use crate::dashboard::shown::Shown;
 use crate::dashboard::signals::{
     HistoryView, SignalFilter, SignalList, SignalState, SignalView, find, named, path_of, read_path,
+    unknown,
 };
 use crate::dashboard::site::Site;
 
@@ -94,11 +94,7 @@ const LIST: &[Parameter] = &[
         says: "Only those with an open event, without one, or that have sent nothing for five minutes",
         schema: || word("The state", &SignalState::ALL.map(SignalState::as_str)),
     },
-    Parameter {
-        name: "limit",
-        says: "Most entries of the answer",
-        schema: || json_value!({ "type": "integer", "minimum": 1, "maximum": MOST, "default": MOST }),
-    },
+    Parameter { schema: || limit_schema(MOST), ..LIMIT },
     Parameter { schema: || json_value!({ "type": "string", "minLength": 1, "maxLength": 1200 }), ..AFTER },
 ];
 const SPAN: &[Parameter] = &[
@@ -144,10 +140,9 @@ async fn list(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Resul
         name: input.name("name").map(|name| name.to_lowercase()),
         state: input.word("state", SignalState::named, &SignalState::ALL.map(SignalState::as_str)),
     };
-    let limit = input.whole("limit", 1..=MOST).unwrap_or(MOST);
+    let limit = input.limit(MOST);
     let after = input.read("after", "what an answer gave as next", |value| read_path(value.as_str()?));
     input.done()?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let list = SignalList::of(&site, &filter, (0, after.as_ref(), limit));
     let more = list.matching > list.signals.len();
     let next = list.signals.last().filter(|_| more).map(|(subject, _)| path_of(subject));
@@ -158,9 +153,8 @@ async fn one(
     State(site): State<Arc<Site>>,
     Path((source, device, signal)): Path<(String, String, String)>,
 ) -> Result<Response, Problem> {
-    find(&site, &named(&source, &device, &signal)?)
-        .map(|view| json(&view))
-        .ok_or_else(|| unknown(&source, &device, &signal))
+    let subject = named(&source, &device, &signal)?;
+    find(&site, &subject).map(|view| json(&view)).ok_or_else(|| unknown(&subject))
 }
 
 async fn history(
@@ -173,7 +167,7 @@ async fn history(
     let span = Span::of(&site, &mut input);
     input.done()?;
     let course = site.live.signals().course(&subject, span.step, span.from);
-    let course = course.ok_or_else(|| unknown(&source, &device, &signal))?;
+    let course = course.ok_or_else(|| unknown(&subject))?;
     Ok(json(&HistoryView::of(&course, span.to)))
 }
 
@@ -203,8 +197,4 @@ impl Span {
         let from = from.max(to.saturating_sub(kept + length));
         Self { step, from: UtcMillis(from), to: UtcMillis(to) }
     }
-}
-
-fn unknown(source: &str, device: &str, signal: &str) -> Problem {
-    Problem::NoSignal(Shown::of(&format!("{source}/{device}/{signal}")).text)
 }

@@ -9,7 +9,7 @@ use serde_json::json as json_value;
 use verge_domain::id::{Lane, Seq};
 use verge_domain::live::{ReadFrom, StoredItem};
 
-use super::operation::{MAX_SEQ, count, list as list_of, object, word};
+use super::operation::{LIMIT, MAX_SEQ, count, limit_schema, list as list_of, object, word};
 use super::{Input, Operation, Parameter, Schema};
 use crate::dashboard::access::Role;
 use crate::dashboard::past;
@@ -40,11 +40,7 @@ const LANE: &[Parameter] = &[
         says: "Only what stands behind this number",
         schema: || json_value!({ "type": "integer", "minimum": 0, "maximum": MAX_SEQ }),
     },
-    Parameter {
-        name: "limit",
-        says: "Most entries of the answer",
-        schema: || json_value!({ "type": "integer", "minimum": 1, "maximum": MOST, "default": MOST }),
-    },
+    Parameter { schema: || limit_schema(MOST), ..LIMIT },
 ];
 
 pub(super) fn routes(routes: Routes) -> Routes {
@@ -57,9 +53,8 @@ async fn list(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Resul
     let mut input = Input::query(query.as_deref());
     let lane = input.word("lane", Lane::named, &Lane::ALL.map(Lane::as_str)).unwrap_or(Lane::Alarm);
     let after = input.whole("after", 0..=MAX_SEQ).map_or(Seq::ZERO, Seq);
-    let limit = input.whole("limit", 1..=MOST).unwrap_or(MOST);
+    let limit = input.limit(MOST);
     input.done()?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let part = past::read(&site, lane, ReadFrom::Behind(after)).await?;
     let (mut text, mut last) = (String::from("{\"verdicts\":["), after);
     for item in part.items.iter().take(limit) {

@@ -13,6 +13,7 @@ use verge_domain::time::UtcMillis;
 
 use super::{Chrome, html};
 use crate::dashboard::access::{Role, Who};
+use crate::dashboard::actions::ActionWord;
 use crate::dashboard::cameras::{named, path_of};
 use crate::dashboard::drawing::{DrawingDocument, JudgeDocument, TrialDocument};
 use crate::dashboard::form::Form;
@@ -242,10 +243,16 @@ async fn submit(
         "save" => {
             let saved =
                 site.drawings(&name, move |drawings, name| drawings.draw(name, &drawing, &tag, &by)).await;
+            if saved.is_ok() {
+                site.record_drawing(&who, ActionWord::Draw, &name).await;
+            }
             saved.map(|()| true)
         }
         "undo" => {
             let undone = site.drawings(&name, move |drawings, name| drawings.undo(name, &tag, &by)).await;
+            if undone.is_ok() {
+                site.record_drawing(&who, ActionWord::Undo, &name).await;
+            }
             undone.map(|()| true)
         }
         "try" => {

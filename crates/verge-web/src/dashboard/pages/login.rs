@@ -7,9 +7,11 @@ use axum::extract::{Extension, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use hyper::header::{HeaderValue, RETRY_AFTER, SET_COOKIE};
 use hyper::{Method, StatusCode};
+use serde_json::json;
 
 use super::html;
 use crate::dashboard::access::{LoginRefusal, Proof, Role, Who};
+use crate::dashboard::actions::ActionWord;
 use crate::dashboard::assets;
 use crate::dashboard::form::Form;
 use crate::dashboard::front::Peer;
@@ -66,6 +68,7 @@ async fn log_in(State(site): State<Arc<Site>>, Extension(peer): Extension<Peer>,
     let (user, password, next) = (form.raw("user"), form.raw("password"), form.raw("next"));
     let refused = match site.access.log_in(peer.address, (user, password), site.live.now()).await {
         Ok(cookie) => {
+            site.record(user, ActionWord::Login, json!({})).await;
             let mut answer = see_other(own_path(next));
             set_cookie(&mut answer, &peer, &cookie, COOKIE_SECONDS);
             return answer;
@@ -123,6 +126,7 @@ async fn enter(
 async fn log_out(State(site): State<Arc<Site>>, Extension(peer): Extension<Peer>, who: Who) -> Response {
     if let Proof::Cookie(cookie) = &who.proof {
         site.access.log_out(cookie);
+        site.record(&who.user, ActionWord::Logout, json!({})).await;
     }
     let mut answer = see_other("/login");
     set_cookie(&mut answer, &peer, "", 0);

@@ -25,7 +25,7 @@ use crate::dashboard::routes::Allowed;
 use crate::dashboard::shown::{Shown, span};
 use crate::dashboard::signals::{
     OLD_AFTER_MS, SignalFilter, SignalList, SignalState, SignalView, budgets, events_about, find, named,
-    path_of,
+    path_of, unknown,
 };
 use crate::dashboard::site::Site;
 
@@ -231,11 +231,6 @@ async fn one(
         judges: view.judges.iter().map(judged).collect(),
         alarms: events.iter().take(8).map(|event| Alarm::of(&site, event)).collect(),
     }))
-}
-
-fn unknown(subject: &Subject) -> Problem {
-    let signal = subject.signal.as_ref().map_or("", |signal| signal.as_str());
-    Problem::NoSignal(Shown::of(&format!("{}/{}/{signal}", subject.source, subject.device)).text)
 }
 
 /// Some 60 rows, the newest first.

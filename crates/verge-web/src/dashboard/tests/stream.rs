@@ -2,12 +2,12 @@
 
 use axum::response::Response;
 use http_body_util::BodyExt;
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use verge_domain::id::Lane;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::EventState;
 
-use super::gateway::word;
+use super::gateway::{event_id, word};
 use super::{Bench, text};
 use crate::dashboard::access::{AccessFile, Role};
 use crate::dashboard::site::MAX_LISTENERS;
@@ -113,4 +113,34 @@ async fn a_stream_ends_with_its_login() {
         pieces += 1;
         assert!(pieces < 100, "it goes on");
     }
+}
+
+#[tokio::test]
+async fn a_listener_follows_cameras_and_what_people_do() {
+    let bench = Bench::new();
+    let mut stream = bench.get("/api/v1/stream?kinds=camera,action", Some(Role::Viewer)).await;
+    assert_eq!(next(&mut stream).await.unwrap(), "retry: 2000\n\n");
+    let camera = next(&mut stream).await.unwrap();
+    assert!(camera.starts_with("event: camera\ndata: {\"source\":"), "{camera}");
+    let path = format!("/api/v1/events/{}/acknowledgement", event_id(1));
+    let done = bench.ask(bench.request(Method::PUT, &path, Some(Role::Operator), "{\"note\":\"seen\"}")).await;
+    assert_eq!(done.status(), StatusCode::OK);
+    let action = loop {
+        let text = next(&mut stream).await.unwrap();
+        if text.starts_with("event: action\n") {
+            break text;
+        }
+    };
+    for part in ["\"number\":1,", "\"who\":\"operator\"", "\"what\":\"acknowledge\"", "\"note\":\"seen\""] {
+        assert!(action.contains(part), "{part} in {action}");
+    }
+    let listed = text(bench.get("/api/v1/actions?limit=1", Some(Role::Viewer)).await).await;
+    let data = action.trim_start_matches("event: action\ndata: ").trim_end();
+    assert_eq!(listed, format!("{{\"actions\":[{data}]}}"));
+    let none = text(bench.get("/api/v1/actions?after=1", Some(Role::Viewer)).await).await;
+    assert_eq!(none, "{\"actions\":[]}");
+    let mut other = bench.get("/api/v1/stream?kinds=camera&device=none", Some(Role::Viewer)).await;
+    next(&mut other).await;
+    let silent = tokio::time::timeout(std::time::Duration::from_millis(1_500), next(&mut other)).await;
+    assert!(silent.is_err(), "no camera is meant: {silent:?}");
 }
