@@ -120,6 +120,10 @@ eval-forecast *ARGS:
 eval-plant *ARGS:
     cargo run --quiet --release -p verge -- eval plant {{ ARGS }}
 
+# Marks of the commands that make models: `just eval-models --section finetune --draws 1`
+eval-models *ARGS:
+    cargo run --quiet --release -p verge -- eval models --data "$VERGE_DATA" {{ ARGS }}
+
 # Micro-benchmarks
 bench *ARGS:
     cargo bench --workspace {{ ARGS }}

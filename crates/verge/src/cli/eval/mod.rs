@@ -6,6 +6,7 @@ mod count;
 mod detect;
 mod forecast;
 mod health;
+mod models;
 mod nab;
 mod plant;
 mod series;
@@ -52,6 +53,7 @@ use super::say;
   verge eval plant
   verge eval health
   verge eval vision
+  verge eval models --data ../shared/data
 
 Pictures go through the code that judges frames in the gateway. `verge runtime install` brings the library that runs \
 models. Series go through the detectors `auto` (one signal) and `multi` (several) with their settings as shipped.")]
@@ -82,6 +84,8 @@ enum What {
     Forecast(forecast::ForecastArgs),
     /// Counts of simulated traffic against what truly crossed
     Vision(vision::VisionArgs),
+    /// Marks of the commands that make models, on public models and pictures
+    Models(models::ModelsArgs),
 }
 
 /// Whether a mark is met.
@@ -126,6 +130,7 @@ pub(super) fn eval(args: &EvalArgs, json: bool, out: &mut impl Write) -> anyhow:
         What::Plant(args) => plant::plant(args, json, out),
         What::Skab(args) => skab::skab(args, json, out),
         What::Vision(args) => vision::vision(args, json, out),
+        What::Models(args) => models::models(args, json, out),
     }
 }
 
