@@ -1,12 +1,16 @@
 //! A model that is changed and written again. What is not changed stays as it was, byte for byte.
 
+mod change;
 mod constant;
+pub mod opset;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use constant::{constant, data_type};
 use prost::Message;
+pub use view::NodeView;
 
 use crate::onnx::graph::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetId, SparseTensorProto, TensorProto,
@@ -30,6 +34,17 @@ pub enum EditError {
     /// A tensor that is not in the graph.
     #[error("it has no tensor {0:?}")]
     NoTensor(String),
+    /// An operator that may mean something else in a newer version.
+    #[error(
+        "operator {operator} of opset {version} may mean something else in opset {}: export the model again with opset 13",
+        opset::RELABELLED
+    )]
+    Operator {
+        /// The operator.
+        operator: String,
+        /// The version that the model is written in.
+        version: i64,
+    },
     /// Numbers that do not fill their shape.
     #[error("tensor {name:?} of shape {dims:?} has {numbers} numbers")]
     Shape {

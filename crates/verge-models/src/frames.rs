@@ -123,6 +123,18 @@ impl FrameModel {
         self.outputs.iter().map(|(name, dims)| format!("{name} [{}]", shape(dims))).collect()
     }
 
+    /// The graph of its file.
+    #[must_use]
+    pub const fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// What a run feeds and reads.
+    #[must_use]
+    pub fn contract(&self) -> &verge_engine::Contract {
+        &self.contract
+    }
+
     /// A runner for one worker.
     ///
     /// # Errors

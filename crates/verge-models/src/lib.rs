@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`card`] (what a card says), [`catalogue`] (the models of a configuration), [`frames`] (models over
 //! frames), `agreement` (a card of frames held against its file), [`draft`] (a card that writes itself), [`windows`] (models over windows of readings),
-//! [`gate`] (whether a new version may take the place of an old one), [`package`] (versions as they travel), [`store`] (versions as
+//! [`gate`] (whether a new version may take the place of an old one), [`quantise`] (models of whole numbers), [`package`] (versions as they travel), [`store`] (versions as
 //! they are kept, and which is in use), [`error`] (why a model cannot be used).
 
 mod agreement;
@@ -16,6 +16,7 @@ pub mod error;
 pub mod frames;
 pub mod gate;
 pub mod package;
+pub mod quantise;
 pub mod store;
 pub mod windows;
 

@@ -19,6 +19,7 @@ mod file_guess;
 mod file_name;
 mod instant;
 mod judge;
+mod labelled;
 mod man;
 mod model;
 mod operator;
