@@ -6,7 +6,7 @@
 //! Reading order: [`card`] (what a card says), [`catalogue`] (the models of a configuration), [`frames`] (models over
 //! frames), `agreement` (a card of frames held against its file), [`draft`] (a card that writes itself), [`windows`] (models over windows of readings),
 //! [`gate`] (whether a new version may take the place of an old one), [`package`] (versions as they travel), [`store`] (versions as
-//! they are kept, and which is in use), [`error`] (why a model cannot be used).
+//! they are kept, and which is in use), [`trial`] (a new version beside the one in use, pure), [`error`] (why a model cannot be used).
 
 mod agreement;
 pub mod card;
@@ -17,6 +17,7 @@ pub mod frames;
 pub mod gate;
 pub mod package;
 pub mod store;
+pub mod trial;
 pub mod windows;
 
 pub use agreement::OutputShape;
