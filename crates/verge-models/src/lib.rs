@@ -5,8 +5,8 @@
 //!
 //! Reading order: [`card`] (what a card says), [`catalogue`] (the models of a configuration), [`frames`] (models over
 //! frames), `agreement` (a card of frames held against its file), [`draft`] (a card that writes itself), [`windows`] (models over windows of readings),
-//! [`gate`] (whether a new version may take the place of an old one), [`quantise`] (models of whole numbers), [`package`] (versions as they travel), [`store`] (versions as
-//! they are kept, and which is in use), [`error`] (why a model cannot be used).
+//! [`gate`] (whether a new version may take the place of an old one), [`quantise`] (models of whole numbers), [`package`] (versions as they travel),
+//! [`store`] (versions as they are kept, and which is in use), [`trial`] (a new version beside the one in use, pure), [`error`] (why a model cannot be used).
 
 mod agreement;
 pub mod card;
@@ -18,6 +18,7 @@ pub mod gate;
 pub mod package;
 pub mod quantise;
 pub mod store;
+pub mod trial;
 pub mod windows;
 
 pub use agreement::OutputShape;

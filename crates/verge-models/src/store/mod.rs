@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub use error::StoreError;
 use jiff::Timestamp;
 pub use lock::StoreLock;
-pub use slots::{FACTORY, Found, Slots};
+pub use slots::{FACTORY, Found, STAGED, Slots};
 use verge_engine::ContentDigest;
 pub use version::StoredVersion;
 
@@ -173,7 +173,8 @@ impl ModelStore {
         let (mut slots, _) = self.read_slots()?;
         if !slots.hold(&pushed.id) {
             slots.candidate = Some(pushed.id.clone());
-            slots.stage = Some("staged".to_owned());
+            slots.stage = Some(STAGED.to_owned());
+            (slots.share, slots.needs, slots.agreement) = (None, None, None);
             self.switch(lock, &slots)?;
         }
         self.drop_old(&slots, rules.keep);

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::package::open::sync_folder;
+use crate::trial::{AgreementFigures, TrialPhase};
 
 /// Its name.
 pub const SLOTS: &str = "slots.json";
@@ -27,8 +28,11 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// Versions that are remembered as not to be taken again.
 const MAX_REFUSED: usize = 64;
 
+/// The stage of a candidate that was pushed and is not looked with.
+pub const STAGED: &str = "staged";
+
 /// Which version is in use, and which were.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Slots {
     /// The version in use; that of the configuration where there is none.
     pub active: Option<String>,
@@ -36,20 +40,26 @@ pub struct Slots {
     pub previous: Option<String>,
     /// The one that was pushed and not promoted yet.
     pub candidate: Option<String>,
-    /// Where the candidate stands.
+    /// Where the candidate stands: [`STAGED`], or on trial as [`TrialPhase`] calls it.
     pub stage: Option<String>,
-    /// Share of the cameras that the candidate looks at.
+    /// Share of the cameras that the candidate looks at, in percent, where it is a canary.
     pub share: Option<u32>,
     /// When they were changed last, in ms since 1970.
     pub since: i64,
-    /// Starts of the active version that have not been confirmed.
+    /// Starts of the gateway with what is on trial, or with an active version that is not confirmed, none of which has proved it.
     pub starts: u32,
-    /// The active version was found to be good.
+    /// The active version has proved itself.
     pub confirmed: bool,
     /// Counters below are refused; it never falls.
     pub floor: u64,
     /// Versions that were returned from.
     pub refused: Vec<String>,
+    /// Memory that the candidate needs beside the active version, in bytes, where that was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<u64>,
+    /// How far the candidate's answers are those of the active version, as the gate found at its last look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<AgreementFigures>,
 }
 
 /// Slots as they were found.
@@ -142,10 +152,12 @@ impl Slots {
             share: None,
             since: now.max(self.since),
             starts: 0,
-            // A person decided.
-            confirmed: true,
+            // It has to prove itself first, whoever decided.
+            confirmed: false,
             floor: self.floor.max(counter),
             refused: self.refused.clone(),
+            needs: None,
+            agreement: None,
         }
     }
 
@@ -153,14 +165,72 @@ impl Slots {
     #[must_use]
     pub fn rolled_back(&self, now: i64) -> Option<Self> {
         let previous = self.previous.clone()?;
-        let mut refused = self.refused.clone();
-        refused.extend(self.active.clone().filter(|active| !self.refused.contains(active)));
-        let beyond = refused.len().saturating_sub(MAX_REFUSED);
-        refused.drain(..beyond);
+        let refused = self.refused_with(self.active.as_deref());
         let active = Some(previous).filter(|previous| previous != FACTORY);
         // A clock that was set back makes no expired package valid again.
         let since = now.max(self.since);
         Some(Self { active, previous: None, since, starts: 0, confirmed: true, refused, ..self.clone() })
+    }
+
+    /// Those in which the candidate is not tried again; nothing where there is none.
+    #[must_use]
+    pub fn without_candidate(&self, now: i64) -> Option<Self> {
+        let candidate = self.candidate.as_deref()?;
+        let (refused, since) = (self.refused_with(Some(candidate)), now.max(self.since));
+        let (candidate, stage, share, needs, agreement) = Default::default();
+        Some(Self { candidate, stage, share, needs, agreement, starts: 0, since, refused, ..self.clone() })
+    }
+
+    /// Those in which a version is returned from by itself: as a candidate, or as the active version, which gives way to the one
+    /// before or to that of the configuration. Nothing where it is neither.
+    #[must_use]
+    pub fn returned_from(&self, id: &str, now: i64) -> Option<Self> {
+        if self.candidate.as_deref() == Some(id) {
+            return self.without_candidate(now);
+        }
+        let previous = self.previous.clone().unwrap_or_else(|| FACTORY.to_owned());
+        let is_active = self.active.as_deref() == Some(id);
+        is_active.then(|| Self { previous: Some(previous), ..self.clone() }.rolled_back(now)).flatten()
+    }
+
+    /// Those in which the candidate is on trial. `share`: of the cameras, in percent, of a canary.
+    #[must_use]
+    pub fn tried(&self, phase: TrialPhase, share: u32, now: i64) -> Self {
+        if self.candidate.is_none() || phase == TrialPhase::Unconfirmed {
+            return self.clone();
+        }
+        let share = (phase == TrialPhase::Canary).then_some(share.min(100));
+        let stage = Some(phase.as_str().to_owned());
+        // What was compared is of the same two versions at every stage, but the gate looks afresh.
+        Self { stage, share, starts: 0, agreement: None, since: now.max(self.since), ..self.clone() }
+    }
+
+    /// The candidate that is on trial, and how.
+    #[must_use]
+    pub fn trial(&self) -> Option<(&str, TrialPhase)> {
+        Some((self.candidate.as_deref()?, TrialPhase::of_stage(self.stage.as_deref()?)?))
+    }
+
+    /// The version that has to prove itself: what is on trial, else an active version that is not confirmed.
+    #[must_use]
+    pub fn unproved(&self) -> Option<(&str, TrialPhase)> {
+        let active = self.active.as_deref().filter(|_| !self.confirmed);
+        self.trial().or_else(|| Some((active?, TrialPhase::Unconfirmed)))
+    }
+
+    /// Those in which the version of [`Self::unproved`] has proved that a gateway lives with it.
+    #[must_use]
+    pub fn proved(&self) -> Self {
+        Self { starts: 0, confirmed: self.confirmed || self.trial().is_none(), ..self.clone() }
+    }
+
+    /// What is not tried again, with one more.
+    fn refused_with(&self, id: Option<&str>) -> Vec<String> {
+        let mut refused = self.refused.clone();
+        refused.extend(id.filter(|id| !self.refused.iter().any(|known| known == id)).map(str::to_owned));
+        let beyond = refused.len().saturating_sub(MAX_REFUSED);
+        refused.drain(..beyond);
+        refused
     }
 
     /// Whether a version is in one of the slots.
@@ -231,8 +301,53 @@ mod tests {
             (20, 10),
             "a clock set back"
         );
+        assert!(!first.confirmed && back.confirmed);
         let to_factory = pushed.promoted(1, 10).rolled_back(20).unwrap();
         assert_eq!((to_factory.active, to_factory.previous), (None, None));
+    }
+
+    #[test]
+    fn what_is_on_trial_proves_itself_or_is_not_tried_again() {
+        let pushed = Slots {
+            candidate: Some("2-b".to_owned()),
+            stage: Some(STAGED.to_owned()),
+            active: Some("1-a".to_owned()),
+            confirmed: true,
+            ..Slots::default()
+        };
+        assert_eq!((pushed.trial(), pushed.unproved()), (None, None));
+        let shadow = pushed.tried(TrialPhase::Shadow, 20, 5);
+        assert_eq!((shadow.trial(), shadow.share), (Some(("2-b", TrialPhase::Shadow)), None));
+        let canary = Slots { starts: 2, ..shadow.tried(TrialPhase::Canary, 20, 6) };
+        assert_eq!((canary.unproved(), canary.share), (Some(("2-b", TrialPhase::Canary)), Some(20)));
+        assert_eq!((canary.proved().starts, canary.proved().stage.as_deref()), (0, Some("canary")));
+        let ended = canary.returned_from("2-b", 7).unwrap();
+        assert_eq!((ended.candidate.as_deref(), &ended.refused[..]), (None, &["2-b".to_owned()][..]));
+        assert_eq!((ended.active.as_deref(), ended.stage, ended.confirmed), (Some("1-a"), None, true));
+        assert_eq!(canary.returned_from("3-c", 7), None);
+        let active = canary.promoted(2, 8);
+        assert_eq!(active.unproved(), Some(("2-b", TrialPhase::Unconfirmed)));
+        assert!(active.proved().confirmed && active.proved().unproved().is_none());
+        let back = active.returned_from("2-b", 9).unwrap();
+        assert_eq!((back.active.as_deref(), back.confirmed, &back.refused[..]), (Some("1-a"), true, &["2-b".to_owned()][..]));
+        // Nothing to return to but the file of the configuration.
+        let alone = Slots { previous: None, ..active }.returned_from("2-b", 9).unwrap();
+        assert_eq!((alone.active, alone.previous), (None, None));
+        // An active version that is not confirmed waits while another is on trial.
+        let both = Slots { candidate: Some("3-c".to_owned()), ..back.promoted(1, 1) };
+        assert_eq!(both.tried(TrialPhase::Shadow, 1, 1).unproved().unwrap().0, "3-c");
+    }
+
+    #[test]
+    fn slots_of_earlier_versions_are_read_and_what_is_measured_survives() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = r#"{"active":"1-a","previous":null,"candidate":null,"stage":null,"share":null,"since":1,"starts":0,"confirmed":true,"floor":1,"refused":[]}"#;
+        std::fs::write(folder.path().join(SLOTS), old).unwrap();
+        assert!(matches!(Slots::read(folder.path()), Found::Whole(slots) if slots.unproved().is_none()));
+        let figures = AgreementFigures { frames: 200, share: 99.5, low: 97.0, high: 99.9, passed: Some(true) };
+        let slots = Slots { needs: Some(7), agreement: Some(figures), ..Slots::default() };
+        slots.write(folder.path()).unwrap();
+        assert!(matches!(Slots::read(folder.path()), Found::Whole(found) if found == slots));
     }
 
     #[test]
