@@ -5,16 +5,18 @@
 //!
 //! Reading order: [`card`] (what a card says), [`catalogue`] (the models of a configuration), [`frames`] (models over
 //! frames), `agreement` (a card of frames held against its file), [`draft`] (a card that writes itself), [`windows`] (models over windows of readings),
-//! [`gate`] (whether a new version may take the place of an old one), [`package`] (versions as they travel), [`store`] (versions as
-//! they are kept, and which is in use), [`error`] (why a model cannot be used).
+//! [`delta`] (what changed from one file to the next), [`gate`] (whether a new version may take the place of an old one), [`package`] (versions as they travel), [`store`] (versions as
+//! they are kept, and which is in use), [`incoming`] (packages on their way here), [`error`] (why a model cannot be used).
 
 mod agreement;
 pub mod card;
 pub mod catalogue;
+pub mod delta;
 pub mod draft;
 pub mod error;
 pub mod frames;
 pub mod gate;
+pub mod incoming;
 pub mod package;
 pub mod store;
 pub mod windows;
