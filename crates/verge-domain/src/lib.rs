@@ -32,6 +32,7 @@ pub mod life;
 pub mod link;
 pub mod live;
 pub mod looks;
+pub mod model_order;
 pub mod motion;
 pub mod observation;
 pub mod policy;

@@ -25,6 +25,7 @@ mod inputs;
 mod judges;
 mod links;
 mod models;
+mod offers;
 #[cfg(feature = "opcua")]
 mod opcua;
 mod past;

@@ -134,6 +134,12 @@ impl ModelFiles {
         InUse { files: Self { store: None, ..self.clone() }, version: None, damaged }
     }
 
+    /// The weights that the configuration names, or its card.
+    #[must_use]
+    pub fn factory_weights(&self) -> Option<PathBuf> {
+        self.weights.clone().or_else(|| Some(self.beside(&Card::load(&self.card).ok()?.file)))
+    }
+
     /// A file that the card names, relative to it.
     pub(crate) fn beside(&self, file: &Path) -> PathBuf {
         self.card.parent().unwrap_or(Path::new("")).join(file)

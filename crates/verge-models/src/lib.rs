@@ -5,16 +5,20 @@
 //!
 //! Reading order: [`card`] (what a card says), [`catalogue`] (the models of a configuration), [`frames`] (models over
 //! frames), `agreement` (a card of frames held against its file), [`draft`] (a card that writes itself), [`windows`] (models over windows of readings),
-//! [`gate`] (whether a new version may take the place of an old one), [`quantise`] (models of whole numbers), [`package`] (versions as they travel),
-//! [`store`] (versions as they are kept, and which is in use), [`trial`] (a new version beside the one in use, pure), [`error`] (why a model cannot be used).
+//! [`gate`] (whether a new version may take the place of an old one), [`quantise`] (models of whole numbers), [`delta`] (what
+//! changed from one file to the next), [`package`] (versions as they travel), [`incoming`] (packages on their way here),
+//! [`store`] (versions as they are kept, and which is in use), [`trial`] (a new version beside the one in use, pure),
+//! [`error`] (why a model cannot be used).
 
 mod agreement;
 pub mod card;
 pub mod catalogue;
+pub mod delta;
 pub mod draft;
 pub mod error;
 pub mod frames;
 pub mod gate;
+pub mod incoming;
 pub mod package;
 pub mod quantise;
 pub mod store;

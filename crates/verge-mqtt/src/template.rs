@@ -27,12 +27,21 @@ pub enum TopicUse {
     Command,
     /// Answers to them.
     Reply,
+    /// Parts of packages of models to the gateway.
+    Part,
 }
 
 impl TopicUse {
     /// All.
-    pub const ALL: [Self; 6] =
-        [Self::Alarm, Self::Verdict, Self::Telemetry, Self::Status, Self::Command, Self::Reply];
+    pub const ALL: [Self; 7] = [
+        Self::Alarm,
+        Self::Verdict,
+        Self::Telemetry,
+        Self::Status,
+        Self::Command,
+        Self::Reply,
+        Self::Part,
+    ];
 
     const fn channel(self) -> &'static str {
         match self {
@@ -41,6 +50,7 @@ impl TopicUse {
             Self::Status => "status",
             Self::Command => "cmd",
             Self::Reply => "cmd/reply",
+            Self::Part => "cmd/part",
         }
     }
 
@@ -238,26 +248,26 @@ mod tests {
 
     #[test]
     fn templates_give_topics_and_filters() {
-        let check = |template: &str, expected: [&str; 6], filter: &str| {
+        let check = |template: &str, expected: [&str; 7], filter: &str| {
             let template = TopicTemplate::parse(template).unwrap();
             assert_eq!(TopicUse::ALL.map(|topic| template.topic(topic, NAMES)), expected);
             let anyone = TopicNames { gateway: None, client_id: None, ..NAMES };
             assert_eq!(template.filter(TopicUse::Alarm, anyone), filter);
         };
-        let default = ["alarm", "verdict", "verdict", "status", "cmd", "cmd/reply"];
+        let default = ["alarm", "verdict", "verdict", "status", "cmd", "cmd/reply", "cmd/part"];
         let default = default.map(|channel| format!("verge/g/{channel}"));
         check(TopicTemplate::DEFAULT, default.each_ref().map(String::as_str), "verge/+/alarm");
         let one = "devices/g/messages/events/";
-        check("devices/{gateway}/messages/events/", [one; 6], "devices/+/messages/events/");
+        check("devices/{gateway}/messages/events/", [one; 7], "devices/+/messages/events/");
         check(
             "a/gw-{gateway}/{client_id}/{lane}",
-            ["alarm", "verdict", "telemetry", "status", "cmd", "cmd/reply"]
+            ["alarm", "verdict", "telemetry", "status", "cmd", "cmd/reply", "cmd/part"]
                 .map(|lane| format!("a/gw-g/verge-g-c/{lane}"))
                 .each_ref()
                 .map(String::as_str),
             "a/+/+/alarm",
         );
-        check("$aws/rules/r", ["$aws/rules/r"; 6], "$aws/rules/r");
+        check("$aws/rules/r", ["$aws/rules/r"; 7], "$aws/rules/r");
     }
 
     #[test]

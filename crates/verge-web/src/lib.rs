@@ -4,12 +4,14 @@
 //! how they are written, and it never makes the data path wait: what the dashboard shows it reads through
 //! [`LiveGateway`](verge_domain::live::LiveGateway), what it pushes are bytes that wiring made.
 //!
-//! Reading order: `push`; then `dashboard`; `metrics`, out of status documents.
+//! Reading order: `push`; `fetch` (packages of models from a web service); then `dashboard`; `metrics`, out of status documents.
 
 pub mod dashboard;
+mod fetch;
 pub mod metrics;
 mod push;
 
+pub use fetch::{Fetch, FetchError, FetchSettings};
 pub use push::{
     HttpSink, PushAccess, PushCredentials, PushPreface, PushSettings, PushTarget, PushTargetError, PushTrial,
 };

@@ -261,7 +261,7 @@ impl Settings {
         };
         let engine = model::check_engine(&check, &sections.engine);
         let known = Known::of(sections);
-        let packages = model::check_packages(&check, &sections.models);
+        let packages = model::check_packages(&mut check, &sections.models);
         let state_dir = check.path(&sections.gateway.state_dir);
         let (autoencoders, models) = model::check_all(&mut check, &sections.model, &state_dir)
             .into_iter()

@@ -3,13 +3,17 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use verge_engine::ModelLimits;
 use verge_models::ModelFiles;
 use verge_models::package::{KeyError, TrustedKey};
 use verge_models::store::{ModelStore, StoreRules};
+use verge_tls::ClientConfig;
+use verge_web::PushTarget;
 
 use super::Check;
+use super::connection::{BuildError, TlsFiles, is_loopback};
 use crate::config::{Fault, Map, RawEngine, RawModel, RawModels, nearest};
 
 /// `[engine]`.
@@ -34,6 +38,14 @@ pub struct PackageRules {
     pub cap: u64,
     /// Versions of a model that are kept beside those in use.
     pub keep: usize,
+    /// Upstream may offer packages, promote and roll back.
+    pub upstream: bool,
+    /// Bytes of packages that are fetched in a second.
+    pub rate: u64,
+    /// Addresses that packages may be fetched below.
+    pub from: Vec<String>,
+    /// Certificates that those of these addresses must lead to.
+    pub ca: Option<PathBuf>,
 }
 
 impl PackageRules {
@@ -52,12 +64,52 @@ impl PackageRules {
     }
 }
 
-pub(super) fn check_packages(check: &Check<'_>, raw: &RawModels) -> PackageRules {
+impl PackageRules {
+    /// What https below the addresses of `from` is believed by.
+    ///
+    /// # Errors
+    /// The certificates cannot be used.
+    pub fn tls(&self) -> Result<Option<Arc<ClientConfig>>, BuildError> {
+        let files = self.ca.clone().map(|ca| TlsFiles { ca, identity: None });
+        files.map(|files| files.load("models")).transpose()
+    }
+}
+
+pub(super) fn check_packages(check: &mut Check<'_>, raw: &RawModels) -> PackageRules {
+    for from in raw.from.iter().flatten() {
+        check_from(check, from);
+    }
+    let is_tls = |from: &&String| PushTarget::parse(from).is_ok_and(|target| target.is_tls());
+    if let Some(from) = raw.from.iter().flatten().find(is_tls).filter(|_| raw.ca.is_none()) {
+        let expected = format!("the certificates that the one of {from} must lead to");
+        check.faults.push(
+            Fault::missing("models.ca".to_owned(), expected).remedy("add ca = \"FILE.pem\" below [models]".to_owned()),
+        );
+    }
     PackageRules {
         trust: raw.trust.iter().flatten().map(|path| check.path(path)).collect(),
         unsigned: raw.unsigned,
         cap: raw.cap.0,
         keep: raw.keep,
+        upstream: raw.upstream,
+        rate: raw.rate.0,
+        from: raw.from.clone().unwrap_or_default(),
+        ca: raw.ca.as_ref().map(|path| check.path(path)),
+    }
+}
+
+/// An address that packages may be fetched below: whole levels of it, by TLS or on this machine.
+fn check_from(check: &mut Check<'_>, from: &str) {
+    let is_good = PushTarget::parse(from)
+        .is_ok_and(|target| target.is_tls() || is_loopback(target.host()))
+        && from.ends_with('/')
+        && !from.contains(['?', '#']);
+    if !is_good {
+        let expected = "an address with https:// at its beginning and a slash at its end, such as \"https://models.example/verge/\"";
+        check.faults.push(
+            Fault::at_text("models.from".to_owned(), from, expected)
+                .remedy("write scheme, host and the folder of the packages".to_owned()),
+        );
     }
 }
 

@@ -10,6 +10,7 @@ use anyhow::Context;
 use verge_anomaly::ReadingJudge;
 use verge_domain::board::Board;
 use verge_domain::id::RouteId;
+use verge_domain::model_order::SharedModelDesk;
 use verge_mqtt::Renewal;
 use verge_outbox::StateLock;
 use verge_pipeline::board::LastWords;
@@ -34,6 +35,7 @@ use super::expiry::Expiry;
 use super::frames::FramePath;
 use super::inputs::{Site, SiteSource};
 use super::models::ModelContents;
+use super::offers::ModelOffers;
 use super::replacement::{JudgesAtWork, Replacement};
 use super::routes::{Outgoing, RouteDelivery, route_counters};
 use super::servers::{ControlServers, Served};
@@ -131,7 +133,9 @@ impl Gateway {
         let snapshots = settings.gateway.snapshots.then(|| SnapshotDesk::new(names()));
         let wanted = (&judges.observations(), snapshots.clone());
         let workers = frame_path.map(|frame_path| frame_path.start(wanted, clock));
-        let desks = CommandDesks { orders: judges.orders(), snapshots: snapshots.clone() };
+        let offers = ModelOffers::start(settings, &uplinks)?;
+        let models = offers.clone().map(|offers| -> SharedModelDesk { offers });
+        let desks = CommandDesks { orders: judges.orders(), snapshots: snapshots.clone(), models };
         let (devices, signals) = (judges.watched(), judges.signals());
         let watch = watched.as_ref().map(|(_, watch)| watch.clone());
         let judging = judges.start(&sources, &commits, clock, (&causes, snapshots, watch));
@@ -175,6 +179,7 @@ impl Gateway {
                 broker: broker_state.as_ref().map(|state| state()),
                 certificates: certificates.certificates(),
                 servers: served.as_ref().map_or(Vec::new(), |servers| servers.status()),
+                offers: offers.as_ref().map(|offers| offers.status()),
                 states: stated.as_ref().map_or(Vec::new(), |states| states.status()),
                 cameras: cameras.as_ref().map_or(Vec::new(), |cameras| cameras.ages(clock.now().mono)),
                 ..local_state_of(&local_state)

@@ -4,8 +4,13 @@
 //! signature of its bytes in base64, so that openssl makes and checks it. A package comes from a stranger until its signature
 //! is checked, and nothing of it is believed before.
 //!
-//! Reading order: [`Manifest`], [`pack()`] (how one is made), [`mod@open`] (how one is read), [`keys`].
+//! In the place of weights a package may hold what changed in them: its manifest and signature are the same, and so is what is
+//! unpacked.
+//!
+//! Reading order: [`Manifest`], [`pack()`] (how one is made), [`mod@open`] (how one is read), [`changes`] (weights as what changed
+//! in them), [`keys`].
 
+pub mod changes;
 pub mod keys;
 pub mod open;
 pub mod pack;
@@ -15,6 +20,8 @@ use std::path::{Component, Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use verge_engine::ContentDigest;
+
+use crate::delta::DeltaError;
 
 pub use keys::{KeyError, SigningKey, TrustedKey};
 pub use open::{OpenLimits, Package};
@@ -30,6 +37,8 @@ pub const MAX_COUNTER: u64 = 1 << 53;
 pub const MANIFEST: &str = "manifest.json";
 /// Name of its signature.
 pub const SIGNATURE: &str = "manifest.sig";
+/// Behind the name of a file: the entry holds what changed in it, see [`crate::delta`].
+pub const DELTA_END: &str = ".delta";
 /// A manifest is a page of text; a larger one is something else.
 pub const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
 /// Card, weights, labels, report and few others.
@@ -57,7 +66,7 @@ pub struct Manifest {
     /// The oldest version of Verge that reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_verge: Option<String>,
-    /// SHA-256 of the weights that a delta changes.
+    /// SHA-256 of the weights that a delta changes, where the publisher says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
     /// Name of the card among the files.
@@ -125,6 +134,25 @@ pub enum PackageError {
         /// When.
         expires: Timestamp,
     },
+    /// It holds what changed, and the weights that it changes are not there.
+    #[error(
+        "{}: it holds what changed from the weights with the SHA-256 {base}, which are not here: ask for the whole package",
+        path.display()
+    )]
+    NoBase {
+        /// The package.
+        path: PathBuf,
+        /// SHA-256 of those weights.
+        base: String,
+    },
+    /// What changed cannot be applied.
+    #[error("{}: {source}", path.display())]
+    Delta {
+        /// The package.
+        path: PathBuf,
+        /// Why.
+        source: DeltaError,
+    },
     /// It needs a newer Verge.
     #[error("{}: it needs Verge {needed}, and this is {here}: update Verge first", path.display())]
     TooNew {
@@ -186,11 +214,8 @@ impl Manifest {
         for time in manifest.expires.iter().chain([&manifest.made]) {
             time.parse::<Timestamp>().map_err(|_| format!("{time:?} is no time of RFC 3339"))?;
         }
-        if manifest.base.is_some() {
-            return Err(
-                "it holds a delta, which this version of Verge does not apply: ask for the whole file"
-                    .to_owned(),
-            );
+        if manifest.base.as_ref().is_some_and(|base| !is_digest(base)) {
+            return Err("the SHA-256 of its base is not 64 hexadecimal digits".to_owned());
         }
         Ok(manifest)
     }

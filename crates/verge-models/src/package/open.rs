@@ -10,7 +10,8 @@ use verge_engine::ContentDigest;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::{MANIFEST, MAX_MANIFEST_BYTES, Manifest, PackageError, SIGNATURE, TrustedKey};
+use super::{DELTA_END, MANIFEST, MAX_MANIFEST_BYTES, Manifest, PackageError, PackedFile, SIGNATURE, TrustedKey};
+use crate::delta::{self, Header};
 
 /// A signature in base64 is 88 bytes.
 const MAX_SIGNATURE_BYTES: u64 = 256;
@@ -29,6 +30,9 @@ pub struct OpenLimits<'a> {
     /// The time, as far as it is known.
     pub now: Timestamp,
 }
+
+/// Finds weights by their SHA-256.
+pub type FindBase<'a> = &'a dyn Fn(&str) -> Option<PathBuf>;
 
 /// A package whose manifest is believed.
 #[derive(Debug)]
@@ -65,6 +69,11 @@ impl Package {
         let manifest_bytes = small(&mut archive, MANIFEST, MAX_MANIFEST_BYTES).map_err(not_one)?;
         let signature = small(&mut archive, SIGNATURE, MAX_SIGNATURE_BYTES);
         let signature = signature.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        if let Err(why) = &signature
+            && archive.index_for_name(SIGNATURE).is_some()
+        {
+            return Err(lie(why.clone()));
+        }
         let signed_by = signature.as_ref().ok().and_then(|signature| {
             limits
                 .trust
@@ -99,6 +108,15 @@ impl Package {
                 manifest.files.len()
             )));
         }
+        let missing = |file: &&PackedFile| self.archive.index_for_name(&file.name).is_none();
+        let missing: Vec<&PackedFile> = manifest.files.iter().filter(missing).collect();
+        let is_changed =
+            |file: &PackedFile| self.archive.index_for_name(&format!("{}{DELTA_END}", file.name)).is_some();
+        if let Some(file) =
+            missing.iter().find(|file| missing.len() > 1 || file.name == manifest.card || !is_changed(file))
+        {
+            return Err(lie(format!("{:?} is named in its manifest and is not in it", file.name)));
+        }
         if let Some(file) = manifest.files.iter().find(|file| file.bytes > limits.max_file_bytes) {
             let most = limits.max_file_bytes;
             return Err(lie(format!(
@@ -122,22 +140,31 @@ impl Package {
         Manifest::id(&self.manifest_bytes, self.manifest.counter)
     }
 
-    /// Unpacks it into a new folder; each file is durable then. Files that hash to something else are not left there.
+    /// The file of which it holds only what changed.
+    #[must_use]
+    pub fn changed(&self) -> Option<&PackedFile> {
+        self.manifest.files.iter().find(|file| self.archive.index_for_name(&file.name).is_none())
+    }
+
+    /// Unpacks it into a new folder; each file is durable then. Files that hash to something else are not left there. `base`: finds
+    /// weights by their SHA-256.
     ///
     /// # Errors
     /// See [`PackageError`].
-    pub fn unpack(&mut self, folder: &Path) -> Result<(), PackageError> {
+    pub fn unpack(&mut self, folder: &Path, base: FindBase<'_>) -> Result<(), PackageError> {
         let io = |path: &Path, source| PackageError::Io { path: path.to_owned(), source };
         std::fs::create_dir(folder).map_err(|error| io(folder, error))?;
+        let changed = self.changed().map(|file| file.name.clone());
         for file in self.manifest.files.clone() {
             let to = folder.join(&file.name);
-            let written = self.extract(&file.name, file.bytes, Some(&to))?;
-            if written != file.sha256.to_ascii_lowercase() {
-                return Err(self.lie(format!(
-                    "{:?} has the SHA-256 {written}, and {} is signed",
-                    file.name, file.sha256
-                )));
+            let mut out = new_file(&to).map_err(|error| io(&to, error))?;
+            if changed.as_ref() == Some(&file.name) {
+                let content = self.rebuilt(&file, base)?;
+                out.write_all(&content).map_err(|error| io(&to, error))?;
+            } else {
+                self.extract(&file, &mut out, &to)?;
             }
+            out.sync_all().map_err(|error| io(&to, error))?;
         }
         let with = [(MANIFEST, &self.manifest_bytes[..]), (SIGNATURE, self.signature.as_bytes())];
         for (name, bytes) in with {
@@ -152,47 +179,108 @@ impl Package {
         sync_folder(folder).map_err(|error| io(folder, error))
     }
 
-    /// Reads every file and compares it with the manifest, without writing any.
+    /// Reads every file and compares it with the manifest, without writing any. Of one that is held as what changed, only that is
+    /// checked.
     ///
     /// # Errors
     /// See [`PackageError`].
     pub fn read_through(&mut self) -> Result<(), PackageError> {
+        let changed = self.changed().map(|file| file.name.clone());
         for file in self.manifest.files.clone() {
-            let found = self.extract(&file.name, file.bytes, None)?;
-            if found != file.sha256.to_ascii_lowercase() {
-                return Err(self
-                    .lie(format!("{:?} has the SHA-256 {found}, and {} is signed", file.name, file.sha256)));
+            if changed.as_ref() == Some(&file.name) {
+                self.delta(&file)?;
+            } else {
+                let path = self.path.clone();
+                self.extract(&file, &mut std::io::sink(), &path)?;
             }
         }
         Ok(())
+    }
+
+    /// What a file of it holds.
+    ///
+    /// # Errors
+    /// See [`PackageError`].
+    pub fn content(&mut self, file: &PackedFile, base: FindBase<'_>) -> Result<Vec<u8>, PackageError> {
+        if self.changed().is_some_and(|changed| changed.name == file.name) {
+            return self.rebuilt(file, base);
+        }
+        let path = self.path.clone();
+        let mut content = Vec::new();
+        self.extract(file, &mut content, &path)?;
+        Ok(content)
+    }
+
+    /// What changed in a file, and which file it changes; it makes the file that is signed.
+    fn delta(&mut self, file: &PackedFile) -> Result<(Vec<u8>, String), PackageError> {
+        let failed = |path: &Path, source| PackageError::Delta { path: path.to_owned(), source };
+        let name = format!("{}{DELTA_END}", file.name);
+        // What changed is at most a little longer than the whole.
+        let most = file.bytes.saturating_add(MAX_MANIFEST_BYTES);
+        let bytes = small(&mut self.archive, &name, most).map_err(|why| self.lie(why))?;
+        let header = Header::read(&bytes).map_err(|source| failed(&self.path, source))?;
+        if !header.target.eq_ignore_ascii_case(&file.sha256) || header.target_bytes != file.bytes {
+            return Err(self.lie(format!(
+                "{name:?} makes a file of {} bytes with the SHA-256 {}, and {} is signed",
+                header.target_bytes, header.target, file.sha256
+            )));
+        }
+        let signed = self.manifest.base.as_ref();
+        if let Some(signed) = signed.filter(|signed| !signed.eq_ignore_ascii_case(&header.base)) {
+            return Err(self.lie(format!("{name:?} changes {}, and {signed} is signed", header.base)));
+        }
+        Ok((bytes, header.base))
+    }
+
+    /// The same out of weights that are at hand.
+    pub(super) fn rebuilt_from(&mut self, file: &PackedFile, old: &[u8]) -> Result<Vec<u8>, PackageError> {
+        let (changes, _) = self.delta(file)?;
+        let failed = |source| PackageError::Delta { path: self.path.clone(), source };
+        delta::apply(old, &changes, file.bytes).map_err(failed)
+    }
+
+    /// SHA-256 of the weights that it changes.
+    ///
+    /// # Errors
+    /// It holds no change, or one that is damaged.
+    pub fn base(&mut self) -> Result<String, PackageError> {
+        let changed = self.changed().cloned();
+        let file = changed.ok_or_else(|| self.lie("it holds no changes but the weights".to_owned()))?;
+        Ok(self.delta(&file)?.1)
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn rebuilt(&mut self, file: &PackedFile, base: FindBase<'_>) -> Result<Vec<u8>, PackageError> {
+        let (changes, sha256) = self.delta(file)?;
+        let path = self.path.clone();
+        let found = base(&sha256).ok_or(PackageError::NoBase { path: path.clone(), base: sha256 })?;
+        let old = std::fs::read(&found).map_err(|source| PackageError::Io { path: found, source })?;
+        delta::apply(&old, &changes, file.bytes).map_err(|source| PackageError::Delta { path, source })
     }
 
     fn lie(&self, why: String) -> PackageError {
         PackageError::Lie { path: self.path.clone(), why }
     }
 
-    /// The SHA-256 of an entry, which is written to a new file where one is named.
-    fn extract(&mut self, name: &str, bytes: u64, to: Option<&Path>) -> Result<String, PackageError> {
+    /// Writes a file out, and compares it with the manifest. `at`: where it is written, for messages.
+    fn extract(&mut self, file: &PackedFile, to: &mut dyn Write, at: &Path) -> Result<(), PackageError> {
+        let (name, bytes) = (&file.name, file.bytes);
         let path = self.path.clone();
         let lie = |why: String| PackageError::Lie { path: path.clone(), why };
         let entry = self.archive.by_name(name);
         let entry = entry
             .map_err(|error| lie(format!("{name:?} is named in its manifest and cannot be read: {error}")))?;
-        let is_link = entry.unix_mode().is_some_and(|mode| mode & 0o170_000 == 0o120_000);
-        if is_link || !entry.is_file() {
-            return Err(lie(format!("{name:?} is no file but a link or a folder")));
-        }
-        if !matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated) {
-            return Err(lie(format!("{name:?} is compressed in another way than deflate")));
-        }
+        checked(&entry).map_err(|why| lie(format!("{name:?} {why}")))?;
         // One byte beyond shows that there are more.
         let mut limited = entry.take(bytes.saturating_add(1));
         let mut buffer = vec![0; 1 << 16];
         let mut digest = verge_engine::digest::Digester::default();
         let mut total = 0_u64;
-        let at = to.unwrap_or(&path);
-        let io = |source| PackageError::Io { path: at.to_owned(), source };
-        let mut file = to.map(new_file).transpose().map_err(io)?;
         loop {
             let count = match limited.read(&mut buffer) {
                 Ok(0) => break,
@@ -201,19 +289,29 @@ impl Package {
             };
             total += count as u64;
             digest.add(&buffer[..count]);
-            if let Some(file) = &mut file {
-                file.write_all(&buffer[..count]).map_err(io)?;
-            }
+            let io = |source| PackageError::Io { path: at.to_owned(), source };
+            to.write_all(&buffer[..count]).map_err(io)?;
         }
         if total != bytes {
             let more = if total > bytes { "more" } else { "fewer" };
             return Err(lie(format!("{name:?} has {more} than the {bytes} bytes that are signed")));
         }
-        if let Some(file) = &mut file {
-            file.sync_all().map_err(io)?;
+        let found = digest.end().to_string();
+        if found.eq_ignore_ascii_case(&file.sha256) {
+            return Ok(());
         }
-        Ok(digest.end().to_string())
+        Err(lie(format!("{name:?} has the SHA-256 {found}, and {} is signed", file.sha256)))
     }
+}
+
+/// Whether an entry is a plain file, packed in a way that is taken.
+fn checked<R: Read>(entry: &zip::read::ZipFile<'_, R>) -> Result<(), &'static str> {
+    let is_link = entry.unix_mode().is_some_and(|mode| mode & 0o170_000 == 0o120_000);
+    if is_link || !entry.is_file() {
+        return Err("is no file but a link or a folder");
+    }
+    let known = matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated);
+    if known { Ok(()) } else { Err("is compressed in another way than deflate") }
 }
 
 /// Entries of a zip without a comment, by the record at its end; nothing where that is not there.
@@ -239,6 +337,7 @@ fn small(archive: &mut ZipArchive<File>, name: &str, most: u64) -> Result<Vec<u8
         ZipError::FileNotFound => format!("it has no {name}"),
         error => format!("{name}: {error}"),
     })?;
+    checked(&entry).map_err(|why| format!("{name} {why}"))?;
     let mut bytes = Vec::new();
     entry.take(most + 1).read_to_end(&mut bytes).map_err(|error| format!("{name}: {error}"))?;
     if bytes.len() as u64 > most { Err(format!("{name} has more than {most} bytes")) } else { Ok(bytes) }

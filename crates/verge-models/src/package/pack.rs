@@ -12,9 +12,10 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::open::sync_folder;
 use super::{
-    FORMAT, FORMAT_SINCE, MANIFEST, Manifest, PackageError, PackedFile, SIGNATURE, SigningKey, is_flat,
+    DELTA_END, FORMAT, FORMAT_SINCE, MANIFEST, Manifest, PackageError, PackedFile, SIGNATURE, SigningKey, is_flat,
 };
 use crate::card::{self, Card, LabelsCard, Meaning};
+use crate::delta;
 use crate::error::ModelError;
 
 /// What a publisher says of a package.
@@ -28,6 +29,8 @@ pub struct PackOptions {
     pub made: Timestamp,
     /// When it is not to be taken any more.
     pub expires: Option<Timestamp>,
+    /// The weights before, where only what changed from them is to be packed.
+    pub base: Option<PathBuf>,
 }
 
 /// Why no package is made.
@@ -69,6 +72,8 @@ pub fn pack(path: &Path, key: &SigningKey, options: &PackOptions, to: &Path) -> 
     for (name, source) in sources {
         files.push((name, std::fs::read(&source).map_err(|error| io(&source, error))?));
     }
+    let old = options.base.as_ref().map(|old| std::fs::read(old).map_err(|error| io(old, error)));
+    let old = old.transpose()?;
     let packed = files.iter().map(|(name, bytes)| PackedFile {
         name: name.clone(),
         bytes: bytes.len() as u64,
@@ -82,13 +87,28 @@ pub fn pack(path: &Path, key: &SigningKey, options: &PackOptions, to: &Path) -> 
         made: options.made.to_string(),
         expires: options.expires.map(|time| time.to_string()),
         min_verge: Some(FORMAT_SINCE.to_owned()),
-        base: None,
+        base: old.as_ref().map(|old| ContentDigest::of(old).to_string()),
         card: named(path),
         files: packed.collect(),
     };
     let bytes = serde_json::to_vec_pretty(&manifest).expect("text and numbers");
     let lie = |why| PackageError::Lie { path: path.to_owned(), why };
     Manifest::parse(&bytes).map_err(lie)?;
+    if let Some(old) = old {
+        // The card comes first, and then its weights.
+        let (name, weights) = &mut files[1];
+        (*name, *weights) = (format!("{name}{DELTA_END}"), delta::make(&old, weights).bytes);
+    }
+    zip_up(to, (&bytes, &key.sign(&bytes)), &files).map_err(|error| io(to, error))?;
+    Ok(manifest)
+}
+
+/// Writes a package in place of `to` at once: its manifest with the signature, and its entries.
+pub(super) fn zip_up(
+    to: &Path,
+    (manifest, signature): (&[u8], &str),
+    entries: &[(String, Vec<u8>)],
+) -> std::io::Result<()> {
     let beside = to.with_extension("vmodel.part");
     let write = || -> std::io::Result<()> {
         // What was given up there, or a link that somebody laid.
@@ -98,9 +118,8 @@ pub fn pack(path: &Path, key: &SigningKey, options: &PackOptions, to: &Path) -> 
         let mut zip = ZipWriter::new(File::create_new(&beside)?);
         let plain =
             SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(false);
-        let signature = key.sign(&bytes);
-        let all = [(MANIFEST, &bytes[..]), (SIGNATURE, signature.as_bytes())].into_iter();
-        for (name, bytes) in all.chain(files.iter().map(|(name, bytes)| (name.as_str(), &bytes[..]))) {
+        let head = [(MANIFEST, manifest), (SIGNATURE, signature.as_bytes())].into_iter();
+        for (name, bytes) in head.chain(entries.iter().map(|(name, bytes)| (name.as_str(), &bytes[..]))) {
             zip.start_file(name, plain)?;
             zip.write_all(bytes)?;
         }
@@ -109,11 +128,7 @@ pub fn pack(path: &Path, key: &SigningKey, options: &PackOptions, to: &Path) -> 
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         sync_folder(folder)
     };
-    write().map_err(|error| {
-        drop(std::fs::remove_file(&beside));
-        io(to, error)
-    })?;
-    Ok(manifest)
+    write().inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }
 
 /// The text of a card whose files lie beside it.

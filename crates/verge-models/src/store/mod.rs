@@ -21,13 +21,15 @@ pub use slots::{FACTORY, Found, STAGED, Slots};
 use verge_engine::ContentDigest;
 pub use version::StoredVersion;
 
-use crate::package::open::sync_folder;
+use crate::package::open::{digest_of, sync_folder};
 use crate::package::{EARLIEST, OpenLimits, Package, PackageError, TrustedKey, is_flat};
 
 /// The folder of all models within that of the gateway's state.
 pub const FOLDER: &str = "models";
 /// Where packages arrive.
-const INCOMING: &str = "incoming";
+pub const INCOMING: &str = "incoming";
+/// What was received of a package is kept this long after the last change.
+pub const INCOMING_DAYS: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
 
 /// What is accepted, and how much is kept.
 #[derive(Debug, Clone)]
@@ -152,7 +154,8 @@ impl ModelStore {
     }
 
     /// Takes a package in, tries it, and makes it the candidate. Done twice it does no harm. `manifest`: what its manifest held
-    /// when it was decided to push it to this model.
+    /// when it was decided to push it to this model. `factory`: the weights of the configuration, which a package may say the
+    /// changes of, like those of any stored version.
     ///
     /// # Errors
     /// See [`StoreError`]; no slot has changed then.
@@ -162,11 +165,12 @@ impl ModelStore {
         path: &Path,
         rules: &StoreRules,
         manifest: ContentDigest,
+        factory: Option<&Path>,
         probe: &mut dyn FnMut(&Path) -> Result<(), String>,
     ) -> Result<Pushed, StoreError> {
         self.sweep(lock);
         let part = self.receive(path, rules)?;
-        let result = self.take_in(path, &part, rules, manifest, probe);
+        let result = self.take_in(path, &part, rules, manifest, factory, probe);
         // What is left of it is of no use to anyone.
         self.sweep(lock);
         let pushed = result?;
@@ -227,6 +231,7 @@ impl ModelStore {
         part: &Path,
         rules: &StoreRules,
         manifest: ContentDigest,
+        factory: Option<&Path>,
         probe: &mut dyn FnMut(&Path) -> Result<(), String>,
     ) -> Result<Pushed, StoreError> {
         let (slots, _) = self.read_slots()?;
@@ -263,7 +268,8 @@ impl ModelStore {
         }
         let folder = self.root.join(INCOMING).join(&id);
         remove(&folder).map_err(|error| StoreError::io(&folder, error))?;
-        package.unpack(&folder).map_err(|error| match error {
+        let base = |sha256: &str| self.weights_of(sha256, factory);
+        package.unpack(&folder, &base).map_err(|error| match error {
             // Of the store's own files, not of the package.
             PackageError::Io { path, source } => StoreError::Io { path, source },
             error => renamed(error, path).into(),
@@ -283,10 +289,24 @@ impl ModelStore {
         Ok(Pushed { id, known: false })
     }
 
+    /// Weights by their SHA-256, of a stored version or of the configuration.
+    #[must_use]
+    pub fn weights_of(&self, sha256: &str, factory: Option<&Path>) -> Option<PathBuf> {
+        let stored = self.versions().into_iter().find_map(|version| {
+            let manifest = version.manifest().ok()?;
+            let file = manifest.files.iter().find(|file| file.sha256.eq_ignore_ascii_case(sha256))?;
+            Some(version.folder.join(&file.name))
+        });
+        let is_it = |path: &&Path| digest_of(path).is_ok_and(|found| found.eq_ignore_ascii_case(sha256));
+        stored.or_else(|| factory.filter(is_it).map(Path::to_owned))
+    }
+
     /// Removes what was received and unpacked and is not going to be used: the lock says that nobody else is at it.
     pub fn sweep(&self, _: &StoreLock) {
         for entry in fs::read_dir(self.root.join(INCOMING)).into_iter().flatten().flatten() {
-            drop(remove(&entry.path()));
+            if !is_on_its_way(&entry) {
+                drop(remove(&entry.path()));
+            }
         }
     }
 
@@ -316,8 +336,20 @@ fn renamed(error: PackageError, to: &Path) -> PackageError {
         PackageError::Lie { why, .. } => PackageError::Lie { path, why },
         PackageError::Untrusted { trusted, .. } => PackageError::Untrusted { path, trusted },
         PackageError::Expired { expires, .. } => PackageError::Expired { path, expires },
+        PackageError::NoBase { base, .. } => PackageError::NoBase { path, base },
+        PackageError::Delta { source, .. } => PackageError::Delta { path, source },
         PackageError::TooNew { needed, here, .. } => PackageError::TooNew { path, needed, here },
     }
+}
+
+/// A package that is being received, or what is known of it; given up after some days without a change.
+fn is_on_its_way(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name();
+    let Some((hash, end)) = name.to_str().and_then(|name| name.split_once('.')) else { return false };
+    let is_hash = hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let changed = entry.metadata().ok().filter(fs::Metadata::is_file).and_then(|found| found.modified().ok());
+    let is_new = changed.is_some_and(|at| at.elapsed().unwrap_or_default() < INCOMING_DAYS);
+    is_hash && ["part", "json"].contains(&end) && is_new
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {

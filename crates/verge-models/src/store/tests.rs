@@ -49,7 +49,7 @@ impl Place {
             now: EARLIEST.parse().unwrap(),
         };
         let manifest = ContentDigest::of(&Package::open(package, limits).unwrap().manifest_bytes);
-        self.store.push(lock, package, &rules, manifest, &mut |_| Ok(()))
+        self.store.push(lock, package, &rules, manifest, Some(&self.folder.path().join("w.onnx")), &mut |_| Ok(()))
     }
 
     fn promote(&self, lock: &StoreLock, now: i64) {
@@ -127,7 +127,7 @@ fn a_package_that_was_exchanged_meanwhile_is_refused() {
     let rules =
         StoreRules { trust: Vec::new(), unsigned: true, cap: 1 << 20, keep: 3, max_file_bytes: 1 << 20 };
     let other = ContentDigest::of(b"another manifest");
-    let refused = place.store.push(&lock, &place.package(1), &rules, other, &mut |_| Ok(())).unwrap_err();
+    let refused = place.store.push(&lock, &place.package(1), &rules, other, None, &mut |_| Ok(())).unwrap_err();
     assert!(refused.to_string().contains("changed while it was read"), "{refused}");
     assert!(place.store.versions().is_empty());
 }
@@ -206,7 +206,7 @@ fn a_package_whose_card_leads_elsewhere_is_refused_before_it_is_loaded() {
         Ok(())
     };
     let refused =
-        place.store.push(&lock, &path, &rules, ContentDigest::of(&manifest), &mut probe).unwrap_err();
+        place.store.push(&lock, &path, &rules, ContentDigest::of(&manifest), None, &mut probe).unwrap_err();
     assert!(refused.to_string().contains("not among the files"), "{refused}");
     assert_eq!((loads, place.store.versions().len()), (0, 0));
 }
@@ -218,4 +218,43 @@ fn a_folder_in_a_slot_is_named_in_its_manifest() {
     let id = place.push(&lock, &place.package(1)).unwrap().id;
     assert!(place.store.folder().join(&id).join(MANIFEST).is_file());
     assert_eq!(place.store.version(&id).fault(), None);
+}
+
+#[test]
+fn a_package_of_changes_is_made_whole_from_what_is_stored() {
+    let place = Place::new();
+    let lock = place.store.lock().unwrap();
+    let at = |name: &str| place.folder.path().join(name);
+    let first = place.package(1);
+    std::fs::write(at("w.onnx"), "weights of the second version").unwrap();
+    let second = place.package(2);
+    let changes = at("changes.vmodel");
+    crate::package::changes::changes(&first, &second, &changes, 1 << 20).unwrap();
+    // The weights that it changes are not here: neither stored nor those of the configuration.
+    let refused = place.push(&lock, &changes).unwrap_err();
+    assert!(matches!(refused, StoreError::Package(PackageError::NoBase { .. })), "{refused}");
+    assert_eq!(place.store.versions(), []);
+    place.push(&lock, &first).unwrap();
+    let pushed = place.push(&lock, &changes).unwrap();
+    let version = place.store.version(&pushed.id);
+    assert!(version.check().is_ok());
+    assert_eq!(std::fs::read(version.folder.join("w.onnx")).unwrap(), b"weights of the second version");
+    // The whole package is the same version.
+    assert_eq!(place.push(&lock, &second).unwrap(), Pushed { id: pushed.id, known: true });
+    let whole = at("whole.vmodel");
+    crate::package::changes::whole(&first, &changes, &whole, 1 << 20).unwrap();
+    assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&second).unwrap());
+    for at in (0..std::fs::read(&changes).unwrap().len()).step_by(7) {
+        let mut bytes = std::fs::read(&changes).unwrap();
+        bytes[at] ^= 0x10;
+        let damaged = place.folder.path().join("damaged.vmodel");
+        std::fs::write(&damaged, bytes).unwrap();
+        let out = place.folder.path().join("out.vmodel");
+        if crate::package::changes::whole(&first, &damaged, &out, 1 << 20).is_ok() {
+            // A time or an attribute in the zip, which says nothing of what it holds.
+            assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&second).unwrap(), "{at}");
+            std::fs::remove_file(&out).unwrap();
+        }
+        assert!(!out.exists());
+    }
 }

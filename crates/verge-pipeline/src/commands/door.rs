@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use verge_domain::id::{Lane, OperatorText, Seq};
 use verge_domain::live::{CommandDone, CommandOutcome, CommandReply};
+use verge_domain::model_order::ModelRefusal;
 use verge_domain::time::Monotonic;
 
 use super::{
@@ -120,6 +121,9 @@ impl CommandError {
             | Self::AnswerTooLarge { .. }
             | Self::Snapshot(_)
             | Self::Order(_) => CommandOutcome::Conflict,
+            Self::Model(ModelRefusal::Unknown { .. }) => CommandOutcome::Unknown,
+            Self::Model(refusal) if refusal.is_temporary() => CommandOutcome::Busy,
+            Self::Model(_) => CommandOutcome::Conflict,
             Self::TooOften => CommandOutcome::TooOften,
             Self::TooManyReplays | Self::Unreadable | Self::Busy => CommandOutcome::Busy,
         }

@@ -5,6 +5,7 @@
 //! where that is false, `error` gives the reason in words.
 
 mod alarms;
+pub(crate) mod models;
 mod orders;
 mod snapshots;
 
@@ -55,6 +56,9 @@ pub(crate) fn parse(payload: &[u8], door: &OperatorText) -> CommandRequest {
         (_, Some("shelve")) => alarms::shelve(&keys, door),
         (_, Some("unshelve")) => alarms::unshelve(&keys, door),
         (_, Some("set")) => alarms::set(&keys, door),
+        (Some(id), Some("offer")) => models::offer(&keys, id, door),
+        (_, Some("promote")) => models::promote(&keys, door),
+        (_, Some("rollback")) => models::rollback(&keys, door),
         (_, Some(_)) => Err(CommandError::Unknown),
         (_, None) => Err(CommandError::Bad { key: "command", expected: "a text" }),
     };
@@ -121,6 +125,8 @@ pub(crate) fn answer(id: Option<&str>, answer: &Result<CommandAnswer, CommandErr
         Ok(CommandAnswer::Order(outcome)) => orders::done(id, outcome),
         Ok(CommandAnswer::OfEvent { outcome, event }) => orders::of_event(id, outcome, event),
         Ok(CommandAnswer::Snapshot(taken)) => snapshots::taken(id, taken),
+        Ok(CommandAnswer::Model(answer)) => models::answered(id, answer),
+        Err(CommandError::Model(refusal)) => models::refused(id, refusal),
         Err(error) => json!({ "id": id, "ok": false, "error": error.to_string() }),
     };
     Bytes::from(answer.to_string())
@@ -195,7 +201,8 @@ mod tests {
         check(
             r#"{"id":"a","command":"reboot"}"#,
             Err(
-                "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve, unshelve, set and snapshot",
+                "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve, unshelve, set, snapshot, offer, \
+                 promote and rollback",
             ),
         );
         check(r#"{"id":"a"}"#, Err("command: missing, or not a text"));

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use verge_domain::frame::SnapshotOrder;
-use verge_domain::id::{Epoch, EventNumber, Lane, Seq};
+use verge_domain::id::{Epoch, EventNumber, Lane, OperatorText, Seq};
+use verge_domain::model_order::{ModelAnswer, ModelOrder, ModelRefusal, SharedModelDesk};
 use verge_domain::stage::Remark;
 use verge_domain::time::Monotonic;
 
@@ -21,6 +22,7 @@ use crate::frames::{SNAPSHOT_LIMIT, SnapshotDesk, SnapshotRefusal, TakenSnapshot
 use crate::intake::OrderDesk;
 use crate::judging::{KNOWN_EVENTS, KnownEvent, Operator, Order, OrderError, Outcome};
 pub use door::CommandDoor;
+pub use json::models::report as model_report;
 pub(crate) use route_desk::{RouteCommand, RouteReply};
 pub use route_desk::{RouteCommands, RouteDesk};
 
@@ -40,6 +42,8 @@ pub(crate) enum RemoteCommand {
     OfEvent { number: EventNumber, what: EventOrder },
     /// One picture of a camera.
     Snapshot(SnapshotOrder),
+    /// What is asked of the models, and where it came in.
+    Model { order: ModelOrder, door: OperatorText },
 }
 
 /// An order about an event that is known by its number.
@@ -80,6 +84,8 @@ pub(crate) enum CommandAnswer {
     OfEvent { outcome: Outcome, event: KnownEvent },
     /// A picture.
     Snapshot(Box<TakenSnapshot>),
+    /// What became of an order about models.
+    Model(ModelAnswer),
 }
 
 /// Why a command was not carried out.
@@ -90,7 +96,8 @@ pub(crate) enum CommandError {
     #[error("not a JSON object")]
     NotJson,
     #[error(
-        "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve, unshelve, set and snapshot"
+        "unknown command; there are replay, ledger, label, maintenance, acknowledge, shelve, unshelve, set, snapshot, offer, promote and \
+         rollback"
     )]
     Unknown,
     #[error("{key}: missing, or not {expected}")]
@@ -121,6 +128,8 @@ pub(crate) enum CommandError {
     UnknownRoute { route: String, known: String },
     #[error(transparent)]
     Snapshot(#[from] SnapshotRefusal),
+    #[error(transparent)]
+    Model(#[from] ModelRefusal),
     #[error(
         "the answer has {actual} bytes, and this uplink sends at most {limit}: ask for less, or give it a larger max_packet"
     )]
@@ -164,6 +173,8 @@ pub struct CommandDesks {
     pub orders: OrderDesk,
     /// To what looks at frames; `None` where no pictures may be requested.
     pub snapshots: Option<SnapshotDesk>,
+    /// To the models; `None` where upstream may not change them.
+    pub models: Option<SharedModelDesk>,
 }
 
 impl Executor {
@@ -204,6 +215,14 @@ impl Executor {
                     tokio::time::sleep(SNAPSHOT_LIMIT).await;
                     desk.expire(number);
                 });
+                Ok(None)
+            }
+            RemoteCommand::Model { order, door } => {
+                let desk = self.desks.models.as_ref().ok_or(ModelRefusal::Off)?;
+                let reply = |done: Result<ModelAnswer, ModelRefusal>| {
+                    later(done.map(CommandAnswer::Model).map_err(CommandError::Model));
+                };
+                desk.submit(order, &door, Box::new(reply));
                 Ok(None)
             }
             RemoteCommand::Order(order) => {

@@ -51,6 +51,53 @@ pub struct LocalState {
     /// State topics; reported beside this one.
     #[serde(skip)]
     pub states: Vec<StatesStatus>,
+    /// Packages of models from upstream; reported beside this one.
+    #[serde(skip)]
+    pub offers: Option<OffersStatus>,
+}
+
+/// Packages of models that upstream has offered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct OffersStatus {
+    /// The weights in use of each managed model, so that upstream knows what a delta must change.
+    pub weights: Vec<WeightsStatus>,
+    /// Offers taken since the start.
+    pub taken: u64,
+    /// Offers refused since the start, those that turned out to be something else included.
+    pub refused: u64,
+    /// Parts that were not asked for or had another length, since the start.
+    pub parts_refused: u64,
+    /// Parts received since the start.
+    pub parts: u64,
+    /// Packages that are being received, and the last ones that were.
+    pub packages: Vec<OfferStatus>,
+}
+
+/// Weights in use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct WeightsStatus {
+    /// The model.
+    pub model: String,
+    /// SHA-256 of its file.
+    pub sha256: String,
+}
+
+/// A package from upstream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct OfferStatus {
+    /// The model.
+    pub model: String,
+    /// SHA-256 of the package.
+    pub sha256: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Those that are here.
+    pub have: u64,
+    /// `receiving`, `staged` or `refused`.
+    pub state: &'static str,
+    /// Why it was refused, or why it does not go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// State topics of an uplink.

@@ -33,8 +33,8 @@ pub use cameras::CameraStatus;
 pub use claim::{LifeStatus, Sighting, sighting};
 pub use judges::JudgeStatus;
 pub use local::{
-    BrokerStatus, CertificateStatus, LocalState, OpcUaStatus, RefusedDeviceStatus, ServerPoints,
-    ServerStatus, StatesStatus,
+    BrokerStatus, CertificateStatus, LocalState, OfferStatus, OffersStatus, OpcUaStatus,
+    RefusedDeviceStatus, ServerPoints, ServerStatus, StatesStatus, WeightsStatus,
 };
 pub use routes::{
     ArrivalStatus, DegradedStatus, EdgeNodeStatus, Ledger, LinkLedger, LinkStatus, RouteStatus, SiteStatus,
@@ -116,6 +116,8 @@ pub struct Snapshot {
     pub servers: Vec<ServerStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub states: Vec<StatesStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offers: Option<OffersStatus>,
 }
 
 /// Steps of the wall clock.
@@ -218,6 +220,7 @@ impl Status {
         let mut local = (self.local)();
         let servers = std::mem::take(&mut local.servers);
         let states = std::mem::take(&mut local.states);
+        let offers = local.offers.take();
         let uptime = now.mono.since(self.started.mono);
         Snapshot {
             v: 1,
@@ -260,6 +263,7 @@ impl Status {
             alarms: self.board.alarms(now.wall),
             servers,
             states,
+            offers,
         }
     }
 }

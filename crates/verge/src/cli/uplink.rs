@@ -86,6 +86,12 @@ impl UplinkArgs {
         self.connect.has_client_id()
     }
 
+    /// The configuration, where the command is about this machine.
+    pub(super) fn file(&self) -> anyhow::Result<FileArgs> {
+        let config = self.config.clone().context("--config is needed: --url is of use only with --gateway or --all");
+        Ok(FileArgs { config: config.exit_with(Exit::Usage)? })
+    }
+
     /// The connection. `purpose` is part of a generated client identifier.
     pub(super) fn upstream(&self, purpose: &str) -> anyhow::Result<Upstream> {
         let prefix = |default: &str| self.prefix.clone().unwrap_or_else(|| default.to_owned());

@@ -180,6 +180,12 @@ declare! {
         unsigned: bool = flag().or("false"),
         cap: Size = size(MIB, TIB).or("2 GiB"),
         keep: usize = whole(0, 100).or("2"),
+        upstream: bool = flag().or("false"),
+        rate: Size = size(KIB, GIB).or("256 KiB"),
+        from: Option<Vec<String>> = texts(
+            "addresses that packages are fetched below, each with a slash at its end, such as \"https://models.example/verge/\"",
+        ),
+        ca: Option<String> = text("the path of certificates in PEM that those of these addresses must lead to"),
     }
 
     /// `[model.NAME]`

@@ -19,6 +19,8 @@ pub struct MqttUplink {
     pub broker: Connection,
     /// Its topics.
     pub topics: UplinkTopics,
+    /// Where parts of packages of models come.
+    pub parts: String,
     /// What they are made of, for those who look for them: `{prefix}`, and the template.
     pub prefix: String,
     /// See `prefix`.
@@ -36,6 +38,12 @@ impl MqttUplink {
     #[must_use]
     pub fn states_connection(&self, connection: &ConnectionSettings) -> ConnectionSettings {
         ConnectionSettings { client_id: states_client_id(&connection.client_id), ..connection.clone() }
+    }
+
+    /// The connection by which packages of models come, from that of the verdicts: alarms never wait behind it.
+    #[must_use]
+    pub fn models_connection(&self, connection: &ConnectionSettings) -> ConnectionSettings {
+        ConnectionSettings { client_id: format!("{}-models", connection.client_id), ..connection.clone() }
     }
 
     /// The connection, with certificates and password read.
@@ -58,6 +66,7 @@ impl MqttUplink {
             TopicNames { prefix: &raw.prefix, gateway: Some(gateway), client_id: Some(&broker.client_id) };
         Some(Self {
             topics: topics(&template, names),
+            parts: template.topic(TopicUse::Part, names),
             services: Services {
                 // Where all goes to one topic, a retained message there would be no status, and a command no command.
                 retain: raw.retain && template.has_channels(),

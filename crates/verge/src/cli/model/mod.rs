@@ -2,10 +2,12 @@
 
 mod bench;
 mod card;
+mod delta;
 mod ls;
 mod measure;
 mod package;
 mod probe;
+mod send;
 mod versions;
 
 use std::io::Write;
@@ -19,6 +21,7 @@ use verge_gateway::exit::Exit;
   verge model card m.onnx --labels names.txt > m.toml
   verge model bench float.toml int8.toml --data pictures/
   verge model sign parts.toml --key publisher.pem --counter 4 -o parts-4.vmodel
+  verge model delta parts-3.vmodel parts-4.vmodel -o parts-3-4.vmodel
   verge model push parts-4.vmodel -c gateway.toml
   verge model promote parts -c gateway.toml
   verge model rollback parts -c gateway.toml
@@ -41,7 +44,11 @@ enum ModelAction {
     Sign(package::SignArgs),
     /// Check the signature, the files and the expiry of a package
     Verify(package::VerifyArgs),
-    /// Take a package in as the candidate of its model
+    /// Write what changed from one version to the next: a small file for a slow link
+    Delta(delta::DeltaArgs),
+    /// Rebuild the new version from the old one and what changed
+    Patch(delta::PatchArgs),
+    /// Take a package in as the candidate of its model, here or at gateways elsewhere
     Push(versions::PushArgs),
     /// Put the candidate of a model in use
     Promote(versions::PromoteArgs),
@@ -60,6 +67,8 @@ pub(super) fn model(args: &ModelCommand, json: bool, out: &mut impl Write) -> an
         ModelAction::Bench(args) => bench::bench(args, json, out),
         ModelAction::Sign(args) => package::sign(args, json, out),
         ModelAction::Verify(args) => package::verify(args, json, out),
+        ModelAction::Delta(args) => delta::delta(args, json, out),
+        ModelAction::Patch(args) => delta::patch(args, json, out),
         ModelAction::Push(args) => versions::push(args, json, out),
         ModelAction::Promote(args) => versions::promote(args, json, out),
         ModelAction::Rollback(args) => versions::rollback(args, json, out),

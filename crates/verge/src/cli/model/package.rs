@@ -42,6 +42,9 @@ pub(super) struct SignArgs {
     /// The [model.NAME] that it is for; without it the name in the card
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// Pack only what changed from these weights, which the gateways have already
+    #[arg(long, value_name = "OLD.onnx")]
+    base: Option<PathBuf>,
     /// The package
     #[arg(short, long, value_name = "FILE.vmodel")]
     output: PathBuf,
@@ -54,6 +57,7 @@ pub(super) fn sign(args: &SignArgs, as_json: bool, out: &mut impl Write) -> anyh
         counter: args.counter,
         made: Timestamp::now(),
         expires: args.expires,
+        base: args.base.clone(),
     };
     let card = args.card.with_extension("toml");
     let manifest = pack(&card, &key, &options, &args.output).exit_with(Exit::BadInput)?;
@@ -111,7 +115,7 @@ pub(super) fn verify(args: &VerifyArgs, as_json: bool, out: &mut impl Write) -> 
 fn described(manifest: &Manifest) -> serde_json::Value {
     json!({
         "name": manifest.name, "version": manifest.version, "counter": manifest.counter, "made": manifest.made,
-        "expires": manifest.expires, "files": manifest.files,
+        "expires": manifest.expires, "base": manifest.base, "files": manifest.files,
     })
 }
 

@@ -18,22 +18,45 @@ use verge_models::store::{FACTORY, ModelStore, Slots, StoreError, StoreLock};
 use verge_models::{Card, Catalogue, FrameModel, ModelFiles};
 
 use super::super::output::json_line;
+use super::super::uplink::UplinkArgs;
 use super::super::{FileArgs, say, words};
 use super::measure::SATURATION_LEAST;
 use super::probe::{self, Probed};
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The package is checked (signature by a key of [models] trust, counter, expiry, SHA-256 of every file), unpacked, \
+#[command(after_help = "Examples:
+  verge model push parts-5.vmodel -c gateway.toml
+  verge model push parts-5.vmodel --gateway hall-3 -c centre.toml
+  verge model push parts-5.vmodel --from parts-4.vmodel --all -c centre.toml
+
+The package is checked (signature by a key of [models] trust, counter, expiry, SHA-256 of every file), unpacked, \
 loaded once in a process of its own, and stored as the candidate of its model; `verge model promote` puts it in use. Done twice it does \
-no harm; with a gateway that runs or without."
-)]
+no harm; with a gateway that runs or without. A package of `verge model delta` is made whole from the weights that are stored.
+
+With --gateway or --all it is offered to gateways at the broker of an uplink of FILE, which fetch it part by part where their \
+configuration says upstream = true below [models]. What changed from the version of --from is offered first, the whole where a \
+gateway has other weights. It ends with 0 once they have taken it in, 65 where one refuses it, 75 where one has not fetched it yet; it \
+goes on where it was when this is called again.
+
+That needs the right to publish on PREFIX/GATEWAY/cmd and cmd/part, and to read PREFIX/GATEWAY/cmd/reply and status.")]
 pub(super) struct PushArgs {
     /// The package
     #[arg(value_name = "FILE.vmodel")]
-    package: PathBuf,
+    pub(super) package: PathBuf,
+    /// Send it to this gateway
+    #[arg(long, value_name = "ID")]
+    pub(super) gateway: Option<String>,
+    /// Send it to every gateway whose status shows the weights of --from; without --from to every one that manages the model
+    #[arg(long, conflicts_with = "gateway")]
+    pub(super) all: bool,
+    /// An older package, or its weights, that gateways may have; may be given more than once
+    #[arg(long, value_name = "OLD")]
+    pub(super) from: Vec<PathBuf>,
+    /// Give up once nothing was asked for this long
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) seconds: u64,
     #[command(flatten)]
-    file: FileArgs,
+    pub(super) uplink: UplinkArgs,
 }
 
 #[derive(Debug, Args)]
@@ -146,7 +169,13 @@ pub(super) fn begin(store: &ModelStore) -> anyhow::Result<(StoreLock, Slots)> {
 }
 
 pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let settings = args.file.settings()?;
+    if args.gateway.is_some() || args.all {
+        return super::send::send(args, as_json, out);
+    }
+    if !args.from.is_empty() {
+        return Err(anyhow!("--from is of use only with --gateway or --all")).exit_with(Exit::Usage);
+    }
+    let settings = args.uplink.file()?.settings()?;
     let rules = settings.packages.load(settings.engine.limits).exit_with(Exit::BadConfig)?;
     let limits = OpenLimits {
         max_file_bytes: rules.max_file_bytes,
@@ -158,6 +187,7 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
     let (manifest, digest) = (package.manifest, ContentDigest::of(&package.manifest_bytes));
     let (model, store) = meant(&settings, &manifest.name)?;
     let (lock, _) = begin(store)?;
+    let factory = model.factory_weights();
     let mut probed = None;
     let mut unavailable = false;
     let most = settings.engine.limits.max_file_bytes;
@@ -171,7 +201,7 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
             Err(words(error.as_ref()))
         }
     };
-    let pushed = store.push(&lock, &args.package, &rules, digest, &mut probe);
+    let pushed = store.push(&lock, &args.package, &rules, digest, factory.as_deref(), &mut probe);
     let pushed = pushed.map_err(|error| match error {
         StoreError::Probe { reason } if unavailable => {
             Err::<(), _>(anyhow!(reason)).exit_with(Exit::Unavailable).expect_err("an error")

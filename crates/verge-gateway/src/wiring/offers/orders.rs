@@ -1,0 +1,134 @@
+//! What is asked of the models, one order after the other.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use verge_domain::model_order::{ModelAnswer, ModelOffer, ModelOrder, ModelRefusal};
+use verge_web::PushTarget;
+
+use super::book::OpenOffer;
+use super::{Asked, Shared, command, locked};
+
+/// How often it is looked which weights are in use, beside what is done here: people promote, too.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Carries orders out until nobody can give any.
+pub(super) async fn carry_out(shared: Arc<Shared>, mut asked: mpsc::Receiver<Asked>) {
+    let mut slots = None;
+    loop {
+        let looking = Arc::clone(&shared);
+        let before = slots.take();
+        // Versions are read only where something has changed.
+        slots = blocking(move || {
+            let now = changes(&looking);
+            if before.as_ref() != Some(&now) {
+                looking.look();
+            }
+            now
+        })
+        .await;
+        let Ok(next) = tokio::time::timeout(LOOK_EVERY, asked.recv()).await else { continue };
+        let Some(Asked { order, door, done }) = next else { return };
+        let working = Arc::clone(&shared);
+        let result = blocking(move || working.carry_out(order, &door)).await;
+        let result =
+            result.unwrap_or_else(|| Err(ModelRefusal::Io { reason: "the order had a fault of its own".to_owned() }));
+        if result.is_err() {
+            shared.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        done(result);
+    }
+}
+
+/// Runs this where it may wait.
+pub(super) async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(run).await.ok()
+}
+
+/// When the slots of each model were changed last.
+fn changes(shared: &Shared) -> Vec<Option<std::time::SystemTime>> {
+    let slots = shared.managed.iter().filter_map(|model| model.store.as_ref());
+    slots.map(|store| store.folder().join("slots.json").metadata().and_then(|found| found.modified()).ok()).collect()
+}
+
+impl Shared {
+    fn carry_out(&self, order: ModelOrder, door: &str) -> Result<ModelAnswer, ModelRefusal> {
+        let done = |state: &'static str, report: String| ModelAnswer::Done { state, report };
+        match order {
+            ModelOrder::Offer(offer) => self.take(offer, door),
+            ModelOrder::Promote { name, stage } => {
+                let name = self.model(&name)?.name.clone();
+                tracing::info!(model = %name, stage = stage.as_str(), by = %door, "a version is promoted from upstream");
+                let arguments = ["promote", &name, "--stage", stage.as_str()].map(OsStr::new);
+                Ok(done("promoted", command::run(&self.file, &arguments)?))
+            }
+            ModelOrder::Rollback { name } => {
+                let name = self.model(&name)?.name.clone();
+                tracing::info!(model = %name, by = %door, "a version is rolled back from upstream");
+                Ok(done("rolled_back", command::run(&self.file, &["rollback", &name].map(OsStr::new))?))
+            }
+        }
+    }
+
+    /// Takes an offer, or says why not.
+    fn take(&self, offer: ModelOffer, door: &str) -> Result<ModelAnswer, ModelRefusal> {
+        let model = self.model(&offer.name)?;
+        let limit = self.room();
+        // The package, its copy, and what is unpacked of it.
+        if offer.bytes > limit / 3 {
+            return Err(ModelRefusal::TooLarge { bytes: offer.bytes, limit: limit / 3 });
+        }
+        match &offer.url {
+            Some(url) => self.check_url(url)?,
+            None if self.links.iter().any(|link| link.door == door) => {}
+            None => return Err(ModelRefusal::NoParts { door: door.to_owned() }),
+        }
+        if let (Some(base), Some(store)) = (&offer.base, &model.store)
+            && store.weights_of(base, model.factory_weights().as_deref()).is_none()
+        {
+            return Err(ModelRefusal::OtherBase { base: base.clone() });
+        }
+        let offer = OpenOffer::new(offer, door);
+        let have = locked(&self.book).take(&offer)?;
+        if let Err(error) = offer.keep(&self.incoming) {
+            locked(&self.book).end(&offer.sha256, None);
+            return Err(ModelRefusal::Io { reason: format!("{}: {error}", self.incoming.display()) });
+        }
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(model = %offer.name, bytes = offer.bytes, sha256 = %offer.sha256, by = %door, have, "a package is fetched");
+        self.news.notify_one();
+        Ok(ModelAnswer::Receiving { have })
+    }
+
+    /// Bytes that are left of the cap.
+    fn room(&self) -> u64 {
+        let models = self.state_dir.join(verge_models::store::FOLDER);
+        self.rules.cap.saturating_sub(bytes_below(&models))
+    }
+
+    fn check_url(&self, url: &str) -> Result<(), ModelRefusal> {
+        let refused = |reason: String| Err(ModelRefusal::Url { reason });
+        if let Err(error) = PushTarget::parse(url) {
+            return refused(error.to_string());
+        }
+        let climbs = url.contains("/../") || url.contains("/./") || url.to_ascii_lowercase().contains("%2e");
+        if climbs || !self.rules.from.iter().any(|from| url.starts_with(from.as_str())) {
+            return refused("it is not below an address of `from` in [models] of the gateway's configuration".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of all files below a folder.
+fn bytes_below(folder: &Path) -> u64 {
+    let of = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_below(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    };
+    std::fs::read_dir(folder).into_iter().flatten().flatten().map(of).sum()
+}
