@@ -64,7 +64,7 @@ frames *ARGS: venv
 
 # How soon verdicts are at a web service and at a Sparkplug host, also beside one that is dead: half a minute
 bench-outputs *ARGS: venv
-    cargo build --release -p verge
+    cargo build --release -p verge --features opcua
     {{ python }} tests/interop/bench/bench_outputs.py {{ ARGS }}
 
 # How fast a site of RSMP sends 10,000 messages that were held back, at 1 ms to each acknowledgement: two minutes
@@ -72,7 +72,7 @@ bench-rsmp *ARGS: venv
     cargo build --release -p verge
     VERGE_FULL=1 {{ python }} -m pytest -s tests/interop/test_rsmp.py -k buffered {{ ARGS }}
 
-# What the dashboard costs, unwatched and with ten viewers, and how soon it shows an alarm: two minutes
+# What the dashboard costs, unwatched and with ten viewers, also of four cameras, and how soon it shows an alarm: three minutes
 bench-dashboard *ARGS: venv
     cargo build --release -p verge
     {{ python }} tests/interop/bench/bench_dashboard.py {{ ARGS }}

@@ -52,7 +52,7 @@ PAGES = {
     "cameras": View("/cameras", wait="[data-camera] img"),
     "camera": View("/cameras", wait="[data-camera] img", follow=("[data-camera] a",)),
     "signals": View("/signals"),
-    "signal": View("/signals", wait="main img", follow=("main a[href^='/signals/']",)),
+    "signal": View("/signals", wait="main img", follow=("main a[href^='/signals/'][href*='vibration']",)),
     "lines": View("/cameras", wait="[data-drawing] img", follow=("[data-camera] a", "a[href^='/lines/']")),
     "models": View("/models"),
     "configuration": View("/configuration"),

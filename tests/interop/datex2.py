@@ -101,6 +101,7 @@ CHILDREN: dict[str, Children] = {
         ("sit:situationRecord", SOME),
     ],
     "sit:AbnormalTraffic": [*RECORD, ("sit:abnormalTrafficType", MAYBE), ("sit:numberOfVehiclesWaiting", MAYBE)],
+    "sit:VehicleObstruction": [*RECORD, ("sit:vehicleObstructionType", ONE)],
     "sit:EquipmentOrSystemFault": [
         *RECORD,
         ("sit:equipmentOrSystemFaultType", ONE),
@@ -149,6 +150,7 @@ TEXTS = {
     "sit:abnormalTrafficType": r"stationaryTraffic|queuingTraffic|slowTraffic|heavyTraffic"
     r"|unspecifiedAbnormalTraffic|other",
     "sit:numberOfVehiclesWaiting": WHOLE,
+    "sit:vehicleObstructionType": r"vehicleOnWrongCarriageway|vehicleStuck|brokenDownVehicle|slowVehicle",
     "sit:equipmentOrSystemFaultType": r"notWorking|outOfService|workingIncorrectly|workingIntermittently",
     "sit:faultyEquipmentOrSystemType": r"cctvCameras|_extended",
 }
@@ -236,6 +238,11 @@ class Record:
     status: str
     start: str
     end: str | None
+    # The word of its type: what it is.
+    what: str
+
+
+WORDS = ("sit:abnormalTrafficType", "sit:vehicleObstructionType", "sit:equipmentOrSystemFaultType")
 
 
 def kind(document: bytes) -> str:
@@ -278,6 +285,7 @@ def records(document: bytes) -> list[Record]:
             text("com:validityStatus") or "",
             text("com:validityTimeSpecification/com:overallStartTime") or "",
             text("com:validityTimeSpecification/com:overallEndTime"),
+            next((record.findtext(word, "", NAMESPACES) for word in WORDS if record.find(word, NAMESPACES) is not None), ""),
         )
         found.append(one)
     return found

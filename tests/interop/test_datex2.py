@@ -9,9 +9,11 @@ import datex2
 import pytest
 from datex2 import Measured, Record
 from gateway import Gateway, Settings
+from models import Models
 from rsmp import Traffic
-from scene import UPLINK, Scene, number_source
+from scene import UPLINK, Scene, frame_source, number_source
 from test_http import uplink
+from test_track import A_SECOND, SIDE, finds_squares, rendered
 from waiting import wait_for, wait_until_quiet
 from web_service import TAKEN, Answer, WebService
 
@@ -247,3 +249,63 @@ def test_who_fetches_finds_the_present_state_whole(scene: Scene, service: WebSer
     device.publish("aux/aux-1/value", "2")
     ended = lambda: all(AUX not in record.id for record in datex2.records(document("situations")))
     wait_for(ended, "what is over is not in it")
+
+
+# A vehicle before the camera: where its upper edge is at the end of each part of the way, and how many seconds that takes. With
+# its lane, against it, with it again up to the stop line, where it stands, and on.
+WAY = [(SIDE, 4.0), (-8, 4.0), (36, 3.0), (36, 7.0), (SIDE, 2.0)]
+CAMERA = "SEROAD_3"
+WORDS = {"wrong_way": "vehicleOnWrongCarriageway", "queue": "queuingTraffic", "stopped": "stationaryTraffic"}
+
+
+def drive(scene: Scene) -> None:
+    """Publishes the frames of the way, and then some without a vehicle, in their time."""
+    device, top, number = scene.device(), -8.0, 0
+    begin = time.monotonic()
+    for end, seconds in [*WAY, (SIDE, 6.0)]:
+        steps = round(seconds * A_SECOND)
+        for step in range(1, steps + 1):
+            number += 1
+            time.sleep(max(0.0, begin + number / A_SECOND - time.monotonic()))
+            device.publish("road/north/frame", rendered(round(top + (end - top) * step / steps), number))
+        top = end
+
+
+def test_what_a_camera_sees_is_a_situation(scene: Scene, service: WebService, models: Models) -> None:
+    receiver = scene.receiver()
+    road = [[0.1, 0.05], [0.9, 0.05], [0.9, 0.98], [0.1, 0.98]]
+    lane = {"polygon": road, "lane": [[0.5, 0.1], [0.5, 0.9]]}
+    lane |= {"stop_line": [[0.1, 0.8], [0.9, 0.8]], "stopped_after": "3s", "queue_from": 1}
+    junction = {"inputs": ["cameras"], "detector": "track", "model": "squares", "interval": "10s", "severity": "warning"}
+    junction["ground"] = {"picture": road, "metres": [[0, 30], [10, 30], [10, 0], [0, 0]]}
+    junction |= {"zone": {"lane": lane}, "line": {"stop": {"from": [0.1, 0.8], "to": [0.9, 0.8]}}}
+    place = {"id": CAMERA, "device": "north", "latitude": 57.7089, "longitude": 11.9746, "traffic": "junction"}
+    datex = {"country": "se", "national_identifier": "SEROAD", "table": "junction-8"}
+    nap = uplink(scene, service, format="datex2", datex2=datex, site={"north": place})
+    cards = {"squares": {"file": str(finds_squares(models))}}
+    source = frame_source("road/+/frame")
+    scene.start(
+        scene.gateway({"cameras": source}, {"junction": junction}, cards, **{UPLINK: scene.uplink(), "nap": nap})
+    )
+    drive(scene)
+    ended = lambda: {record.what for record in records(service) if record.end}
+    wait_for(lambda: ended() >= set(WORDS.values()), "all of it began and is over", 30)
+    wait_until_quiet(lambda: len(service.bodies))
+    for body in service.bodies:
+        assert datex2.faults(body) == [], body.decode()
+    events: dict[str, list[dict]] = {}
+    for verdict in receiver.ledger().in_order():
+        if event := verdict.fields.get("event"):
+            events.setdefault(f"{event['id']}_{CAMERA}", []).append(verdict.fields)
+    published: dict[str, list[Record]] = {}
+    for record in records(service):
+        published.setdefault(record.id, []).append(record)
+    assert published.keys() == events.keys()
+    for identifier, verdicts in events.items():
+        word = WORDS[verdicts[0]["anomaly"]["member"]]
+        kind = "VehicleObstruction" if word == WORDS["wrong_way"] else "AbnormalTraffic"
+        assert {(record.kind, record.what) for record in published[identifier]} == {(kind, word)}
+        assert published[identifier][-1].version == verdicts[-1]["decided"]
+        assert {record.start for record in published[identifier]} == {stamp(verdicts[-1]["event"]["since"])}
+    wrong = [verdicts for verdicts in events.values() if verdicts[0]["anomaly"]["member"] == "wrong_way"]
+    assert len(wrong) == 1, "it went the wrong way once"

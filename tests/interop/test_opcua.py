@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import socket
 import struct
+import subprocess
+import threading
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +20,11 @@ from clients import Receiver
 from gateway import Gateway
 from opcua import NAMESPACE, POLICIES, UNCERTAIN, connected, made_certificate, meaning, until
 from peers import HOST, free_port
+from programs import REPOSITORY
 from scene import Scene, number_source, threshold
+from waiting import wait_for
 
+MODULES = REPOSITORY / "target" / "node" / "node_modules"
 PRESSURE = "pump/pump-1/pressure"
 POINT = "pump-1/high/pressure/high"
 ANNA = ("anna", "a long password")
@@ -385,3 +391,72 @@ def test_check_tries_to_listen_and_names_the_nodes(scene: Scene) -> None:
     gateway.settings["server"]["ua"] |= {"insecure_none": True, "listen": f"0.0.0.0:{port}"}
     warned = gateway.check("--offline")
     assert "without security" in warned.stdout, warned.stdout
+
+
+class NodeClient:
+    """A process of Node.js: another stack than that of the other tests, by other people."""
+
+    def __init__(self, scene: Scene, port: int, certificate: tuple[Path, Path]) -> None:
+        script = REPOSITORY / "tests" / "interop" / "node" / "opcua_client.js"
+        folder, (der, key) = scene.folder / "node-pki", certificate
+        command = ["node", str(script), f"opc.tcp://{HOST}:{port}/", str(folder), str(der), str(key), *ANNA, POINT]
+        env = os.environ | {"NODE_PATH": str(MODULES), "HOME": str(scene.folder)}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
+        )
+        self.said: list[dict] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            # The library has words of its own for its certificates.
+            with contextlib.suppress(json.JSONDecodeError):
+                self.said.append(json.loads(line))
+
+    def one(self, key: str) -> Any:
+        return next((said[key] for said in list(self.said) if key in said), None)
+
+    def seen(self, name: str) -> list[dict]:
+        # Where the status of an equal value becomes another, a null comes before it.
+        return [said for said in list(self.said) if said.get("name") == name and said["value"] is not None]
+
+    def end(self) -> int:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        code = self.process.wait(30)
+        self._reader.join()
+        return code
+
+
+def test_a_second_foreign_stack_reads_and_follows(scene: Scene) -> None:
+    receiver, (gateway, port) = scene.receiver(), settings(scene)
+    add_user(gateway)
+    scene.start(gateway)
+    device = scene.device()
+    device.publish(PRESSURE, "8.25")
+    device.flush()
+    certificate = asyncio.run(made_certificate(scene.folder, "node"))
+    stranger = NodeClient(scene, port, certificate)
+    assert stranger.end() == 1 and stranger.one("error"), stranger.said
+    wait_for(lambda: list((pki(scene) / "rejected").iterdir()), "its certificate is kept for people to see")
+    trust(scene)
+    client = NodeClient(scene, port, certificate)
+    wait_for(lambda: client.seen("observed") and client.seen("active"), "the values of now", 60)
+    expected = "active severity since event acknowledged shelved observed expected_low expected_high p_value member events alarm"
+    assert sorted(client.one("browsed")) == sorted(expected.split())
+    read = client.one("read")
+    assert (read["active"], read["observed"], read["severity"], read["events"]) == (True, 8.25, 900, 1)
+    assert (client.one("missing"), client.one("written")) == ("BadNodeIdUnknown", "BadNotWritable")
+    for value in (5, 8.5, 5, 8.75):
+        device.publish(PRESSURE, str(value))
+    device.flush()
+    wait_for(lambda: client.seen("observed")[-1]["value"] == 8.75, "the last value")
+    assert [one["value"] for one in client.seen("active")] == [True, False, True, False, True]
+    assert client.seen("observed")[-1]["status"] == "Good"
+    verdicts = [verdict.fields for message in receiver.messages() for verdict in message.verdicts]
+    assert {one["value"] for one in client.seen("observed")} <= {verdict["anomaly"]["observed"] for verdict in verdicts}
+    sources = [one["source"] for one in client.seen("observed")]
+    assert sources == sorted(sources)
+    assert client.end() == 0 and client.one("ended")

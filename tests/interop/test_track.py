@@ -36,9 +36,13 @@ GROUND = np.random.default_rng(1).integers(20, 100, (SIDE, SIDE))
 
 def frame(number: int) -> bytes:
     """A frame, as a JPEG."""
+    return rendered(place(number), number)
+
+
+def rendered(top: int, number: int) -> bytes:
+    """The square with its upper edge here, with other noise in each frame."""
     noise = np.random.default_rng(number).integers(-6, 7, (SIDE, SIDE))
     picture = (GROUND + noise).astype(np.uint8)
-    top = place(number)
     picture[max(0, top) : max(0, top + 8), 28:36] = 255
     encoded = io.BytesIO()
     Image.fromarray(picture).resize((4 * SIDE, 4 * SIDE)).save(encoded, "JPEG", quality=95)

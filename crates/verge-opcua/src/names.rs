@@ -20,33 +20,41 @@ fn part(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// The objects down to a point: the path of each, and its name.
-pub(crate) fn objects_of(point: &PointSelector) -> Vec<(String, String)> {
-    let names = [Some(point.device.as_str()), Some(point.judge.as_str())];
+/// The parts of the path down to a point.
+pub(crate) fn parts_of(point: &PointSelector) -> impl Iterator<Item = Cow<'_, str>> {
     let further = [
+        Some(point.judge.as_str()),
         point.signal.as_ref().map(|signal| signal.as_str()),
         point.strand.as_ref().map(|strand| strand.as_str()),
     ];
-    let mut objects: Vec<(String, String)> = Vec::new();
-    for name in names.into_iter().chain(further).flatten() {
-        let path = match objects.last() {
-            // Only below the root can it be mistaken.
-            None => part(name).into_owned(),
-            Some((above, _)) => format!("{above}/{}", below(name)),
-        };
-        objects.push((path, name.to_owned()));
-    }
-    objects
+    // Only below the root can a name be mistaken.
+    std::iter::once(part(point.device.as_str())).chain(further.into_iter().flatten().map(below))
 }
 
 fn below(name: &str) -> Cow<'_, str> {
     if matches!(name, ROOT | GATEWAY) { name.into() } else { part(name) }
 }
 
+/// The name that a part of a path stands for.
+pub(crate) fn name_of(part: &str) -> Cow<'_, str> {
+    match part {
+        "%56erge" => ROOT.into(),
+        "%67ateway" => GATEWAY.into(),
+        part if part.contains('%') => part.replace("%2F", "/").replace("%25", "%").into(),
+        part => part.into(),
+    }
+}
+
 /// The node id of a point.
 #[must_use]
 pub fn node_path(point: &PointSelector) -> String {
-    objects_of(point).pop().map_or_else(String::new, |(path, _)| path)
+    parts_of(point).fold(String::new(), |mut path, part| {
+        if !path.is_empty() {
+            path.push('/');
+        }
+        path.push_str(&part);
+        path
+    })
 }
 
 #[cfg(test)]
@@ -73,5 +81,12 @@ mod tests {
         assert_eq!(path("a/b", "limit", Some("100%")), "a%2Fb/limit/100%25/high");
         assert_eq!(path("gateway", "gateway", None), "%67ateway/gateway/high");
         assert_ne!(path("%67ateway", "gateway", None), path("gateway", "gateway", None));
+    }
+
+    #[test]
+    fn a_part_stands_for_one_name() {
+        for name in ["pump-1", "a/b", "100%", "%2F", "a%252Fb", "gateway", "Verge", "%67ateway", "%"] {
+            assert_eq!(name_of(&part(name)), name, "{name}");
+        }
     }
 }

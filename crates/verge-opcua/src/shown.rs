@@ -14,7 +14,7 @@ use verge_domain::image::{
 use verge_domain::time::Moment;
 
 use crate::names::{GATEWAY, node_path};
-use crate::tree::Tree;
+use crate::tree::{Place, Tree};
 use crate::values::{ObjectValues, values_of_gateway, values_of_point};
 
 /// Points at most; the words of further ones are counted.
@@ -241,41 +241,40 @@ impl Shown {
     pub(crate) fn node(&self, path: &str) -> Option<Node> {
         let at = self.view.now().wall;
         let now = self.lock();
-        let values_of = |object_path: &str, point: Option<usize>| -> Option<ObjectValues> {
-            if object_path == GATEWAY {
+        let values_of = |place: Place| -> Option<ObjectValues> {
+            if now.tree.is_gateway(place) {
                 return Some(now.of_gateway(at));
             }
-            let index = point?;
+            let index = now.tree.point(place)?;
             let standing = now.book.standing(index, &*self.view)?;
             let selector = now.book.image().selectors().get(index)?;
             Some(values_of_point(now.book.image(), index, selector, standing))
         };
-        let named = |path: &str| {
-            let (path, object) = now.tree.object(path)?;
-            let is_point = object.point.is_some() || &**path == GATEWAY;
-            Some(NamedNode { path: path.to_string(), name: object.name.clone(), is_point })
+        let named = |place: Place| {
+            let is_point = now.tree.point(place).is_some() || now.tree.is_gateway(place);
+            NamedNode { path: now.tree.path(place), name: now.tree.name(place).into_owned(), is_point }
         };
-        if let Some((known, object)) = now.tree.object(path) {
-            let said = values_of(known, object.point);
+        if let Some(place) = now.tree.find(path) {
+            let said = values_of(place);
             let variables = said.iter().flat_map(|said| &said.values).map(|value| NamedNode {
-                path: format!("{known}/{}", value.name),
+                path: format!("{path}/{}", value.name),
                 name: value.name.to_string(),
                 is_point: false,
             });
             return Some(Node::Object(ObjectNode {
-                name: object.name.clone(),
+                name: now.tree.name(place).into_owned(),
                 is_point: said.is_some(),
-                above: object.above.as_deref().and_then(named),
-                below: object.below.iter().filter_map(|below| named(below)).collect(),
+                above: now.tree.above(place).map(named),
+                below: now.tree.below(place).map(named).collect(),
                 variables: variables.collect(),
             }));
         }
-        now.tree.owners(path).find_map(|(owner, object, name)| {
-            let said = values_of(owner, object.point)?;
+        now.tree.owners(path).find_map(|(owner, name)| {
+            let said = values_of(owner)?;
             let value = said.values.iter().find(|value| value.name == name)?;
             Some(Node::Variable(VariableNode {
                 name: name.to_owned(),
-                owner: named(owner)?,
+                owner: named(owner),
                 datatype: value.datatype,
                 data: said.data(value),
             }))
@@ -315,7 +314,7 @@ impl ShownNow {
         for (index, selector) in selectors.iter().enumerate() {
             self.tree.insert(selector, index);
         }
-        let is_gone = |path: &String| self.tree.object(path).is_none_or(|(_, object)| object.point.is_none());
+        let is_gone = |path: &String| self.tree.find(path).and_then(|place| self.tree.point(place)).is_none();
         self.gone.extend(before.into_iter().filter(is_gone));
     }
 

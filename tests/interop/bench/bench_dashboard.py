@@ -1,16 +1,19 @@
 """Measures what the dashboard costs, and how soon it shows an alarm.
 
-    python tests/interop/bench/bench_dashboard.py           some two minutes
+    python tests/interop/bench/bench_dashboard.py           some three minutes
     python tests/interop/bench/bench_dashboard.py --quick   half a minute, to see that it works
 
 Memory and processor time with a dashboard that nobody watches and without one; the same with ten viewers, who follow the stream
 and fetch the overview again when something happens, once a second at most, as its script does; from publishing a reading to its
 verdict upstream with and without them, and to its verdict in the stream; the time of a scrape with 10,000 signals; the bytes of
-each page. The load, mosquitto and the viewers share the machine with the gateway; CPU is the gateway's alone.
+each page. Then four cameras of two frames a second, which a model looks at, with nobody and with ten viewers who follow the stream
+and fetch each picture with what is seen in it as it comes: processor time, and the p99 age of frames. The load, mosquitto and
+the viewers share the machine with the gateway; CPU is the gateway's alone.
 """
 
 import argparse
 import http.client
+import io
 import json
 import re
 import socket
@@ -19,20 +22,26 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import bench
-from gateway import Gateway
+import numpy as np
+from camera_load import CameraGenerator, CameraLoad
+from gateway import Gateway, Settings
 from load import Generator, Load
+from PIL import Image
 from peers import HOST, free_port
+from programs import REPOSITORY
 from report import machine, percentiles
+from scene import frame_source
 from usage import Usage, usage
 from waiting import wait_for, wait_until_quiet
 from wire import decode
 
 VIEWERS = 10
+CAMERAS, FRAMES_A_SECOND = 4, 2
 
 
 @dataclass(frozen=True)
@@ -79,11 +88,19 @@ def site(folder: Path, name: str) -> Iterator[bench.Site]:
 
 
 @contextmanager
-def running(folder: Path, opened: bench.Site, with_dashboard: bool, every: bool, lane: str = "verdict") -> Iterator[Watched]:
+def running(
+    folder: Path,
+    opened: bench.Site,
+    with_dashboard: bool,
+    every: bool,
+    lane: str = "verdict",
+    change: Callable[[Settings], None] = lambda _settings: None,
+) -> Iterator[Watched]:
     """A gateway whose readings are verdicts, or cause none."""
     place = folder / f"gateway-{time.monotonic_ns()}"
     place.mkdir()
     settings = bench.verge_settings(opened, place, bench.Phase("dashboard", every, lane, Load(1, 1)))
+    change(settings)
     port, token = free_port(), ""
     gateway = Gateway(place, settings)
     if with_dashboard:
@@ -208,6 +225,86 @@ def at_rate(folder: Path, length: Length, rate: int) -> None:
     print(f"                    {more:+.1f} % of a core ({marks}), p99 x {ratio:.2f} (mark 1.05)", flush=True)
 
 
+def pictures() -> list[bytes]:
+    """Something bright on a noisy ground, somewhere else in each, as JPEGs of a usual camera."""
+    ground = np.random.default_rng(1).integers(40, 120, (480, 640), dtype=np.uint8)
+    found = []
+    for number in range(16):
+        frame = ground.copy()
+        frame[100 + 20 * number : 150 + 20 * number, 280:360] = 250
+        encoded = io.BytesIO()
+        Image.fromarray(frame).convert("RGB").save(encoded, "JPEG", quality=85)
+        found.append(encoded.getvalue())
+    return found
+
+
+def look(settings: Settings) -> None:
+    """Cameras beside the readings, and a judge that counts before them."""
+    settings["source"]["cameras"] = frame_source("road/+/frame", frames="newest")
+    settings["model"] = {"junction": {"file": str(REPOSITORY / "examples/junction-model/junction.toml")}}
+    line = {"middle": {"from": [0.0, 0.5], "to": [1.0, 0.5]}}
+    settings["judge"]["crossing"] = {"inputs": ["cameras"], "detector": "track", "model": "junction", "line": line}
+
+
+@dataclass
+class CameraViewer:
+    """Fetches what is seen by each camera, and the picture where it is another one, as often as frames come."""
+
+    watched: Watched
+    fetched: int = 0
+
+    def __post_init__(self) -> None:
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        connection = http.client.HTTPConnection(HOST, self.watched.port, timeout=20)
+        last: dict[int, int] = {}
+        while not self._ends.wait(1 / FRAMES_A_SECOND):
+            for camera in range(CAMERAS):
+                path = f"/api/v1/cameras/cameras/camera-{camera}"
+                seen = json.loads(self.watched.get(f"{path}/views", connection))
+                number = seen.get("picture", {}).get("number")
+                if number not in (None, last.get(camera)):
+                    self.watched.get(f"{path}/frame", connection)
+                    self.fetched, last[camera] = self.fetched + 1, number
+
+    def end(self) -> None:
+        self._ends.set()
+        self._thread.join()
+
+
+def cameras(folder: Path, length: Length) -> None:
+    """Four cameras, with nobody and with ten viewers of all of them."""
+    found, taken = {}, pictures()
+    for count in (0, VIEWERS):
+        with site(folder, f"cameras-{count}") as opened, running(folder, opened, True, False, change=look) as watched:
+            rate = CAMERAS * FRAMES_A_SECOND
+            load = CameraLoad(taken, CAMERAS, int(rate * (length.loaded_s + 20)), rate, qos=0)
+            sending = CameraGenerator(load, opened.local.port, opened.login.username, opened.login.password).start()
+            status = lambda: json.loads(watched.get("/api/v1/status"))  # noqa: E731
+            listed = lambda: json.loads(watched.get("/api/v1/cameras"))["cameras"]  # noqa: E731
+            wait_for(lambda: len(listed()) == CAMERAS, "all cameras are known", 30)
+            following = [Viewer(watched, fetches=False) for _ in range(count)]
+            looking = [CameraViewer(watched) for _ in range(count)]
+            time.sleep(bench.IDLE_S)
+            cpu, _ = cpu_share(watched.gateway.pid, length.loaded_s)
+            frames = status()["frames"]
+            for viewer in [*following, *looking]:
+                viewer.end()
+            sending.stop()
+            found[count] = (cpu, frames["age_ms"]["p99"], sum(viewer.fetched for viewer in looking))
+            print(
+                f"{count:2} viewers, {CAMERAS} cameras: {cpu:.1f} % of a core, frames' age p99 {found[count][1]:.1f} ms; "
+                f"{found[count][2]} pictures of {len(taken[0]):,} bytes",
+                flush=True,
+            )
+    more = found[VIEWERS][0] - found[0][0]
+    ratio = found[VIEWERS][1] / max(found[0][1], 0.1)
+    print(f"                    {more:+.1f} % of a core (mark 5), p99 x {ratio:.2f} (mark 1.05)", flush=True)
+
+
 def alarm_to_stream(folder: Path, length: Length) -> None:
     with site(folder, "alarms") as opened, running(folder, opened, True, True, "alarm") as watched:
         viewer = Viewer(watched, fetches=False)
@@ -262,7 +359,7 @@ def main() -> None:
     length = QUICK if parser.parse_args().quick else Length()
     with tempfile.TemporaryDirectory(prefix="verge-bench-") as name:
         folder = Path(name)
-        for part in (idle, viewers, alarm_to_stream, scrape):
+        for part in (idle, viewers, cameras, alarm_to_stream, scrape):
             part(folder, length)
     print(machine(), file=sys.stderr)
 

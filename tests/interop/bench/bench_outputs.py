@@ -5,10 +5,13 @@
 
 Every reading causes a verdict. A gateway pushes by HTTP, one is a Sparkplug edge node, one has both, and one has the edge
 node beside a web service that takes connections and never answers. All without TLS; the load, mosquitto and the receivers
-share the machine with the gateway. Then an edge node whose broker was away replays what waited, beside new alarms.
+share the machine with the gateway. A client of OPC UA reads a node again and again while values pass through it (a build with
+`opcua`). Then an edge node whose broker was away replays what waited, beside new alarms.
 """
 
 import argparse
+import asyncio
+import bisect
 import socket
 import sys
 import tempfile
@@ -21,6 +24,8 @@ from pathlib import Path
 import bench
 from gateway import Gateway, Settings
 from load import Generator, Load
+from opcua import UaClient, meaning, until
+from peers import HOST, free_port
 from raw_mqtt import Connection, Watcher
 from report import machine, percentiles
 from sparkplug import Payload
@@ -90,11 +95,14 @@ def metrics(messages: list[tuple[float, bytes]], historical: bool = False) -> li
     return found
 
 
-def start(folder: Path, site: bench.Site, uplinks: dict[str, Settings]) -> Gateway:
-    """A gateway whose readings are verdicts, with these uplinks alone."""
+def start(
+    folder: Path, site: bench.Site, uplinks: dict[str, Settings], servers: dict[str, Settings] | None = None
+) -> Gateway:
+    """A gateway whose readings are verdicts, with these uplinks and servers alone."""
     folder.mkdir()
     settings = bench.verge_settings(site, folder, bench.Phase("outputs", True, "verdict", Load(1, 1)))
-    gateway = Gateway(folder, settings | {"uplink": uplinks}).start()
+    outputs: Settings = {"uplink": uplinks} | ({"server": servers} if servers else {})
+    gateway = Gateway(folder, settings | outputs).start()
     site.local.wait_for_subscriber("verge-bench")
     return gateway
 
@@ -117,6 +125,43 @@ def latencies(site: bench.Site, rate: int, arrivals: dict[str, Callable[[], list
         p50, p99 = percentiles([first[float(number)] - generator.sent[number] for number in numbers])
         words[name] = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms"
     return words
+
+
+def nodes(folder: Path, site: bench.Site, rate: int) -> str:
+    """From publishing a reading to the node that shows it, or a later one: the time of the reads is part of it."""
+    port = free_port()
+    served = {"kind": "opcua", "listen": f"{HOST}:{port}", "anonymous": True, "insecure_none": True}
+    gateway = start(folder, site, {"centre": {"url": site.upstream.url, "insecure_plaintext": True}}, {"ua": served})
+    load = Load(1, int(rate * SECONDS), rate)
+    generator = Generator(load, site.local.port, site.login.username, site.login.password)
+    read: list[tuple[float, float]] = []
+
+    async def watch() -> None:
+        peer = UaClient(port)
+        async with peer.client:
+            peer.index = await peer.client.get_namespace_index("urn:verge:verdicts")
+            node = await peer.node("sensor-0/bench/value/low/observed")
+            generator.start()
+
+            async def is_there() -> bool:
+                return meaning(await node.read_data_value(raise_on_bad_status=False)) == 0
+
+            await until(is_there, "the node is there")
+            while not read or read[-1][0] < load.readings - 1:
+                value = (await node.read_data_value(raise_on_bad_status=False)).Value.Value
+                # What comes last is the load's own sign of its end.
+                if value is not None and (not read or value > read[-1][0]):
+                    read.append((value, time.monotonic()))
+
+    asyncio.run(asyncio.wait_for(watch(), 120))
+    generator.join(60)
+    gateway.stop()
+    values = [value for value, _ in read]
+    first = lambda number: read[bisect.bisect_left(values, number)][1]  # noqa: E731
+    # Those before the first read are not known.
+    numbers = range(int(values[0]), load.readings)
+    p50, p99 = percentiles([first(number) - generator.sent[number] for number in numbers])
+    return f"OPC UA, {rate} verdicts/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {len(read):,} reads that saw another value"
 
 
 def replay(folder: Path, site: bench.Site, backlog: int) -> str:
@@ -175,6 +220,11 @@ def main() -> None:
                 gateway.stop()
             finally:
                 site.close()
+        site = bench.Site(folder / "nodes", None)
+        try:
+            print(nodes(folder / "opcua", site, arguments.rate), flush=True)
+        finally:
+            site.close()
         site = bench.Site(folder / "replay", None)
         try:
             print(replay(folder / "history", site, arguments.backlog), flush=True)

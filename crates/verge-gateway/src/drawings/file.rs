@@ -1,9 +1,10 @@
 //! The file of what is drawn, and its earlier versions. It is whole at all times: written beside, made durable, then renamed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use verge_web::dashboard::access::write_private;
 
 use crate::config::DRAWN_FILE;
 
@@ -49,14 +50,14 @@ impl DrawnFile {
                 fs::rename(version, self.version(number + 1))?;
             }
         }
-        write_whole(&self.folder, &self.version(1), &present)?;
-        write_whole(&self.folder, &self.path(), text)
+        write_private(&self.version(1), present.as_bytes())?;
+        write_private(&self.path(), text.as_bytes())
     }
 
     /// Takes back what [`Self::write`] has done last.
     pub(crate) fn take_back(&self) -> io::Result<()> {
         let before = read(&self.version(1))?;
-        write_whole(&self.folder, &self.path(), &before)?;
+        write_private(&self.path(), before.as_bytes())?;
         fs::remove_file(self.version(1))?;
         for number in 2..=VERSIONS {
             let version = self.version(number);
@@ -73,15 +74,6 @@ fn read(path: &Path) -> io::Result<String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         other => other,
     }
-}
-
-fn write_whole(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let beside = folder.join(format!("{DRAWN_FILE}.new"));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -10,10 +10,6 @@ use crate::settings::Settings;
 /// Its first line.
 const HEAD: &str = "# Lines, zones and masks that were drawn in the dashboard. The gateway writes this file: docs/dashboard.md.\n";
 
-fn section<'a>(settings: &'a Settings, kind: &str, name: &str) -> Option<&'a SectionValues> {
-    settings.values.iter().find(|one| one.section == kind && one.name.as_deref() == Some(name))
-}
-
 /// What a configuration says of a camera, with these judges counting before it, each with the other cameras that it counts
 /// before.
 pub(crate) fn drawing_of(
@@ -22,7 +18,7 @@ pub(crate) fn drawing_of(
     judges: impl Iterator<Item = (String, Vec<String>)>,
 ) -> Drawing {
     let judges = judges.filter_map(|(judge, also)| {
-        let values = section(settings, "judge", &judge)?;
+        let values = settings.section("judge", &judge)?;
         let drawn = settings.drawn.iter().find(|one| one.at_work && one.section == format!("judge.{judge}"));
         Some(DrawnJudge {
             lines: values.names_in("line").into_iter().filter_map(|name| line(values, name)).collect(),
@@ -32,7 +28,7 @@ pub(crate) fn drawing_of(
             also,
         })
     });
-    let source = section(settings, "source", camera.source.as_str());
+    let source = settings.section("source", camera.source.as_str());
     let masks = source.into_iter().flat_map(|values| {
         values.names_in("mask").into_iter().filter_map(|name| mask(settings, values, camera, name))
     });
@@ -63,7 +59,7 @@ fn line(values: &SectionValues, name: String) -> Option<DrawnLine> {
 /// What of an object crosses a line: the editor does not show it.
 pub(crate) fn anchor_of(settings: &Settings, judge: &str, line: &str) -> Anchor {
     let word =
-        section(settings, "judge", judge).and_then(|values| said::<String>(values, "line", line, "anchor"));
+        settings.section("judge", judge).and_then(|values| said::<String>(values, "line", line, "anchor"));
     if word.as_deref() == Some("centre") { Anchor::Centre } else { Anchor::Bottom }
 }
 
@@ -104,7 +100,7 @@ pub(crate) fn redrawn(
         if (&known.lines, &known.zones) == (&judge.lines, &judge.zones) {
             continue;
         }
-        let Some(values) = section(settings, "judge", &judge.judge) else { continue };
+        let Some(values) = settings.section("judge", &judge.judge) else { continue };
         let lines = judge.lines.iter().map(|line| {
             let [from, to] = line.ends.map(point);
             (line.name.clone(), shape(values, ("line", &line.name), [("from", from), ("to", to)]))
@@ -124,7 +120,7 @@ pub(crate) fn redrawn(
         let source = camera.source.as_str();
         let taken = |name: &str| present.masks.iter().any(|mask| mask.fixed && mask.name == name);
         let others =
-            section(settings, "source", source).map(|values| values.names_in("mask")).unwrap_or_default();
+            settings.section("source", source).map(|values| values.names_in("mask")).unwrap_or_default();
         let of_others = |name: &str| {
             others.iter().any(|other| other == name) && !known.iter().any(|mask| mask.name == name)
         };

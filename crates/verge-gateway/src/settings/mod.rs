@@ -33,7 +33,8 @@ use verge_pipeline::judging::GroupSettings;
 use verge_wire::SiteZone;
 
 use crate::config::{
-    self, ConfigValues, DrawnLayer, DrawnSection, Fault, LoadError, Loaded, Origins, Raw, Warning,
+    self, ConfigValues, DrawnLayer, DrawnSection, Fault, LoadError, Loaded, Origins, Raw,
+    SectionValues, Warning,
 };
 pub use crate::states::StateTopics;
 pub use access::BrokerRules;
@@ -159,6 +160,11 @@ pub fn state_dir_in(
 }
 
 impl Settings {
+    /// The values of a section with a name.
+    pub(crate) fn section(&self, kind: &str, name: &str) -> Option<&SectionValues> {
+        self.values.iter().find(|values| values.section == kind && values.name.as_deref() == Some(name))
+    }
+
     /// Reads a file and the environment, and checks both.
     ///
     /// # Errors

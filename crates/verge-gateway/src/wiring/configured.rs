@@ -12,7 +12,7 @@ use verge_domain::id::OperatorText;
 use verge_models::{FrameModel, ModelFiles};
 
 use super::replacement::JudgesAtWork;
-use crate::config::{Fault, SectionValues, effective_settings};
+use crate::config::{Fault, effective_settings};
 use crate::reload::{ReloadAnswer, ReloadDesk, ReloadRequests, reply_of};
 use crate::settings::{Carries, Settings};
 
@@ -37,12 +37,6 @@ impl AtWork {
         let windows = settings.autoencoders.iter().map(|files| (files, None));
         let models = frames.chain(windows).map(|(files, loaded)| model(settings, files, loaded)).collect();
         Arc::new(Self { settings: settings.clone(), models })
-    }
-
-    fn section(&self, section: &str, name: &str) -> Option<&SectionValues> {
-        let is_it =
-            |values: &&SectionValues| values.section == section && values.name.as_deref() == Some(name);
-        self.settings.values.iter().find(is_it)
     }
 }
 
@@ -111,6 +105,7 @@ impl Configured for ConfiguredView {
                 Carries::Frames(_) => "frames",
             },
             settings: now
+                .settings
                 .section("source", source.name.as_str())
                 .map(|section| section.values.clone())
                 .unwrap_or_default(),
@@ -125,6 +120,7 @@ impl Configured for ConfiguredView {
             detector: judge.detector().as_str(),
             model: judge.model(&now.settings).map(|model| model.name.clone()),
             settings: now
+                .settings
                 .section("judge", judge.name.as_str())
                 .map(|section| section.values.clone())
                 .unwrap_or_default(),

@@ -25,10 +25,7 @@ pub fn fingerprint_of(settings: &Settings, judge: &JudgeSection) -> Fingerprint 
     }
     made.note("detector", judge.detector().as_str());
     made.note("by", by_words(settings, judge.states.by.as_ref()));
-    let section = settings
-        .values
-        .iter()
-        .find(|section| section.section == "judge" && section.name.as_deref() == Some(judge.name.as_str()));
+    let section = settings.section("judge", judge.name.as_str());
     for (key, value) in section.iter().flat_map(|section| &section.values) {
         let is_drawn = judge.detector() == Detector::Track && is_of_scene(key);
         if OF_DETECTOR.contains(&key.as_str()) || key.starts_with("region.") || is_drawn {

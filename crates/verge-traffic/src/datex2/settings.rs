@@ -33,7 +33,7 @@ pub struct DatexSite {
     pub device: DeviceId,
     /// Which counts are its own.
     pub counts: Option<CountsOf>,
-    /// Judges whose queues and stopped vehicles are situations.
+    /// Judges whose queues, stopped vehicles and vehicles on the wrong way are situations.
     pub events: Vec<JudgeId>,
     /// Judges of the health of its device.
     pub faults: Vec<JudgeId>,

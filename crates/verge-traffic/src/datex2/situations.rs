@@ -1,4 +1,4 @@
-//! `SituationPublication`: queues and stopped vehicles, and detectors that are at fault.
+//! `SituationPublication`: queues, stopped vehicles and vehicles that go the wrong way, and detectors that are at fault.
 
 use verge_domain::finding::Member;
 use verge_domain::time::{DeviceClock, UtcMillis};
@@ -17,6 +17,8 @@ enum Kind {
     Queue(f64),
     /// Vehicles stand.
     Stopped,
+    /// Vehicles go against their lane.
+    WrongWay,
     /// The detector is at fault.
     Equipment(Member),
 }
@@ -41,6 +43,7 @@ impl<'a> Situation<'a> {
         let kind = match &verdict.body {
             Body::Anomaly(anomaly) if anomaly.member == Member::Queue => Kind::Queue(anomaly.observed),
             Body::Anomaly(anomaly) if anomaly.member == Member::Stopped => Kind::Stopped,
+            Body::Anomaly(anomaly) if anomaly.member == Member::WrongWay => Kind::WrongWay,
             Body::Health(health) => Kind::Equipment(health.cause),
             _ => return None,
         };
@@ -80,6 +83,7 @@ impl<'a> Situation<'a> {
     fn record(&self, xml: &mut Xml, situation: &str, site: &DatexSite) {
         let class = match self.kind {
             Kind::Queue(_) | Kind::Stopped => "sit:AbnormalTraffic",
+            Kind::WrongWay => "sit:VehicleObstruction",
             Kind::Equipment(_) => "sit:EquipmentOrSystemFault",
         };
         let id = format!("{situation}_{}", site.id);
@@ -126,6 +130,7 @@ impl<'a> Situation<'a> {
                 }
             }
             Kind::Stopped => xml.leaf("sit:abnormalTrafficType", "stationaryTraffic"),
+            Kind::WrongWay => xml.leaf("sit:vehicleObstructionType", "vehicleOnWrongCarriageway"),
             Kind::Equipment(cause) => {
                 let fault = if cause == Member::Silent { "notWorking" } else { "workingIncorrectly" };
                 xml.leaf("sit:equipmentOrSystemFaultType", fault);

@@ -201,6 +201,21 @@ fn holds(document: &[u8], expected: &[&str]) {
 }
 
 #[test]
+fn who_goes_the_wrong_way_is_an_obstruction() {
+    let mut verdict = queue(EventState::Raised, 1.0);
+    let Body::Anomaly(anomaly) = &mut verdict.body else { unreachable!() };
+    anomaly.member = Member::WrongWay;
+    let documents = publisher().documents(&rows([verdict]), &[], NOW);
+    holds(
+        &documents[0],
+        &[
+            "situationRecord@xsi:type=sit:VehicleObstruction",
+            "situationRecord/vehicleObstructionType=vehicleOnWrongCarriageway",
+        ],
+    );
+}
+
+#[test]
 fn an_event_is_a_record_whose_version_grows_until_it_ends() {
     let mut publisher = publisher();
     let raised = queue(EventState::Raised, 5.0);

@@ -215,7 +215,7 @@ fn check_site(
     })
 }
 
-/// Judges whose queues and stopped vehicles are situations: the one that counts, if it sees them, where none is named.
+/// Judges whose queues, stopped vehicles and vehicles on the wrong way are situations: the one that counts, if it sees them, where none is named.
 fn check_events(
     check: &mut Check<'_>,
     section: &str,
