@@ -1,12 +1,15 @@
 //! A model that is changed and written again. What is not changed stays as it was, byte for byte.
 
 mod constant;
+mod dims;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use constant::{constant, data_type};
 use prost::Message;
+pub use view::NodeView;
 
 use crate::onnx::graph::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetId, SparseTensorProto, TensorProto,

@@ -141,8 +141,21 @@ impl Graph {
         limits: ModelLimits,
     ) -> Result<Self, GraphError> {
         let bytes = read_bounded(path, limits.max_file_bytes)?;
+        check_hash(sha256, path, ContentDigest::of(&bytes))?;
+        Self::of_bytes(runtime, path, bytes, limits)
+    }
+
+    /// Has the library take a model that is in memory; `path` is for messages alone.
+    ///
+    /// # Errors
+    /// See [`GraphError`].
+    pub fn of_bytes(
+        runtime: &Runtime,
+        path: &Path,
+        bytes: Bytes,
+        limits: ModelLimits,
+    ) -> Result<Self, GraphError> {
         let digest = ContentDigest::of(&bytes);
-        check_hash(sha256, path, digest)?;
         let stamp =
             onnx::inspect(&bytes).map_err(|source| GraphError::Refused { path: path.to_owned(), source })?;
         let bytes = onnx::exposed(bytes, &stamp.labelled);
@@ -174,6 +187,12 @@ impl Graph {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file's bytes, with the numbers of maps as outputs.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
     }
 
     /// What the file holds.

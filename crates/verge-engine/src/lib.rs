@@ -27,7 +27,7 @@ pub mod tensor;
 mod watchdog;
 
 pub use digest::ContentDigest;
-pub use edit::{EditError, EditableModel, NewNode};
+pub use edit::{EditError, EditableModel, NewNode, NodeView};
 pub use graph::{Graph, GraphError, ModelLimits, Optimisation};
 pub use half::f16;
 pub use port::{Contract, Feed, FeedBack, FixedInput, Port, shape_words};

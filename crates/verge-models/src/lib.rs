@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`card`] (what a card says), [`catalogue`] (the models of a configuration), [`frames`] (models over
 //! frames), `agreement` (a card of frames held against its file), [`draft`] (a card that writes itself), [`windows`] (models over windows of readings),
-//! [`gate`] (whether a new version may take the place of an old one), [`package`] (versions as they travel), [`store`] (versions as
+//! [`taps`] (where a new head may be put), [`head`] (a new head), [`gate`] (whether a new version may take the place of an old one), [`package`] (versions as they travel), [`store`] (versions as
 //! they are kept, and which is in use), [`error`] (why a model cannot be used).
 
 mod agreement;
@@ -15,8 +15,10 @@ pub mod draft;
 pub mod error;
 pub mod frames;
 pub mod gate;
+pub mod head;
 pub mod package;
 pub mod store;
+pub mod taps;
 pub mod windows;
 
 pub use agreement::OutputShape;
