@@ -12,6 +12,9 @@ const AXES_ARE_INPUT: i64 = 18;
 /// The version in which constants of one side stretch to others in all operators that a head is made of.
 pub const LEAST_OPSET: i64 = 7;
 
+/// Means are this far from zero at least when their root is taken: a division by nothing would make NaN.
+const ROOT_LEAST: f32 = 1e-6;
+
 /// Operators behind which a plane is as the next layer reads it.
 const ACTIVATIONS: &[&str] =
     &["Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "Elu", "Selu", "Gelu", "Mish", "Mul", "Min", "Max"];
@@ -93,6 +96,9 @@ pub fn taps(model: &EditableModel, seen: &SeenShapes) -> Vec<Tap> {
         if !(is_activation || is_last_pool || is_one_of(*node, &[OTHERS])) {
             continue;
         }
+        if !is_activation && !is_last_pool && graph.is_activated(made) {
+            continue;
+        }
         let tensor = graph.settled(made);
         let Some((element, shape)) = seen.get(tensor) else { continue };
         if !matches!(element, ElementType::F32 | ElementType::F16) {
@@ -157,37 +163,39 @@ pub fn add_features(model: &mut EditableModel, taps: &[Tap]) -> Result<Vec<Strin
     Ok(outputs)
 }
 
-/// A tensor with the mean of each plane of a tap, as f32.
+/// A tensor with the mean of each plane of a tap, as f32, and of each mean its root: what few planes show strongly would drown what
+/// the others say. Below zero roots are those of the opposite, below zero.
+///
+/// **Source**: Perronnin et al. (2010), power normalisation.
 pub(crate) fn mean_of_planes(model: &mut EditableModel, tap: &Tap) -> Result<String, EditError> {
     const FLOAT: i64 = 1;
     let mut tensor = tap.tensor.clone();
     if tap.element != ElementType::F32 {
-        let cast = model.fresh("head_cast");
-        let node = NewNode {
-            operator: "Cast",
-            inputs: &[&tensor],
-            outputs: &[&cast],
-            integers: &[("to", FLOAT)],
-            ..NewNode::default()
-        };
-        model.insert(&node)?;
-        tensor = cast;
+        tensor = node(model, "Cast", &[&tensor], "head_cast", &[("to", FLOAT)])?;
     }
-    match tap.shape.len() {
-        4 => reduced(model, "ReduceMean", &tensor, &[2, 3], false, "head_features"),
-        3 => reduced(model, "ReduceMean", &tensor, &[1], false, "head_features"),
-        _ => {
-            let features = model.fresh("head_features");
-            let node = NewNode {
-                operator: "Identity",
-                inputs: &[&tensor],
-                outputs: &[&features],
-                ..NewNode::default()
-            };
-            model.insert(&node)?;
-            Ok(features)
-        }
-    }
+    let means = match tap.shape.len() {
+        4 => reduced(model, "ReduceMean", &tensor, &[2, 3], false, "head_means")?,
+        3 => reduced(model, "ReduceMean", &tensor, &[1], false, "head_means")?,
+        _ => tensor,
+    };
+    let least = model.fresh("head_least_root");
+    model.add_initializer(&least, &[1], &Tensor::F32(vec![ROOT_LEAST]))?;
+    let size = node(model, "Abs", &[&means], "head_sizes", &[])?;
+    let size = node(model, "Add", &[&size, &least], "head_sizes_above_zero", &[])?;
+    let root = node(model, "Sqrt", &[&size], "head_roots", &[])?;
+    node(model, "Div", &[&means, &root], "head_features", &[])
+}
+
+pub(crate) fn node(
+    model: &mut EditableModel,
+    operator: &str,
+    inputs: &[&str],
+    stem: &str,
+    integers: &[(&str, i64)],
+) -> Result<String, EditError> {
+    let output = model.fresh(stem);
+    model.insert(&NewNode { operator, inputs, outputs: &[&output], integers, ..NewNode::default() })?;
+    Ok(output)
 }
 
 /// A tensor with some sides reduced, written as the model's version of the operators has it.
@@ -268,6 +276,12 @@ impl<'a> Readers<'a> {
         read_by(tensor, "QuantizeLinear")
             .and_then(|whole| read_by(whole, "DequantizeLinear"))
             .unwrap_or(tensor)
+    }
+
+    /// Whether nothing but activations reads a tensor: what they make of it is what the next layer sees.
+    fn is_activated(&self, tensor: &str) -> bool {
+        let readers = self.readers.get(tensor).map_or(&[][..], Vec::as_slice);
+        !readers.is_empty() && readers.iter().all(|place| is_one_of(self.nodes[*place], &[ACTIVATIONS]))
     }
 
     /// Products that it takes to compute a tensor.

@@ -1,11 +1,11 @@
 //! A head as nodes behind a graph: the mean of each plane, weights, softmax, and what is unknown. Its numbers are f32 whatever the
 //! graph before it runs on.
 
-use verge_engine::{EditError, EditableModel, ElementType, NewNode, Tensor};
+use verge_engine::{EditError, EditableModel, ElementType, Tensor};
 
 use super::Head;
 use super::matrix::Matrix;
-use crate::taps::{Tap, mean_of_planes, reduced};
+use crate::taps::{Tap, mean_of_planes, node, reduced};
 
 /// How soon a picture beyond the limit counts as unknown: at a tenth of the limit beyond it, this is what goes into a logistic
 /// function.
@@ -30,11 +30,6 @@ pub fn append(model: &mut EditableModel, tap: &Tap, head: &Head) -> Result<Strin
     let (output, sides) = match &head.unknown {
         None => (likely, classes),
         Some(unknown) => {
-            let row = [1, width];
-            let means = constant_of(model, "head_means", &row, &head.standard.means)?;
-            let inverse: Vec<f64> =
-                head.standard.deviations.iter().map(|deviation| 1.0 / deviation).collect();
-            let inverse = constant_of(model, "head_inverse_deviations", &row, &inverse)?;
             let kept = unknown.kept.transposed();
             let kept = constant_of(model, "head_known", &[width, whole(unknown.kept.rows())], kept.values())?;
             let ones = constant_of(model, "head_ones", &[width, 1], &vec![1.0; head.weights.rows()])?;
@@ -44,11 +39,9 @@ pub fn append(model: &mut EditableModel, tap: &Tap, head: &Head) -> Result<Strin
             let limit = constant_of(model, "head_limit", &[1], &[steep * (1.0 - unknown.limit)])?;
             let one = constant_of(model, "head_one", &[1], &[1.0])?;
 
-            let away = node(model, "Sub", &[&features, &means], "head_away", &[])?;
-            let scaled = node(model, "Mul", &[&away, &inverse], "head_scaled", &[])?;
-            let products = node(model, "MatMul", &[&scaled, &kept], "head_products", &[])?;
+            let products = node(model, "MatMul", &[&features, &kept], "head_products", &[])?;
             let nearest = reduced(model, "ReduceMax", &products, &[1], true, "head_nearest")?;
-            let squares = node(model, "Mul", &[&scaled, &scaled], "head_squares", &[])?;
+            let squares = node(model, "Mul", &[&features, &features], "head_squares", &[])?;
             let sum = node(model, "MatMul", &[&squares, &ones], "head_sum", &[])?;
             let sum = node(model, "Add", &[&sum, &least], "head_sum_above_zero", &[])?;
             let length = node(model, "Sqrt", &[&sum], "head_length", &[])?;
@@ -79,18 +72,6 @@ fn folded(head: &Head) -> (Vec<f64>, Vec<f64>) {
         }
     }
     (folded.values().to_vec(), rest)
-}
-
-fn node(
-    model: &mut EditableModel,
-    operator: &str,
-    inputs: &[&str],
-    stem: &str,
-    integers: &[(&str, i64)],
-) -> Result<String, EditError> {
-    let output = model.fresh(stem);
-    model.insert(&NewNode { operator, inputs, outputs: &[&output], integers, ..NewNode::default() })?;
-    Ok(output)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "weights are f32 in the file")]

@@ -9,7 +9,7 @@ use nalgebra::{Cholesky, DMatrix, Dyn};
 use super::matrix::{Matrix, add_times, count, dot};
 
 /// What λ is chosen from, in parts of the mean square of a row.
-pub const LAMBDAS: [f64; 7] = [1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0];
+pub const LAMBDAS: [f64; 7] = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 3e-1, 1.0];
 
 /// Rows and what is to be said of them, ready to be solved for any λ.
 #[derive(Debug)]

@@ -69,6 +69,22 @@ impl Samples {
         self.pictures.iter().map(|rows| self.labels[rows[0]]).collect()
     }
 
+    /// Every picture that comes after `step` others, with the places of its rows.
+    #[must_use]
+    pub fn every(&self, step: usize) -> (Self, Vec<usize>) {
+        let (mut part, mut rows) = (
+            Self { classes: self.classes, labels: Vec::new(), groups: Vec::new(), pictures: Vec::new() },
+            Vec::new(),
+        );
+        for picture in self.pictures.iter().step_by(step.max(1)) {
+            part.pictures.push((rows.len()..rows.len() + picture.len()).collect());
+            part.labels.extend(picture.iter().map(|row| self.labels[*row]));
+            part.groups.extend(picture.iter().map(|row| self.groups[*row]));
+            rows.extend(picture);
+        }
+        (part, rows)
+    }
+
     /// Folds of rows that divide no group.
     fn folds(&self) -> Vec<Vec<usize>> {
         let most = self.groups.iter().max().map_or(0, |most| most + 1);
@@ -153,7 +169,7 @@ impl Head {
             scores.row_mut(row).iter_mut().zip(own).for_each(|(score, own)| *score += own);
         });
         let temperature = temperature(&scores, &samples.picture_labels());
-        let unknown = if with_unknown { Unknown::of(&rows, &samples.groups, MOST_KEPT) } else { None };
+        let unknown = if with_unknown { Unknown::of(features, &samples.groups, MOST_KEPT) } else { None };
         Some(Self { standard, weights, constant, temperature, lambda, unknown })
     }
 
@@ -163,7 +179,7 @@ impl Head {
         let rows = self.standard.apply(features);
         let scores = say(&rows, &self.weights, &self.constant);
         let answer = |row: usize| {
-            let distance = self.unknown.as_ref().map(|unknown| unknown.distance(rows.row(row)));
+            let distance = self.unknown.as_ref().map(|unknown| unknown.distance(features.row(row)));
             (probabilities(scores.row(row), self.temperature), distance)
         };
         (0..rows.rows()).map(answer).collect()

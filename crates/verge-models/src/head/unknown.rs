@@ -10,15 +10,14 @@ const KNOWN: f64 = 0.99;
 /// The pictures of the training, as far as they are kept, and how far from them is too far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unknown {
-    /// Directions of features on one scale, each of length 1.
+    /// Directions of features, each of length 1.
     pub kept: Matrix,
     /// One less the cosine of the angle to the nearest; beyond this a picture is unknown.
     pub limit: f64,
 }
 
 impl Unknown {
-    /// Of features on one scale, and the group of each row: the nearest picture of another group counts. `None` where all are of one
-    /// group.
+    /// Of features, and the group of each row: the nearest picture of another group counts. `None` where all are of one group.
     #[must_use]
     pub fn of(rows: &Matrix, groups: &[usize], most: usize) -> Option<Self> {
         let rows = directions(rows);
@@ -33,7 +32,7 @@ impl Unknown {
         Some(Self { kept: rows.chosen(&centres), limit })
     }
 
-    /// How far features on one scale are from the nearest.
+    /// How far features are from the nearest.
     #[must_use]
     pub fn distance(&self, features: &[f64]) -> f64 {
         let length = dot(features, features).sqrt().max(f64::MIN_POSITIVE);

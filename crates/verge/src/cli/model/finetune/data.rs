@@ -162,7 +162,9 @@ pub(super) fn read<T>(
         if let Some(double) = double {
             if double.labelled.class != labelled.class {
                 let (other, class) = (double.labelled.path.display(), &double.labelled.class);
-                say(&format!("{path}: left out: it shows what {other} shows, which is of the class {class:?}"));
+                say(&format!(
+                    "{path}: left out: it shows what {other} shows, which is of the class {class:?}"
+                ));
             }
             dropped.duplicate.push(labelled.path.clone());
             continue;
@@ -261,7 +263,13 @@ mod tests {
     #[test]
     fn folders_and_tables_name_classes_and_places() {
         let text = |text: &str| text.to_owned();
-        let folders = found(&[("a/1.jpg", ""), ("a/x/2.JPEG", ""), ("b/3.jpg", ""), ("b/notes.txt", ""), ("4.jpg", "")]);
+        let folders = found(&[
+            ("a/1.jpg", ""),
+            ("a/x/2.JPEG", ""),
+            ("b/3.jpg", ""),
+            ("b/notes.txt", ""),
+            ("4.jpg", ""),
+        ]);
         let mut folders = folders.unwrap();
         folders.sort();
         let expected = [
