@@ -108,13 +108,13 @@ def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"), dtype=np.float32).transpose(2, 0, 1)[None]
 
 
-def features(tuning: Tuning, tap: str, paths: list[Path]) -> np.ndarray:
-    """Roots of the means of the planes of a tensor."""
+def features(tuning: Tuning, taps: list[str], paths: list[Path]) -> np.ndarray:
+    """Roots of the means of the planes of tensors."""
     whole = onnx.load(tuning.folder / "textures.onnx")
-    whole.graph.output.append(helper.make_tensor_value_info(tap, TensorProto.FLOAT, None))
+    whole.graph.output.extend(helper.make_tensor_value_info(tap, TensorProto.FLOAT, None) for tap in taps)
     session = onnxruntime.InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
-    rows = [session.run([tap], {"picture": pixels(path)})[0] for path in paths]
-    means = np.array([row.mean(axis=(2, 3))[0] for row in rows], dtype=np.float64)
+    rows = [session.run(taps, {"picture": pixels(path)}) for path in paths]
+    means = np.array([np.concatenate([part.mean(axis=(2, 3))[0] for part in row]) for row in rows], dtype=np.float64)
     return means / np.sqrt(np.abs(means) + 1e-6)
 
 
@@ -131,15 +131,15 @@ def test_the_head_is_the_one_that_numpy_solves(tuning: Tuning) -> None:
     assert found["written"] is True and found["refused"] is None
     assert found["classes"] == CLASSES and found["samples"] == 60
     assert found["dropped"] == {"duplicate": 0, "damaged": 0, "blurred": 0}
-    (tap,) = found["tap"]
-    (of_tap,) = [one for one in found["taps"] if one["tensor"] == tap]
-    best = max(one["right"] for one in found["taps"])
-    error = np.sqrt((p := (best + 1) / 62) * (1 - p) / 60) * 60
-    fits = [one for one in found["taps"] if one["right"] >= best - error]
+    taps = found["tap"]
+    (of_tap,) = [one for one in found["choices"] if one["tap"] == taps]
+    best = max(one["right"] for one in found["choices"])
+    error = min(np.sqrt((p := (best + 1) / 62) * (1 - p) / 60), 0.02) * 60
+    fits = [one for one in found["choices"] if one["right"] >= best - error]
     assert of_tap["products"] == min(one["products"] for one in fits), "the cheapest that is as good"
 
     # The ridge by its normal equations, with the λ that was found.
-    x = features(tuning, tap, [path for path, _ in train])
+    x = features(tuning, taps, [path for path, _ in train])
     labels = np.array([CLASSES.index(kind) for _, kind in train])
     deviation = x.std(axis=0)
     deviation = deviation + 0.001 * deviation.mean()
@@ -163,7 +163,7 @@ def test_the_head_is_the_one_that_numpy_solves(tuning: Tuning) -> None:
     session = onnxruntime.InferenceSession(tuning.folder / "new.onnx", providers=["CPUExecutionProvider"])
     paths = [path for path, _ in test]
     said = np.array([session.run(None, {"picture": pixels(path)})[0][0] for path in paths])
-    xs = features(tuning, tap, paths)
+    xs = features(tuning, taps, paths)
     zs = (xs - x.mean(axis=0)) / deviation
     likely = softmax((zs @ weights + constant) / found["temperature"])
     distance = 1 - (xs / np.linalg.norm(xs, axis=1, keepdims=True) @ unit.T).max(axis=1)

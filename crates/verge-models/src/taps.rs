@@ -90,10 +90,10 @@ pub fn taps(model: &EditableModel, seen: &SeenShapes) -> Vec<Tap> {
     let last_pool = last_pool.filter(|place| place * 2 >= nodes.len());
     let considered = last_pool.map_or(&nodes[..], |last| &nodes[..=last]);
     let mut found: Vec<(Tap, bool)> = Vec::new();
-    for (place, (node, made)) in considered.iter().enumerate() {
+    for (place, (node, made)) in considered.iter().copied().enumerate() {
         let is_last_pool = Some(place) == last_pool;
-        let is_activation = is_one_of(*node, &[ACTIVATIONS]);
-        if !(is_activation || is_last_pool || is_one_of(*node, &[OTHERS])) {
+        let is_activation = is_one_of(node, &[ACTIVATIONS]);
+        if !(is_activation || is_last_pool || is_one_of(node, &[OTHERS])) {
             continue;
         }
         if !is_activation && !is_last_pool && graph.is_activated(made) {
@@ -149,6 +149,14 @@ fn chosen(found: &[(Tap, bool)], last: Option<&str>) -> Vec<Tap> {
         places.into_iter().filter(|place| *place >= middle || Some(*place) == end).collect();
     let surplus = kept.len().saturating_sub(MOST_TAPS);
     kept[surplus..].iter().map(|place| found[*place].0.clone()).collect()
+}
+
+/// What a head may read: each tap alone, and each with one of the two before it, which cost nothing more. By their places.
+#[must_use]
+pub fn choices(taps: usize) -> Vec<Vec<usize>> {
+    let alone = (0..taps).map(|tap| vec![tap]);
+    let joined = (1..taps).flat_map(|tap| (tap.saturating_sub(2)..tap).map(move |before| vec![before, tap]));
+    alone.chain(joined).collect()
 }
 
 /// Adds the mean of the planes of each tap as an output, behind those that there are; names of these outputs.
@@ -311,13 +319,13 @@ impl<'a> Readers<'a> {
             let columns = shape.last().and_then(|last| u64::try_from(*last).ok()).unwrap_or(1);
             size(weights) / columns.max(1)
         };
-        size(shape) * each
+        size(shape).saturating_mul(each)
     }
 
     /// Sides of weights, which may stand there as integers.
     fn weight_dims(&self, weights: &str) -> Option<&[i64]> {
         let maker = self.makers.get(weights).map(|place| self.nodes[*place]);
         let behind = maker.filter(|node| node.operator() == "DequantizeLinear");
-        self.model.dims(behind.map_or(weights, |node| node.inputs()[0].as_str()))
+        self.model.dims(behind.and_then(|node| node.inputs().first()).map_or(weights, String::as_str))
     }
 }

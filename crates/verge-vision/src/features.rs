@@ -41,7 +41,7 @@ impl FeatureReader {
         self.preprocess.fill(picture, Region::WHOLE, self.runner.input());
         self.runner.run(&mut RecurrentState::default(), None, |outputs| {
             (0..outputs.count())
-                .map(|place| {
+                .map(|place| -> Result<Vec<f32>, FeatureError> {
                     let TensorView::F32(numbers) = outputs.get(place)?.1 else {
                         return Err(RunError::unexpected_output(outputs.name(place), "not f32").into());
                     };

@@ -13,15 +13,22 @@ const STEEP: f64 = 5.0;
 /// Squares of a length are at least this: a division by nothing would make NaN.
 const LEAST: f32 = 1e-12;
 
-/// Cuts a graph behind a tap and puts the head there. The output has one probability per class, and that of none of them where the
+/// Cuts a graph behind taps and puts the head there: it reads the features of the first, then those of the next. The output has one probability per class, and that of none of them where the
 /// head knows what is unknown.
 ///
 /// # Errors
 /// See [`EditError`].
-pub fn append(model: &mut EditableModel, tap: &Tap, head: &Head) -> Result<String, EditError> {
+pub fn append(model: &mut EditableModel, taps: &[Tap], head: &Head) -> Result<String, EditError> {
     let width = whole(head.weights.rows());
     let classes = head.constant.len();
-    let features = mean_of_planes(model, tap)?;
+    let parts = taps.iter().map(|tap| mean_of_planes(model, tap)).collect::<Result<Vec<_>, _>>()?;
+    let features = match &parts[..] {
+        [only] => only.clone(),
+        several => {
+            let several: Vec<&str> = several.iter().map(String::as_str).collect();
+            node(model, "Concat", &several, "head_joined", &[("axis", 1)])?
+        }
+    };
     let (weights, constant) = folded(head);
     let weights = constant_of(model, "head_weights", &[width, whole(classes)], &weights)?;
     let constant = constant_of(model, "head_constant", &[whole(classes)], &constant)?;
@@ -55,7 +62,7 @@ pub fn append(model: &mut EditableModel, tap: &Tap, head: &Head) -> Result<Strin
         }
     };
     model.cut_at(&[&output])?;
-    model.describe_output(&output, ElementType::F32, &[tap.batch(), whole(sides)])?;
+    model.describe_output(&output, ElementType::F32, &[taps.first().map_or(-1, Tap::batch), whole(sides)])?;
     Ok(output)
 }
 

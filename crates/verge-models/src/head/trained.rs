@@ -162,7 +162,7 @@ impl Head {
             }
         };
         // Scores of both methods are compared with the constant in them.
-        let own = if method == Method::Ridge { &constant[..] } else { &[] };
+        let own: &[f64] = if method == Method::Ridge { &constant[..] } else { &[] };
         let pictures: Vec<usize> = samples.pictures.iter().map(|rows| rows[0]).collect();
         let mut scores = left_out.chosen(&pictures);
         (0..scores.rows()).for_each(|row| {
@@ -186,8 +186,11 @@ impl Head {
     }
 }
 
-/// The cheapest of several choices that is no worse than the best by more than a standard error of it: the place of each is its
-/// cost's. `right`: pictures that each has right, of `pictures`.
+/// What may be lost for a cheaper choice, however few pictures there are to see it by.
+const MOST_LOST: f64 = 0.02;
+
+/// The cheapest of several choices that is no worse than the best by more than a standard error of it, nor by more than two points:
+/// the place of each is its cost's. `right`: pictures that each has right, of `pictures`.
 ///
 /// **Source**: Breiman et al. (1984), the rule of one standard error.
 #[must_use]
@@ -196,7 +199,7 @@ pub fn cheapest_within_one_error(costs: &[f64], right: &[usize], pictures: usize
     // With all right the error would be none: one picture more that is wrong is always possible.
     let share = (count(best) + 1.0) / (count(pictures) + 2.0);
     let error = (share * (1.0 - share) / count(pictures.max(1))).sqrt();
-    let least = count(best) - error * count(pictures);
+    let least = count(best) - error.min(MOST_LOST) * count(pictures);
     let fits = |place: &usize| count(right[*place]) >= least;
     let by_cost = |one: &usize, other: &usize| {
         costs[*one].total_cmp(&costs[*other]).then(right[*other].cmp(&right[*one]))
@@ -283,6 +286,8 @@ mod tests {
         assert_eq!(cheapest_within_one_error(&[1.0, 2.0, 3.0, 4.0], &[90, 117, 118, 117], 120), Some(1));
         assert_eq!(cheapest_within_one_error(&[1.0, 2.0], &[110, 118], 120), Some(1));
         assert_eq!(cheapest_within_one_error(&[2.0, 1.0], &[120, 119], 120), Some(1));
+        // One of 66 among 231 is 7, and two points are 4.
+        assert_eq!(cheapest_within_one_error(&[1.0, 2.0, 3.0], &[60, 62, 66], 231), Some(1));
         assert_eq!(cheapest_within_one_error(&[], &[], 0), None);
     }
 }

@@ -239,6 +239,7 @@ impl<'a> Frames<'a> {
 /// Copies a picture to those of its class.
 fn sort(folder: &Path, file: &Path, views: &[(JudgeIndex, View)]) -> anyhow::Result<()> {
     let seen = views.iter().find_map(|(_, view)| match view {
+        View::Still => Some(None),
         View::Classification(seen) => Some(seen.labels.first().map(|best| best.label.to_string())),
         _ => None,
     });

@@ -1,6 +1,6 @@
 //! The command from pictures to files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::{Context, bail};
@@ -14,7 +14,7 @@ use verge_models::card::{Made, ModelTask};
 use verge_models::gate::Rules;
 use verge_models::head::trained::{Trial, cheapest_within_one_error};
 use verge_models::head::{Head, Method, Samples, append};
-use verge_models::taps::Tap;
+use verge_models::taps::{Tap, choices};
 use verge_vision::Picture;
 
 use super::super::super::output::{Progress, json_line};
@@ -59,10 +59,13 @@ struct Training {
     frames: Vec<EncodedFrame>,
 }
 
-/// The tap that was chosen, and what is known of it.
+/// What the head is to read, and what is known of it.
 struct Choice {
-    tap: usize,
-    /// Right ones of each tap, and of how many.
+    /// All that it could read, by places of taps.
+    all: Vec<Vec<usize>>,
+    /// The place of what was chosen among these.
+    chosen: usize,
+    /// Right ones of each, and of how many.
     right: Vec<usize>,
     compared: usize,
     trial: Trial,
@@ -84,7 +87,9 @@ pub(in super::super) fn finetune(
     let training = training(args, &mut old, &mut taps, &mut progress).exit_with(Exit::BadInput)?;
     let classes: Vec<String> = training.counts.keys().cloned().collect();
     let choice = choose(args.method, &taps.taps, &training, &mut progress).exit_with(Exit::BadInput)?;
-    let tap = taps.taps[choice.tap].clone();
+    let chosen = &choice.all[choice.chosen];
+    let tapped: Vec<Tap> = chosen.iter().map(|tap| taps.taps[*tap].clone()).collect();
+    let names: Vec<&str> = tapped.iter().map(|tap| tap.tensor.as_str()).collect();
     let rules = Rules { max_drop: args.max_drop, strict: args.strict, ..Rules::default() };
     let said = |place: usize| classes[choice.trial.said[place]].clone();
     let answer = |place: usize| Answer {
@@ -95,13 +100,15 @@ pub(in super::super) fn finetune(
     };
     let folds = Answers((0..training.rehearsed).map(answer).collect());
     let rehearsal = Answers((training.rehearsed..training.kept.len()).map(answer).collect());
-    let tried = taps.taps.iter().zip(&choice.right).map(|(tap, right)| {
+    let tried = choice.all.iter().zip(&choice.right).map(|(places, right)| {
+        let of: Vec<&Tap> = places.iter().map(|place| &taps.taps[*place]).collect();
         json!({
-            "tensor": tap.tensor, "features": tap.width(), "products": tap.products, "right": right, "of": choice.compared,
+            "tap": of.iter().map(|tap| &tap.tensor).collect::<Vec<_>>(), "right": right, "of": choice.compared,
+            "features": of.iter().map(|tap| tap.width()).sum::<usize>(), "products": products(&taps.taps, places),
         })
     });
     let mut report = json!({
-        "written": false, "refused": null, "classes": classes, "tap": [tap.tensor], "samples": training.kept.len(),
+        "written": false, "refused": null, "classes": classes, "tap": names, "samples": training.kept.len(),
         "dropped": {
             "duplicate": training.dropped.duplicate.len(), "damaged": training.dropped.damaged.len(),
             "blurred": training.dropped.blurred.len(),
@@ -109,10 +116,10 @@ pub(in super::super) fn finetune(
         "left_out": {
             "duplicate": training.dropped.duplicate, "damaged": training.dropped.damaged, "blurred": training.dropped.blurred,
         },
-        "counts": training.counts, "taps": tried.collect::<Vec<_>>(), "cross_validation": folds.json(), "hold_out": null,
+        "counts": training.counts, "choices": tried.collect::<Vec<_>>(), "cross_validation": folds.json(), "hold_out": null,
         "rehearsal": if rehearsal.0.is_empty() { Value::Null } else { rehearsal.json() },
     });
-    let early = folds.guesses(taps.taps.len(), "in cross-validation");
+    let early = folds.guesses(choice.all.len(), "in cross-validation");
     let early = early.or_else(|| rehearsal.worse(&rules, "on the pictures of before, in cross-validation"));
     // With pictures to test on these decide.
     let by_folds = || folds.worse(&rules, "in cross-validation");
@@ -123,14 +130,14 @@ pub(in super::super) fn finetune(
 
     progress.show("the head is trained")?;
     let every: Vec<usize> = (0..training.samples.labels.len()).collect();
-    let features = training.features.matrix(choice.tap, &every);
+    let features = training.features.matrix(chosen, &every);
     let with_unknown = !args.no_unknown && !classes.iter().any(|class| class == UNKNOWN);
     let head = Head::train(&features, &training.samples, args.method, with_unknown);
     let head = head.context("the features of these pictures allow no solution").exit_with(Exit::BadInput)?;
     let mut labels = classes.clone();
     labels.extend(head.unknown.as_ref().map(|_| UNKNOWN.to_owned()));
     let mut graph = taps.graph.clone();
-    let output = append(&mut graph, &tap, &head).context("the new graph").exit_with(Exit::BadInput)?;
+    let output = append(&mut graph, &tapped, &head).context("the new graph").exit_with(Exit::BadInput)?;
     let weights = graph.write();
     let mut made = made(args, &old, &runtime, &training, &folds);
     let text = CardText { old: &old.model, output: &output, weights: &weights, made: &made };
@@ -174,7 +181,7 @@ pub(in super::super) fn finetune(
     if as_json {
         json_line(out, &report)?;
     } else {
-        print(&report, &tap, out).context("standard output")?;
+        print(&report, out).context("standard output")?;
     }
     Ok(Exit::Fine)
 }
@@ -208,7 +215,7 @@ fn training(
     let own = all.len();
     let before = args.rehearse.as_deref().map(data::find).transpose()?;
     all.extend(before.into_iter().flatten());
-    let is_of_data: Vec<_> = all[..own].iter().map(|one| one.path.clone()).collect();
+    let is_of_data: BTreeSet<_> = all[..own].iter().map(|one| one.path.clone()).collect();
     let step = (all.len() / TRIED).max(1);
     let (mut kept, mut dropped, mut frames, mut number) = (Vec::new(), Dropped::default(), Vec::new(), 0);
     let mut seen = data::read(&all, &mut kept, &mut dropped, progress, |read| {
@@ -255,35 +262,40 @@ fn training(
     Ok(Training { kept, rehearsed, old, features, samples, counts, dropped, digest: digests.end(), frames })
 }
 
-/// The cheapest tap that is as good as the best.
+/// Products that it takes to compute taps: those before the last are computed for it anyway, as far as one leads to the other.
+fn products(taps: &[Tap], places: &[usize]) -> u64 {
+    places.iter().map(|place| taps[*place].products).max().unwrap_or(0)
+}
+
+/// The cheapest choice that is as good as the best.
 fn choose(
     method: Method,
     taps: &[Tap],
     training: &Training,
     progress: &mut Progress,
 ) -> anyhow::Result<Choice> {
-    let all = &training.samples;
-    let step = all.pictures.len().div_ceil(COMPARED);
-    let part = if taps.len() > 1 { all.every(step) } else { all.every(1) };
-    let (samples, rows) = (&part.0, &part.1);
+    let whole = &training.samples;
+    let all = choices(taps.len());
+    let step = if all.len() > 1 { whole.pictures.len().div_ceil(COMPARED) } else { 1 };
+    let (samples, rows) = whole.every(step);
     let mut trials = Vec::new();
-    for (number, tap) in taps.iter().enumerate() {
-        progress.show(&format!("tap {} of {}: {}", number + 1, taps.len(), tap.tensor))?;
-        trials.push(samples.cross_validate(&training.features.matrix(number, rows), method));
+    for (number, places) in all.iter().enumerate() {
+        progress.show(&format!("layers {} of {}", number + 1, all.len()))?;
+        trials.push(samples.cross_validate(&training.features.matrix(places, &rows), method));
     }
     let right: Vec<usize> =
         trials.iter().map(|trial| trial.as_ref().map_or(0, |trial| trial.right)).collect();
     #[expect(clippy::cast_precision_loss, reason = "only their order counts")]
-    let costs: Vec<f64> = taps.iter().map(|tap| tap.products as f64).collect();
+    let costs: Vec<f64> = all.iter().map(|places| products(taps, places) as f64).collect();
     let compared = samples.pictures.len();
-    let tap = cheapest_within_one_error(&costs, &right, compared).context("a tap")?;
-    let mut trial = trials.swap_remove(tap);
-    if compared < all.pictures.len() {
-        let every: Vec<usize> = (0..all.labels.len()).collect();
-        trial = all.cross_validate(&training.features.matrix(tap, &every), method);
+    let chosen = cheapest_within_one_error(&costs, &right, compared).context("a layer")?;
+    let mut trial = trials.swap_remove(chosen);
+    if compared < whole.pictures.len() {
+        let every: Vec<usize> = (0..whole.labels.len()).collect();
+        trial = whole.cross_validate(&training.features.matrix(&all[chosen], &every), method);
     }
     let trial = trial.context("the features of these pictures allow no solution")?;
-    Ok(Choice { tap, right, compared, trial })
+    Ok(Choice { all, chosen, right, compared, trial })
 }
 
 fn made(args: &FinetuneArgs, old: &Subject, runtime: &Runtime, training: &Training, folds: &Answers) -> Made {

@@ -68,10 +68,11 @@ impl Features {
         Self { rows }
     }
 
-    /// Those of one tap, of these rows.
-    pub(super) fn matrix(&self, tap: usize, rows: &[usize]) -> Matrix {
-        let width = self.rows.first().map_or(0, |row| row[tap].len());
-        Matrix::of_rows(width, rows.iter().map(|row| &self.rows[*row][tap][..]))
+    /// Those of these taps side by side, of these rows.
+    pub(super) fn matrix(&self, taps: &[usize], rows: &[usize]) -> Matrix {
+        let of = |row: &usize| taps.iter().flat_map(|tap| self.rows[*row][*tap].iter().copied()).collect();
+        let rows: Vec<Vec<f32>> = rows.iter().map(of).collect();
+        Matrix::of_rows(rows.first().map_or(0, Vec::len), rows.iter().map(|row| &row[..]))
     }
 }
 

@@ -5,7 +5,6 @@ use std::io::Write;
 use anyhow::Context;
 use serde_json::{Value, json};
 use verge_gateway::exit::Exit;
-use verge_models::taps::Tap;
 
 use super::super::super::output::json_line;
 
@@ -26,7 +25,7 @@ pub(super) fn refused(
 }
 
 /// The report, for people.
-pub(super) fn print(report: &Value, tap: &Tap, out: &mut impl Write) -> std::io::Result<()> {
+pub(super) fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()> {
     let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or(0.0);
     let counts = report["counts"].as_object().into_iter().flatten();
     let counts: Vec<String> = counts.map(|(class, count)| format!("{class} {count}")).collect();
@@ -37,7 +36,8 @@ pub(super) fn print(report: &Value, tap: &Tap, out: &mut impl Write) -> std::io:
         "left out          {} doubles, {} damaged, {} blurred",
         dropped["duplicate"], dropped["damaged"], dropped["blurred"]
     )?;
-    writeln!(out, "head behind       {} ({} features)", tap.tensor, tap.width())?;
+    let taps = report["tap"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    writeln!(out, "head behind       {}", taps.collect::<Vec<_>>().join(" and "))?;
     for (what, key) in
         [("cross-validation", "cross_validation"), ("of before", "rehearsal"), ("hold-out", "hold_out")]
     {
