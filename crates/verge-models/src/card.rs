@@ -8,6 +8,7 @@ mod made;
 mod output;
 mod presets;
 mod words;
+mod written;
 
 use std::path::{Path, PathBuf};
 

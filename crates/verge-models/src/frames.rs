@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use verge_domain::id::Label;
 use verge_engine::{ContentDigest, ElementType, Graph, GraphError, ModelLimits, Runner, Runtime};
 
@@ -133,6 +134,33 @@ impl FrameModel {
     #[must_use]
     pub fn contract(&self) -> &verge_engine::Contract {
         &self.contract
+    }
+
+    /// What its file holds.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        self.graph.bytes()
+    }
+
+    /// SHA-256 of its weights.
+    #[must_use]
+    pub const fn digest(&self) -> ContentDigest {
+        self.graph.digest()
+    }
+
+    /// A runner of a changed copy of its file, which is fed as it is and gives these outputs.
+    ///
+    /// # Errors
+    /// The library refuses the copy.
+    pub fn runner_of(
+        &self,
+        changed: Bytes,
+        outputs: Vec<String>,
+        limits: ModelLimits,
+    ) -> Result<Runner, GraphError> {
+        let graph = Graph::of_bytes(self.graph.runtime(), self.graph.path(), changed, limits)?;
+        let contract = verge_engine::Contract { outputs, ..verge_engine::Contract::clone(&self.contract) };
+        graph.runner(Arc::new(contract))
     }
 
     /// A runner for one worker.

@@ -5,7 +5,8 @@
 //!
 //! Reading order: [`card`] (what a card says), [`catalogue`] (the models of a configuration), [`frames`] (models over
 //! frames), `agreement` (a card of frames held against its file), [`draft`] (a card that writes itself), [`windows`] (models over windows of readings),
-//! [`gate`] (whether a new version may take the place of an old one), [`quantise`] (models of whole numbers), [`delta`] (what
+//! [`gate`] (whether a new version may take the place of an old one), [`taps`] (where a new head may be put), [`head`] (a new
+//! head), [`quantise`] (models of whole numbers), [`delta`] (what
 //! changed from one file to the next), [`package`] (versions as they travel), [`incoming`] (packages on their way here),
 //! [`store`] (versions as they are kept, and which is in use), [`trial`] (a new version beside the one in use, pure),
 //! [`error`] (why a model cannot be used).
@@ -18,10 +19,12 @@ pub mod draft;
 pub mod error;
 pub mod frames;
 pub mod gate;
+pub mod head;
 pub mod incoming;
 pub mod package;
 pub mod quantise;
 pub mod store;
+pub mod taps;
 pub mod trial;
 pub mod windows;
 

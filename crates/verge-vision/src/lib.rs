@@ -4,14 +4,16 @@
 //!
 //! Reading order: [`picture`] (JPEG to pixels), [`mask`] (what of them nothing else sees), [`preprocess`] (pixels to a tensor, in one pass), [`classify`] and
 //! [`detect`] (a tensor to what it means), `reconstruct` (how far it is from what was shown), `appearance` (how unusual a frame is, and where), `cascade` (what a second model says of objects), [`viewer`] (all judges of
-//! one worker), `judge_run` (one of them, held against its model), `model_run` (its model), [`watch`] (what a frame shows without a model), [`trial`] (whether a model does as its card says), [`annotate`] (views drawn into a picture).
+//! one worker), `judge_run` (one of them, held against its model), `model_run` (its model), [`watch`] (what a frame shows without a model), [`trial`] (whether a model does as its card says), [`features`], [`quality`] and [`augment`] (pictures for training), [`annotate`] (views drawn into a picture).
 
 pub mod annotate;
 mod appearance;
+pub mod augment;
 mod cascade;
 pub mod classify;
 pub mod detect;
 mod elements;
+pub mod features;
 pub mod follow;
 mod gate;
 mod judge_run;
@@ -20,6 +22,7 @@ mod memory;
 mod model_run;
 pub mod picture;
 pub mod preprocess;
+pub mod quality;
 mod reconstruct;
 mod snapshot;
 pub mod trial;

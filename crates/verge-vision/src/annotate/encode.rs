@@ -91,7 +91,7 @@ pub fn encode_within(
     }
 }
 
-fn encode_at(picture: &Picture, quality: u8) -> Result<Vec<u8>, EncodingError> {
+pub(crate) fn encode_at(picture: &Picture, quality: u8) -> Result<Vec<u8>, EncodingError> {
     let mut bytes = Vec::new();
     // Beyond 65,535 the encoder is asked for no pixels at all, and refuses.
     let side = |side: u32| u16::try_from(side).unwrap_or(0);

@@ -15,6 +15,7 @@ use verge_domain::frame::{SceneSketch, View};
 
 use crate::picture::Picture;
 use canvas::AnnotationCanvas;
+pub(crate) use encode::encode_at;
 pub use encode::{Encoded, SizeError, encode, encode_within};
 use text::{Lettering, PlacedWords};
 

@@ -222,6 +222,13 @@ impl Picture {
     }
 }
 
+/// The pixels of a JPEG that was made here.
+pub(crate) fn decoded(bytes: &[u8], size: (u32, u32)) -> Result<Vec<u8>, PictureError> {
+    let mut rgb = Vec::new();
+    jpeg::decode(bytes, size, &mut rgb)?;
+    Ok(rgb)
+}
+
 /// Gives a buffer this length. What is in it is not cleared first: every byte is written anew. It never gets more
 /// memory than that, as growing it by the usual steps would.
 fn resize(buffer: &mut Vec<u8>, length: usize) {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use verge_codec::FrameDecoders;
-use verge_domain::frame::{EncodedFrame, Shortfall};
-use verge_domain::id::DeviceId;
+use verge_domain::frame::{EncodedFrame, Shortfall, View};
+use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::observation::{Camera, Observation};
 use verge_domain::reading::{Decoded, SourceIndex};
 use verge_domain::rejection::Rejection;
@@ -30,6 +30,9 @@ use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::{JudgeRules, JudgeSection, Settings};
 use verge_gateway::wiring::{self, Autoencoders, Vision};
 
+/// The folder of pictures in which the judge sees nothing that it is sure enough of.
+const UNSORTED: &str = "unsorted";
+
 /// What looks at the frames of files.
 pub(super) struct Frames<'a> {
     settings: &'a Settings,
@@ -38,6 +41,7 @@ pub(super) struct Frames<'a> {
     device: Option<DeviceId>,
     interval: Duration,
     annotate: Option<PathBuf>,
+    sort: Option<PathBuf>,
     vision: Vision,
     viewer: FrameViewer,
     /// The judge watches when frames arrive, not what they show.
@@ -78,6 +82,7 @@ impl<'a> Frames<'a> {
             device: device.context("--device").exit_with(Exit::Usage)?,
             interval: args.input.interval.unwrap_or(INTERVAL),
             annotate: args.annotate.clone(),
+            sort: args.sort.clone(),
             viewer: vision.viewer()?,
             vision,
             arrivals,
@@ -203,6 +208,9 @@ impl<'a> Frames<'a> {
             return Ok(());
         }
         let Seen { look, views, .. } = seen;
+        if let Some((folder, file)) = self.sort.as_deref().zip(file) {
+            sort(folder, file, &views)?;
+        }
         let look = look.map(Box::new);
         let of_views =
             self.annotate.as_ref().map(|_| views.iter().flat_map(|(_, view)| shapes_of(view)).collect());
@@ -226,6 +234,29 @@ impl<'a> Frames<'a> {
         let shapes: Vec<_> = masks.chain(heat).chain(of_views).chain(of_scenes).collect();
         pictures::annotate(self.viewer.picture(), &shapes, &folder.join(name))
     }
+}
+
+/// Copies a picture to those of its class.
+fn sort(folder: &Path, file: &Path, views: &[(JudgeIndex, View)]) -> anyhow::Result<()> {
+    let seen = views.iter().find_map(|(_, view)| match view {
+        View::Still => Some(None),
+        View::Classification(seen) => Some(seen.labels.first().map(|best| best.label.to_string())),
+        _ => None,
+    });
+    let is_of_classes = || seen.context("--sort is for judges that classify (detector = \"classify\")");
+    let class = is_of_classes().exit_with(Exit::Usage)?;
+    let class = folder.join(class.map_or_else(|| UNSORTED.to_owned(), |class| file_name(&class)));
+    fs::create_dir_all(&class).with_context(|| format!("cannot make the folder {}", class.display()))?;
+    let name = file.file_name().unwrap_or_default();
+    // Pictures of other folders may have the same name.
+    let numbered = |number: u32| match number {
+        0 => PathBuf::from(name),
+        number => PathBuf::from(format!("{number}-{}", name.display())),
+    };
+    let mut free = (0..).map(|number| class.join(numbered(number))).filter(|path| !path.exists());
+    let to = free.next().context("a name")?;
+    fs::copy(file, &to).with_context(|| format!("cannot write {}", to.display()))?;
+    Ok(())
 }
 
 fn memory_of<'a>(memories: &'a mut Vec<(Camera, Memory)>, camera: &Camera) -> &'a mut Memory {

@@ -46,6 +46,7 @@ use verge_gateway::wiring::{self, Autoencoders};
   verge judge -c gateway.toml pump-high series.csv --words
   verge judge -c gateway.toml high long.csv --signal-column S --device-column D
   verge judge -c gateway.toml vehicles frames/ --annotate seen
+  verge judge -c gateway.toml parts frames/ --sort sorted
 
 Verdicts go to standard output as JSON lines, a report to standard error.
 
@@ -71,6 +72,9 @@ pub(super) struct JudgeArgs {
     /// Frames: write copies into this folder, with the boxes, labels or errors that were seen
     #[arg(long, value_name = "DIR")]
     annotate: Option<PathBuf>,
+    /// Pictures, a judge that classifies: copy each into DIR/CLASS, by what the model sees in it, for a person to correct
+    #[arg(long, value_name = "DIR")]
+    sort: Option<PathBuf>,
 }
 
 /// How tables, samples and pictures are read.

@@ -3,6 +3,7 @@
 mod bench;
 mod card;
 mod delta;
+mod finetune;
 mod ls;
 mod measure;
 mod package;
@@ -20,6 +21,7 @@ use verge_gateway::exit::Exit;
   verge model card yolov8n.onnx > yolov8n.toml    the card beside the weights
   verge model card m.onnx --labels names.txt > m.toml
   verge model bench float.toml int8.toml --data pictures/
+  verge model finetune parts.toml --data sorted/ -o parts-2
   verge model sign parts.toml --key publisher.pem --counter 4 -o parts-4.vmodel
   verge model delta parts-3.vmodel parts-4.vmodel -o parts-3-4.vmodel
   verge model push parts-4.vmodel -c gateway.toml
@@ -40,6 +42,8 @@ enum ModelAction {
     Card(card::CardArgs),
     /// Measure models over frames side by side on this machine, and say which file to use here
     Bench(bench::BenchArgs),
+    /// Give a model that classifies a new head, from pictures that people sorted
+    Finetune(finetune::FinetuneArgs),
     /// Pack a card with its files, and sign the package
     Sign(package::SignArgs),
     /// Check the signature, the files and the expiry of a package
@@ -65,6 +69,7 @@ pub(super) fn model(args: &ModelCommand, json: bool, out: &mut impl Write) -> an
     match &args.action {
         ModelAction::Card(args) => card::card(args, json, out),
         ModelAction::Bench(args) => bench::bench(args, json, out),
+        ModelAction::Finetune(args) => finetune::finetune(args, json, out),
         ModelAction::Sign(args) => package::sign(args, json, out),
         ModelAction::Verify(args) => package::verify(args, json, out),
         ModelAction::Delta(args) => delta::delta(args, json, out),

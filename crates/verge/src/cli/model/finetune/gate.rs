@@ -1,0 +1,137 @@
+//! Whether a new head is accepted: better than chance, and no worse than the old model where both have the classes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use verge_models::gate::labelled::compare;
+use verge_models::gate::share::{at_least, wilson};
+use verge_models::gate::{Drop, Pair, Rules};
+
+/// A head that guesses gets this far with this probability, over all taps that were tried.
+const CHANCE: f64 = 0.01;
+/// Each bound of a share holds with 95 %.
+const ALPHA: f64 = 0.05;
+
+/// What was said of a labelled picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Its class.
+    pub(super) class: String,
+    /// What the new model says.
+    pub(super) new: String,
+    /// What the old one says, where both have its class.
+    pub(super) old: Option<String>,
+    /// Pictures that say the same have the same group.
+    pub(super) group: usize,
+}
+
+/// Labelled pictures, and what was said of them.
+#[derive(Debug, Default)]
+pub(super) struct Answers(pub(super) Vec<Answer>);
+
+impl Answers {
+    pub(super) fn right(&self) -> usize {
+        self.0.iter().filter(|one| one.new == one.class).count()
+    }
+
+    /// Share of the right ones with its bounds, in percent.
+    pub(super) fn share(&self) -> (f64, f64, f64) {
+        let (right, seen) = (self.right(), self.0.len());
+        let (low, high) = wilson(right as u64, seen as u64, ALPHA);
+        (percent(right, seen), low * 100.0, high * 100.0)
+    }
+
+    /// Share of those of which the new model says this.
+    pub(super) fn share_of(&self, said: &str) -> f64 {
+        percent(self.0.iter().filter(|one| one.new == said).count(), self.0.len())
+    }
+
+    /// The share of the class that most are of: whoever always says that is right so often.
+    fn chance(&self) -> f64 {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        self.0.iter().for_each(|one| *counts.entry(&one.class).or_default() += 1);
+        percent(counts.values().copied().max().unwrap_or(0), self.0.len()) / 100.0
+    }
+
+    /// Why it is no better than chance, where that is so, after `tried` choices.
+    pub(super) fn guesses(&self, tried: usize, what: &str) -> Option<String> {
+        let (right, seen, chance) = (self.right(), self.0.len(), self.chance());
+        #[expect(clippy::cast_precision_loss, reason = "12 taps at most")]
+        let p = (at_least(right as u64, seen as u64, chance) * tried.max(1) as f64).min(1.0);
+        (p > CHANCE).then(|| {
+            format!(
+                "no better than chance: {right} of {seen} right {what}, where always saying the most frequent class has {:.0} right \
+                 (p = {p:.2}); more pictures of each class, or labels that are right, are needed",
+                chance * f64::from(u32::try_from(seen).unwrap_or(u32::MAX))
+            )
+        })
+    }
+
+    /// Beside the old model, where both have classes.
+    pub(super) fn drop(&self) -> Option<Drop> {
+        let pairs = self.0.iter().filter_map(|one| {
+            let old = one.old.as_ref()?;
+            Some(Pair { old: *old == one.class, new: one.new == one.class, group: one.group })
+        });
+        compare(&pairs.collect::<Vec<_>>())
+    }
+
+    /// Why it is worse than the old model, where that is so.
+    pub(super) fn worse(&self, rules: &Rules, what: &str) -> Option<String> {
+        let decision = rules.labelled(&self.drop()?);
+        (!decision.passes).then(|| format!("beside the old model, {what}: {}", decision.reason))
+    }
+
+    /// As hooks have it, in percent.
+    pub(super) fn json(&self) -> Value {
+        let (top1, low, high) = self.share();
+        let drop = self.drop().map(|drop| {
+            json!({
+                "old": drop.old, "new": drop.new, "points": drop.points, "low": drop.low, "high": drop.high, "p": drop.p,
+                "pictures": drop.pictures,
+            })
+        });
+        json!({ "top1": top1, "low": low, "high": high, "pictures": self.0.len(), "drop": drop })
+    }
+}
+
+fn percent(count: usize, of: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "numbers of pictures")]
+    let share = count as f64 / of.max(1) as f64;
+    share * 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(right: usize, wrong: usize, old_right: usize) -> Answers {
+        let one = |place: usize| {
+            let class = ["a", "b"][place % 2].to_owned();
+            let other = ["b", "a"][place % 2].to_owned();
+            let said = |is_right: bool| if is_right { class.clone() } else { other.clone() };
+            Answer {
+                new: said(place < right),
+                old: Some(said(place < old_right)),
+                group: place,
+                class: class.clone(),
+            }
+        };
+        Answers((0..right + wrong).map(one).collect())
+    }
+
+    #[test]
+    fn guesses_and_losses_are_refused() {
+        assert!(answers(60, 60, 0).guesses(1, "in folds").unwrap().contains("60 of 120 right in folds"));
+        assert_eq!(answers(100, 20, 0).guesses(12, "in folds"), None);
+        // Four of four is no proof.
+        assert!(answers(4, 0, 0).guesses(1, "in folds").is_some());
+        let rules = Rules::default();
+        assert!(answers(80, 40, 110).worse(&rules, "in folds").unwrap().contains("worse"));
+        assert_eq!(answers(110, 10, 80).worse(&rules, "in folds"), None);
+        let mut unshared = answers(80, 40, 110);
+        unshared.0.iter_mut().for_each(|one| one.old = None);
+        assert_eq!(unshared.worse(&rules, "in folds"), None);
+        assert_eq!(answers(90, 10, 0).share().0, 90.0);
+    }
+}
