@@ -3,9 +3,10 @@
 mod bench;
 mod card;
 mod ls;
-mod measure;
+pub(super) mod measure;
 mod package;
 mod probe;
+mod quantize;
 mod versions;
 
 use std::io::Write;
@@ -18,6 +19,7 @@ use verge_gateway::exit::Exit;
   verge model card yolov8n.onnx > yolov8n.toml    the card beside the weights
   verge model card m.onnx --labels names.txt > m.toml
   verge model bench float.toml int8.toml --data pictures/
+  verge model quantize float.toml --data pictures/ -o int8
   verge model sign parts.toml --key publisher.pem --counter 4 -o parts-4.vmodel
   verge model push parts-4.vmodel -c gateway.toml
   verge model promote parts -c gateway.toml
@@ -37,6 +39,8 @@ enum ModelAction {
     Card(card::CardArgs),
     /// Measure models over frames side by side on this machine, and say which file to use here
     Bench(bench::BenchArgs),
+    /// Make a smaller and faster model of 8 bit whole numbers, and prove what it loses
+    Quantize(quantize::QuantizeArgs),
     /// Pack a card with its files, and sign the package
     Sign(package::SignArgs),
     /// Check the signature, the files and the expiry of a package
@@ -58,6 +62,7 @@ pub(super) fn model(args: &ModelCommand, json: bool, out: &mut impl Write) -> an
     match &args.action {
         ModelAction::Card(args) => card::card(args, json, out),
         ModelAction::Bench(args) => bench::bench(args, json, out),
+        ModelAction::Quantize(args) => quantize::quantize(args, json, out),
         ModelAction::Sign(args) => package::sign(args, json, out),
         ModelAction::Verify(args) => package::verify(args, json, out),
         ModelAction::Push(args) => versions::push(args, json, out),
