@@ -7,6 +7,7 @@ mod frames;
 mod made;
 mod output;
 mod presets;
+mod successor;
 mod words;
 mod written;
 
@@ -27,6 +28,7 @@ pub use output::{
     Activation, AnchorForm, AnchorFormula, AnomalyForm, Background, BoxForm, BoxUnits, GridForm, NanodetForm,
     Nms, NumbersAxis, OutputCard, OutputDecoder, OutputForm, OutputRole, RowColumn, RowsForm, TupleForm,
 };
+pub use successor::Successor;
 
 /// A card is a page of text; a larger file is something else.
 const MAX_CARD_BYTES: u64 = 64 * 1024;

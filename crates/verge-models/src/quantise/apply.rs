@@ -86,8 +86,13 @@ impl Applying {
             None => {
                 let zero = Tensor::I8(vec![0; weights.scales.len()]);
                 let elements = Tensor::I8(weights.elements);
-                let read =
-                    self.dequantised(&core.weights, (&dims, &elements), &weights.scales, &zero, Some(core.axis))?;
+                let read = self.dequantised(
+                    &core.weights,
+                    (&dims, &elements),
+                    &weights.scales,
+                    &zero,
+                    Some(core.axis),
+                )?;
                 self.weights.insert(key, (weights.scales.clone(), read.clone()));
                 read
             }
@@ -96,8 +101,7 @@ impl Applying {
         if let (Some(name), Some(bias)) = (&core.bias, bias) {
             let (elements, products) = whole_bias(&bias, input, &weights.scales);
             let (dims, zero) = ([length(elements.len())], Tensor::I32(vec![0; elements.len()]));
-            let read =
-                self.dequantised(name, (&dims, &Tensor::I32(elements)), &products, &zero, Some(0))?;
+            let read = self.dequantised(name, (&dims, &Tensor::I32(elements)), &products, &zero, Some(0))?;
             self.model.read_instead(&core.output, 2, &read)?;
         }
         Ok(())
@@ -105,10 +109,12 @@ impl Applying {
 
     fn constant(&mut self, made: &str, position: usize, constant: &str) -> Result<(), EditError> {
         let Some((dims, numbers)) = self.model.floats(constant) else { return Ok(()) };
-        let (low, high) = numbers.iter().fold((0.0_f32, 0.0_f32), |(low, high), one| (low.min(*one), high.max(*one)));
+        let (low, high) =
+            numbers.iter().fold((0.0_f32, 0.0_f32), |(low, high), one| (low.min(*one), high.max(*one)));
         let steps = self.target.steps(Range { low, high }, false);
         let elements = steps.elements(&numbers);
-        let read = self.dequantised(constant, (&dims, &elements), &[steps.scale], &steps.zero_point(), None)?;
+        let read =
+            self.dequantised(constant, (&dims, &elements), &[steps.scale], &steps.zero_point(), None)?;
         self.model.read_instead(made, position, &read)
     }
 
@@ -164,7 +170,9 @@ impl Applying {
             (raw, name.to_owned())
         };
         let whole = self.model.fresh(&format!("{name}_quantized"));
-        for (operator, input, output) in [("QuantizeLinear", &from, &whole), ("DequantizeLinear", &whole, &to)] {
+        for (operator, input, output) in
+            [("QuantizeLinear", &from, &whole), ("DequantizeLinear", &whole, &to)]
+        {
             self.model.insert(&NewNode {
                 operator,
                 domain: self.domain,

@@ -13,7 +13,9 @@ pub enum QuantiseError {
         operator: String,
     },
     /// What it runs depends on what it sees.
-    #[error("it has control flow (operator {operator}), which is not quantised: export it without, for example by tracing")]
+    #[error(
+        "it has control flow (operator {operator}), which is not quantised: export it without, for example by tracing"
+    )]
     ControlFlow {
         /// The operator.
         operator: String,
@@ -28,13 +30,17 @@ pub enum QuantiseError {
         element: &'static str,
     },
     /// An old model that is not the same in a newer version.
-    #[error("it is written in opset {version}, and answers otherwise in a newer one: export it again with opset 13")]
+    #[error(
+        "it is written in opset {version}, and answers otherwise in a newer one: export it again with opset 13"
+    )]
     Opset {
         /// The version.
         version: i64,
     },
     /// A number that cannot be quantised.
-    #[error("{node} makes NaN or an infinity of picture {picture} (tensor {tensor:?}): such a model cannot be quantised")]
+    #[error(
+        "{node} makes NaN or an infinity of picture {picture} (tensor {tensor:?}): such a model cannot be quantised"
+    )]
     NotFinite {
         /// The tensor.
         tensor: String,
@@ -74,7 +80,9 @@ impl QuantiseError {
             Self::Run(RunError::Failed(reason)) => reason,
             _ => return false,
         };
-        ["allocate memory", "bad_alloc", "bad allocation", "out of memory"].iter().any(|part| words.contains(part))
+        ["allocate memory", "bad_alloc", "bad allocation", "out of memory"]
+            .iter()
+            .any(|part| words.contains(part))
     }
 }
 

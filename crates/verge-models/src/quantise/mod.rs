@@ -71,7 +71,9 @@ impl<'a> Quantiser<'a> {
         if model.opset("").is_some_and(|version| version < OPSET) {
             relabel(&mut model, &bench, pictures)?;
         }
-        if bench.contract.input.element != ElementType::F32 && model.views().all(|node| node.operator() != "Cast") {
+        if bench.contract.input.element != ElementType::F32
+            && model.views().all(|node| node.operator() != "Cast")
+        {
             return Err(QuantiseError::NotF32 { element: bench.contract.input.element.as_str() });
         }
         let planned = plan::plan(&model, &bench.contract.input.name, &BTreeSet::new());
@@ -82,7 +84,9 @@ impl<'a> Quantiser<'a> {
         let mut known = BTreeSet::new();
         tensors.retain(|tensor| known.insert(tensor.clone()));
         // Where some nodes stay as they are, what was only moved may have a range of its own.
-        tensors.extend(planned.tensors.into_iter().map(|tensor| tensor.name).filter(|name| known.insert(name.clone())));
+        tensors.extend(
+            planned.tensors.into_iter().map(|tensor| tensor.name).filter(|name| known.insert(name.clone())),
+        );
         let observed = bench.observe(&model, &tensors, pictures, true, step)?;
         Ok(Self { bench, model, target, observed })
     }
@@ -157,8 +161,9 @@ impl<'a> Quantiser<'a> {
     }
 }
 
-/// Refuses what is not a model of ordinary numbers, or does not always run the same nodes.
-fn look_through(model: &EditableModel) -> Result<(), QuantiseError> {
+/// The operator that shows that a model works on whole numbers; nothing where it does not.
+#[must_use]
+pub fn whole_operator(model: &EditableModel) -> Option<&str> {
     const WHOLE: [&str; 6] = [
         "QuantizeLinear",
         "DequantizeLinear",
@@ -167,16 +172,21 @@ fn look_through(model: &EditableModel) -> Result<(), QuantiseError> {
         "MatMulInteger",
         "MatMulNBits",
     ];
-    for node in model.views() {
-        let operator = node.operator();
-        if WHOLE.contains(&operator) || operator.starts_with("QLinear") || operator.starts_with("QGemm") {
-            return Err(QuantiseError::Quantised { operator: operator.to_owned() });
-        }
-        if node.has_graphs() {
-            return Err(QuantiseError::ControlFlow { operator: operator.to_owned() });
-        }
+    let is_whole = |operator: &&str| {
+        WHOLE.contains(operator) || operator.starts_with("QLinear") || operator.starts_with("QGemm")
+    };
+    model.views().map(|node| node.operator()).find(is_whole)
+}
+
+/// Refuses what is not a model of ordinary numbers, or does not always run the same nodes.
+fn look_through(model: &EditableModel) -> Result<(), QuantiseError> {
+    if let Some(operator) = whole_operator(model) {
+        return Err(QuantiseError::Quantised { operator: operator.to_owned() });
     }
-    Ok(())
+    match model.views().find(|node| node.has_graphs()) {
+        Some(node) => Err(QuantiseError::ControlFlow { operator: node.operator().to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// Writes an old model in a newer version of the operators, and proves on pictures that it is the same.

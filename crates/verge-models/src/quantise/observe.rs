@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use verge_engine::{Contract, EditableModel, Graph, ModelLimits, RecurrentState, RunError, Runner, Runtime, Tensor, TensorView};
+use verge_engine::{
+    Contract, EditableModel, Graph, ModelLimits, RecurrentState, RunError, Runner, Runtime, Tensor,
+    TensorView,
+};
 
 use super::QuantiseError;
 use super::range::{NotFinite, Observed};

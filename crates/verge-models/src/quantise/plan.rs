@@ -85,7 +85,11 @@ pub struct Plan {
 #[must_use]
 pub fn cores(model: &EditableModel, picture: &str) -> Vec<Core> {
     let inputs: BTreeSet<&str> = model.inputs().filter(|input| *input != picture).collect();
-    model.views().filter_map(|node| core(model, node)).filter(|core| !inputs.contains(core.input.as_str())).collect()
+    model
+        .views()
+        .filter_map(|node| core(model, node))
+        .filter(|core| !inputs.contains(core.input.as_str()))
+        .collect()
 }
 
 fn core(model: &EditableModel, node: NodeView<'_>) -> Option<Core> {
@@ -153,10 +157,13 @@ impl<'a> Planner<'a> {
             }
         }
         let made: BTreeSet<&str> = cores.iter().map(|core| core.made.as_str()).collect();
-        let is_core = |node: &NodeView<'_>| node.outputs().first().is_some_and(|made_by| made.contains(made_by.as_str()));
+        let is_core = |node: &NodeView<'_>| {
+            node.outputs().first().is_some_and(|made_by| made.contains(made_by.as_str()))
+        };
         let mut leads_on = vec![false; nodes.len()];
         for (index, node) in nodes.iter().enumerate().rev() {
-            let read_by = node.outputs().iter().flat_map(|output| readers.get(output.as_str()).into_iter().flatten());
+            let read_by =
+                node.outputs().iter().flat_map(|output| readers.get(output.as_str()).into_iter().flatten());
             leads_on[index] = read_by.into_iter().any(|reader| leads_on[*reader] || is_core(&nodes[*reader]));
         }
         Self {
@@ -251,7 +258,8 @@ impl<'a> Planner<'a> {
         let node = self.nodes[index];
         let may_be_constant = matches!(node.operator(), "Add" | "Mul");
         let is_quantised = |input: &String| self.quantised.contains(input.as_str());
-        let fits = |input: &String| is_quantised(input) || may_be_constant && self.model.floats(input).is_some();
+        let fits =
+            |input: &String| is_quantised(input) || may_be_constant && self.model.floats(input).is_some();
         FOLLOWING.contains(&node.operator())
             && node.domain().is_empty()
             && self.leads_on[index]
@@ -274,7 +282,8 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(self, mut cores: Vec<Core>, picture: &str) -> Plan {
-        let behind: BTreeMap<&str, &str> = self.folded.iter().map(|(activated, made)| (*made, *activated)).collect();
+        let behind: BTreeMap<&str, &str> =
+            self.folded.iter().map(|(activated, made)| (*made, *activated)).collect();
         for core in &mut cores {
             if let Some(activated) = behind.get(core.made.as_str()) {
                 core.output = (*activated).to_owned();
@@ -290,7 +299,9 @@ impl<'a> Planner<'a> {
             let from = node.inputs().first().filter(|input| self.quantised.contains(input.as_str()));
             if let Some(from) = from.filter(|_| MOVING.contains(&node.operator())) {
                 let root = seen.get(from.as_str()).copied().unwrap_or(from);
-                seen.extend(outputs().filter(|output| self.quantised.contains(output)).map(|output| (output, root)));
+                seen.extend(
+                    outputs().filter(|output| self.quantised.contains(output)).map(|output| (output, root)),
+                );
             }
             if node.operator() == "Softmax" {
                 shares.extend(outputs());
@@ -298,7 +309,8 @@ impl<'a> Planner<'a> {
             let made = node.outputs().first().map_or("", String::as_str);
             let made = behind.get(made).copied().unwrap_or(made);
             if matches!(node.operator(), "Add" | "Mul") && self.quantised.contains(made) {
-                let beside = node.inputs().iter().enumerate().filter(|(_, input)| self.model.floats(input).is_some());
+                let beside =
+                    node.inputs().iter().enumerate().filter(|(_, input)| self.model.floats(input).is_some());
                 constants.extend(beside.map(|(position, input)| (made.to_owned(), position, input.clone())));
             }
         }

@@ -91,7 +91,11 @@ impl Observed {
         #[expect(clippy::cast_precision_loss, reason = "2,048 bins")]
         let of_width = BINS as f32 / (high - low).max(f32::MIN_POSITIVE);
         for number in numbers {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is outside saturates")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "what is outside saturates"
+            )]
             let bin = ((number - low) * of_width) as usize;
             self.bins[bin.min(BINS - 1)] += 1;
         }
@@ -123,7 +127,11 @@ impl Observed {
         let Range { low, high } = self.whole();
         #[expect(clippy::cast_precision_loss, reason = "2,048 bins")]
         let middle = move |bin: usize| low + (high - low) * (bin as f32 + 0.5) / BINS as f32;
-        self.bins.iter().enumerate().filter(|(_, count)| **count > 0).map(move |(bin, count)| (middle(bin), *count))
+        self.bins
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0)
+            .map(move |(bin, count)| (middle(bin), *count))
     }
 
     fn percentile(&self) -> Range {

@@ -89,13 +89,15 @@ pub fn repaired(
         let applied = apply(&changed, &planned, ranges, target)?;
         // What a layer makes before it is quantised stands under another name there.
         let raw = |core: &Core| {
-            let output = planned.cores.iter().find(|one| one.made == core.made).map_or(&core.made, |one| &one.output);
+            let output =
+                planned.cores.iter().find(|one| one.made == core.made).map_or(&core.made, |one| &one.output);
             applied.raw.get(output).unwrap_or(output).clone()
         };
         let tensors: Vec<String> = wave.iter().map(raw).collect();
         let is = sums(bench, &applied.model, wave, &tensors, pictures)?;
         for (core, (is, was)) in wave.iter().zip(is.iter().zip(&was)) {
-            let corrections: Vec<(f64, f64)> = is.iter().zip(was).map(|(is, was)| is.correction(*was)).collect();
+            let corrections: Vec<(f64, f64)> =
+                is.iter().zip(was).map(|(is, was)| is.correction(*was)).collect();
             correct(&mut changed, core, &corrections)?;
         }
     }
@@ -120,11 +122,7 @@ fn sums(
     Ok(found)
 }
 
-fn correct(
-    model: &mut EditableModel,
-    core: &Core,
-    corrections: &[(f64, f64)],
-) -> Result<(), QuantiseError> {
+fn correct(model: &mut EditableModel, core: &Core, corrections: &[(f64, f64)]) -> Result<(), QuantiseError> {
     // Corrected before, under a name of its own.
     let now = cores(model, &core.input).into_iter().find(|one| one.made == core.made);
     let now = now.unwrap_or_else(|| core.clone());
@@ -136,8 +134,11 @@ fn correct(
     }
     let bias = now.bias.as_ref().and_then(|bias| model.floats(bias)).map(|(_, numbers)| numbers);
     let bias = bias.unwrap_or_else(|| vec![0.0; corrections.len()]);
-    let bias: Vec<f32> =
-        bias.iter().zip(corrections).map(|(bias, (stretch, added))| near(f64::from(*bias) * stretch + added)).collect();
+    let bias: Vec<f32> = bias
+        .iter()
+        .zip(corrections)
+        .map(|(bias, (stretch, added))| near(f64::from(*bias) * stretch + added))
+        .collect();
     let count = [i64::try_from(bias.len()).unwrap_or(i64::MAX)];
     let parts = [("weights", 1, &dims[..], weights), ("bias", 2, &count[..], bias)];
     for (what, position, dims, numbers) in parts {

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use verge_engine::EditableModel;
 
+use super::QuantiseError;
 use super::apply::apply;
 use super::observe::{Bench, PreparedPictures};
 use super::plan::{cores, plan};
 use super::range::Range;
 use super::weights::Target;
-use super::QuantiseError;
 
 /// Pictures that it rests on.
 const PICTURES: usize = 6;
@@ -38,7 +38,8 @@ pub fn sensitivity(
 ) -> Result<Vec<(String, f64)>, QuantiseError> {
     let picture = &bench.contract.input.name;
     let count = pictures.count();
-    let chosen: Vec<usize> = (0..PICTURES.min(count)).map(|number| number * count / PICTURES.min(count)).collect();
+    let chosen: Vec<usize> =
+        (0..PICTURES.min(count)).map(|number| number * count / PICTURES.min(count)).collect();
     let outputs = &bench.contract.outputs;
     let mut answers = |model: &EditableModel| {
         let mut answers = vec![Vec::new(); outputs.len()];

@@ -73,7 +73,11 @@ impl Steps {
         #[expect(clippy::cast_precision_loss, reason = "a byte")]
         let zero = self.zero as f32;
         let nearest = |number: &f32| (number / self.scale).round_ties_even() + zero;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is outside saturates")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "what is outside saturates"
+        )]
         if self.is_signed {
             Tensor::I8(numbers.iter().map(|number| nearest(number) as i8).collect())
         } else {

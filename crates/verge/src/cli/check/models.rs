@@ -2,21 +2,26 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use verge_engine::{EditError, EditableModel, ProcessorClass, Runtime};
+use verge_engine::{EditError, EditableModel, ModelLimits, ProcessorClass, Runtime};
 use verge_models::card::ModelTask;
+use verge_models::quantise::whole_operator;
 use verge_models::{Catalogue, FrameModel, ModelError, ModelFiles};
 use verge_vision::VisionJudge;
 use verge_vision::trial::{ModelTrial, TrialOutput};
 
+use super::super::model::measure::{Pictures, SATURATION_LEAST, Subject, saturation};
 use super::super::words;
 use super::CheckReport;
 use verge_gateway::config::Warning;
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::Settings;
 use verge_gateway::wiring;
+
+/// Time to hold a model of whole numbers against its file as it is written; larger ones stay unknown.
+const SATURATION_LIMIT: Duration = Duration::from_secs(5);
 
 /// Tries everything that models need.
 pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
@@ -34,7 +39,7 @@ pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
     };
     let found = format!("{}, {}", runtime.path().display(), runtime.found().as_str());
     report.note("engine", "library", Ok(found), Exit::Unavailable);
-    let mut catalogue = Catalogue::new(runtime, settings.engine.limits);
+    let mut catalogue = Catalogue::new(runtime.clone(), settings.engine.limits);
     let mut failed = false;
     for model in &settings.autoencoders {
         failed |= look_at_windows(&catalogue, model, report).is_err();
@@ -42,7 +47,11 @@ pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
     let models: Vec<Arc<FrameModel>> = settings
         .models
         .iter()
-        .filter_map(|model| look_at_frames(&mut catalogue, model, report).ok())
+        .filter_map(|model| {
+            let loaded = look_at_frames(&mut catalogue, model, report).ok()?;
+            look_at_saturation(&runtime, (model, &loaded), settings.engine.limits, report);
+            Some(loaded)
+        })
         .collect();
     if failed || models.len() < settings.models.len() {
         return;
@@ -175,6 +184,40 @@ fn look_at_frames(
             Err(Failed)
         }
     }
+}
+
+/// Whether a model of whole numbers answers here as its file says, on drawn pictures.
+fn look_at_saturation(
+    runtime: &Runtime,
+    (model, loaded): (&ModelFiles, &Arc<FrameModel>),
+    limits: ModelLimits,
+    report: &mut CheckReport,
+) {
+    let is_whole = EditableModel::read(loaded.graph().bytes()).is_ok_and(|model| whole_operator(&model).is_some());
+    if !is_whole {
+        return;
+    }
+    let section = format!("model.{}", model.name);
+    let until = Instant::now() + SATURATION_LIMIT;
+    let agreed = || {
+        let mut subject = Subject::of_model(Arc::clone(loaded), limits)?;
+        saturation(runtime, &model.in_use().files, &mut subject, &Pictures::drawn()?, Some(until))
+    };
+    let outcome = agreed().map(|agreed| match agreed {
+        Some(agreed) => {
+            let share = agreed.share();
+            if share < SATURATION_LEAST {
+                let remark = format!(
+                    "it saturates on this processor ({}): requantise with --for x86 (`verge model quantize`)",
+                    ProcessorClass::here().as_str()
+                );
+                report.warnings.push(Warning { key: section.clone(), remark });
+            }
+            format!("{:.1} % of the answers to drawn pictures are those of the file as written", share * 100.0)
+        }
+        None => format!("not found out within {} s: `verge model bench` says it", SATURATION_LIMIT.as_secs()),
+    });
+    report.note(&section, "8 bit numbers", outcome.map_err(|error| causes(&error)), Exit::BadConfig);
 }
 
 fn note_files(report: &mut CheckReport, section: &str, error: &ModelError) -> Failed {

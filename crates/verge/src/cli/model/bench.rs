@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use verge_engine::{ModelLimits, Optimisation, ProcessorClass, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
+use verge_models::ModelFiles;
 use verge_models::gate::{Agreed, Cost, Decision, Rules};
 
 use super::super::output::{Progress, json_line};
@@ -78,7 +79,7 @@ pub(super) fn bench(args: &BenchArgs, as_json: bool, out: &mut impl Write) -> an
             .exit_with(Exit::BadInput)?;
         let mut subject = Subject::load(&runtime, &card, limits)?;
         progress.show(&format!("{} is held against itself as written", card.display()))?;
-        let saturation = saturation(&runtime, &card, &mut subject, &pictures, None)
+        let saturation = saturation(&runtime, &ModelFiles::of_card(&card), &mut subject, &pictures, None)
             .and_then(|agreed| agreed.context("without a limit of time it is found out"))
             .exit_with(Exit::BadInput)?;
         let known = subject.model.card();
@@ -158,7 +159,7 @@ fn measure(
 }
 
 /// The place of a share among values in order.
-fn at(mut values: Vec<f64>, share: f64) -> f64 {
+pub(super) fn at(mut values: Vec<f64>, share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     #[expect(
         clippy::cast_precision_loss,
@@ -253,8 +254,8 @@ fn choose(measured: &[Measured], pictures: usize) -> (usize, String) {
 
 fn saturates(one: &Measured) -> String {
     format!(
-        "saturates on this processor ({}): {:.1} % of the answers are those of the file as written; quantise it again with 7 bit \
-         weights",
+        "saturates on this processor ({}): {:.1} % of the answers are those of the file as written; requantise with --for \
+         x86",
         ProcessorClass::here().as_str(),
         one.saturation.share() * 100.0
     )

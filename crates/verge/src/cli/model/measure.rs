@@ -23,9 +23,9 @@ use verge_vision::{FrameViewer, SourceMasks, ViewerSettings, VisionJudge};
 use super::super::pictures::{self, PictureFiles, PictureLimits};
 
 /// Pictures on which a file as the library runs it is held against the file as it is written.
-pub(super) const SATURATION_PICTURES: usize = 32;
+pub(in crate::cli) const SATURATION_PICTURES: usize = 32;
 /// Share of answers that must agree there.
-pub(super) const SATURATION_LEAST: f64 = 0.95;
+pub(in crate::cli) const SATURATION_LEAST: f64 = 0.95;
 /// Score from which a box counts where the card says none.
 const SCORE: f32 = 0.25;
 /// Classes that are this much less probable than the best are as good as it: of pictures of no meaning many are.
@@ -36,16 +36,16 @@ const TOP: usize = 5;
 const SAME_NUMBER: f64 = 0.1;
 
 /// Pictures that models look at.
-pub(super) struct Pictures {
+pub(in crate::cli) struct Pictures {
     /// As cameras send them.
-    pub(super) frames: Vec<EncodedFrame>,
+    pub(in crate::cli) frames: Vec<EncodedFrame>,
     /// They were drawn: nobody gave any.
-    pub(super) are_drawn: bool,
+    pub(in crate::cli) are_drawn: bool,
 }
 
 impl Pictures {
     /// Those of a folder: its own, those of its folder `images`, or those of all its folders; at most `limit`, evenly spread.
-    pub(super) fn of_folder(folder: &Path, limit: usize) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn of_folder(folder: &Path, limit: usize) -> anyhow::Result<Self> {
         let mut found = Vec::new();
         for folder in folders(folder)? {
             found.extend(pictures::find(&folder)?);
@@ -61,7 +61,7 @@ impl Pictures {
     }
 
     /// Drawn ones.
-    pub(super) fn drawn() -> anyhow::Result<Self> {
+    pub(in crate::cli) fn drawn() -> anyhow::Result<Self> {
         let mut files = PictureFiles::new(PictureLimits::default());
         let draw = |number: usize| {
             let picture = drawn(u32::try_from(number)?);
@@ -75,7 +75,7 @@ impl Pictures {
     }
 }
 
-fn folders(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(in crate::cli) fn folders(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let images = folder.join("images");
     if images.is_dir() {
         return Ok(vec![images]);
@@ -93,24 +93,33 @@ fn folders(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// A model that is measured.
-pub(super) struct Subject {
-    pub(super) model: Arc<FrameModel>,
+pub(in crate::cli) struct Subject {
+    pub(in crate::cli) model: Arc<FrameModel>,
     viewer: FrameViewer,
     limits: ModelLimits,
 }
 
 /// What one look took, in ms.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Took {
-    pub(super) wall: f64,
-    pub(super) cpu: f64,
+pub(in crate::cli) struct Took {
+    pub(in crate::cli) wall: f64,
+    pub(in crate::cli) cpu: f64,
 }
 
 impl Subject {
     /// Loads the model of a card.
-    pub(super) fn load(runtime: &Runtime, card: &Path, limits: ModelLimits) -> anyhow::Result<Self> {
-        let files = ModelFiles::of_card(card);
-        let model = Arc::new(FrameModel::load(runtime, &files, limits).exit_with(Exit::BadInput)?);
+    pub(in crate::cli) fn load(runtime: &Runtime, card: &Path, limits: ModelLimits) -> anyhow::Result<Self> {
+        Self::of_files(runtime, &ModelFiles::of_card(card), limits)
+    }
+
+    /// Loads a model.
+    fn of_files(runtime: &Runtime, files: &ModelFiles, limits: ModelLimits) -> anyhow::Result<Self> {
+        let model = Arc::new(FrameModel::load(runtime, files, limits).exit_with(Exit::BadInput)?);
+        Self::of_model(model, limits)
+    }
+
+    /// A model that is loaded.
+    pub(in crate::cli) fn of_model(model: Arc<FrameModel>, limits: ModelLimits) -> anyhow::Result<Self> {
         let settings = ViewerSettings {
             models: vec![Arc::clone(&model)],
             judges: vec![Some(VisionJudge { top: TOP, ..VisionJudge::of(0) })],
@@ -124,9 +133,27 @@ impl Subject {
     }
 
     /// Looks at a picture: what it says, and what that took without decoding.
-    pub(super) fn look(&mut self, frame: &EncodedFrame) -> anyhow::Result<(Inference, Took)> {
+    pub(in crate::cli) fn look(&mut self, frame: &EncodedFrame) -> anyhow::Result<(Inference, Took)> {
+        self.look_down_to(frame, self.least())
+    }
+
+    /// The score from which a box counts.
+    pub(in crate::cli) fn least(&self) -> f32 {
+        self.model.frames().output.score.unwrap_or(SCORE)
+    }
+
+    /// Width and height of the picture that it looked at last.
+    pub(in crate::cli) fn size(&self) -> (u32, u32) {
+        (self.viewer.picture().width(), self.viewer.picture().height())
+    }
+
+    /// The same with boxes down to a score.
+    pub(in crate::cli) fn look_down_to(
+        &mut self,
+        frame: &EncodedFrame,
+        least: f32,
+    ) -> anyhow::Result<(Inference, Took)> {
         self.viewer.decode(frame)?;
-        let least = self.model.frames().output.score.unwrap_or(SCORE);
         let (began, cpu) = (Instant::now(), cpu_ms());
         let seen = self.viewer.infer(JudgeIndex(0), least, &mut RecurrentState::default(), None)?;
         let took = Took { wall: began.elapsed().as_secs_f64() * 1e3, cpu: cpu_ms() - cpu };
@@ -134,7 +161,7 @@ impl Subject {
     }
 
     /// How far an answer of this model is that of another; labels are compared by their text.
-    pub(super) fn agrees(&self, own: &Inference, other: &Self, answer: &Inference) -> Option<Agreed> {
+    pub(in crate::cli) fn agrees(&self, own: &Inference, other: &Self, answer: &Inference) -> Option<Agreed> {
         let label = |of: &Self, index: usize| of.model.labels().get(index).map(ToString::to_string);
         match (own, answer) {
             (Inference::Classes(own), Inference::Classes(answer)) => {
@@ -189,15 +216,15 @@ fn cpu_ms() -> f64 {
 }
 
 /// How a file as the library runs it agrees with the file as it is written; nothing where `until` passes before that is known.
-pub(super) fn saturation(
+pub(in crate::cli) fn saturation(
     runtime: &Runtime,
-    card: &Path,
+    files: &ModelFiles,
     subject: &mut Subject,
     pictures: &Pictures,
     until: Option<Instant>,
 ) -> anyhow::Result<Option<Agreed>> {
     let limits = ModelLimits { optimisation: Optimisation::AsWritten, ..subject.limits };
-    let mut written = Subject::load(runtime, card, limits)?;
+    let mut written = Subject::of_files(runtime, files, limits)?;
     let mut agreed = Agreed::default();
     for frame in pictures.frames.iter().take(2 * SATURATION_PICTURES) {
         if until.is_some_and(|until| Instant::now() >= until) {

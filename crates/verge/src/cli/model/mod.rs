@@ -5,10 +5,11 @@ mod card;
 mod delta;
 mod finetune;
 mod ls;
-mod measure;
+pub(super) mod measure;
 mod package;
 mod probe;
 mod send;
+mod quantize;
 mod versions;
 
 use std::io::Write;
@@ -22,6 +23,7 @@ use verge_gateway::exit::Exit;
   verge model card m.onnx --labels names.txt > m.toml
   verge model bench float.toml int8.toml --data pictures/
   verge model finetune parts.toml --data sorted/ -o parts-2
+  verge model quantize float.toml --data pictures/ -o int8
   verge model sign parts.toml --key publisher.pem --counter 4 -o parts-4.vmodel
   verge model delta parts-3.vmodel parts-4.vmodel -o parts-3-4.vmodel
   verge model push parts-4.vmodel -c gateway.toml
@@ -44,6 +46,8 @@ enum ModelAction {
     Bench(bench::BenchArgs),
     /// Give a model that classifies a new head, from pictures that people sorted
     Finetune(finetune::FinetuneArgs),
+    /// Make a smaller and faster model of 8 bit whole numbers, and prove what it loses
+    Quantize(quantize::QuantizeArgs),
     /// Pack a card with its files, and sign the package
     Sign(package::SignArgs),
     /// Check the signature, the files and the expiry of a package
@@ -70,6 +74,7 @@ pub(super) fn model(args: &ModelCommand, json: bool, out: &mut impl Write) -> an
         ModelAction::Card(args) => card::card(args, json, out),
         ModelAction::Bench(args) => bench::bench(args, json, out),
         ModelAction::Finetune(args) => finetune::finetune(args, json, out),
+        ModelAction::Quantize(args) => quantize::quantize(args, json, out),
         ModelAction::Sign(args) => package::sign(args, json, out),
         ModelAction::Verify(args) => package::verify(args, json, out),
         ModelAction::Delta(args) => delta::delta(args, json, out),

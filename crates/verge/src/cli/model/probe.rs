@@ -98,7 +98,7 @@ pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Ex
         let until = Some(Instant::now() + SATURATION_LIMIT);
         let mut subject = Subject::load(&runtime, &args.card, limits)?;
         let pictures = Pictures::drawn()?;
-        let agreed = saturation(&runtime, &args.card, &mut subject, &pictures, until);
+        let agreed = saturation(&runtime, &files, &mut subject, &pictures, until);
         agreed.exit_with(Exit::BadInput)?.map(|agreed| agreed.share() * 100.0)
     } else {
         None

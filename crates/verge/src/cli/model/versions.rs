@@ -213,8 +213,8 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
     let name = &model.name;
     if saturates {
         say(&format!(
-            "{name}: warning: it saturates on this processor: {:.1} % of its answers are those of the file as written; quantise it \
-             again with 7 bit weights",
+            "{name}: warning: it saturates on this processor: {:.1} % of its answers are those of the file as written; requantise \
+             with --for x86",
             saturation.unwrap_or_default()
         ));
     }

@@ -1,0 +1,162 @@
+//! The pictures that a model is made with and proven on: with labels where there are some.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
+use verge_domain::frame::EncodedFrame;
+use verge_domain::id::DeviceId;
+use verge_engine::{ContentDigest, Tensor};
+use verge_models::FrameModel;
+use verge_models::card::ModelTask;
+use verge_models::quantise::PreparedPictures;
+use verge_vision::Picture;
+use verge_vision::preprocess::{Preprocess, Region};
+
+use crate::cli::labelled::{classes, objects};
+use crate::cli::model::measure;
+use crate::cli::pictures::{self, PictureFiles, PictureLimits};
+
+/// Inputs that are kept beyond one pass, in bytes; what is more is prepared again each time.
+const KEPT: usize = 256 << 20;
+/// Pictures that ranges rest on at most, evenly spread over all.
+const CALIBRATED: usize = 100;
+
+/// What is in a picture.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Truth {
+    /// Its class.
+    Class(usize),
+    /// The objects in it, in shares of its sides.
+    Objects(Vec<(usize, [f64; 4])>),
+}
+
+/// Pictures, and what is in them where that is known.
+pub(super) struct PictureSet {
+    pub(super) frames: Vec<EncodedFrame>,
+    pub(super) names: Vec<String>,
+    pub(super) truths: Option<Vec<Truth>>,
+    /// SHA-256 of the list of their digests.
+    pub(super) digest: String,
+    /// How many there are that no other is equal to.
+    pub(super) distinct: usize,
+}
+
+impl PictureSet {
+    /// Those of a folder, at most `limit`, evenly spread.
+    pub(super) fn read(folder: &Path, limit: usize, model: &FrameModel) -> anyhow::Result<Self> {
+        let found = find(folder, model)?;
+        let spread = limit.min(found.len());
+        let mut files = PictureFiles::new(PictureLimits::default());
+        let (mut frames, mut names, mut truths) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut list, mut known) = (Sha256::new(), BTreeSet::new());
+        for number in 0..spread {
+            let (path, truth) = &found[number * found.len() / spread];
+            let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let digest = ContentDigest::of(&bytes).to_string();
+            list.update(&digest);
+            list.update("\n");
+            known.insert(digest);
+            match files.of_bytes(bytes, DeviceId::new("quantize")?)? {
+                Ok(frame) => frames.push(frame),
+                Err(reason) => bail!("{}: no frame: {reason}", path.display()),
+            }
+            names.push(path.display().to_string());
+            truths.push(truth.clone());
+        }
+        let digest = list.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { frames, names, truths: truths.into_iter().collect(), digest, distinct: known.len() })
+    }
+}
+
+/// Pictures and what is in them; either of all or of none it is known.
+fn find(folder: &Path, model: &FrameModel) -> anyhow::Result<Vec<(PathBuf, Option<Truth>)>> {
+    let folders = measure::folders(folder)?;
+    match model.frames().task {
+        ModelTask::Classify if folder.join("labels.csv").is_file() || are_classes(&folders, model) => {
+            let found = classes::read(folder, model.labels())?;
+            return Ok(found.into_iter().map(|one| (one.path, Some(Truth::Class(one.class)))).collect());
+        }
+        ModelTask::Detect if folder.join("labels").is_dir() || folders.iter().any(|one| one.join("labels").is_dir()) => {
+            let found = objects::read(folder, model.labels().len())?;
+            return Ok(found.into_iter().map(|one| (one.path, Some(Truth::Objects(one.objects)))).collect());
+        }
+        _ => {}
+    }
+    let mut found = Vec::new();
+    for folder in folders {
+        found.extend(pictures::find(&folder)?.into_iter().map(|path| (path, None)));
+    }
+    Ok(found)
+}
+
+/// Whether folders are called as the model's labels are.
+fn are_classes(folders: &[PathBuf], model: &FrameModel) -> bool {
+    let is_label = |folder: &PathBuf| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        model.labels().iter().any(|label| label.as_str() == name)
+    };
+    folders.len() > 1 && folders.iter().all(is_label)
+}
+
+/// Pictures as a model reads them.
+pub(super) struct Prepared<'a> {
+    set: &'a PictureSet,
+    /// Positions of those that are used.
+    used: Vec<usize>,
+    preprocess: Preprocess,
+    picture: Picture,
+    kept: Vec<Option<Tensor>>,
+    room: usize,
+}
+
+impl<'a> Prepared<'a> {
+    pub(super) fn new(set: &'a PictureSet, model: &FrameModel, max_picture_bytes: usize) -> Self {
+        let (all, count) = (set.frames.len(), set.frames.len().min(CALIBRATED));
+        let used: Vec<usize> = (0..count).map(|number| number * all / count).collect();
+        let preprocess = Preprocess::new(&model.frames().input, model.width(), model.height());
+        let kept = used.iter().map(|_| None).collect();
+        Self { set, used, preprocess, picture: Picture::within(max_picture_bytes), kept, room: KEPT }
+    }
+
+    /// The darkest and the brightest sample of all of them.
+    pub(super) fn brightness(&mut self) -> anyhow::Result<(u8, u8)> {
+        let mut found = (u8::MAX, u8::MIN);
+        for number in &self.used {
+            let name = || self.set.names[*number].clone();
+            self.picture.decode(&self.set.frames[*number]).with_context(name)?;
+            for sample in self.picture.rgb() {
+                found = (found.0.min(*sample), found.1.max(*sample));
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl PreparedPictures for Prepared<'_> {
+    fn count(&self) -> usize {
+        self.used.len()
+    }
+
+    fn name(&self, number: usize) -> String {
+        self.set.names[self.used[number]].clone()
+    }
+
+    fn fill(&mut self, number: usize, input: &mut Tensor) -> Result<(), String> {
+        if let Some(kept) = &self.kept[number] {
+            input.clone_from(kept);
+            return Ok(());
+        }
+        let frame = &self.set.frames[self.used[number]];
+        self.picture.decode(frame).map_err(|error| error.to_string())?;
+        self.preprocess.fill(&self.picture, Region::WHOLE, input);
+        // Four bytes an element at most.
+        let bytes = verge_engine::TensorView::from(&*input).len() * size_of::<f32>();
+        if let Some(room) = self.room.checked_sub(bytes) {
+            self.room = room;
+            self.kept[number] = Some(input.clone());
+        }
+        Ok(())
+    }
+}
