@@ -8,9 +8,10 @@ use verge_engine::ModelLimits;
 use verge_models::ModelFiles;
 use verge_models::package::{KeyError, TrustedKey};
 use verge_models::store::{ModelStore, StoreRules};
+use verge_models::trial::TrialRules;
 
 use super::Check;
-use crate::config::{Fault, Map, RawEngine, RawModel, RawModels, nearest};
+use crate::config::{Fault, Map, RawEngine, RawModel, RawModels, RawPromote, nearest};
 
 /// `[engine]`.
 #[derive(Debug, Clone)]
@@ -34,6 +35,10 @@ pub struct PackageRules {
     pub cap: u64,
     /// Versions of a model that are kept beside those in use.
     pub keep: usize,
+    /// What is demanded of versions on trial, and who decides.
+    pub trial: TrialRules,
+    /// Share of the cameras in percent that a version looks at first.
+    pub canary: u32,
 }
 
 impl PackageRules {
@@ -58,6 +63,12 @@ pub(super) fn check_packages(check: &Check<'_>, raw: &RawModels) -> PackageRules
         unsigned: raw.unsigned,
         cap: raw.cap.0,
         keep: raw.keep,
+        trial: TrialRules {
+            is_automatic: matches!(raw.promote, RawPromote::Auto),
+            confirm_after: raw.confirm_after.0,
+            ..TrialRules::default()
+        },
+        canary: u32::try_from(raw.canary).unwrap_or(100),
     }
 }
 

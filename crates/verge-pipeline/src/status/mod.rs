@@ -6,6 +6,7 @@ mod cameras;
 pub(crate) mod claim;
 mod judges;
 mod local;
+mod models;
 mod routes;
 mod sources;
 mod store;
@@ -36,6 +37,7 @@ pub use local::{
     BrokerStatus, CertificateStatus, LocalState, OpcUaStatus, RefusedDeviceStatus, ServerPoints,
     ServerStatus, StatesStatus,
 };
+pub use models::{AgreementStatus, ModelStatus, ReturnStatus};
 pub use routes::{
     ArrivalStatus, DegradedStatus, EdgeNodeStatus, Ledger, LinkLedger, LinkStatus, RouteStatus, SiteStatus,
 };
@@ -116,6 +118,8 @@ pub struct Snapshot {
     pub servers: Vec<ServerStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub states: Vec<StatesStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelStatus>,
 }
 
 /// Steps of the wall clock.
@@ -218,6 +222,7 @@ impl Status {
         let mut local = (self.local)();
         let servers = std::mem::take(&mut local.servers);
         let states = std::mem::take(&mut local.states);
+        let models = std::mem::take(&mut local.models);
         let uptime = now.mono.since(self.started.mono);
         Snapshot {
             v: 1,
@@ -260,6 +265,7 @@ impl Status {
             alarms: self.board.alarms(now.wall),
             servers,
             states,
+            models,
         }
     }
 }

@@ -180,7 +180,13 @@ declare! {
         unsigned: bool = flag().or("false"),
         cap: Size = size(MIB, TIB).or("2 GiB"),
         keep: usize = whole(0, 100).or("2"),
+        promote: RawPromote = word::<RawPromote>().or("manual"),
+        canary: usize = whole(1, 100).or("20"),
+        confirm_after: Span = span(SECOND, DAY).or("10m"),
     }
+
+    /// Who moves a version that is on trial on.
+    words RawPromote { "manual" => Manual, "auto" => Auto }
 
     /// `[model.NAME]`
     struct RawModel {

@@ -144,6 +144,7 @@ fn spec(name: &str, observes: Observes, sources: &[SourceIndex], report: Report)
         states: verge_pipeline::judging::StateRules::NONE,
         model: None,
         smaller: None,
+        candidate: None,
         tags: Arc::default(),
         pool: None,
         fingerprint: Fingerprint::default(),

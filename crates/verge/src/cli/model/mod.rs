@@ -6,6 +6,7 @@ mod ls;
 mod measure;
 mod package;
 mod probe;
+mod stages;
 mod versions;
 
 use std::io::Write;
@@ -20,6 +21,7 @@ use verge_gateway::exit::Exit;
   verge model bench float.toml int8.toml --data pictures/
   verge model sign parts.toml --key publisher.pem --counter 4 -o parts-4.vmodel
   verge model push parts-4.vmodel -c gateway.toml
+  verge model promote parts -c gateway.toml --stage shadow
   verge model promote parts -c gateway.toml
   verge model rollback parts -c gateway.toml
 
@@ -43,8 +45,8 @@ enum ModelAction {
     Verify(package::VerifyArgs),
     /// Take a package in as the candidate of its model
     Push(versions::PushArgs),
-    /// Put the candidate of a model in use
-    Promote(versions::PromoteArgs),
+    /// Put the candidate of a model in use, or on trial beside the active version
+    Promote(stages::PromoteArgs),
     /// Put the version before in use again
     Rollback(versions::RollbackArgs),
     /// List the versions of managed models
