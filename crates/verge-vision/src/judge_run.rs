@@ -107,8 +107,11 @@ impl JudgeRun {
         let mut versions = watched.iter().enumerate().filter_map(|(place, watched)| {
             Some((judge.with_version(watched.active, watched.candidate.as_ref()?.model)?, place))
         });
-        let candidate = versions.next().map(|(judge, place)| Ok((Box::new(Self::new(&judge, models)?), place)));
-        Ok(Self { candidate: candidate.transpose()?, ..Self::new(judge, models)? })
+        let candidate = match versions.next() {
+            Some((judge, place)) => Some((Box::new(Self::new(&judge, models)?), place)),
+            None => None,
+        };
+        Ok(Self { candidate, ..Self::new(judge, models)? })
     }
 
     /// The judge with the model that looks in the place of its own under overload.

@@ -139,7 +139,7 @@ impl Gateway {
         let (devices, signals) = (judges.watched(), judges.signals());
         let watch = watched.as_ref().map(|(_, watch)| watch.clone());
         let judging = judges.start(&sources, &commits, clock, (&causes, snapshots, watch));
-        let models = ModelsAtWork::new(settings, at_work.trials(), versions);
+        let models = ModelsAtWork::new(settings, &at_work, versions);
         broker.iter().for_each(|broker| broker.inputs().open());
 
         let routes: Vec<(RouteId, Arc<RouteCounters>)> = settings
@@ -293,7 +293,7 @@ impl Gateway {
         self.servers.iter().for_each(|servers| servers.take_up(&self.settings));
         self.states.iter().for_each(|states| states.take_up(&self.settings));
         self.configured.take_up(&self.settings, &self.at_work);
-        self.models.take_up(&self.settings, self.at_work.trials());
+        self.models.take_up(&self.settings, &self.at_work);
         let report = report.with(swapped);
         ReloadAnswer::Reloaded(ReloadReport { took_ms: began.elapsed().as_secs_f64() * 1e3, ..report })
     }

@@ -57,9 +57,12 @@ impl JudgesAtWork {
 }
 
 impl JudgesAtWork {
-    /// Versions of models that have to prove themselves.
-    pub(super) fn trials(&self) -> Vec<Arc<VersionTrial>> {
-        self.vision.as_ref().map_or(Vec::new(), |vision| vision.trials().to_vec())
+    /// Versions of models that have to prove themselves; `former`: those that did before.
+    pub(super) fn trials(&self, settings: &Settings, former: &[Arc<VersionTrial>]) -> Vec<Arc<VersionTrial>> {
+        match self.vision.as_deref().filter(|vision| !vision.models().is_empty()) {
+            Some(vision) => vision.trials().to_vec(),
+            None => VersionTrial::all(settings, (None, &[]), former),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use verge_pipeline::status::{AgreementStatus, ModelStatus, ReturnStatus};
 
 use super::VersionTrial;
 use super::report::VersionEvent;
+use crate::wiring::replacement::JudgesAtWork;
 use crate::reload::{ReloadAnswer, ReloadDesk};
 use crate::settings::Settings;
 
@@ -119,11 +120,11 @@ impl ModelWatch {
 impl ModelsAtWork {
     pub(in crate::wiring) fn new(
         settings: &Settings,
-        trials: Vec<Arc<VersionTrial>>,
+        at_work: &JudgesAtWork,
         events: Vec<VersionEvent>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            now: Mutex::new(Present::of(settings, trials)),
+            now: Mutex::new(Present::of(settings, at_work.trials(settings, &[]))),
             returned: Mutex::default(),
             events: Mutex::new(events),
             reload: ReloadWish::default(),
@@ -131,7 +132,8 @@ impl ModelsAtWork {
     }
 
     /// Others are at work.
-    pub(in crate::wiring) fn take_up(&self, settings: &Settings, trials: Vec<Arc<VersionTrial>>) {
+    pub(in crate::wiring) fn take_up(&self, settings: &Settings, at_work: &JudgesAtWork) {
+        let trials = at_work.trials(settings, &self.present().trials);
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Present::of(settings, trials);
     }
 
@@ -183,6 +185,9 @@ impl ModelsAtWork {
     /// Does what is due. The slots are durable before the gateway takes them up.
     fn act(&self, trial: &VersionTrial, next: &TrialNext, share: u32) -> Result<(), StoreError> {
         let figures = trial.desk.with(|counted| counted.agreement());
+        if *next == TrialNext::Stay && figures.passed.is_none() {
+            return Ok(());
+        }
         let (slots, _) = trial.store.read_slots()?;
         let is_looked = figures.passed.is_some() && slots.agreement.and_then(|known| known.passed).is_none();
         if *next == TrialNext::Stay && !is_looked {
