@@ -59,7 +59,8 @@ class Site:
         def run() -> None:
             while not self._stop.is_set():
                 for camera in CAMERAS:
-                    self.device.publish(f"cameras/{camera}/frame", self.pictures[self.sent % len(self.pictures)])
+                    pictures = self.pictures
+                    self.device.publish(f"cameras/{camera}/frame", pictures[self.sent // len(CAMERAS) % len(pictures)])
                     self.sent += 1
                     time.sleep(0.01)
 

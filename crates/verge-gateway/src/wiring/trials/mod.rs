@@ -90,7 +90,10 @@ impl VersionTrial {
                 began: Instant::now(),
                 is_over: AtomicBool::new(false),
             };
-            if phase != TrialPhase::Unconfirmed {
+            if phase == TrialPhase::Unconfirmed {
+                let loaded = place.and_then(|place| loaded.get(place));
+                trial.identity = loaded.map(|loaded| loaded.card().identity.clone());
+            } else {
                 let known = before.and_then(|before| before.beside.clone());
                 trial.load(settings, (runtime, loaded), (known, slots.needs));
             }
