@@ -43,7 +43,8 @@ MEMBERS = dict(
     )
 )
 MEMBERS |= {27: "appearance", 28: "frozen", 29: "dark", 30: "bright", 31: "blurred", 32: "covered", 33: "low_contrast"}
-MEMBERS |= {34: "moved", 35: "flicker", 36: "size", 38: "unexplained_motion"}
+MEMBERS |= {34: "moved", 35: "flicker", 36: "size", 38: "unexplained_motion", 39: "model_failed", 40: "model_slow"}
+MEMBERS |= {41: "model_unproved", 42: "model_disagrees", 43: "model_damaged"}
 GROUPS = ("machine", "flood")
 ACTIONS = ("acknowledged", "shelved", "unshelved", "set")
 PARTIAL = ("start", "gap", "rate", "clock", "health", "overload")

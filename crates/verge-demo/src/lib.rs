@@ -155,7 +155,7 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
                 }
             }
             request = reloads.next() => {
-                let answer = match site.load(dashboard) {
+                let answer = match if request.again { Ok(gateway.settings().clone()) } else { site.load(dashboard) } {
                     Ok(next) => gateway.reload(next, request.dry_run).await,
                     Err(error) => ReloadAnswer::Faulty { faults: vec![format!("{error:#}")] },
                 };

@@ -111,6 +111,17 @@ crate::words! {
         Size = "size",
         /// What passes through a camera's picture is not what its model knows. Health; passages of the last twenty.
         UnexplainedMotion = "unexplained_motion",
+        /// A new version of a model cannot be used, or its runs fail: the version before is used again. Health; runs.
+        ModelFailed = "model_failed",
+        /// A new version of a model is too slow: the version before is used again. Health; in ms.
+        ModelSlow = "model_slow",
+        /// The gateway did not live long enough with a new version of a model: the version before is used again. Health; in
+        /// starts.
+        ModelUnproved = "model_unproved",
+        /// The answers of a new version of a model are others: it is not used. Health; share that agrees, `0..=1`.
+        ModelDisagrees = "model_disagrees",
+        /// The stored version of a model that should be in use is damaged: another one is used. Health; versions.
+        ModelDamaged = "model_damaged",
         /// `track`: objects that stand still in a zone of a camera, and no queue holds them. Observed is how many, as of the
         /// three that follow.
         Stopped = "stopped",
@@ -137,6 +148,10 @@ impl Member {
         Self::Size,
     ];
 
+    /// What can be wrong with a version of a model.
+    pub const OF_MODELS: [Self; 5] =
+        [Self::ModelFailed, Self::ModelSlow, Self::ModelUnproved, Self::ModelDisagrees, Self::ModelDamaged];
+
     /// What reports it, and the unit of `observed` and `expected` where that is the member's own.
     const fn kind(self) -> (MemberKind, Option<&'static str>) {
         match self {
@@ -144,6 +159,11 @@ impl Member {
             Self::Silent | Self::ClockSkewed | Self::Frozen => (MemberKind::Health, Some("s")),
             Self::Size => (MemberKind::Health, Some("pixels")),
             Self::UnexplainedMotion => (MemberKind::Health, Some("passages")),
+            Self::ModelFailed => (MemberKind::Health, Some("runs")),
+            Self::ModelSlow => (MemberKind::Health, Some("ms")),
+            Self::ModelUnproved => (MemberKind::Health, Some("starts")),
+            Self::ModelDisagrees => (MemberKind::Health, Some("")),
+            Self::ModelDamaged => (MemberKind::Health, Some("versions")),
             Self::Dark
             | Self::Bright
             | Self::Blurred

@@ -91,4 +91,6 @@ pub struct Observation {
     pub shortfall: Shortfall,
     /// What the model of each judge saw. A judge whose model failed has no view.
     pub views: Vec<(JudgeIndex, View)>,
+    /// Of these judges, those for which a version on trial looked.
+    pub by_candidate: Vec<JudgeIndex>,
 }

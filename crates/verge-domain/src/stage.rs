@@ -249,6 +249,8 @@ pub struct Seen {
     pub look: Option<CameraLook>,
     /// What the model of each judge sees.
     pub views: Vec<(JudgeIndex, View)>,
+    /// Judges for which a version on trial looked, in the place of the active one.
+    pub by_candidate: Vec<JudgeIndex>,
     /// What gates did.
     pub gates: GateCount,
     /// What second models did.
@@ -280,6 +282,7 @@ impl Seen {
     pub fn clear(&mut self) {
         self.look = None;
         self.views.clear();
+        self.by_candidate.clear();
         self.gates = GateCount::default();
         self.crops = CropCount::default();
     }
@@ -320,6 +323,15 @@ pub trait Viewer: Send {
     fn show(&self, _of: (&Camera, &[JudgeIndex]), _frame: &EncodedFrame, _seen: &Seen) -> Option<ShownFrame> {
         None
     }
+
+    /// Whether there is something to look at once more when there is nothing else to do.
+    fn has_trial(&self) -> bool {
+        false
+    }
+
+    /// Looks once more at the frame that was viewed last, of this camera and for these judges, with versions of models that are on
+    /// trial. Nothing comes of it but what is counted of them.
+    fn look_again(&mut self, _of: (&Camera, &[JudgeIndex]), _until: std::time::Instant) {}
 
     /// No frame has come for a while: buffers may be given back until the next does.
     fn rest(&mut self) {}

@@ -3,8 +3,8 @@
 //! Settings are the plan: pure, with names. `build` opens all that they ask for and starts nothing, `gateway` runs what
 //! was built.
 //!
-//! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `judges`, `frames`,
-//! `autoencoders`, `broker`, `uplink`, `routes`, `servers` with `opcua`, `datex2`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges), `supervised` (what whoever restarts it sees).
+//! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `judges`, `frames` with `runtime`,
+//! `autoencoders`, `broker`, `uplink`, `routes`, `servers` with `opcua`, `datex2`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges), `trials` (versions of models that have to prove themselves), `supervised` (what whoever restarts it sees).
 
 mod abort;
 mod autoencoders;
@@ -33,11 +33,13 @@ mod readings;
 mod replacement;
 mod routes;
 mod rsmp;
+mod runtime;
 mod servers;
 mod site;
 mod sparkplug;
 mod states;
 mod supervised;
+mod trials;
 mod uplink;
 
 use verge_codec::Decoders;
@@ -50,15 +52,13 @@ pub use births::{asks_for_births, births_connection};
 pub use broker::{child as broker_process, connection as broker_connection};
 pub use expiry::{CertificateRemark, certificate_remarks};
 pub use fingerprint::fingerprint_of;
-pub use frames::{
-    Vision, cached_runtime, frame_decoders, managed_runtime, picture_bytes, provide_runtime, runtime_search,
-    try_model, user_runtime_search, workers,
-};
+pub use frames::{Vision, frame_decoders, picture_bytes, try_model, workers};
 pub use gateway::{Gateway, begins_anew};
 pub use judges::judge_set;
 pub(crate) use models::ModelContents;
 #[cfg(feature = "opcua")]
 pub use opcua::look as look_at_opcua;
+pub use runtime::{cached_runtime, managed_runtime, provide_runtime, runtime_search, user_runtime_search};
 pub use sparkplug::edge_settings;
 pub use states::states_settings;
 pub use supervised::{GatewayPulse, PulseLook};

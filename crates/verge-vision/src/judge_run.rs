@@ -1,6 +1,7 @@
 //! One judge over frames, held against its model and ready to look.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use verge_domain::frame::{GivenUp, View};
 use verge_domain::id::{JudgeIndex, Label};
@@ -10,6 +11,7 @@ use verge_engine::RecurrentState;
 use verge_models::FrameModel;
 use verge_models::card::ModelTask;
 
+use crate::candidate::WatchedModel;
 use crate::cascade::Cascade;
 use crate::detect::{DEFAULT_SCORE, ObjectChoice, Tile};
 use crate::follow::FollowMemory;
@@ -41,6 +43,8 @@ pub(crate) struct JudgeRun {
     smaller: Option<Box<Self>>,
     /// Where others look with the same model at the same part of frames: the lowest score of them all.
     shared: Option<f32>,
+    /// The same with a version that is on trial, and its position among the models that are watched.
+    pub(crate) candidate: Option<(Box<Self>, usize)>,
 }
 
 impl JudgeRun {
@@ -90,7 +94,24 @@ impl JudgeRun {
             then,
             smaller,
             shared: None,
+            candidate: None,
         })
+    }
+
+    /// The judge as [`Self::new`] makes it, and beside it with the first version on trial of a model that it looks with.
+    pub(crate) fn on_trial(
+        judge: &VisionJudge,
+        models: &[Arc<FrameModel>],
+        watched: &[WatchedModel],
+    ) -> Result<Self, ViewerError> {
+        let mut versions = watched.iter().enumerate().filter_map(|(place, watched)| {
+            Some((judge.with_version(watched.active, watched.candidate.as_ref()?.model)?, place))
+        });
+        let candidate = match versions.next() {
+            Some((judge, place)) => Some((Box::new(Self::new(&judge, models)?), place)),
+            None => None,
+        };
+        Ok(Self { candidate, ..Self::new(judge, models)? })
     }
 
     /// The judge with the model that looks in the place of its own under overload.
@@ -181,13 +202,7 @@ impl JudgeRun {
                 view
             }
         };
-        if !self.labels.is_empty() {
-            match &mut view {
-                View::Classification(view) => view.labels.retain(|one| self.labels.contains(&one.label)),
-                View::Detections(view) => view.objects.retain(|one| self.labels.contains(&one.label)),
-                View::Reconstruction(_) | View::Appearance(_) | View::Still => {}
-            }
-        }
+        self.keep_labels(&mut view);
         remembered.gate.looked(&view, of);
         if let (1.., View::Detections(view)) = (self.follow, &view) {
             remembered.follow.keep(view);
@@ -200,8 +215,52 @@ impl JudgeRun {
         Ok(view)
     }
 
-    /// Runs the model on the frame that was last decoded.
+    /// Looks at the frame that was last decoded as if it were alone: nothing is remembered, and no second model asked. Nothing of a
+    /// model that keeps something from frame to frame, which would mean nothing.
+    pub(crate) fn look_alone(
+        &self,
+        (models, picture): (&mut [SharedModelRun], &Picture),
+        of: JudgedFrame<'_>,
+    ) -> Result<Option<View>, InferenceError> {
+        let model = models[self.model].1.as_mut().expect("a whole viewer");
+        if !model.runner.contract().states.is_empty() {
+            return Ok(None);
+        }
+        let (state, follow) = (&mut RecurrentState::default(), &mut FollowMemory::default());
+        let mut view = self.ask(model, picture, state, (of, follow))?;
+        self.keep_labels(&mut view);
+        Ok(Some(view))
+    }
+
+    /// Leaves the labels that are reported.
+    fn keep_labels(&self, view: &mut View) {
+        if self.labels.is_empty() {
+            return;
+        }
+        match view {
+            View::Classification(view) => view.labels.retain(|one| self.labels.contains(&one.label)),
+            View::Detections(view) => view.objects.retain(|one| self.labels.contains(&one.label)),
+            View::Reconstruction(_) | View::Appearance(_) | View::Still => {}
+        }
+    }
+
+    /// Runs the model on the frame that was last decoded, and notes the run where it is watched.
     fn ask(
+        &self,
+        model: &mut ModelRun,
+        picture: &Picture,
+        state: &mut RecurrentState,
+        seen: (JudgedFrame<'_>, &mut FollowMemory),
+    ) -> Result<View, InferenceError> {
+        let began = Instant::now();
+        let result = self.run(model, picture, state, seen);
+        if let Some(watch) = &model.watch {
+            watch.note(result.as_ref().err(), began.elapsed());
+        }
+        result
+    }
+
+    fn run(
         &self,
         model: &mut ModelRun,
         picture: &Picture,

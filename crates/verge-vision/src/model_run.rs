@@ -10,6 +10,7 @@ use verge_models::card::{ModelTask, OutputForm};
 
 use crate::annotate::AnnotatedShape;
 use crate::appearance::AppearanceReader;
+use crate::candidate::RunWatch;
 use crate::classify::Classifier;
 use crate::detect::{ObjectDetector, Tile};
 use crate::picture::Picture;
@@ -33,6 +34,8 @@ pub(crate) struct ModelRun {
     pub(crate) runs: u64,
     /// Width and height of its input in pixels.
     pub(crate) size: (u32, u32),
+    /// Where its runs are noted, where a version has to prove itself.
+    pub(crate) watch: Option<RunWatch>,
 }
 
 /// What of a frame a detector looks at.
@@ -82,7 +85,16 @@ impl ModelRun {
         };
         let preprocess = Preprocess::new(&card.input, width, height);
         let size = (width, height);
-        Ok(Self { runner: model.runner()?, preprocess, reader, looked_for: None, found: None, runs: 0, size })
+        Ok(Self {
+            runner: model.runner()?,
+            preprocess,
+            reader,
+            looked_for: None,
+            found: None,
+            runs: 0,
+            size,
+            watch: None,
+        })
     }
 
     /// Lets a detector look at parts of a picture, ahead of the whole.

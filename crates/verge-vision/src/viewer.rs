@@ -1,6 +1,7 @@
 //! All judges over frames at work in one thread: the frame is decoded once, each judge's model sees its part of it,
 //! and what comes out is read by the model's card.
 
+mod again;
 mod error;
 
 use std::sync::Arc;
@@ -15,10 +16,12 @@ use verge_domain::observation::Camera;
 use verge_domain::rejection::Reason;
 use verge_domain::scheme::ClassScheme;
 use verge_domain::stage::{Seen, ViewRequest, Viewer};
+use verge_domain::time::Monotonic;
 use verge_engine::RecurrentState;
 use verge_models::FrameModel;
 
 use crate::annotate::AnnotatedShape;
+use crate::candidate::WatchedModel;
 use crate::cascade::CascadeSettings;
 use crate::classify::ScoredClass;
 use crate::detect::Candidate;
@@ -31,6 +34,7 @@ use crate::picture::Picture;
 use crate::preprocess::Region;
 use crate::snapshot::JudgeSight;
 use crate::trial::ModelTrial;
+use again::KeptView;
 pub use error::{InferenceError, ViewerError};
 
 /// One judge over frames.
@@ -106,6 +110,8 @@ pub struct ViewerSettings {
     pub names: Vec<Option<JudgeId>>,
     /// Memory that decoding one picture may take; each worker decodes one at a time.
     pub max_picture_bytes: usize,
+    /// Models of which a version has to prove itself.
+    pub watched: Vec<WatchedModel>,
 }
 
 /// The judges over frames of one worker.
@@ -116,6 +122,11 @@ pub struct FrameViewer {
     masks: SourceMasks,
     names: Vec<Option<JudgeId>>,
     picture: Picture,
+    watched: Vec<WatchedModel>,
+    /// What judges saw in the last frame of whose models a version is on trial.
+    kept: Vec<KeptView>,
+    /// When the last frame was received.
+    last: Monotonic,
 }
 
 /// What one judge saw, before it is rounded for a verdict. For measuring.
@@ -156,11 +167,18 @@ impl FrameViewer {
         let mut judges: Vec<_> = settings
             .judges
             .iter()
-            .map(|judge| judge.as_ref().map(|judge| JudgeRun::new(judge, &settings.models)).transpose())
+            .map(|judge| {
+                let run = |judge| JudgeRun::on_trial(judge, &settings.models, &settings.watched);
+                judge.as_ref().map(run).transpose()
+            })
             .collect::<Result<_, _>>()?;
         JudgeRun::share(&mut judges);
-        let ViewerSettings { looks, masks, names, max_picture_bytes, .. } = settings.clone();
-        Ok(Self { judges, models, looks, masks, names, picture: Picture::within(max_picture_bytes) })
+        let ViewerSettings { looks, masks, names, max_picture_bytes, watched, .. } = settings.clone();
+        let picture = Picture::within(max_picture_bytes);
+        let (kept, last) = (Vec::new(), Monotonic(0));
+        let mut viewer = Self { judges, models, looks, masks, names, picture, watched, kept, last };
+        viewer.watch_runs();
+        Ok(viewer)
     }
 
     /// The frame that was last decoded.
@@ -229,6 +247,9 @@ impl FrameViewer {
     #[must_use]
     pub fn heat_map(&self, judge: JudgeIndex) -> Option<AnnotatedShape> {
         let run = self.judges.get(judge.position())?.as_ref()?;
+        // The version on trial, where that looked.
+        let by_candidate = self.kept_of(judge).is_some_and(|kept| kept.by_candidate);
+        let run = run.candidate.as_ref().filter(|_| by_candidate).map_or(run, |(candidate, _)| candidate);
         let model = self.models.get(run.model)?.1.as_ref()?;
         if model.looked_for != Some(judge) {
             return None;
@@ -242,6 +263,7 @@ impl FrameViewer {
     /// The frame cannot be decoded.
     pub fn decode(&mut self, frame: &EncodedFrame) -> Result<(), crate::PictureError> {
         self.models.iter_mut().filter_map(|(_, run)| run.as_mut()).for_each(|run| run.found = None);
+        self.kept.clear();
         self.picture.decode(frame)
     }
 
@@ -296,9 +318,10 @@ impl Viewer for FrameViewer {
             given_up: shortfall.given_up,
         };
         let mut fault = None;
+        self.last = at;
         for &judge in judges {
-            let Some(Some(run)) = self.judges.get(judge.position()) else { continue };
-            match run.look(judge, (&mut self.models, &self.picture), of, (memory, &mut seen.crops)) {
+            let Some(looked) = self.look_for(judge, &camera.device, of, (memory, seen)) else { continue };
+            match looked {
                 Ok(view) => {
                     let is_still = view == View::Still;
                     seen.gates.skipped += u64::from(is_still);
@@ -350,6 +373,14 @@ impl Viewer for FrameViewer {
         Some(ShownFrame { jpeg, width, height, masked, views: views.collect() })
     }
 
+    fn has_trial(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    fn look_again(&mut self, (camera, _): (&Camera, &[JudgeIndex]), until: Instant) {
+        self.compare_versions(&camera.device, until);
+    }
+
     fn rest(&mut self) {
         self.picture.rest();
     }
@@ -359,6 +390,7 @@ impl Viewer for FrameViewer {
             let held = former.models.iter_mut().find(|(known, _)| Arc::ptr_eq(known, model));
             *run = held.and_then(|(_, run)| run.take());
         }
+        self.watch_runs();
         self.models.iter().all(|(_, run)| run.is_some())
     }
 }

@@ -242,6 +242,7 @@ fn masking(model: &Arc<FrameModel>) {
         masks: [masks].into_iter().collect(),
         names: Vec::new(),
         max_picture_bytes: 1 << 24,
+        watched: Vec::new(),
     };
     let camera = Camera { source: SourceIndex(0), device: DeviceId::new("cam").unwrap() };
     let frame = frame(640, 480);
@@ -310,6 +311,7 @@ fn viewing() {
             masks: SourceMasks::default(),
             names: Vec::new(),
             max_picture_bytes: 1 << 24,
+            watched: Vec::new(),
         };
         let mut viewer = FrameViewer::new(&settings).unwrap();
         let (mut memory, mut seen, mut at) = (CameraMemory::default(), Seen::default(), 0);

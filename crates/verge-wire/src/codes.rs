@@ -79,6 +79,7 @@ codes!(Member {
     11 Level, 12 Mean, 13 Profile, 14 Median, 15 Volatility, 16 Context, 17 TimeOfDay, 18 Shift, 19 Machine,
     20 Pattern, 21 Vibration, 22 Reconstruction, 23 Stopped, 24 WrongWay, 25 Person, 26 Queue, 27 Appearance, 28 Frozen,
     29 Dark, 30 Bright, 31 Blurred, 32 Covered, 33 LowContrast, 34 Moved, 35 Flicker, 36 Size, 38 UnexplainedMotion,
+    39 ModelFailed, 40 ModelSlow, 41 ModelUnproved, 42 ModelDisagrees, 43 ModelDamaged,
 });
 
 /// What may be believed of a device's time, where it gave one.

@@ -113,7 +113,7 @@ async fn read(stream: UnixStream, owner: u32) -> Option<ReloadRequest> {
     let mut bounded = (&mut stream).take(MAX_REQUEST);
     timeout(PATIENCE, bounded.read_until(b'\n', &mut line)).await.ok()?.ok()?;
     let Question { reload, dry_run } = serde_json::from_slice(&line).ok()?;
-    Some(ReloadRequest { file: Some(reload), dry_run, by: None, reply: Reply::Socket(stream) })
+    Some(ReloadRequest { file: Some(reload), dry_run, by: None, again: false, reply: Reply::Socket(stream) })
 }
 
 impl Drop for ReloadDoor {

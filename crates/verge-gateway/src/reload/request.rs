@@ -21,6 +21,8 @@ pub struct ReloadRequest {
     pub dry_run: bool,
     /// Who asks, where that is a login of the dashboard.
     pub by: Option<OperatorText>,
+    /// The gateway takes up again what it runs with: a version of a model has changed, and nobody asks for the file.
+    pub again: bool,
     pub(super) reply: Reply,
 }
 
@@ -72,7 +74,17 @@ impl ReloadDesk {
 
     /// Hands one in. `false`: nobody takes any, or one waits already.
     pub(crate) fn submit(&self, dry_run: bool, by: &OperatorText, done: AnswerDone) -> bool {
-        let request = ReloadRequest { file: None, dry_run, by: Some(by.clone()), reply: Reply::Within(done) };
+        let (by, reply) = (Some(by.clone()), Reply::Within(done));
+        self.hand_in(ReloadRequest { file: None, dry_run, by, again: false, reply })
+    }
+
+    /// The same of what runs, without its file. `false`: see [`Self::submit`].
+    pub(crate) fn submit_again(&self, done: AnswerDone) -> bool {
+        let reply = Reply::Within(done);
+        self.hand_in(ReloadRequest { file: None, dry_run: false, by: None, again: true, reply })
+    }
+
+    fn hand_in(&self, request: ReloadRequest) -> bool {
         let desk = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         desk.as_ref().is_some_and(|desk| desk.try_send(request).is_ok())
     }

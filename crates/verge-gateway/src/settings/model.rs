@@ -9,12 +9,13 @@ use verge_engine::ModelLimits;
 use verge_models::ModelFiles;
 use verge_models::package::{KeyError, TrustedKey};
 use verge_models::store::{ModelStore, StoreRules};
+use verge_models::trial::TrialRules;
 use verge_tls::ClientConfig;
 use verge_web::PushTarget;
 
 use super::Check;
 use super::connection::{BuildError, TlsFiles, is_loopback};
-use crate::config::{Fault, Map, RawEngine, RawModel, RawModels, nearest};
+use crate::config::{Fault, Map, RawEngine, RawModel, RawModels, RawPromote, nearest};
 
 /// `[engine]`.
 #[derive(Debug, Clone)]
@@ -46,6 +47,10 @@ pub struct PackageRules {
     pub from: Vec<String>,
     /// Certificates that those of these addresses must lead to.
     pub ca: Option<PathBuf>,
+    /// What is demanded of versions on trial, and who decides.
+    pub trial: TrialRules,
+    /// Share of the cameras in percent that a version looks at first.
+    pub canary: u32,
 }
 
 impl PackageRules {
@@ -95,6 +100,12 @@ pub(super) fn check_packages(check: &mut Check<'_>, raw: &RawModels) -> PackageR
         rate: raw.rate.0,
         from: raw.from.clone().unwrap_or_default(),
         ca: raw.ca.as_ref().map(|path| check.path(path)),
+        trial: TrialRules {
+            is_automatic: matches!(raw.promote, RawPromote::Auto),
+            confirm_after: raw.confirm_after.0,
+            ..TrialRules::default()
+        },
+        canary: u32::try_from(raw.canary).unwrap_or(100),
     }
 }
 

@@ -229,7 +229,11 @@ fn check_strand(
     let strands: Vec<Member> = match (judge.detector(), track_of(judge), signal) {
         (Detector::Threshold, ..) => vec![Member::High, Member::Low],
         (Detector::Rate, ..) => vec![Member::Rise, Member::Fall],
-        (Detector::Health, ..) => Member::ALL.into_iter().filter(|member| member.is_health()).collect(),
+        (Detector::Health, ..) => {
+            // Those of models are of no judge of the configuration.
+            let is_of_sensors = |member: &Member| member.is_health() && !Member::OF_MODELS.contains(member);
+            Member::ALL.into_iter().filter(is_of_sensors).collect()
+        }
         (_, Some(track), Some(zone)) => {
             track.events().filter(|(known, _)| *known == zone).map(|(_, member)| member).collect()
         }

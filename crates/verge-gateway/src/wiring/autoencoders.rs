@@ -12,7 +12,8 @@ use verge_engine::{ContentDigest, RunError, Runtime};
 use verge_models::{Catalogue, WindowModel};
 use verge_pipeline::beats::beat_here;
 
-use super::frames::{TRIAL, Vision, runtime_search};
+use super::frames::{TRIAL, Vision};
+use super::runtime::runtime_search;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::{JudgeSection, Rule, Settings};
 
@@ -31,6 +32,8 @@ pub(super) struct NamedModels {
     pub(super) model: verdict::Model,
     /// The one that looks in its place under overload.
     pub(super) smaller: Option<verdict::Model>,
+    /// The version that is on trial and looks for some cameras.
+    pub(super) candidate: Option<verdict::Model>,
 }
 
 /// What stands behind a judge.
@@ -106,6 +109,14 @@ impl Autoencoders {
         match self.by_judge.get(judge.position())?.as_ref()? {
             Behind::Windows(_) => None,
             Behind::Frames(named) => named.smaller.clone(),
+        }
+    }
+
+    /// The same of the version that is on trial and looks for some cameras.
+    pub(super) fn candidate_of(&self, judge: JudgeIndex) -> Option<verdict::Model> {
+        match self.by_judge.get(judge.position())?.as_ref()? {
+            Behind::Windows(_) => None,
+            Behind::Frames(named) => named.candidate.clone(),
         }
     }
 

@@ -23,6 +23,8 @@ use super::links::OpenedUplink;
 use super::readings::{self, ReadingJudges};
 use super::replacement::JudgesAtWork;
 use super::sparkplug;
+use super::trials::report::VersionEvent;
+use super::trials::start::note_starts;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::Settings;
 
@@ -48,6 +50,8 @@ pub(super) struct Built<'a> {
     pub(super) frame_path: Option<FramePath>,
     pub(super) judges: ReadingJudges,
     pub(super) at_work: JudgesAtWork,
+    /// What is to be reported of versions of models.
+    pub(super) versions: Vec<VersionEvent>,
 }
 
 impl<'a> Built<'a> {
@@ -91,6 +95,8 @@ impl<'a> Built<'a> {
 
         let board = Arc::new(LastWords::restored(open_events(&checkpoints), raised_before(&checkpoints)));
 
+        // Durable before anything of a version is loaded: it may end this process.
+        let versions = note_starts(settings);
         let (counters, bulk_counters) = readings::counters(settings);
         let frame_path = FramePath::open(settings, &counters, &causes)?;
         let vision = frame_path.as_ref().map(FramePath::vision);
@@ -113,6 +119,7 @@ impl<'a> Built<'a> {
             frame_path,
             judges,
             at_work,
+            versions,
         })
     }
 }

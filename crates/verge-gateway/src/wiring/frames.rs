@@ -2,18 +2,15 @@
 //! by.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use etcetera::BaseStrategy as _;
 use verge_codec::FrameDecoders;
 use verge_domain::id::JudgeIndex;
 use verge_domain::reading::{Session, SourceIndex};
 use verge_domain::stage::Cause;
-use verge_engine::runtime::{FoundBy, LibraryOrigin, Search, install};
-use verge_engine::{Runtime, RuntimeError};
+use verge_engine::Runtime;
 use verge_models::{Catalogue, FrameModel};
 use verge_mqtt::Guarantee;
 use verge_pipeline::clock::Clock;
@@ -29,57 +26,14 @@ use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings};
 use super::autoencoders::NamedModels;
 use super::inputs::{Site, SiteSource, Wanted};
 use super::judges::inputs_of;
+use super::runtime::runtime_search;
+use super::trials::VersionTrial;
 use crate::exit::{Exit, ExitWith};
 use crate::reload::JudgePlaces;
 use crate::settings::{Carries, FrameRules, JudgeSection, Settings};
 
 /// A model that is at work on a trial's picture or window for longer than this hangs.
 pub(super) const TRIAL: Duration = Duration::from_secs(60);
-/// Folder of installed libraries within a state or cache folder.
-const RUNTIME_FOLDER: &str = "runtime";
-
-/// Where ONNX Runtime is looked for, see [`Search`].
-pub fn runtime_search(settings: &Settings) -> Search {
-    let managed = [Some(managed_runtime(settings)), cached_runtime()];
-    Search { configured: settings.engine.library.clone(), managed: managed.into_iter().flatten().collect() }
-}
-
-/// The same without a gateway's configuration.
-pub fn user_runtime_search() -> Search {
-    Search { configured: None, managed: cached_runtime().into_iter().collect() }
-}
-
-/// A gateway's own folder of installed libraries.
-pub fn managed_runtime(settings: &Settings) -> PathBuf {
-    settings.gateway.state_dir.join(RUNTIME_FOLDER)
-}
-
-/// The user's own folder of installed libraries; `None` for a user without a home.
-pub fn cached_runtime() -> Option<PathBuf> {
-    let base = etcetera::choose_base_strategy().ok()?;
-    Some(base.cache_dir().join("verge").join(RUNTIME_FOLDER))
-}
-
-/// Loads the library, and installs it into the user's folder first where there is none: for the demo and for tests.
-/// A gateway never does this by itself.
-///
-/// # Errors
-/// It cannot be installed or loaded.
-pub fn provide_runtime(report: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> {
-    let search = user_runtime_search();
-    match Runtime::load(&search) {
-        Ok(runtime) => Ok(runtime),
-        // A library that is named explicitly is used.
-        Err(RuntimeError::NotLoaded { found: FoundBy::System, .. }) => {
-            let folder = cached_runtime().context("this user has no home to install ONNX Runtime into")?;
-            report("installing ONNX Runtime, which runs the models, for this user; once");
-            install(&folder, &LibraryOrigin::Index, report).exit_with(Exit::Unavailable)?;
-            Runtime::load(&search).exit_with(Exit::Unavailable)
-        }
-        Err(error) => Err(error).exit_with(Exit::Unavailable),
-    }
-}
-
 /// Lets a model look at one grey picture: what it would do with every frame shows before the first.
 ///
 /// # Errors
@@ -88,7 +42,7 @@ pub fn try_model(model: &Arc<FrameModel>) -> anyhow::Result<ModelTrial> {
     let max_picture_bytes = picture_bytes(0);
     let (models, masks) = (vec![Arc::clone(model)], SourceMasks::default());
     let (judges, looks) = (Vec::new(), Vec::new());
-    let settings = ViewerSettings { models, judges, looks, masks, names: Vec::new(), max_picture_bytes };
+    let settings = ViewerSettings { models, judges, looks, masks, names: Vec::new(), max_picture_bytes, watched: Vec::new() };
     Ok(FrameViewer::new(&settings)?.try_out(0, Some(Instant::now() + TRIAL))?)
 }
 
@@ -98,6 +52,8 @@ pub struct Vision {
     /// What verdicts call the model of each judge that looks at frames.
     identities: Vec<Option<NamedModels>>,
     judges: CameraJudges,
+    /// Versions of models over frames and windows that have to prove themselves.
+    trials: Vec<Arc<VersionTrial>>,
 }
 
 impl Vision {
@@ -109,30 +65,48 @@ impl Vision {
     pub fn load(settings: &Settings) -> anyhow::Result<Option<Self>> {
         let places = JudgePlaces::of(settings);
         if settings.judges.iter().any(|judge| judge.frames().is_some()) {
-            return Self::load_beside(settings, Vec::new(), &places).map(Some);
+            return Self::load_with(settings, (Vec::new(), None), &places).map(Some);
         }
         let watched = settings.judges.iter().any(JudgeSection::watches_arrivals);
-        watched.then(|| Self::placed(settings, Vec::new(), &places)).transpose()
+        watched.then(|| Self::placed(settings, Vec::new(), Vec::new(), &places)).transpose()
     }
 
-    /// The same where these models are at work, and judges have these places.
+    /// The same for a gateway, with versions of models that are on trial.
+    pub(super) fn load_at_work(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        if !settings.judges.iter().any(|judge| judge.frames().is_some()) {
+            return Self::load(settings);
+        }
+        Self::load_with(settings, (Vec::new(), Some(&[])), &JudgePlaces::of(settings)).map(Some)
+    }
+
+    /// The same where another one is at work, and judges have these places.
     pub(super) fn load_beside(
         settings: &Settings,
-        known: Vec<Arc<FrameModel>>,
+        at_work: &Self,
+        places: &JudgePlaces,
+    ) -> anyhow::Result<Self> {
+        Self::load_with(settings, (at_work.viewer.models.clone(), Some(&at_work.trials)), places)
+    }
+
+    fn load_with(
+        settings: &Settings,
+        (known, trials): (Vec<Arc<FrameModel>>, Option<&[Arc<VersionTrial>]>),
         places: &JudgePlaces,
     ) -> anyhow::Result<Self> {
         if !settings.judges.iter().any(|judge| judge.frames().is_some()) {
-            return Self::placed(settings, Vec::new(), places);
+            return Self::placed(settings, Vec::new(), Vec::new(), places);
         }
         let runtime = Runtime::load(&runtime_search(settings)).exit_with(Exit::Unavailable)?;
-        let mut catalogue = Catalogue::new(runtime, settings.engine.limits).beside(known);
+        let mut catalogue = Catalogue::new(runtime.clone(), settings.engine.limits).beside(known);
         let models = settings
             .models
             .iter()
             .map(|model| catalogue.frames(model).with_context(|| format!("model.{}", model.name)))
             .collect::<anyhow::Result<Vec<_>>>()
             .exit_with(Exit::BadConfig)?;
-        Self::placed(settings, models, places).exit_with(Exit::BadConfig)
+        let trials =
+            trials.map(|former| VersionTrial::all(settings, (Some(&runtime), &models), former)).unwrap_or_default();
+        Self::placed(settings, models, trials, places).exit_with(Exit::BadConfig)
     }
 
     /// The judges with these models, one for each of the configuration.
@@ -140,19 +114,20 @@ impl Vision {
     /// # Errors
     /// A judge asks of its model what it cannot do.
     pub fn of(settings: &Settings, models: Vec<Arc<FrameModel>>) -> anyhow::Result<Self> {
-        Self::placed(settings, models, &JudgePlaces::of(settings))
+        Self::placed(settings, models, Vec::new(), &JudgePlaces::of(settings))
     }
 
     fn placed(
         settings: &Settings,
-        models: Vec<Arc<FrameModel>>,
+        mut models: Vec<Arc<FrameModel>>,
+        trials: Vec<Arc<VersionTrial>>,
         places: &JudgePlaces,
     ) -> anyhow::Result<Self> {
         let mut identities = Vec::new();
         let mut looks = Vec::new();
         for judge in &settings.judges {
             let rules = judge.frames();
-            let identity = rules.map(|rules| check_model(rules, &models));
+            let identity = rules.map(|rules| check_model(rules, &models, &trials));
             identities.push(identity.transpose().with_context(|| format!("judge.{}", judge.name))?);
             looks.push(rules.map(|rules| rules.look.clone()));
         }
@@ -171,6 +146,8 @@ impl Vision {
         let lines = places.arranged(settings, lines.collect(), || false);
         let name = |judge: &JudgeSection| judge.frames().map(|_| judge.name.clone());
         let names = places.arranged(settings, settings.judges.iter().map(name).collect(), || None);
+        let watched = VersionTrial::watched(&trials, models.len());
+        models.extend(VersionTrial::beside(&trials).map(|(_, model)| Arc::clone(model)));
         let viewer = ViewerSettings {
             models,
             judges: places.arranged(settings, looks, || None),
@@ -178,8 +155,9 @@ impl Vision {
             masks: masks.collect(),
             names,
             max_picture_bytes,
+            watched,
         };
-        Ok(Self { viewer, identities, judges: CameraJudges::new(judges).counting(lines) })
+        Ok(Self { viewer, identities, judges: CameraJudges::new(judges).counting(lines), trials })
     }
 
     /// Viewers for workers that look as this one says, each of which comes in the place of one that looks as `former` says.
@@ -201,6 +179,7 @@ impl Vision {
             && self.viewer.judges == other.viewer.judges
             && self.viewer.masks == other.viewer.masks
             && self.viewer.names == other.viewer.names
+            && self.viewer.watched == other.viewer.watched
             && models(self) == models(other)
     }
 
@@ -222,14 +201,23 @@ impl Vision {
         self.identities.get(judge.position())?.as_ref()
     }
 
-    /// The models, as the configuration orders them.
+    /// Versions of models that have to prove themselves.
+    pub(super) fn trials(&self) -> &[Arc<VersionTrial>] {
+        &self.trials
+    }
+
+    /// The models, as the configuration orders them; behind them those that are on trial.
     pub fn models(&self) -> &[Arc<FrameModel>] {
         &self.viewer.models
     }
 }
 
 /// What verdicts call a judge's model, if that does what the judge asks of it.
-fn check_model(rules: &FrameRules, models: &[Arc<FrameModel>]) -> anyhow::Result<NamedModels> {
+fn check_model(
+    rules: &FrameRules,
+    models: &[Arc<FrameModel>],
+    trials: &[Arc<VersionTrial>],
+) -> anyhow::Result<NamedModels> {
     let model = &models[rules.look.model];
     let (name, task) = (&model.card().identity.name, model.frames().task);
     ensure!(
@@ -241,7 +229,8 @@ fn check_model(rules: &FrameRules, models: &[Arc<FrameModel>]) -> anyhow::Result
     );
     rules.look.check(models)?;
     let named = |at: usize| models[at].card().identity.clone();
-    Ok(NamedModels { model: named(rules.look.model), smaller: rules.look.smaller.map(named) })
+    let candidate = VersionTrial::canary_of(trials, rules.look.model);
+    Ok(NamedModels { model: named(rules.look.model), smaller: rules.look.smaller.map(named), candidate })
 }
 
 /// The codecs of the sources of frames.
@@ -288,6 +277,16 @@ pub(super) fn try_models(
             tracing::warn!(model = %name, "{contradiction}");
         }
     }
+    let first = settings.models.len();
+    for (index, (trial, loaded)) in VersionTrial::beside(vision.trials()).enumerate() {
+        if known.iter().any(|known| Arc::ptr_eq(known, loaded)) {
+            continue;
+        }
+        // One that fails is returned from; the gateway goes on without it.
+        if let Err(error) = viewer.try_out(first + index, Some(Instant::now() + TRIAL)) {
+            trial.desk.with(|counted| counted.cannot_load(format!("one grey picture: {error}")));
+        }
+    }
     Ok(())
 }
 
@@ -306,7 +305,7 @@ impl FramePath {
         counters: &Arc<Counters>,
         causes: &[Cause],
     ) -> anyhow::Result<Option<Self>> {
-        let Some(vision) = Vision::load(settings)? else { return Ok(None) };
+        let Some(vision) = Vision::load_at_work(settings)? else { return Ok(None) };
         let mut viewers =
             (0..workers(settings).get()).map(|_| vision.viewer()).collect::<anyhow::Result<Vec<_>>>()?;
         if let Some(viewer) = viewers.first_mut() {

@@ -41,6 +41,7 @@ use super::routes::{Outgoing, RouteDelivery, route_counters};
 use super::servers::{ControlServers, Served};
 use super::site::{local_state_of, report_silent_sources};
 use super::states::StateTopicsAtWork;
+use super::trials::watch::{ModelWatch, ModelsAtWork};
 use crate::exit::{Exit, ExitWith, reason};
 use crate::io_thread::IoThread;
 use crate::reload::{AtWork, ReloadAnswer, ReloadPlan, ReloadReport, ReloadRequests};
@@ -78,6 +79,8 @@ pub struct Gateway {
     states: Option<Arc<StateTopicsAtWork>>,
     pub(super) dashboard: Option<WebServer>,
     pub(super) configured: Arc<ConfiguredView>,
+    models: Arc<ModelsAtWork>,
+    model_watch: ModelWatch,
     /// Held for as long as the gateway runs: a second one on the same state is refused.
     lock: StateLock,
 }
@@ -105,6 +108,7 @@ impl Gateway {
             frame_path,
             judges,
             at_work,
+            versions,
         } = Built::open(settings)?;
         let (local, broker) = local.carry_out(&settings.gateway.state_dir, clock, &counters.beats).await?;
         let site = broker.as_ref().map_or(Site::Broker(&local), SiteBroker::site);
@@ -139,7 +143,7 @@ impl Gateway {
         let (devices, signals) = (judges.watched(), judges.signals());
         let watch = watched.as_ref().map(|(_, watch)| watch.clone());
         let judging = judges.start(&sources, &commits, clock, (&causes, snapshots, watch));
-        drop(commits);
+        let models = ModelsAtWork::new(settings, &at_work, versions);
         broker.iter().for_each(|broker| broker.inputs().open());
 
         let routes: Vec<(RouteId, Arc<RouteCounters>)> = settings
@@ -169,6 +173,7 @@ impl Gateway {
         let (births, asks) = (ask_for_births(settings, &local, &counters, clock), Arc::clone(&counters.asks));
         let expiry = Expiry::of(settings, started.wall);
         let certificates = Arc::clone(&expiry);
+        let managed = Arc::clone(&models);
         let status = Arc::new(Status::new(
             status_settings,
             (Arc::clone(&counters), Arc::<LastWords>::clone(&board)),
@@ -180,6 +185,7 @@ impl Gateway {
                 certificates: certificates.certificates(),
                 servers: served.as_ref().map_or(Vec::new(), |servers| servers.status()),
                 offers: offers.as_ref().map(|offers| offers.status()),
+                models: managed.status(),
                 states: stated.as_ref().map_or(Vec::new(), |states| states.status()),
                 cameras: cameras.as_ref().map_or(Vec::new(), |cameras| cameras.ages(clock.now().mono)),
                 ..local_state_of(&local_state)
@@ -189,6 +195,7 @@ impl Gateway {
         let (route_desks, asked): (Vec<_>, Vec<_>) =
             settings.routes.iter().map(|route| RouteDesk::of(route.name.clone())).unzip();
         let configured = ConfiguredView::of(settings, &at_work);
+        let model_watch = models.watch((commits, clock), configured.desk());
         let (seen, commands) = ((&board, &status, &counters, signals), (&store, &desks, route_desks));
         let live = LiveView::of(settings, seen, commands, &configured, (clock, watched));
         let dashboard = WebServer::start(settings, live)?;
@@ -232,6 +239,8 @@ impl Gateway {
             states,
             dashboard,
             configured,
+            models,
+            model_watch,
             lock,
         })
     }
@@ -289,6 +298,7 @@ impl Gateway {
         self.servers.iter().for_each(|servers| servers.take_up(&self.settings));
         self.states.iter().for_each(|states| states.take_up(&self.settings));
         self.configured.take_up(&self.settings, &self.at_work);
+        self.models.take_up(&self.settings, &self.at_work);
         let report = report.with(swapped);
         ReloadAnswer::Reloaded(ReloadReport { took_ms: began.elapsed().as_secs_f64() * 1e3, ..report })
     }
@@ -337,6 +347,8 @@ impl Gateway {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         WebServer::stop(self.dashboard.take()).await?;
         let Self { sources, judging, workers, committer, deliveries, broker, states, lock, .. } = self;
+        // It holds an end of the committer.
+        self.model_watch.stop().await;
         if let Some(broker) = &broker {
             broker.close();
         }

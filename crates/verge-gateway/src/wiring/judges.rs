@@ -119,7 +119,10 @@ pub(super) fn planned_judges(
     let planned = |((index, judge), pool): ((JudgeIndex, &JudgeSection), &Option<Arc<AlarmPool>>)| {
         let made = || judge_spec(settings, (index, judge, pool.as_ref()), models, Some(class));
         let planned = match plan.fate_of(judge) {
-            JudgeFate::Kept => PlannedJudge::Kept(kept_judge(settings, judge, class)),
+            JudgeFate::Kept => {
+                let candidate = models.candidate_of(index);
+                PlannedJudge::Kept(KeptJudge { candidate, ..kept_judge(settings, judge, class) })
+            }
             JudgeFate::Made => PlannedJudge::Made(made()),
             JudgeFate::OtherModel => PlannedJudge::Anew(made(), "its model is another"),
         };
@@ -139,7 +142,17 @@ fn kept_judge(settings: &Settings, judge: &JudgeSection, class: JudgeClass) -> K
     };
     let (states, tags) = (judge.states.clone(), Arc::clone(&settings.tags));
     let fingerprint = fingerprint_of(settings, judge);
-    KeptJudge { name: judge.name.clone(), inputs, policy, expect, machine, states, tags, fingerprint }
+    KeptJudge {
+        name: judge.name.clone(),
+        inputs,
+        policy,
+        expect,
+        machine,
+        states,
+        candidate: None,
+        tags,
+        fingerprint,
+    }
 }
 
 /// Devices are expected where they are looked at.
@@ -169,6 +182,7 @@ fn judge_spec(
         states: judge.states.clone(),
         model: models.identity_of(index),
         smaller: models.smaller_of(index),
+        candidate: models.candidate_of(index),
         tags: Arc::clone(&settings.tags),
         pool: pool.map(|pool| Arc::clone(pool) as Arc<dyn SharedState>),
         fingerprint: fingerprint_of(settings, judge),

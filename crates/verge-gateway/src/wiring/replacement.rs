@@ -17,6 +17,7 @@ use super::classes::JudgeClass;
 use super::frames::{Vision, try_models, viewer_again};
 use super::judges::{AcrossClasses, planned_judges};
 use super::models::ModelContents;
+use super::trials::VersionTrial;
 use crate::exit::{Exit, ExitWith};
 use crate::reload::{JudgePlaces, ReloadPlan};
 use crate::settings::Settings;
@@ -55,6 +56,16 @@ impl JudgesAtWork {
     }
 }
 
+impl JudgesAtWork {
+    /// Versions of models that have to prove themselves; `former`: those that did before.
+    pub(super) fn trials(&self, settings: &Settings, former: &[Arc<VersionTrial>]) -> Vec<Arc<VersionTrial>> {
+        match self.vision.as_deref().filter(|vision| !vision.models().is_empty()) {
+            Some(vision) => vision.trials().to_vec(),
+            None => VersionTrial::all(settings, (None, &[]), former),
+        }
+    }
+}
+
 fn contents<'a>(
     settings: &'a Settings,
     vision: Option<&'a Vision>,
@@ -81,7 +92,7 @@ impl Replacement {
         let vision = match &former.vision {
             None => None,
             Some(at_work) => {
-                let vision = Arc::new(Vision::load_beside(settings, at_work.models().to_vec(), &places)?);
+                let vision = Arc::new(Vision::load_beside(settings, at_work, &places)?);
                 if !vision.is_like(at_work) {
                     let mut viewers = vision.viewers_beside(at_work, workers)?;
                     if let Some(viewer) = viewers.first_mut() {

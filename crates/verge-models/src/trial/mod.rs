@@ -4,6 +4,7 @@
 //! Reading order: [`TrialPhase`], [`Trial`] (what is counted, and [`Trial::next`]), [`TrialNext`] (what is to be done),
 //! [`times`] (how long runs take), [`chosen`] (which cameras a canary has).
 
+mod desk;
 pub mod times;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use verge_engine::ContentDigest;
 
 use crate::gate::{Agreed, Look, Rules};
+pub use desk::TrialDesk;
 pub use times::RunTimes;
 
 /// Runs that failed after which a version is returned from.

@@ -21,7 +21,7 @@ mod worker;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use verge_domain::frame::EncodedFrame;
@@ -119,7 +119,28 @@ struct QueuedFrames<M> {
     wrapped: Wrapped,
     schedule: Schedule<M>,
     recent: Redeliveries,
+    /// Workers that look at a frame.
+    looking: usize,
+    /// One of them looks at a frame once more, for models on trial.
+    looking_again: bool,
+    /// With a single worker: when it may do so again.
+    again_after: Option<Instant>,
     stopping: bool,
+}
+
+/// A single worker looks once more at frames for so small a share of its time that hardly a frame waits for that.
+const AGAIN_SHARE: u32 = 100;
+
+impl<M> QueuedFrames<M> {
+    /// Whether a worker may look at a frame once more: no frame waits, and the next one finds a worker that is free. A single
+    /// worker does so seldom.
+    fn may_look_again(&self, workers: usize) -> bool {
+        let is_free = match workers {
+            1 => self.again_after.is_none_or(|after| Instant::now() >= after),
+            workers => self.looking + 1 < workers,
+        };
+        !self.stopping && !self.looking_again && is_free && self.wrapped.len() == 0 && self.schedule.waiting() == 0
+    }
 }
 
 /// The frames' queue before its workers run.
@@ -142,6 +163,9 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
             wrapped: Wrapped::default(),
             schedule: Schedule::new(sources),
             recent: Redeliveries::new(Session::Frames, causes),
+            looking: 0,
+            looking_again: false,
+            again_after: None,
             stopping: false,
         };
         let (line, arrived, changed) = (Mutex::new(line), Condvar::new(), Condvar::new());

@@ -5,13 +5,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use verge_domain::frame::SnapshotError;
-use verge_domain::observation::Observation;
+use verge_domain::id::JudgeIndex;
+use verge_domain::observation::{Camera, Observation};
 use verge_domain::reading::Receipt;
 use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Seen, ViewRequest, Viewer};
 use verge_domain::time::Moment;
 
-use super::SharedFrames;
+use super::{AGAIN_SHARE, SharedFrames};
 use super::exchange::{Generation, Present, Viewing};
 use super::schedule::{Job, Late};
 use super::snapshots::SnapshotDesk;
@@ -33,6 +34,9 @@ const EVERY_LIMIT: Duration = Duration::from_secs(60);
 
 /// A model that does not end at its deadline, within this time, hangs.
 const OVER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A model on trial works on a frame for this long at most.
+const AGAIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// A new viewer loads its models within this time.
 const MAKE_LIMIT: Duration = Duration::from_secs(120);
@@ -128,6 +132,7 @@ impl<V: Viewer> FrameWorker<V> {
                 line.schedule.settle_later(receipt, received);
             }
             if let Some(job) = job {
+                line.looking += 1;
                 self.is_rested = false;
                 return Some(Task::Look(Box::new(job)));
             }
@@ -164,7 +169,7 @@ impl<V: Viewer> FrameWorker<V> {
         let left = |deadline: Duration| deadline.saturating_sub(now.mono.since(job.received.mono));
         let mut until = began + job.deadline.map_or(EVERY_LIMIT, left);
         let viewing = Arc::clone(&self.viewing);
-        loop {
+        let has_looked = loop {
             self.seen.clear();
             let looked = self.view(&mut job, until, beat);
             let present = viewing.present();
@@ -177,19 +182,49 @@ impl<V: Viewer> FrameWorker<V> {
                 }
                 // No viewers are exchanged before it is among what goes to the queue ahead of them.
                 self.hand_in(&job);
-                break;
+                break looked == Ok(true);
             }
             // What the former judges saw is not judged any more: the frame is theirs who are at work now.
             self.take_over(&present, beat);
             job.judges = present.judges_of(&job.camera);
             until = Instant::now() + job.deadline.unwrap_or(EVERY_LIMIT);
-        }
+        };
         if began.elapsed() > QUICK_FRAME {
             self.observations.hand_on();
         }
-        self.shared.lock().schedule.give_back(job);
+        let has_trial = has_looked && self.viewer.as_ref().is_some_and(V::has_trial);
+        let again = has_trial.then(|| (job.camera.clone(), Arc::clone(&job.judges)));
+        let (workers, limit) = (viewing.present().workers(), job.deadline.unwrap_or(AGAIN_LIMIT).min(AGAIN_LIMIT));
+        let mut line = self.shared.lock();
+        line.looking -= 1;
+        line.schedule.give_back(job);
+        let again = again.filter(|_| line.may_look_again(workers));
+        line.looking_again |= again.is_some();
+        drop(line);
         // Another frame of this camera may have waited for this one alone.
         self.shared.changed.notify_one();
+        if let Some((camera, judges)) = again {
+            self.look_again((&camera, &judges), limit, beat);
+        }
+    }
+
+    /// Looks once more at the frame that was looked at last. Until then what was seen of it is with the judges.
+    fn look_again(&mut self, of: (&Camera, &[JudgeIndex]), limit: Duration, beat: &Beat) {
+        self.observations.hand_on();
+        let began = Instant::now();
+        beat.allow(limit + OVER_DEADLINE);
+        if let Some(viewer) = &mut self.viewer {
+            let look = AssertUnwindSafe(|| viewer.look_again(of, began + limit));
+            if catch_unwind(look).is_err() {
+                tracing::error!("a worker failed on a frame that a model on trial looked at");
+                beat.allow(MAKE_LIMIT);
+                self.viewer = self.made();
+            }
+        }
+        beat.done();
+        let mut line = self.shared.lock();
+        line.looking_again = false;
+        line.again_after = Some(Instant::now() + began.elapsed() * AGAIN_SHARE);
     }
 
     fn account(&self, job: &Job<V::Memory>, result: Result<(), Reason>, (now, began): (Moment, Instant)) {
@@ -219,7 +254,7 @@ impl<V: Viewer> FrameWorker<V> {
     }
 
     fn hand_in(&mut self, job: &Job<V::Memory>) {
-        let Seen { look, views, .. } = &mut self.seen;
+        let Seen { look, views, by_candidate, .. } = &mut self.seen;
         if look.is_some() || !views.is_empty() || job.origin.receipt.is_some() {
             let observation = Observation {
                 camera: job.camera.clone(),
@@ -228,6 +263,7 @@ impl<V: Viewer> FrameWorker<V> {
                 look: look.take().map(Box::new),
                 shortfall: job.shortfall,
                 views: std::mem::take(views),
+                by_candidate: std::mem::take(by_candidate),
             };
             self.observations.hand_in(observation, job.origin);
         }

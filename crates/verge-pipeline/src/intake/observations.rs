@@ -183,6 +183,7 @@ mod tests {
             look: None,
             shortfall: verge_domain::frame::Shortfall::default(),
             views: Vec::new(),
+            by_candidate: Vec::new(),
         };
         observations.gather(
             observation,

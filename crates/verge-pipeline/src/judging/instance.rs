@@ -44,6 +44,8 @@ pub(super) struct Instance<J> {
     /// The memory it takes, as last computed.
     pub(super) bytes: usize,
     observations: u32,
+    /// What it saw last was seen by a version of its model that is on trial.
+    pub(super) by_candidate: bool,
 }
 
 /// A judge's memory is computed again after this number of observations at the latest.
@@ -72,6 +74,7 @@ impl<J: Judge> Instance<J> {
             users: 0,
             bytes,
             observations: 0,
+            by_candidate: false,
         }
     }
 

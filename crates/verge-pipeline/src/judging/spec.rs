@@ -113,6 +113,8 @@ pub struct JudgeSpec<J> {
     pub model: Option<Model>,
     /// The smaller one that decides in its place under overload, if there is one.
     pub smaller: Option<Model>,
+    /// The version of it that is on trial and decides about some cameras in its place, if there is one.
+    pub candidate: Option<Model>,
     /// What the lists of tags say of signals.
     pub tags: Arc<TagBook>,
     /// What its instances share, if they do. The same where judges of both classes have this name.

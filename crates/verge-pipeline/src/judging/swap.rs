@@ -41,6 +41,8 @@ pub struct KeptJudge {
     pub machine: Option<DeviceId>,
     /// See [`JudgeSpec::states`].
     pub states: StateRules,
+    /// See [`JudgeSpec::candidate`].
+    pub candidate: Option<verge_domain::verdict::Model>,
     /// See [`JudgeSpec::tags`].
     pub tags: Arc<TagBook>,
     /// See [`JudgeSpec::fingerprint`].
@@ -79,9 +81,10 @@ impl<J> PlannedJudge<J> {
     fn into_spec(self, before: Option<JudgeSpec<J>>) -> JudgeSpec<J> {
         match self {
             Self::Made(spec) | Self::Anew(spec, _) => spec,
-            Self::Kept(KeptJudge { inputs, policy, expect, machine, states, tags, fingerprint, .. }) => {
+            Self::Kept(kept) => {
                 let before = before.expect("a judge is kept that is at work");
-                JudgeSpec { inputs, policy, expect, machine, states, tags, fingerprint, ..before }
+                let KeptJudge { inputs, policy, expect, machine, states, candidate, tags, fingerprint, .. } = kept;
+                JudgeSpec { inputs, policy, expect, machine, states, candidate, tags, fingerprint, ..before }
             }
         }
     }

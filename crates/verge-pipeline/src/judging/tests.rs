@@ -168,6 +168,7 @@ fn spec_of<J>(
         states: StateRules::NONE,
         model: None,
         smaller: None,
+        candidate: None,
         tags: Arc::default(),
         pool: None,
         fingerprint: Fingerprint::default(),

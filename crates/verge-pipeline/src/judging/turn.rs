@@ -73,8 +73,10 @@ impl Turn<'_> {
         instance: &mut Instance<J>,
         spec: &JudgeSpec<J>,
         (view, captured): (View, Captured),
+        by_candidate: bool,
         out: &mut Decision,
     ) -> bool {
+        instance.by_candidate = by_candidate;
         let before = std::mem::replace(&mut self.sound, true);
         self.observe(instance, spec, Observable::View(&view, captured), out);
         if self.sound && self.findings.contains(&Finding::View) {

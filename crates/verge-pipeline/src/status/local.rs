@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::ModelStatus;
 use serde::Serialize;
 use verge_domain::observation::Camera;
 
 /// State of a connection to the local broker, in words.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct LocalState {
     /// Whether it is connected.
     pub connected: bool,
@@ -54,6 +55,9 @@ pub struct LocalState {
     /// Packages of models from upstream; reported beside this one.
     #[serde(skip)]
     pub offers: Option<OffersStatus>,
+    /// Managed models; reported beside this one.
+    #[serde(skip)]
+    pub models: Vec<ModelStatus>,
 }
 
 /// Packages of models that upstream has offered.

@@ -6,6 +6,7 @@ mod cameras;
 pub(crate) mod claim;
 mod judges;
 mod local;
+mod models;
 mod routes;
 mod sources;
 mod store;
@@ -36,6 +37,7 @@ pub use local::{
     BrokerStatus, CertificateStatus, LocalState, OfferStatus, OffersStatus, OpcUaStatus,
     RefusedDeviceStatus, ServerPoints, ServerStatus, StatesStatus, WeightsStatus,
 };
+pub use models::{AgreementStatus, ModelStatus, ReturnStatus};
 pub use routes::{
     ArrivalStatus, DegradedStatus, EdgeNodeStatus, Ledger, LinkLedger, LinkStatus, RouteStatus, SiteStatus,
 };
@@ -118,6 +120,8 @@ pub struct Snapshot {
     pub states: Vec<StatesStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offers: Option<OffersStatus>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelStatus>,
 }
 
 /// Steps of the wall clock.
@@ -221,6 +225,7 @@ impl Status {
         let servers = std::mem::take(&mut local.servers);
         let states = std::mem::take(&mut local.states);
         let offers = local.offers.take();
+        let models = std::mem::take(&mut local.models);
         let uptime = now.mono.since(self.started.mono);
         Snapshot {
             v: 1,
@@ -264,6 +269,7 @@ impl Status {
             servers,
             states,
             offers,
+            models,
         }
     }
 }

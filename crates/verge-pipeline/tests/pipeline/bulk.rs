@@ -110,6 +110,7 @@ fn open() -> Site {
             states: verge_pipeline::judging::StateRules::NONE,
             model: None,
             smaller: None,
+            candidate: None,
             tags: Arc::default(),
             pool: None,
             fingerprint: Fingerprint::default(),

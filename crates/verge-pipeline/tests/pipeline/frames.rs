@@ -60,6 +60,32 @@ fn pictures_are_shown_and_kept_while_somebody_watches_their_camera_and_no_longer
 }
 
 #[test]
+fn a_worker_looks_once_more_only_where_another_one_is_free() {
+    let mut site = site(Keep::Every, 2, Report::Every);
+    let again = |site: &site::Site| site.again.load(Ordering::Relaxed);
+    site.offer(1, "part", "wait:300").unwrap();
+    site.wait("a worker is busy", |site| site.workers.waiting().1 == 0);
+    for _ in 0..3 {
+        site.offer(0, "cam", "again").unwrap();
+    }
+    site.settle();
+    assert_eq!(again(&site), 0, "the next frame would find no worker");
+    site.offer(0, "cam", "x").unwrap();
+    site.settle();
+    assert_eq!(again(&site), 0, "no version is on trial");
+    site.offer(0, "cam", "again").unwrap();
+    site.wait("it is looked at once more", |site| again(site) == 1);
+    site.offer(0, "cam", "fail").unwrap();
+    site.settle();
+    assert_eq!(again(&site), 1, "nothing was seen");
+    // A single worker does so, too, and seldom.
+    let mut alone = site::site(Keep::Every, 1, Report::Every);
+    alone.offer(0, "cam", "again").unwrap();
+    alone.wait("it is looked at once more", |site| again(site) == 1);
+    assert_eq!((site.end().len(), alone.end().len()), (6, 1));
+}
+
+#[test]
 fn a_fault_is_one_frames_alone() {
     let mut site = site(NEWEST, 2, Report::Every);
     for (camera, payload) in [("one", "x"), ("two", "panic"), ("three", "fail"), ("four", "wait:2000")] {

@@ -120,6 +120,7 @@ impl Site {
             states: verge_pipeline::judging::StateRules::NONE,
             model: None,
             smaller: None,
+            candidate: None,
             tags: Arc::default(),
             pool: None,
             fingerprint: Fingerprint::default(),

@@ -54,6 +54,7 @@ fn viewer(cascade: CascadeSettings) -> FrameViewer {
         masks: SourceMasks::default(),
         names: Vec::new(),
         max_picture_bytes: MAX_BYTES,
+        watched: Vec::new(),
     })
     .unwrap()
 }

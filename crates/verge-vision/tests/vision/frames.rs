@@ -52,7 +52,7 @@ pub(crate) fn viewer(model: FrameModel, judge: VisionJudge) -> FrameViewer {
     let (models, judges) = (vec![Arc::new(model)], vec![Some(judge)]);
     let (looks, masks) = (Vec::new(), SourceMasks::default());
     let settings =
-        ViewerSettings { models, judges, looks, masks, names: Vec::new(), max_picture_bytes: MAX_BYTES };
+        ViewerSettings { models, judges, looks, masks, names: Vec::new(), max_picture_bytes: MAX_BYTES, watched: Vec::new() };
     FrameViewer::new(&settings).unwrap()
 }
 

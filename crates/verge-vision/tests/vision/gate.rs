@@ -27,6 +27,7 @@ fn viewer(gate: Option<GateSettings>, looks: bool) -> FrameViewer {
         masks: SourceMasks::default(),
         names: Vec::new(),
         max_picture_bytes: MAX_BYTES,
+        watched: Vec::new(),
     };
     FrameViewer::new(&settings).unwrap()
 }

@@ -14,3 +14,4 @@ mod sharing;
 #[path = "../../../verge-models/tests/support/mod.rs"]
 mod support;
 mod tiles;
+mod versions;

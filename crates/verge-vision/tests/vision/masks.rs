@@ -27,6 +27,7 @@ fn viewer_with(mask: PrivacyMask) -> FrameViewer {
         masks: [vec![mask]].into_iter().collect(),
         names: Vec::new(),
         max_picture_bytes: MAX_BYTES,
+        watched: Vec::new(),
     };
     FrameViewer::new(&settings).unwrap()
 }

@@ -43,6 +43,7 @@ fn judges_share_the_run_of_a_detector_where_they_look_at_the_same_part() {
             judges,
             masks: SourceMasks::default(),
             max_picture_bytes: MAX_BYTES,
+            watched: Vec::new(),
         };
         FrameViewer::new(&settings).unwrap()
     };
@@ -87,6 +88,7 @@ fn under_overload_smaller_models_look() {
         judges: judges.into_iter().map(Some).collect(),
         masks: SourceMasks::default(),
         max_picture_bytes: MAX_BYTES,
+        watched: Vec::new(),
     };
     let mut viewer =
         FrameViewer::new(&settings(vec![small.clone(), judge(), VisionJudge { score: Some(0.3), ..small }]))

@@ -159,7 +159,12 @@ impl AnomalyWords<'_> {
             | Member::Moved
             | Member::Flicker
             | Member::Size
-            | Member::UnexplainedMotion => self.0.member.as_str().to_owned(),
+            | Member::UnexplainedMotion
+            | Member::ModelFailed
+            | Member::ModelSlow
+            | Member::ModelUnproved
+            | Member::ModelDisagrees
+            | Member::ModelDamaged => self.0.member.as_str().to_owned(),
         };
         occasion.lasting(what)
     }

@@ -25,6 +25,11 @@ impl Decided for Health {
             Member::ClockSkewed => "clock skewed",
             Member::LowContrast => "low contrast",
             Member::UnexplainedMotion => "unexplained motion",
+            Member::ModelFailed => "model failed",
+            Member::ModelSlow => "model slow",
+            Member::ModelUnproved => "model unproved",
+            Member::ModelDisagrees => "model disagrees",
+            Member::ModelDamaged => "model damaged",
             other => other.as_str(),
         };
         if occasion.is_cleared() {
@@ -106,6 +111,26 @@ fn lasting(health: &Health) -> String {
         Member::UnexplainedMotion => {
             let passages = health.observed.max(0.0);
             format!("{passages:.0} of the last passages are nothing that its model knows")
+        }
+        Member::ModelFailed => {
+            "a new version of the model cannot be used, or its runs fail: the one before is used again".to_owned()
+        }
+        Member::ModelSlow => {
+            let (value, normally) = (now.value(), now.normally());
+            format!("a new version of the model takes {value}{normally}: the one before is used again")
+        }
+        Member::ModelUnproved => format!(
+            "the gateway was started {:.0} times with a new version of the model and ended before that was confirmed: the one \
+             before is used again",
+            health.observed.max(0.0)
+        ),
+        Member::ModelDisagrees => format!(
+            "{} of the answers of a new version of the model are those of the active one{}: it is not used",
+            percent().value(),
+            percent().normally()
+        ),
+        Member::ModelDamaged => {
+            "the stored version of the model that should be in use is damaged: another one is used".to_owned()
         }
         _ => format!("{}{normally}", now.value()),
     }

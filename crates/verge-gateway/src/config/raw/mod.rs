@@ -186,7 +186,13 @@ declare! {
             "addresses that packages are fetched below, each with a slash at its end, such as \"https://models.example/verge/\"",
         ),
         ca: Option<String> = text("the path of certificates in PEM that those of these addresses must lead to"),
+        promote: RawPromote = word::<RawPromote>().or("manual"),
+        canary: usize = whole(1, 100).or("20"),
+        confirm_after: Span = span(SECOND, DAY).or("10m"),
     }
+
+    /// Who moves a version that is on trial on.
+    words RawPromote { "manual" => Manual, "auto" => Auto }
 
     /// `[model.NAME]`
     struct RawModel {

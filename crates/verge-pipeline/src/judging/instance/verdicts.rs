@@ -80,7 +80,7 @@ impl<J: Judge> Instance<J> {
             subject,
             times,
             detector: spec.detector,
-            model: spec.model.clone(),
+            model: spec.candidate.as_ref().filter(|_| self.by_candidate).or(spec.model.as_ref()).cloned(),
             severity,
             lane: spec.policy.lane,
             event,

@@ -62,13 +62,14 @@ impl Yard {
 
     /// The same where this is given up.
     fn frame_under(&mut self, second: u64, error: f64, given_up: GivenUp) -> Vec<String> {
+        let by_candidate = Vec::new();
         let before = self.out.verdicts.len();
         let objects = View::Detections(Detections { width: 1, height: 1, objects: Vec::new() });
         let views = vec![(JudgeIndex(1), View::Reconstruction(error)), (JudgeIndex(2), objects)];
         let (captured, received) = (Captured::UNKNOWN, at(second));
         let shortfall = Shortfall { given_up, passed_over: 0 };
         let observation =
-            Observation { camera: Self::camera(1), captured, received, look: None, shortfall, views };
+            Observation { camera: Self::camera(1), captured, received, look: None, shortfall, views, by_candidate };
         self.set.observation(observation, received, &mut self.out);
         let words = |verdict: &Verdict| match verdict.event {
             Some(_) => described(verdict),

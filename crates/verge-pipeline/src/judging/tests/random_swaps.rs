@@ -237,6 +237,7 @@ impl BoardedSet {
                 look: None,
                 shortfall: verge_domain::frame::Shortfall::default(),
                 views,
+                by_candidate: Vec::new(),
             },
             received,
             out,

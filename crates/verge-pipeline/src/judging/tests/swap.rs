@@ -13,7 +13,7 @@ fn judge(name: &str, scope: Scope, signals: &str) -> JudgeSpec<AboveTen> {
 
 pub(super) fn kept(spec: JudgeSpec<AboveTen>) -> PlannedJudge<AboveTen> {
     let JudgeSpec { name, inputs, policy, expect, machine, states, tags, fingerprint, .. } = spec;
-    PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine, states, tags, fingerprint })
+    PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine, states, candidate: None, tags, fingerprint })
 }
 
 impl Trial<AboveTen> {

@@ -105,6 +105,8 @@ pub(super) struct Site {
     pub(super) watch: CameraWatch,
     /// Pictures that viewers have shown.
     pub(super) shown: Arc<AtomicUsize>,
+    /// Frames that viewers have looked at once more.
+    pub(super) again: Arc<AtomicUsize>,
     pub(super) intake: FrameIntake<u32>,
     pub(super) cameras: Cameras<u32>,
     pub(super) workers: FrameWorkers<Scripted>,
@@ -144,6 +146,7 @@ fn spec(name: &str, observes: Observes, sources: &[SourceIndex], report: Report)
         states: verge_pipeline::judging::StateRules::NONE,
         model: None,
         smaller: None,
+        candidate: None,
         tags: Arc::default(),
         pool: None,
         fingerprint: Fingerprint::default(),
@@ -204,7 +207,9 @@ pub(super) fn open(
     );
     let (watch, shown) = (queue.watch(), Arc::<AtomicUsize>::default());
     let counted = Arc::clone(&shown);
-    let scripted = move || Scripted { era: 0, whole: true, shown: Arc::clone(&counted) };
+    let again = Arc::<AtomicUsize>::default();
+    let looks = Arc::clone(&again);
+    let scripted = move || Scripted { shown: Arc::clone(&counted), again: Arc::clone(&looks), ..Scripted::of(0, true) };
     let viewers = (0..workers).map(|_| scripted()).collect();
     let workers =
         queue.start(Pictures, viewers, move || Some(scripted()), (&readings.observations(), None), clock);
@@ -226,6 +231,7 @@ pub(super) fn open(
         next: 0,
         watch,
         shown,
+        again,
     }
 }
 
@@ -245,10 +251,10 @@ impl Site {
         };
         let judges = CameraJudges::new((0..5).map(inputs).collect());
         let viewers = (0..self.workers.count())
-            .map(|_| Scripted { era, whole: false, shown: Arc::default() })
+            .map(|_| Scripted::of(era, false))
             .collect();
         let mut exchange = Some(FrameExchange::new(judges, viewers, move || {
-            Some(Scripted { era, whole: true, shown: Arc::default() })
+            Some(Scripted::of(era, true))
         }));
         let (reports, reported) = std::sync::mpsc::channel();
         while let Some(others) = exchange.take() {

@@ -50,6 +50,17 @@ pub(super) struct Scripted {
     pub(super) whole: bool,
     /// Pictures that it has shown.
     pub(super) shown: Arc<AtomicUsize>,
+    /// It may look once more at the last frame, which was `again`.
+    pub(super) trial: bool,
+    /// How often it did.
+    pub(super) again: Arc<AtomicUsize>,
+}
+
+impl Scripted {
+    /// One of this era.
+    pub(super) fn of(era: u32, whole: bool) -> Self {
+        Self { era, whole, shown: Arc::default(), trial: false, again: Arc::default() }
+    }
 }
 
 impl Viewer for Scripted {
@@ -73,6 +84,7 @@ impl Viewer for Scripted {
         }
         assert!(self.whole, "a viewer is whole when it looks");
         *memory += 1;
+        self.trial = text == "again";
         let number = text.strip_prefix("nr:").and_then(|number| number.parse::<u32>().ok());
         let shown = number.filter(|_| self.era > 0).map_or(*memory, |number| self.era * ERA + number);
         for judge in judges {
@@ -98,6 +110,15 @@ impl Viewer for Scripted {
         _: (&Seen, &[(JudgeIndex, verge_domain::frame::SceneSketch)]),
     ) -> Result<FrameSnapshot, SnapshotError> {
         Err(SnapshotError::Failed)
+    }
+
+    fn has_trial(&self) -> bool {
+        self.trial
+    }
+
+    fn look_again(&mut self, of: (&Camera, &[JudgeIndex]), _until: Instant) {
+        assert_eq!(of.0.device.as_str(), "cam");
+        self.again.fetch_add(1, Ordering::Relaxed);
     }
 
     fn take_over(&mut self, former: Self) -> bool {

@@ -134,6 +134,10 @@ pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
     all.push(("traffic, forecast".to_owned(), bare(Body::Traffic(Traffic { forecasts, ..traffic() }))));
     let partial = vec![PartialReason::Overload];
     all.push(("traffic, overload".to_owned(), bare(Body::Traffic(Traffic { partial, ..unobserved() }))));
+    for cause in Member::OF_MODELS {
+        let health = Health::of(cause, 0.5, between(1.0, 2.0));
+        all.push((format!("health of a model, {cause}"), bare(Body::Health(health))));
+    }
     all
 }
 

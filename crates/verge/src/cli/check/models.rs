@@ -98,6 +98,12 @@ fn look_at_versions(settings: &Settings, report: &mut CheckReport) {
             Err(why.to_owned())
         };
         report.note(&section, "version in use", version, Exit::BadConfig);
+        let slots = model.store.as_ref().map(|store| store.slots().0).unwrap_or_default();
+        if let Some((id, phase)) = slots.unproved() {
+            let share = slots.share.map(|share| format!(", {share} % of the cameras")).unwrap_or_default();
+            let how = format!("{id}, {}{share}", phase.as_str());
+            report.note(&section, "has to prove itself", Ok(how), Exit::BadConfig);
+        }
     }
 }
 

@@ -181,6 +181,7 @@ fn look_at(
         masks: SourceMasks::default(),
         names: Vec::new(),
         max_picture_bytes: wiring::picture_bytes(PictureLimits::default().max_pixels),
+        watched: Vec::new(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pictures.len().max(1));
     let viewers = (0..threads)

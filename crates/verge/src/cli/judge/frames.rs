@@ -222,6 +222,7 @@ impl<'a> Frames<'a> {
             look,
             shortfall: Shortfall::default(),
             views,
+            by_candidate: Vec::new(),
         };
         replay.trial.observation(observation, file)?;
         let Some((folder, of_views)) = self.annotate.as_ref().zip::<Vec<_>>(of_views) else { return Ok(()) };

@@ -84,12 +84,15 @@ fn print(name: &str, store: &ModelStore, slots: &Slots, out: &mut impl Write) ->
     let others = store.versions().into_iter().filter(|version| !slots.hold(&version.id));
     for version in held.chain(others) {
         let id = Some(version.id.clone());
-        let slot = if id == slots.active {
+        let slot = if id == slots.active && slots.confirmed {
             "active"
+        } else if id == slots.active {
+            // It has not proved itself.
+            "active?"
         } else if id == slots.previous {
             "previous"
         } else if id == slots.candidate {
-            "candidate"
+            slots.trial().map_or("candidate", |(_, phase)| phase.as_str())
         } else if slots.refused.contains(&version.id) {
             "rolled back"
         } else {

@@ -127,6 +127,7 @@ impl Subject {
             masks: SourceMasks::default(),
             names: Vec::new(),
             max_picture_bytes: wiring::picture_bytes(PictureLimits::default().max_pixels),
+            watched: Vec::new(),
         };
         let viewer = FrameViewer::new(&settings).exit_with(Exit::BadInput)?;
         Ok(Self { model, viewer, limits })

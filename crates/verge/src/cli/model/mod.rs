@@ -10,6 +10,7 @@ mod package;
 mod probe;
 mod send;
 mod quantize;
+mod stages;
 mod versions;
 
 use std::io::Write;
@@ -27,6 +28,7 @@ use verge_gateway::exit::Exit;
   verge model sign parts.toml --key publisher.pem --counter 4 -o parts-4.vmodel
   verge model delta parts-3.vmodel parts-4.vmodel -o parts-3-4.vmodel
   verge model push parts-4.vmodel -c gateway.toml
+  verge model promote parts -c gateway.toml --stage shadow
   verge model promote parts -c gateway.toml
   verge model rollback parts -c gateway.toml
 
@@ -58,8 +60,8 @@ enum ModelAction {
     Patch(delta::PatchArgs),
     /// Take a package in as the candidate of its model, here or at gateways elsewhere
     Push(versions::PushArgs),
-    /// Put the candidate of a model in use
-    Promote(versions::PromoteArgs),
+    /// Put the candidate of a model in use, or on trial beside the active version
+    Promote(stages::PromoteArgs),
     /// Put the version before in use again
     Rollback(versions::RollbackArgs),
     /// List the versions of managed models

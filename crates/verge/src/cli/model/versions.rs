@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 use verge_engine::{ContentDigest, Runtime};
@@ -22,6 +22,7 @@ use super::super::uplink::UplinkArgs;
 use super::super::{FileArgs, say, words};
 use super::measure::SATURATION_LEAST;
 use super::probe::{self, Probed};
+use super::stages::PromoteArgs;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -61,35 +62,9 @@ pub(super) struct PushArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The candidate is loaded in a process of its own and tried with the judges of the configuration; then it is in use. A \
-gateway that runs is asked to reload its file: all that has changed in the file takes effect with it. Where that reload fails, the \
-version before stays in use."
-)]
-pub(super) struct PromoteArgs {
-    /// The model, as [model.NAME] calls it
-    #[arg(value_name = "NAME")]
-    name: String,
-    #[command(flatten)]
-    file: FileArgs,
-    /// How far
-    #[arg(long, value_name = "STAGE", default_value = "active")]
-    stage: Stage,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Stage {
-    /// It looks at frames beside the active version, and its answers are compared; not in this version of Verge
-    Shadow,
-    /// It looks at the frames of some cameras; not in this version of Verge
-    Canary,
-    /// It takes the place of the active version
-    Active,
-}
-
-#[derive(Debug, Args)]
-#[command(
     after_help = "A gateway that runs is asked to reload its file: all that has changed in the file takes effect with it. A version \
-before that is damaged gives way to the file of the configuration."
+before that is damaged gives way to the file of the configuration. While a candidate is on trial, the trial ends, and the active \
+version stays in use."
 )]
 pub(super) struct RollbackArgs {
     /// The model, as [model.NAME] calls it
@@ -244,37 +219,39 @@ fn library(settings: &Settings) -> PathBuf {
 }
 
 pub(super) fn promote(args: &PromoteArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    if args.stage != Stage::Active {
-        let error =
-            anyhow!("this version of Verge has no trials: promote without --stage, or with --stage active");
-        return Err(error).exit_with(Exit::Usage);
-    }
     let settings = args.file.settings()?;
     let (model, store) = find(&settings, &args.name)?;
     let (lock, slots) = begin(store)?;
     let Some(candidate) = slots.candidate.clone() else {
         return report(&args.name, &slots, "nothing to promote", None, as_json, out);
     };
+    let share = args.share.unwrap_or(settings.packages.canary);
+    args.check(&settings, &slots)?;
+    if args.is_done(&slots, share) {
+        return report(&args.name, &slots, &format!("{candidate} is on trial already"), None, as_json, out);
+    }
     let version = store.version(&candidate);
     let card = version
         .check()
         .map_err(|why| stored(StoreError::Damaged { name: args.name.clone(), id: candidate.clone(), why }))?;
     let most = settings.engine.limits.max_file_bytes;
-    if let Err(error) = probe::in_a_child(&card, &library(&settings), most, false) {
-        let is_bad = Exit::of(&error) != Exit::Unavailable;
-        return if is_bad { Err(error).exit_with(Exit::BadInput) } else { Err(error) };
-    }
+    let probed = match probe::in_a_child(&card, &library(&settings), most, false) {
+        Ok(probed) => probed,
+        Err(error) if Exit::of(&error) == Exit::Unavailable => return Err(error),
+        Err(error) => return Err(error).exit_with(Exit::BadInput),
+    };
     fits(&settings, ModelFiles { name: model.name.clone(), ..ModelFiles::of_card(&card) })?;
-    let next = slots.promoted(version.counter(), Timestamp::now().as_millisecond());
+    let next = args.next(&settings, &slots, (&version, probed));
+    let what = args.words(&candidate, share);
     store.switch(&lock, &next).map_err(stored)?;
     match let_gateway_know(&settings, &args.file.config) {
         Taken::Fine(taken) => {
-            report(&args.name, &next, &format!("{candidate} is in use"), Some(&taken), as_json, out)
+            report(&args.name, &next, &what, Some(&taken), as_json, out)
         }
         Taken::Refused(why) => {
             store.switch(&lock, &slots).map_err(stored)?;
             let why = anyhow!(
-                "{}: {candidate} is a candidate still: the running gateway refused it: {why}",
+                "{}: {candidate} stays the candidate: the running gateway refused it: {why}",
                 args.name
             );
             Err(why).exit_with(Exit::BadInput)
@@ -282,10 +259,28 @@ pub(super) fn promote(args: &PromoteArgs, as_json: bool, out: &mut impl Write) -
     }
 }
 
+/// Ends the trial of a candidate.
+fn end_trial(
+    args: &RollbackArgs,
+    settings: &Settings,
+    (store, lock, slots): (&ModelStore, &StoreLock, &Slots),
+) -> anyhow::Result<Option<(Slots, String, String)>> {
+    let Some((candidate, _)) = slots.trial() else { return Ok(None) };
+    let Some(next) = slots.without_candidate(Timestamp::now().as_millisecond()) else { return Ok(None) };
+    store.switch(lock, &next).map_err(stored)?;
+    let active = next.active.as_deref().unwrap_or(FACTORY);
+    let what = format!("the trial of {candidate} has ended, {active} stays in use");
+    let (Taken::Fine(taken) | Taken::Refused(taken)) = let_gateway_know(settings, &args.file.config);
+    Ok(Some((next, what, taken)))
+}
+
 pub(super) fn rollback(args: &RollbackArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     let settings = args.file.settings()?;
     let (model, store) = find(&settings, &args.name)?;
     let (lock, slots) = begin(store)?;
+    if let Some((next, what, taken)) = end_trial(args, &settings, (store, &lock, &slots))? {
+        return report(&args.name, &next, &what, Some(&taken), as_json, out);
+    }
     let Some(mut next) = slots.rolled_back(Timestamp::now().as_millisecond()) else {
         return report(&args.name, &slots, "nothing to roll back", None, as_json, out);
     };
@@ -378,7 +373,7 @@ fn report(
     if as_json {
         let line = json!({
             "model": name, "active": slots.active, "previous": slots.previous, "candidate": slots.candidate,
-            "changed": taken.is_some(), "gateway": taken,
+            "stage": slots.stage, "share": slots.share, "changed": taken.is_some(), "gateway": taken,
         });
         json_line(out, &line)?;
     } else {

@@ -51,6 +51,10 @@ pub(super) async fn reload(
     if request.and_then(|request| request.file.as_ref()).is_some_and(|file| *file != own) {
         return ReloadAnswer::OtherFile { runs_with: own.display().to_string() };
     }
+    if request.is_some_and(|request| request.again) {
+        let next = gateway.settings().clone();
+        return gateway.reload(next, false).await;
+    }
     let path = file.to_owned();
     let loaded = tokio::task::spawn_blocking(move || Settings::load(&path, std::env::vars_os())).await;
     match loaded {

@@ -100,6 +100,7 @@ impl CountingRun {
                     look: None,
                     shortfall: verge_domain::frame::Shortfall::default(),
                     views,
+                    by_candidate: Vec::new(),
                 },
                 received,
                 &mut decision,

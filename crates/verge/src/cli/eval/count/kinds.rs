@@ -47,6 +47,7 @@ pub(super) fn look_in_order(
         masks: SourceMasks::default(),
         names: Vec::new(),
         max_picture_bytes,
+        watched: Vec::new(),
     })
     .exit_with(Exit::BadConfig)?;
     let (mut files, mut memory, mut progress) =

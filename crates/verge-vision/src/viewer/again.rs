@@ -1,0 +1,110 @@
+//! How a viewer looks with versions of models that are on trial: in the place of the active one, or once more.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use verge_domain::frame::{GivenUp, View};
+use verge_domain::id::{DeviceId, JudgeIndex};
+use verge_domain::stage::Seen;
+use verge_models::trial::TrialSide;
+
+use super::{FrameViewer, InferenceError};
+use crate::candidate::{RunWatch, agreed};
+use crate::gate::JudgedFrame;
+use crate::memory::Memory;
+
+/// What a judge saw in the last frame, of whose model a version is on trial.
+pub(super) struct KeptView {
+    judge: JudgeIndex,
+    view: View,
+    pub(super) by_candidate: bool,
+}
+
+impl FrameViewer {
+    /// Says of each model whether its runs are noted.
+    pub(super) fn watch_runs(&mut self) {
+        for (index, (_, run)) in self.models.iter_mut().enumerate() {
+            let Some(run) = run else { continue };
+            run.watch = self.watched.iter().find_map(|watched| {
+                let side = match &watched.candidate {
+                    None if watched.active == index => TrialSide::Candidate,
+                    Some(candidate) if candidate.model == index => TrialSide::Candidate,
+                    Some(_) if watched.active == index => TrialSide::Active,
+                    None | Some(_) => return None,
+                };
+                Some(RunWatch { desk: Arc::clone(&watched.desk), side })
+            });
+        }
+    }
+
+    /// What a judge saw in the last frame, where it was kept.
+    pub(super) fn kept_of(&self, judge: JudgeIndex) -> Option<&KeptView> {
+        self.kept.iter().find(|kept| kept.judge == judge)
+    }
+
+    /// Lets one judge look at the frame that was last decoded, with the version on trial where that has this camera. Where it
+    /// fails, the active one looks: the frame is not lost by it. `None` of a judge that looks at no frames.
+    pub(super) fn look_for(
+        &mut self,
+        judge: JudgeIndex,
+        device: &DeviceId,
+        of: JudgedFrame<'_>,
+        (memory, seen): (&mut Memory, &mut Seen),
+    ) -> Option<Result<View, InferenceError>> {
+        let run = self.judges.get(judge.position())?.as_ref()?;
+        let trial = run.candidate.as_ref().and_then(|(on_trial, place)| {
+            Some((on_trial, self.watched.get(*place)?.candidate.as_ref()?))
+        });
+        if let Some((on_trial, _)) = trial.filter(|(_, candidate)| candidate.takes(device)) {
+            let picture = (&mut self.models[..], &self.picture);
+            match on_trial.look(judge, picture, of, (memory, &mut seen.crops)) {
+                Ok(view) => {
+                    // The first model is what verdicts name.
+                    if on_trial.model != run.model {
+                        seen.by_candidate.push(judge);
+                    }
+                    if view != View::Still {
+                        self.kept.push(KeptView { judge, view: view.clone(), by_candidate: true });
+                    }
+                    return Some(Ok(view));
+                }
+                Err(error) => {
+                    tracing::debug!(%device, judge = judge.0, %error, "a version on trial saw nothing");
+                }
+            }
+        }
+        let looked = run.look(judge, (&mut self.models[..], &self.picture), of, (memory, &mut seen.crops));
+        let is_shadow = trial.is_some_and(|(_, candidate)| candidate.share.is_none());
+        if let Ok(view) = &looked
+            && is_shadow
+            && *view != View::Still
+        {
+            self.kept.push(KeptView { judge, view: view.clone(), by_candidate: false });
+        }
+        Some(looked)
+    }
+
+    /// Looks once more at the frame that was viewed last, with the other version of each model that is on trial.
+    pub(super) fn compare_versions(&mut self, device: &DeviceId, until: Instant) {
+        let of = JudgedFrame { motion: None, at: self.last, until: Some(until), given_up: GivenUp::Nothing };
+        for KeptView { judge, view, by_candidate } in std::mem::take(&mut self.kept) {
+            let Some(Some(run)) = self.judges.get(judge.position()) else { continue };
+            let Some((on_trial, place)) = &run.candidate else { continue };
+            let Some(watched) = self.watched.get(*place) else { continue };
+            // A version of the second model alone: what the first one sees is the same.
+            if run.model == on_trial.model {
+                continue;
+            }
+            let other = if by_candidate { run } else { on_trial };
+            match other.look_alone((&mut self.models[..], &self.picture), of) {
+                Ok(again) => {
+                    let agreed = again.and_then(|again| agreed(&view, &again));
+                    agreed.iter().for_each(|agreed| watched.desk.with(|trial| trial.compare(*agreed)));
+                }
+                Err(error) => {
+                    tracing::debug!(%device, judge = judge.0, %error, "a look once more saw nothing");
+                }
+            }
+        }
+    }
+}
