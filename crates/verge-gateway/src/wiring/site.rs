@@ -36,5 +36,6 @@ pub(super) fn local_state_of(sources: &Sources<SiteSource>) -> LocalState {
         cameras: Vec::new(),
         servers: Vec::new(),
         states: Vec::new(),
+        offers: None,
     }
 }

@@ -61,6 +61,25 @@ pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
     }
 }
 
+/// Whether upstream may change models, and where from.
+fn look_at_offers(settings: &Settings, report: &mut CheckReport) {
+    let rules = &settings.packages;
+    if !rules.upstream {
+        return;
+    }
+    let by_mqtt = settings.uplinks.iter().filter_map(|uplink| uplink.mqtt());
+    let by_mqtt = by_mqtt.filter(|uplink| uplink.services.commands).count();
+    let from = rules.from.len();
+    let found = format!(
+        "taken from {by_mqtt} {}, by HTTP from {from} {}, {} KiB in a second at most",
+        if by_mqtt == 1 { "uplink" } else { "uplinks" },
+        if from == 1 { "address" } else { "addresses" },
+        rules.rate / 1024
+    );
+    let found = rules.tls().map(|_| found).map_err(|error| words(&error));
+    report.note("models", "upstream", found, Exit::BadConfig);
+}
+
 /// Which versions of managed models are in use, and by which keys others are taken.
 fn look_at_versions(settings: &Settings, report: &mut CheckReport) {
     let models = settings.models.iter().chain(&settings.autoencoders);
@@ -74,6 +93,7 @@ fn look_at_versions(settings: &Settings, report: &mut CheckReport) {
             (keys, false) => format!("{keys} keys"),
         });
         report.note("models", "trust", keys.map_err(|error| words(&error)), Exit::BadConfig);
+        look_at_offers(settings, report);
     }
     for model in managed {
         let section = format!("model.{}", model.name);
