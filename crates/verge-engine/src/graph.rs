@@ -189,6 +189,12 @@ impl Graph {
         &self.path
     }
 
+    /// The library that took it.
+    #[must_use]
+    pub const fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     /// The file's bytes, with the numbers of maps as outputs.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {

@@ -94,3 +94,25 @@ def full(out) -> None:
             out.write(bytes(piece))
         except OSError:
             piece //= 2
+
+
+def test_a_patch_killed_at_every_call_leaves_the_whole_file_or_none(tmp_path: Path, figures: Figures) -> None:
+    life = Life(tmp_path, tmp_path, tmp_path)
+    old, new = (life.card(version, padding=4096).with_suffix(".onnx") for version in (1, 2))
+    changes, out = tmp_path / "changes", tmp_path / "out.onnx"
+    assert life.verge("model", "delta", str(old), str(new), "-o", str(changes)).returncode == 0
+    kills = 0
+    for call in CALLS:
+        for when in range(1, 10_000, STRIDE.get(call, 1)):
+            out.unlink(missing_ok=True)
+            done = life.verge("model", "patch", str(old), str(changes), "-o", str(out), before=kill_at(call, when))
+            assert not out.exists() or out.read_bytes() == new.read_bytes(), f"{call} {when}"
+            if done.returncode == 0:
+                break
+            kills += 1
+            # Done again it is done, over whatever was left.
+            assert life.verge("model", "patch", str(old), str(changes), "-o", str(out)).returncode == 0
+            assert out.read_bytes() == new.read_bytes()
+    assert kills > 3, kills
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("out")) == ["out.onnx"]
+    figures.note("models", command="patch", kills=kills)

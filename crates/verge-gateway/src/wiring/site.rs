@@ -37,5 +37,6 @@ pub(super) fn local_state_of(sources: &Sources<SiteSource>) -> LocalState {
         servers: Vec::new(),
         states: Vec::new(),
         models: Vec::new(),
+        offers: None,
     }
 }

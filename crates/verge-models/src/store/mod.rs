@@ -349,7 +349,7 @@ fn is_on_its_way(entry: &fs::DirEntry) -> bool {
     let is_hash = hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
     let changed = entry.metadata().ok().filter(fs::Metadata::is_file).and_then(|found| found.modified().ok());
     let is_new = changed.is_some_and(|at| at.elapsed().unwrap_or_default() < INCOMING_DAYS);
-    is_hash && ["part", "json"].contains(&end) && is_new
+    is_hash && ["part", "json", "next"].contains(&end) && is_new
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {

@@ -146,7 +146,11 @@ impl ReturnCause {
                 ms(limit)
             ),
             Self::Overruns(share) => {
-                format!("deadlines ended {:.0} % of its runs, {:.0} % at most were expected", share * 1e2, OVERRUNS * 1e2)
+                format!(
+                    "deadlines ended {:.0} % of its runs, {:.0} % at most were expected",
+                    share * 1e2,
+                    OVERRUNS * 1e2
+                )
             }
             Self::Starts(starts) => {
                 format!("the gateway was started {starts} times with it and ended before it was confirmed")

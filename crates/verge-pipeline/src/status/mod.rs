@@ -34,8 +34,8 @@ pub use cameras::CameraStatus;
 pub use claim::{LifeStatus, Sighting, sighting};
 pub use judges::JudgeStatus;
 pub use local::{
-    BrokerStatus, CertificateStatus, LocalState, OfferStatus, OffersStatus, OpcUaStatus,
-    RefusedDeviceStatus, ServerPoints, ServerStatus, StatesStatus, WeightsStatus,
+    BrokerStatus, CertificateStatus, LocalState, OfferStatus, OffersStatus, OpcUaStatus, RefusedDeviceStatus,
+    ServerPoints, ServerStatus, StatesStatus, WeightsStatus,
 };
 pub use models::{AgreementStatus, ModelStatus, ReturnStatus};
 pub use routes::{

@@ -302,7 +302,15 @@ fn a_viewer_takes_over_runners_and_a_camera_keeps_its_state_while_model_and_regi
     let settings = |model: &Arc<FrameModel>, judge: VisionJudge| {
         let (models, judges) = (vec![Arc::clone(model)], vec![Some(judge)]);
         let (looks, masks) = (Vec::new(), SourceMasks::default());
-        ViewerSettings { models, judges, looks, masks, names: Vec::new(), max_picture_bytes: MAX_BYTES, watched: Vec::new() }
+        ViewerSettings {
+            models,
+            judges,
+            looks,
+            masks,
+            names: Vec::new(),
+            max_picture_bytes: MAX_BYTES,
+            watched: Vec::new(),
+        }
     };
     let (first, other) = (model(), model());
     let white = plain(16, 16, [255; 3]);

@@ -187,7 +187,10 @@ fn filters_that_are_refused_are_answered_and_the_others_pass() {
     let (given, answers, _) = passed(&mut guard, &filters(10, &["#"]), 1_000).unwrap();
     assert_eq!((given, answers), (Vec::new(), vec![ToClient::Packet(b"\xb0\x02\0\x05".to_vec())]));
     let (given, answers, _) = passed(&mut guard, &filters(10, &["#", "a/cmd/#"]), 1_000).unwrap();
-    assert_eq!((given, answers), (filters(10, &["a/cmd/#"]), vec![ToClient::Packet(b"\xb0\x02\0\x05".to_vec())]));
+    assert_eq!(
+        (given, answers),
+        (filters(10, &["a/cmd/#"]), vec![ToClient::Packet(b"\xb0\x02\0\x05".to_vec())])
+    );
     // Behind a packet that passes, each is counted once.
     let both = [b"\xc0\x00".to_vec(), filters(8, &["#"])].concat();
     passed(&mut guard, &both, 1_000).unwrap();

@@ -56,7 +56,7 @@ impl OpenOffer {
     /// Makes it durable.
     pub(super) fn keep(&self, incoming: &Path) -> io::Result<()> {
         fs::create_dir_all(incoming)?;
-        let (to, beside) = (self.file(incoming), incoming.join("offer.next"));
+        let (to, beside) = (self.file(incoming), incoming.join(format!("{}.next", self.sha256)));
         let write = || -> io::Result<()> {
             if beside.symlink_metadata().is_ok() {
                 fs::remove_file(&beside)?;

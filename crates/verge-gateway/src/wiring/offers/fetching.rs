@@ -108,22 +108,18 @@ async fn end(shared: &Arc<Shared>, offer: &OpenOffer, result: Result<ModelAnswer
     let offer = locked(&shared.book).end(&offer.sha256, result.as_ref().err()).unwrap_or_else(|| offer.clone());
     offer.forget(&shared.incoming);
     let payload = model_report(&offer.id, &result);
-    let (shared, door) = (Arc::clone(shared), offer.door);
-    // The next package does not wait for it.
-    tokio::spawn(async move {
-        for _ in 0..REPORTS {
-            let Some(link) = shared.links.iter().find(|link| link.door == door) else { return };
-            // A clean session under the same name ends the one in which parts came.
-            if let Ok(publisher) = Publisher::connect(link.connection.clone()).await {
-                let sent = publisher.publish(&link.reply, payload.clone().into(), QoS::AtLeastOnce, false).await;
-                publisher.close().await;
-                if sent.is_ok() {
-                    return;
-                }
+    let Some(link) = shared.links.iter().find(|link| link.door == offer.door) else { return };
+    for _ in 0..REPORTS {
+        // A clean session under the same name ends the one in which parts came. The next package needs the name, so it waits.
+        if let Ok(publisher) = Publisher::connect(link.connection.clone()).await {
+            let sent = publisher.publish(&link.reply, payload.clone().into(), QoS::AtLeastOnce, false).await;
+            publisher.close().await;
+            if sent.is_ok() {
+                return;
             }
-            tokio::time::sleep(PAUSE).await;
         }
-    });
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Fetches what is missing from a web service.

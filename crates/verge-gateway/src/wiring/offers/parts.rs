@@ -82,8 +82,13 @@ async fn receive(
         if is_connected && incoming.is_overdue(now) {
             "what was asked for does not come".clone_into(&mut why);
         }
-        while is_connected && pace.admits(now) {
+        let mut wait = LOOK;
+        while is_connected {
             let Some(range) = incoming.wanted() else { break };
+            if !pace.admits(now) {
+                wait = LOOK.min(pace.due.duration_since(now));
+                break;
+            }
             // The id is that of the newest offer of the package.
             let id = locked(&shared.book).find(&offer.sha256).map_or_else(|| offer.id.clone(), |offer| offer.id);
             if subscriber.publish(&link.reply, request(&id, &offer.sha256, range)).is_err() {
@@ -92,8 +97,7 @@ async fn receive(
             incoming.asked(range, now);
             pace.spend(range.bytes, now);
         }
-        let wake = pace.due.max(now).min(now + LOOK).max(now + Duration::from_millis(1));
-        let Ok(event) = tokio::time::timeout_at(wake.into(), subscriber.next()).await else { continue };
+        let Ok(event) = tokio::time::timeout(wait, subscriber.next()).await else { continue };
         match event {
             Some(SubscriberEvent::Subscribed) => {
                 is_connected = true;

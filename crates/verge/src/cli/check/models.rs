@@ -70,6 +70,25 @@ pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
     }
 }
 
+/// Whether upstream may change models, and where from.
+fn look_at_offers(settings: &Settings, report: &mut CheckReport) {
+    let rules = &settings.packages;
+    if !rules.upstream {
+        return;
+    }
+    let by_mqtt = settings.uplinks.iter().filter_map(|uplink| uplink.mqtt());
+    let by_mqtt = by_mqtt.filter(|uplink| uplink.services.commands).count();
+    let from = rules.from.len();
+    let found = format!(
+        "taken from {by_mqtt} {}, by HTTP from {from} {}, {} KiB in a second at most",
+        if by_mqtt == 1 { "uplink" } else { "uplinks" },
+        if from == 1 { "address" } else { "addresses" },
+        rules.rate / 1024
+    );
+    let found = rules.tls().map(|_| found).map_err(|error| words(&error));
+    report.note("models", "upstream", found, Exit::BadConfig);
+}
+
 /// Which versions of managed models are in use, and by which keys others are taken.
 fn look_at_versions(settings: &Settings, report: &mut CheckReport) {
     let models = settings.models.iter().chain(&settings.autoencoders);
@@ -83,6 +102,7 @@ fn look_at_versions(settings: &Settings, report: &mut CheckReport) {
             (keys, false) => format!("{keys} keys"),
         });
         report.note("models", "trust", keys.map_err(|error| words(&error)), Exit::BadConfig);
+        look_at_offers(settings, report);
     }
     for model in managed {
         let section = format!("model.{}", model.name);
@@ -199,7 +219,8 @@ fn look_at_saturation(
     limits: ModelLimits,
     report: &mut CheckReport,
 ) {
-    let is_whole = EditableModel::read(loaded.graph().bytes()).is_ok_and(|model| whole_operator(&model).is_some());
+    let is_whole =
+        EditableModel::read(loaded.graph().bytes()).is_ok_and(|model| whole_operator(&model).is_some());
     if !is_whole {
         return;
     }
@@ -219,7 +240,10 @@ fn look_at_saturation(
                 );
                 report.warnings.push(Warning { key: section.clone(), remark });
             }
-            format!("{:.1} % of the answers to drawn pictures are those of the file as written", share * 100.0)
+            format!(
+                "{:.1} % of the answers to drawn pictures are those of the file as written",
+                share * 100.0
+            )
         }
         None => format!("not found out within {} s: `verge model bench` says it", SATURATION_LIMIT.as_secs()),
     });

@@ -38,7 +38,8 @@ pub(super) fn classify(args: &ClassifyArgs, as_json: bool, out: &mut impl Write)
     if task != ModelTask::Classify {
         return Err(of_another_task(task)).exit_with(Exit::Usage);
     }
-    let labelled = args.model.spread(classes::read(&args.model.data, model.labels()).exit_with(Exit::BadInput)?);
+    let labelled =
+        args.model.spread(classes::read(&args.model.data, model.labels()).exit_with(Exit::BadInput)?);
     let paths: Vec<&Path> = labelled.iter().map(|one| one.path.as_path()).collect();
     let judge = VisionJudge { top: TOP, ..VisionJudge::of(0) };
     let seen = look_at(&args.model, &model, &paths, judge, 0.0)?;

@@ -8,8 +8,8 @@ mod ls;
 pub(super) mod measure;
 mod package;
 mod probe;
-mod send;
 mod quantize;
+mod send;
 mod stages;
 mod versions;
 

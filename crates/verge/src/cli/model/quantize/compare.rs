@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use verge_models::gate::average_precision::FoundObject;
 use verge_models::gate::labelled::{compare, compare_detections};
 use verge_models::gate::{Agreed, Cost, Decision, DetectionPair, Drop, Pair, Rules};
-use verge_models::gate::average_precision::FoundObject;
 use verge_vision::detect::Candidate;
 use verge_vision::viewer::Inference;
 
@@ -47,7 +47,8 @@ impl Answers {
         let (mut seen, mut sizes) = (Vec::new(), Vec::new());
         for (number, frame) in set.frames.iter().enumerate() {
             progress.show(&format!("{what}: {number} of {} pictures", set.frames.len()))?;
-            let (answer, _) = subject.look_down_to(frame, least).with_context(|| set.names[number].clone())?;
+            let (answer, _) =
+                subject.look_down_to(frame, least).with_context(|| set.names[number].clone())?;
             seen.push(answer);
             sizes.push(subject.size());
         }
@@ -127,7 +128,11 @@ fn lost(truths: &[Truth], old: &Answers, new: &Answers) -> Option<Drop> {
 
 fn found(object: &Candidate) -> FoundObject {
     let [left, top, right, bottom] = object.corners.map(f64::from);
-    FoundObject { class: object.label, area: [left, top, right - left, bottom - top], score: object.score.into() }
+    FoundObject {
+        class: object.label,
+        area: [left, top, right - left, bottom - top],
+        score: object.score.into(),
+    }
 }
 
 /// What two models cost, looking at the same pictures in turn.

@@ -14,10 +14,12 @@ use clap::{Args, ValueEnum};
 use verge_engine::{ModelLimits, Optimisation, ProcessorClass, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
+use verge_models::Card;
 use verge_models::card::Meaning;
 use verge_models::gate::Rules;
-use verge_models::quantise::{Bench, FEW_PICTURES, LEAST_PICTURES, QuantiseError, Quantiser, RangeMethod, Target};
-use verge_models::Card;
+use verge_models::quantise::{
+    Bench, FEW_PICTURES, LEAST_PICTURES, QuantiseError, Quantiser, RangeMethod, Target,
+};
 
 use super::measure::Subject;
 use crate::cli::output::{Progress, json_line};
@@ -123,12 +125,7 @@ impl QuantizeArgs {
     }
 
     const fn rules(&self) -> Rules {
-        Rules {
-            max_drop: self.max_drop,
-            strict: self.strict,
-            keep_slower: self.keep_slower,
-            agreement: 0.9,
-        }
+        Rules { max_drop: self.max_drop, strict: self.strict, keep_slower: self.keep_slower, agreement: 0.9 }
     }
 
     /// The command, as it stands in `[made]`.
@@ -169,16 +166,21 @@ fn made(args: &QuantizeArgs, progress: &mut Progress) -> anyhow::Result<Found> {
     let card = args.card.with_extension("toml");
     let known = Card::load(&card).exit_with(Exit::BadInput)?;
     if known.meaning == Meaning::Windows {
-        let error = anyhow!("{}: a model over windows of readings: only models over frames are quantised", card.display());
+        let error = anyhow!(
+            "{}: a model over windows of readings: only models over frames are quantised",
+            card.display()
+        );
         return Err(error).exit_with(Exit::BadInput);
     }
     let names = Names::of(&args.output);
     let source = card.parent().unwrap_or(std::path::Path::new("")).join(&known.file);
     let is_same = |one: &std::path::Path, other: &std::path::Path| {
-        one == other || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+        one == other
+            || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
     };
     if is_same(&names.weights, &source) || is_same(&names.card, &card) {
-        return Err(anyhow!("-o {}: that is the model itself; name another", args.output.display())).exit_with(Exit::Usage);
+        return Err(anyhow!("-o {}: that is the model itself; name another", args.output.display()))
+            .exit_with(Exit::Usage);
     }
     let limits = ModelLimits::default();
     let mut float = Subject::load(&runtime, &card, limits)?;
@@ -193,7 +195,10 @@ fn made(args: &QuantizeArgs, progress: &mut Progress) -> anyhow::Result<Found> {
         return Err(error).exit_with(Exit::BadInput);
     }
     if set.distinct < FEW_PICTURES {
-        say(&format!("warning: {} pictures are few: what they do not show is cut off; better 100", set.distinct));
+        say(&format!(
+            "warning: {} pictures are few: what they do not show is cut off; better 100",
+            set.distinct
+        ));
     }
     let mut prepared =
         Prepared::new(&set, &float.model, wiring::picture_bytes(PictureLimits::default().max_pixels));
@@ -213,7 +218,9 @@ fn made(args: &QuantizeArgs, progress: &mut Progress) -> anyhow::Result<Found> {
         show(progress, "ranges", done, all);
     });
     let quantiser = quantiser.map_err(|error| refused(&source, error))?;
-    let text = std::fs::read_to_string(&card).with_context(|| card.display().to_string()).exit_with(Exit::BadInput)?;
+    let text = std::fs::read_to_string(&card)
+        .with_context(|| card.display().to_string())
+        .exit_with(Exit::BadInput)?;
     let mut search = Search {
         args,
         runtime: &runtime,
@@ -252,6 +259,10 @@ fn refused(source: &std::path::Path, error: QuantiseError) -> anyhow::Error {
         return Err::<(), _>(why).exit_with(Exit::Temporary).expect_err("an error");
     }
     let names_itself = matches!(error, QuantiseError::Graph(_) | QuantiseError::Picture { .. });
-    let why = if names_itself { anyhow!(words(&error)) } else { anyhow!("{}: {}", source.display(), words(&error)) };
+    let why = if names_itself {
+        anyhow!(words(&error))
+    } else {
+        anyhow!("{}: {}", source.display(), words(&error))
+    };
     Err::<(), _>(why).exit_with(Exit::BadInput).expect_err("an error")
 }

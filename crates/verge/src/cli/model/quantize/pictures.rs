@@ -78,7 +78,9 @@ fn find(folder: &Path, model: &FrameModel) -> anyhow::Result<Vec<(PathBuf, Optio
             let found = classes::read(folder, model.labels())?;
             return Ok(found.into_iter().map(|one| (one.path, Some(Truth::Class(one.class)))).collect());
         }
-        ModelTask::Detect if folder.join("labels").is_dir() || folders.iter().any(|one| one.join("labels").is_dir()) => {
+        ModelTask::Detect
+            if folder.join("labels").is_dir() || folders.iter().any(|one| one.join("labels").is_dir()) =>
+        {
             let found = objects::read(folder, model.labels().len())?;
             return Ok(found.into_iter().map(|one| (one.path, Some(Truth::Objects(one.objects)))).collect());
         }

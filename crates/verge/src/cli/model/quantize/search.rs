@@ -6,15 +6,15 @@ use std::path::Path;
 use anyhow::Context;
 use tempfile::TempDir;
 use verge_engine::{ModelLimits, Runtime};
-use verge_models::{FrameModel, ModelFiles};
 use verge_models::card::{Made, ModelTask};
 use verge_models::gate::{Agreed, Cost, Decision, Rules};
 use verge_models::quantise::{Quantised, Quantiser, RangeMethod, Target};
+use verge_models::{FrameModel, ModelFiles};
 
 use super::compare::{Answers, Compared, costs};
 use super::pictures::{PictureSet, Prepared};
 use super::written::{Names, NewVersion};
-use super::{QuantizeArgs, refused, runs_here, show, outcome};
+use super::{QuantizeArgs, outcome, refused, runs_here, show};
 use crate::cli::model::measure::{Pictures, SATURATION_LEAST, SATURATION_PICTURES, Subject, saturation};
 use crate::cli::output::Progress;
 
@@ -78,7 +78,8 @@ impl Search<'_> {
         let none = BTreeSet::new();
         let mut best: Option<Tried> = None;
         for method in self.args.method.tried() {
-            let quantised = self.quantiser.quantised(*method, &none).map_err(|error| refused(self.source, error))?;
+            let quantised =
+                self.quantiser.quantised(*method, &none).map_err(|error| refused(self.source, error))?;
             let tried = self.tried(*method, quantised, false, (old, &answers), &rules)?;
             best = Some(better(best, tried));
         }
@@ -213,7 +214,8 @@ impl Search<'_> {
             let pictures = Pictures { frames, are_drawn: false };
             let card = Names::of(&self.folder.path().join("candidate"));
             self.write(&old.model, &quantised, &card)?;
-            saturated = saturation(self.runtime, &ModelFiles::of_card(&card.card), &mut subject, &pictures, None)?;
+            saturated =
+                saturation(self.runtime, &ModelFiles::of_card(&card.card), &mut subject, &pictures, None)?;
             let of_cost = rules.cost(&measured.0, &measured.1);
             if decision.passes && !of_cost.passes {
                 decision = of_cost;
@@ -262,7 +264,8 @@ impl Search<'_> {
     /// Writes what is tried, with a card, where it is tried.
     fn write(&self, model: &FrameModel, quantised: &Quantised, names: &Names) -> anyhow::Result<()> {
         let made = self.made(model, BTreeMap::new(), BTreeMap::new());
-        NewVersion { model, card: self.card, version: "0", bytes: &quantised.bytes, made: &made }.write(names, None)
+        NewVersion { model, card: self.card, version: "0", bytes: &quantised.bytes, made: &made }
+            .write(names, None)
     }
 }
 

@@ -52,7 +52,8 @@ impl NewVersion<'_> {
     /// Its card and its labels, where these lie in a file.
     fn texts(&self, names: &Names) -> anyhow::Result<(String, Option<String>)> {
         let labels = matches!(self.model.frames().labels, Some(LabelsCard::File(_)));
-        let text = labels.then(|| self.model.labels().iter().map(|label| format!("{label}\n")).collect::<String>());
+        let text =
+            labels.then(|| self.model.labels().iter().map(|label| format!("{label}\n")).collect::<String>());
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let labels = name(&names.labels);
         let digest = ContentDigest::of(self.bytes).to_string();
@@ -86,7 +87,8 @@ impl NewVersion<'_> {
 fn stage(path: &Path, bytes: &[u8]) -> anyhow::Result<NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> std::io::Result<NamedTempFile> {
-        let mut file = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
+        let mut file =
+            tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         Ok(file)
