@@ -249,7 +249,7 @@ impl FrameViewer {
         let run = self.judges.get(judge.position())?.as_ref()?;
         // The version on trial, where that looked.
         let by_candidate = self.kept_of(judge).is_some_and(|kept| kept.by_candidate);
-        let run = run.candidate.as_ref().filter(|_| by_candidate).map_or(run, |(candidate, _)| candidate);
+        let run = run.candidate.as_ref().filter(|_| by_candidate).map_or(run, |(candidate, _)| &**candidate);
         let model = self.models.get(run.model)?.1.as_ref()?;
         if model.looked_for != Some(judge) {
             return None;

@@ -34,6 +34,7 @@ use crate::settings::{Carries, FrameRules, JudgeSection, Settings};
 
 /// A model that is at work on a trial's picture or window for longer than this hangs.
 pub(super) const TRIAL: Duration = Duration::from_secs(60);
+
 /// Lets a model look at one grey picture: what it would do with every frame shows before the first.
 ///
 /// # Errors

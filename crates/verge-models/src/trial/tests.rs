@@ -14,7 +14,7 @@ fn runs(trial: &mut Trial, side: TrialSide, count: u32, run: TrialRun) {
     (0..count).for_each(|_| trial.note(side, run));
 }
 
-/// So many frames with this many that are the same.
+/// This many frames, of which `same` are the same.
 fn compared(trial: &mut Trial, same: u32, of: u32) {
     // Evenly, so that a look in between sees the same share.
     (0..of).for_each(|at| {

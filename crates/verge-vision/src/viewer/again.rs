@@ -96,7 +96,7 @@ impl FrameViewer {
             if run.model == on_trial.model {
                 continue;
             }
-            let other = if by_candidate { run } else { on_trial };
+            let other = if by_candidate { run } else { &**on_trial };
             match other.look_alone((&mut self.models[..], &self.picture), of) {
                 Ok(again) => {
                     let agreed = again.and_then(|again| agreed(&view, &again));

@@ -86,3 +86,36 @@ impl VersionEvent {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use verge_domain::time::UtcMillis;
+    use verge_models::trial::AgreementFigures;
+
+    use super::*;
+
+    #[test]
+    fn each_cause_is_an_alarm_that_names_model_and_version() {
+        let figures = AgreementFigures { frames: 200, share: 50.0, low: 42.0, high: 58.0, passed: Some(false) };
+        let slow = ReturnCause::Slow { p95: Duration::from_millis(20), limit: Duration::from_millis(13) };
+        for (cause, member, observed, high) in [
+            (ReturnCause::CannotLoad("why".to_owned()), Member::ModelFailed, 1.0, Some(0.0)),
+            (ReturnCause::NotFinite, Member::ModelFailed, 1.0, Some(0.0)),
+            (ReturnCause::Failed(3), Member::ModelFailed, 3.0, Some(0.0)),
+            (ReturnCause::Overruns(0.07), Member::ModelFailed, 7.0, Some(5.0)),
+            (slow, Member::ModelSlow, 20.0, Some(13.0)),
+            (ReturnCause::Starts(3), Member::ModelUnproved, 3.0, Some(0.0)),
+            (ReturnCause::Disagrees(figures), Member::ModelDisagrees, 0.5, None),
+        ] {
+            let event = VersionEvent::returned(("parts", "2-0123456789ab"), None, &cause);
+            let verdict = event.verdict(Moment::from_wall(UtcMillis(7))).unwrap();
+            assert_eq!((verdict.lane, verdict.judge.as_str()), (Lane::Alarm, "models"));
+            assert_eq!(verdict.subject.device.as_str(), "parts");
+            assert_eq!(verdict.subject.signal.unwrap().as_str(), "2-0123456789ab");
+            let Body::Health(health) = verdict.body else { panic!("{cause:?}") };
+            assert_eq!((health.cause, health.observed, health.expected.high), (member, observed, high));
+        }
+    }
+}

@@ -22,7 +22,7 @@ use crate::settings::Settings;
 
 /// How often what was counted is looked at.
 const LOOK: Duration = Duration::from_millis(250);
-/// In every so many looks the slots are read, for changes that others made.
+/// In one of this many looks the slots are read, for changes that others made.
 const READ_EVERY: u32 = 8;
 /// A reload that failed is asked for again after this time.
 const AGAIN: Duration = Duration::from_secs(30);
