@@ -244,9 +244,9 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 /// FNV-1a: whether a medium has changed bits, not whether somebody has.
 fn check(content: &[u8]) -> u64 {
-    content.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    content
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -275,7 +275,8 @@ mod tests {
         retained.note("a/3", b"\0\xff");
         retained.write(&path).unwrap();
         let again = Retained::load(&path).unwrap();
-        let expected = [("a/1".to_owned(), Bytes::from("three")), ("a/3".to_owned(), Bytes::from(&b"\0\xff"[..]))];
+        let expected =
+            [("a/1".to_owned(), Bytes::from("three")), ("a/3".to_owned(), Bytes::from(&b"\0\xff"[..]))];
         assert_eq!(again.lock().messages, BTreeMap::from(expected));
         assert_eq!(again.totals(), RetainedTotals { messages: 2, not_kept: 0 });
         let good = std::fs::read(&path).unwrap();

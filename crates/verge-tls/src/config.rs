@@ -113,10 +113,25 @@ fn accepting(identity: &TlsIdentity, clients: Option<Arc<ClientVerifier>>) -> Se
 /// Never: the provider supports both versions.
 #[must_use]
 pub fn web_server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRoots>) -> Arc<ServerConfig> {
-    let mut config = accepting(
-        identity,
-        client_roots.map(|roots| ClientVerifier::optional(roots, &Revocations::default().shared())),
-    );
+    let clients = client_roots.map(|roots| ClientVerifier::optional(roots, &Revocations::default().shared()));
+    web(identity, clients)
+}
+
+/// The same, which refuses clients whose certificate is revoked.
+///
+/// # Panics
+/// Never: the provider supports both versions.
+#[must_use]
+pub fn revoking_web_server_config(
+    identity: &TlsIdentity,
+    client_roots: &TrustedRoots,
+    revocations: &Arc<Revocations>,
+) -> Arc<ServerConfig> {
+    web(identity, Some(ClientVerifier::optional(client_roots, revocations)))
+}
+
+fn web(identity: &TlsIdentity, clients: Option<Arc<ClientVerifier>>) -> Arc<ServerConfig> {
+    let mut config = accepting(identity, clients);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
 }

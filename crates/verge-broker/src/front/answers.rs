@@ -273,7 +273,8 @@ mod tests {
     fn answers_stand_between_packets_and_refused_filters_are_in_their_place() {
         let publish = [&b"\x30\xc8\x01\x00\x01a"[..], &[7; 197]].concat();
         let input =
-            [&publish[..], b"\x90\x04\x00\x05\x01\x00", b"\xb0\x02\x00\x09\xd0\x00", b"\x90\x03\x00\x06\x02"].concat();
+            [&publish[..], b"\x90\x04\x00\x05\x01\x00", b"\xb0\x02\x00\x09\xd0\x00", b"\x90\x03\x00\x06\x02"]
+                .concat();
         for piece in 1..input.len() {
             let mut answers = Answers::default();
             assert_eq!(answers.next(&publish[..3]).unwrap(), Down::Pass(3));

@@ -39,25 +39,33 @@ fn policies() -> [Policy; 3] {
     let list = "user a\ntopic write plant/+/x\ntopic read plant/#\ntopic deny plant/secret/#\npattern readwrite %u/cmd/#";
     let list = Access::List(AccessList::parse(list).unwrap());
     let frames = vec!["cam/+/frame".to_owned()];
-    [Access::Open, Access::Own(Vec::new()), list]
-        .map(|access| Policy { retained: access == Access::Open, access, limits, frames: frames.clone() })
+    [Access::Open, Access::Own(Vec::new()), list].map(|access| Policy {
+        retained: access == Access::Open,
+        access,
+        limits,
+        frames: frames.clone(),
+    })
 }
 
 /// What the policies above allow, in other words than theirs.
 fn is_allowed(policy: &Policy, subscribes: bool, text: &str) -> bool {
     let levels: Vec<&str> = text.split('/').collect();
-    let begins_well = text.starts_with(|first: char| first.is_ascii() && first != '$') && text != filter::CANARY_TOPIC;
+    let begins_well =
+        text.starts_with(|first: char| first.is_ascii() && first != '$') && text != filter::CANARY_TOPIC;
     begins_well
         && match (&policy.access, subscribes) {
             (Access::Open, _) => true,
             (Access::Own(_), false) => levels[0] == "a" || levels.get(1) == Some(&"a"),
-            (Access::Own(_), true) => levels.starts_with(&["a", "cmd"]) || levels.get(1..3) == Some(&["a", "cmd"]),
+            (Access::Own(_), true) => {
+                levels.starts_with(&["a", "cmd"]) || levels.get(1..3) == Some(&["a", "cmd"])
+            }
             (Access::List(_), _) if levels.starts_with(&["a", "cmd"]) => true,
             (Access::List(_), false) => {
                 levels.len() == 3 && (levels[0], levels[2]) == ("plant", "x") && levels[1] != "secret"
             }
             (Access::List(_), true) => {
-                levels[0] == "plant" && !levels.get(1).is_some_and(|level| matches!(*level, "secret" | "+" | "#"))
+                levels[0] == "plant"
+                    && !levels.get(1).is_some_and(|level| matches!(*level, "secret" | "+" | "#"))
             }
         }
 }
@@ -82,12 +90,15 @@ fn whatever_begins_a_connection_is_judged_and_what_is_let_in_is_good() {
         let Ok(connect) = admit(connect, None) else { return };
         let names = [String::from("a"), String::from("b/c")];
         let identities = is_proved.then_some(&names[..]);
-        let Ok(introduced) = identify(connect, identities, &policies[policy], || "nameless-1".to_owned()) else {
+        let Ok(introduced) = identify(connect, identities, &policies[policy], || "nameless-1".to_owned())
+        else {
             return;
         };
         let mut connect = introduced.connect;
         let id = &connect.client_id;
-        assert!(!id.is_empty() && id.len() <= 128 && !id.contains(['+', '#', '/', '$']) && !id.starts_with('@'));
+        assert!(
+            !id.is_empty() && id.len() <= 128 && !id.contains(['+', '#', '/', '$']) && !id.starts_with('@')
+        );
         if is_proved && policies[policy].access != Access::Open {
             assert!(id == "a" || id.starts_with("a:"), "{id:?}");
         }
@@ -99,7 +110,9 @@ fn whatever_begins_a_connection_is_judged_and_what_is_let_in_is_good() {
         // The broker reads what the guard has read.
         let mut written = BytesMut::new();
         connect.write(&mut written).unwrap();
-        let Ok(Packet::Connect(mut again)) = Packet::read(&mut written, 1 << 20) else { panic!("{connect:?}") };
+        let Ok(Packet::Connect(mut again)) = Packet::read(&mut written, 1 << 20) else {
+            panic!("{connect:?}")
+        };
         // An empty login is none.
         (again.login, connect.login) = (None, None);
         assert_eq!(again, connect);
@@ -156,7 +169,13 @@ fn check_given(policy: &Policy, given: &[u8]) {
                 let good = |path: &String| is_allowed(policy, true, path) && filter::validate(path).is_ok();
                 assert!(subscribe.filters.iter().all(|filter| good(&filter.path)), "{subscribe:?}");
             }
-            Ok(Packet::Connect(_) | Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp) => {
+            Ok(
+                Packet::Connect(_)
+                | Packet::ConnAck(_)
+                | Packet::SubAck(_)
+                | Packet::UnsubAck(_)
+                | Packet::PingResp,
+            ) => {
                 panic!("what no client sends is passed on")
             }
             Ok(_) => {}

@@ -10,7 +10,8 @@ use crate::passwords::Passwords;
 
 /// Topics, filters and patterns; many are valid.
 fn text() -> impl Strategy<Value = String> {
-    let level = prop::sample::select(vec!["a", "b", "cmd", "plant", "+", "#", "", "%u", "%c", "$x", "Ö", "a+", "\0"]);
+    let level =
+        prop::sample::select(vec!["a", "b", "cmd", "plant", "+", "#", "", "%u", "%c", "$x", "Ö", "a+", "\0"]);
     prop_oneof![9 => vec(level, 0..5).prop_map(|levels| levels.join("/")), 1 => any::<String>()]
 }
 

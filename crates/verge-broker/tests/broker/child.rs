@@ -305,7 +305,8 @@ async fn retained_messages_of_devices_are_there_again_when_the_broker_is() {
     signal("-KILL", process).await;
     ended(process).await;
     // Whoever comes at once waits until they are back: they go out at the first subscription only.
-    let mut again = Subscriber::spawn(through(front.address(), &unique("reader")), vec![topic.clone(), emptied]);
+    let mut again =
+        Subscriber::spawn(through(front.address(), &unique("reader")), vec![topic.clone(), emptied]);
     within("subscribed", async { while again.next().await != Some(SubscriberEvent::Subscribed) {} }).await;
     expect_message(&mut again, "kept").await;
     broker.stop().await;
