@@ -108,8 +108,8 @@ class Site:
 
 
 @contextmanager
-def pump_site(scene: Scene, tmp_path: Path, **local: object) -> Iterator[Site]:
-    """A gateway that judges what pumps send to its own broker."""
+def pump_site(scene: Scene, tmp_path: Path, more: dict[str, object] | None = None, **local: object) -> Iterator[Site]:
+    """A gateway that judges what pumps send to its own broker. `more` stands below `[gateway]`."""
     port, certificates = free_port(), scene.certificates
     judge = threshold(["pump"], above=7.1, update_every="0s")
     gateway = scene.gateway({"pump": number_source("plant/+/vibration", "vibration")}, {"high": judge})
@@ -120,6 +120,7 @@ def pump_site(scene: Scene, tmp_path: Path, **local: object) -> Iterator[Site]:
         "cert": str(certificates.broker.cert),
         "key": str(certificates.broker.key),
     } | local
+    gateway.settings["gateway"] |= more or {}
     receiver = scene.receiver()
     gateway.start()
     receiver.wait_for_status("online", 60)

@@ -263,7 +263,7 @@ def test_every_commented_default_is_taken(tmp_path: Path) -> None:
         if found and not any(faults(tmp_path, with_lines(lines, number, one)) == [] for one in beside):
             refused[parameter.id] = found
     # These go with the other mode alone, and with cameras where the places have loops.
-    keys = ["listen", "access", "acl_file", "crl", "deny_file", "passwords", "retained", "durable", "rate", "rate_bytes", "max_topics"]
+    keys = ["listen", "access", "acl_file", "crl", "deny_file", "passwords", "enrol", "authority", "retained", "durable", "rate", "rate_bytes", "max_topics"]
     of_cameras = ["[uplink.nap.site.north] line", "[uplink.nap.site.north] zone"]
     assert list(refused) == [*(f"[local] {key}" for key in keys), *of_cameras], refused
     embedded = '[local]\nmode = "embedded"\n'
@@ -274,7 +274,10 @@ def test_every_commented_default_is_taken(tmp_path: Path) -> None:
     for key in keys:
         (line,) = re.findall(rf"^#({key} = .*)$", of_local, re.MULTILINE)
         # Lists of certificates go with certificates.
-        files = 'ca = "/etc/verge/ca.pem"\ncert = "/etc/verge/b.pem"\nkey = "/etc/verge/b.key"\n' if key in ("crl", "deny_file") else ""
+        files = 'ca = "/etc/verge/ca.pem"\ncert = "/etc/verge/b.pem"\nkey = "/etc/verge/b.key"\n' if key in ("crl", "deny_file", "enrol", "authority") else ""
+        # One needs the other.
+        if key in ("enrol", "authority"):
+            line = '\n'.join(re.findall(r"^#((?:enrol|authority) = .*)$", of_local, re.MULTILINE))
         assert faults(tmp_path, f"{text[:begin]}\n{embedded}{files}{line}\n{text[end:]}") == [], key
 
 

@@ -4,6 +4,7 @@
 //! Everything a stranger can hold is bounded: connections whose CONNECT is not there yet, in all and per address, the
 //! time for it, and connections in all. Beyond a bound the newest is closed.
 
+mod accepted;
 mod answers;
 mod backend;
 mod buffer;
@@ -28,15 +29,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
-use verge_tls::{Acceptor, Credentials, Revocations, ServerConfig, ShownCertificates};
+use verge_tls::{Acceptor, Credentials, Revocations, ServerConfig};
 
 use crate::inputs::Inputs;
 use crate::passwords::Passwords;
 use crate::policy::{Policy, Refusal};
+use accepted::Accepted;
 use backend::Backend;
 pub use devices::RefusedDevice;
 use devices::{Device, Devices};
@@ -307,44 +309,6 @@ async fn accept(listener: TcpListener, settings: FrontSettings, shared: Arc<Fron
         let backend = Arc::clone(&backend);
         let accepted = Accepted { stream, peer, admission, shared: Arc::clone(&shared) };
         connections.spawn(accepted.serve(acceptor, backend, limits.handshake));
-    }
-}
-
-/// A connection that has just been accepted.
-struct Accepted {
-    stream: TcpStream,
-    peer: SocketAddr,
-    admission: Admission,
-    shared: Arc<FrontShared>,
-}
-
-impl Accepted {
-    /// From its first byte to its last.
-    async fn serve(self, acceptor: Option<Acceptor>, backend: Arc<Backend>, handshake: Duration) {
-        let Self { stream, peer, admission, shared } = self;
-        let deadline = Instant::now() + handshake;
-        let shown = ShownCertificates::default();
-        let handshaken = match (stream.set_nodelay(true), acceptor) {
-            (Err(error), _) => Err(error.to_string()),
-            (Ok(()), None) => {
-                return backend.receive(stream, (peer, None, shown), admission, &shared, deadline).await;
-            }
-            (Ok(()), Some(acceptor)) => {
-                acceptor.accept(stream, handshake).await.map_err(|error| error.to_string())
-            }
-        };
-        match handshaken {
-            Ok(stream) => {
-                let identities = verge_tls::peer_identities(&stream);
-                let shown = ShownCertificates::of(&stream);
-                let who = (peer, Some(identities.as_slice()), shown);
-                backend.receive(stream, who, admission, &shared, deadline).await;
-            }
-            Err(error) => {
-                shared.failed_handshakes.fetch_add(1, Ordering::Relaxed);
-                shared.note_refusal(peer, &error);
-            }
-        }
     }
 }
 

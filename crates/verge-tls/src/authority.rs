@@ -10,8 +10,8 @@ use rcgen::{
     DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber,
 };
-use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use time::{Duration, OffsetDateTime};
 
 use x509_parser::parse_x509_certificate;
@@ -19,7 +19,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::pem::{certificates, private_key, read};
-use crate::{TlsError, Usage};
+use crate::{TlsError, TlsIdentity, Usage, enrolment};
 
 /// Names of an authority's files in its folder.
 pub const AUTHORITY_STEM: &str = "ca";
@@ -52,6 +52,47 @@ pub struct Issued {
     pub cert_pem: String,
     /// The private key (PKCS #8).
     pub key_pem: String,
+}
+
+/// A key that was just made, and the request for its certificate.
+pub struct Request {
+    key_pem: String,
+    der: Vec<u8>,
+}
+
+impl Request {
+    /// With a fresh key (ECDSA P-256).
+    ///
+    /// # Errors
+    /// A name that cannot stand in a request.
+    pub fn new(common_name: &str) -> Result<Self, TlsError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let params = params(common_name, &[], 1)?;
+        let request = params.serialize_request(&key)?;
+        Ok(Self { key_pem: key.serialize_pem(), der: request.der().to_vec() })
+    }
+
+    /// The request (PKCS #10), DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The key, with what an authority has answered: certificates in DER, the one of the key first.
+    ///
+    /// # Errors
+    /// The first is not of this key.
+    pub fn answered(self, certificates: &[Vec<u8>]) -> Result<Issued, TlsError> {
+        let cert_pem = pem_of(certificates);
+        TlsIdentity::from_pem(cert_pem.as_bytes(), self.key_pem.as_bytes())?;
+        Ok(Issued { cert_pem, key_pem: self.key_pem })
+    }
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").field("key_pem", &"[redacted]").finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Issued {
@@ -122,6 +163,17 @@ impl Authority {
         Ok(certificate.pem())
     }
 
+    /// The same in DER.
+    pub(crate) fn sign_der(
+        &self,
+        request_der: &[u8],
+        request: &CertificateRequest,
+    ) -> Result<CertificateDer<'static>, TlsError> {
+        let asked = CertificateSigningRequestParams::from_der(&request_der.into())?;
+        let certificate = end_entity(request)?.signed_by(&asked.public_key, &self.issuer()?)?;
+        Ok(certificate.into())
+    }
+
     /// A list of revoked certificates (CRL, PEM): those of the list before it, and these serial numbers. Another is to be made
     /// within these days.
     ///
@@ -189,6 +241,15 @@ impl Authority {
     fn issuer(&self) -> Result<Issuer<'static, KeyPair>, TlsError> {
         Ok(Issuer::from_ca_cert_pem(&self.cert_pem, KeyPair::from_pem(&self.key_pem)?)?)
     }
+}
+
+/// Certificates in DER as PEM, in their order.
+fn pem_of(certificates: &[Vec<u8>]) -> String {
+    let one = |der: &Vec<u8>| {
+        let body = enrolment::base64_lines(der);
+        format!("-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n")
+    };
+    certificates.iter().map(one).collect()
 }
 
 fn revoked_certificate(serial: &[u8], at: OffsetDateTime) -> RevokedCertParams {
@@ -272,7 +333,7 @@ pub fn write_public(path: &Path, content: &str) -> Result<(), TlsError> {
 
 /// Through a new file and a rename: an existing file with wider permissions never holds the key, and a
 /// reader sees the old content or the new one.
-fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), TlsError> {
+pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), TlsError> {
     let fault = |error| TlsError::Write { path: path.to_owned(), error };
     let fresh = path.with_extension("new");
     // A command that was killed may have left one.

@@ -76,7 +76,7 @@ pub fn server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRoots>
     Arc::new(accepting(identity, client_roots.map(ClientVerifier::new)))
 }
 
-/// The same, which refuses clients whose certificate is revoked. With `optional` a client may also come without any.
+/// For a web server that speaks HTTP/1.1 alone and refuses clients whose certificate is revoked. With `optional` a client may also come without any.
 ///
 /// # Panics
 /// Never: the provider supports both versions.
@@ -108,6 +108,8 @@ fn accepting(identity: &TlsIdentity, clients: Option<Arc<ClientVerifier>>) -> Se
 
 /// Name of HTTP/2 in ALPN (RFC 9113 section 3.2).
 pub(crate) const HTTP_2: &[u8] = b"h2";
+/// Name of HTTP/1.1.
+const HTTP_1: &[u8] = b"http/1.1";
 
 /// For a web server, which says by ALPN that it speaks HTTP/2 and HTTP/1.1. With `client_roots` a client may show a certificate
 /// that leads to them; browsers mostly have none.
@@ -116,11 +118,30 @@ pub(crate) const HTTP_2: &[u8] = b"h2";
 /// Never: the provider supports both versions.
 #[must_use]
 pub fn web_server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRoots>) -> Arc<ServerConfig> {
-    let mut config = accepting(
-        identity,
-        client_roots.map(|roots| ClientVerifier::optional(roots, &Revocations::default().shared())),
-    );
-    config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
+    let clients = client_roots.map(|roots| ClientVerifier::optional(roots, &Revocations::default().shared()));
+    web(identity, clients, &[HTTP_2, HTTP_1])
+}
+
+/// For a web server that speaks HTTP/1.1 alone and refuses clients whose certificate is revoked.
+///
+/// # Panics
+/// Never: the provider supports both versions.
+#[must_use]
+pub fn revoking_web_server_config(
+    identity: &TlsIdentity,
+    client_roots: &TrustedRoots,
+    revocations: &Arc<Revocations>,
+) -> Arc<ServerConfig> {
+    web(identity, Some(ClientVerifier::optional(client_roots, revocations)), &[HTTP_1])
+}
+
+fn web(
+    identity: &TlsIdentity,
+    clients: Option<Arc<ClientVerifier>>,
+    protocols: &[&[u8]],
+) -> Arc<ServerConfig> {
+    let mut config = accepting(identity, clients);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Arc::new(config)
 }
 

@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`TlsIdentity`] and [`TrustedRoots`] (what is loaded, from the files of `pem`), [`client_config`] and
 //! [`server_config`] (what is built of them, with a `verifier`), [`Credentials`] (name and password), [`PasswordHash`] (what is stored of passwords), [`Acceptor`] and [`connect`], [`authority`] and [`summary`]
-//! (certificates that are made and read), `diagnosis` (what is wrong with a certificate), [`explain`] (why a handshake
+//! (certificates that are made and read), [`enrolment`] (and given out to those that ask), `diagnosis` (what is wrong with a certificate), [`explain`] (why a handshake
 //! failed, in words).
 
 pub mod authority;
@@ -13,26 +13,29 @@ mod certificate;
 mod config;
 mod credentials;
 mod diagnosis;
+pub mod enrolment;
 mod explain;
 mod identity;
 mod password;
 mod pem;
+mod replacing;
 mod revocation;
 mod stream;
 mod verifier;
 
 pub use certificate::{CertificateSummary, Usage, Weakness, summary};
 pub use config::{
-    ClientConfig, ServerConfig, client_config, install_provider, revoking_server_config, server_config,
-    web_server_config,
+    ClientConfig, ServerConfig, client_config, install_provider, revoking_server_config,
+    revoking_web_server_config, server_config, web_server_config,
 };
 pub use credentials::{Credentials, Secret};
 pub use explain::explain;
 pub use identity::{Chain, PrivateKey, TlsIdentity, TrustedRoots};
 pub use password::{MosquittoHash, NoRandom, PasswordHash};
 pub use pem::{FoundInstead, Mistaken, Wanted};
+pub use replacing::{finish_replacing, replace_identity};
 pub use revocation::{Revocations, ShownCertificates, serial_of};
-pub use stream::{Acceptor, TlsStream, connect, peer_identities, peer_name, speaks_http2};
+pub use stream::{Acceptor, TlsStream, connect, peer_certificate, peer_identities, peer_name, speaks_http2};
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

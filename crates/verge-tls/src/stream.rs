@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::TlsError;
-use crate::certificate::{identities_of, summarise};
+use crate::certificate::{CertificateSummary, identities_of, summarise};
 use crate::verifier::REFUSED;
 
 /// A connection after its handshake, of either end.
@@ -35,11 +35,17 @@ pub async fn connect(config: Arc<ClientConfig>, host: &str, stream: TcpStream) -
     Ok(TlsConnector::from(config).connect(name, stream).await?.into())
 }
 
+/// The certificate that the other end has shown and that was verified; `None`: it has shown none.
+#[must_use]
+pub fn peer_certificate(stream: &TlsStream) -> Option<CertificateSummary> {
+    let (_, session) = stream.get_ref();
+    summarise(session.peer_certificates()?.first()?)
+}
+
 /// The common name of the certificate that the other end has shown and that was verified; `None`: it has shown none.
 #[must_use]
 pub fn peer_name(stream: &TlsStream) -> Option<String> {
-    let (_, session) = stream.get_ref();
-    summarise(session.peer_certificates()?.first()?)?.common_name
+    peer_certificate(stream)?.common_name
 }
 
 /// Whether the two ends have agreed on HTTP/2.

@@ -78,18 +78,19 @@ def publishes(topic: str, payload: bytes, first: int, count: int) -> bytes:
     return packets
 
 
-def load(tls: ssl.SSLContext, port: int, device: str, connections: int, size: int, seconds: float) -> float:
+def load(contexts: dict[str, ssl.SSLContext], port: int, connections: int, size: int, seconds: float) -> float:
     """Messages a second that are acknowledged."""
     payload = b"1" + b" " * (size - 1)
-    packets = publishes(f"plant/{device}/vibration", payload, 1, WINDOW)
-    streams = [connect(tls, port, f"{device}:{number}") for number in range(connections)]
+    devices = [list(contexts)[number // PER_DEVICE] for number in range(connections)]
+    packets = [publishes(f"plant/{device}/vibration", payload, 1, WINDOW) for device in devices]
+    streams = [connect(contexts[device], port, f"{device}:{number}") for number, device in enumerate(devices)]
     counts = [0] * connections
     until = time.monotonic() + seconds
 
     def drive(index: int) -> None:
         stream = streams[index]
         while time.monotonic() < until:
-            stream.sendall(packets)
+            stream.sendall(packets[index])
             exactly(stream, 4 * WINDOW)
             counts[index] += WINDOW
 
@@ -146,10 +147,10 @@ def measure(name: str, port: int, pid: int, contexts: dict[str, ssl.SSLContext],
     """One broker."""
     device, tls = next(iter(contexts.items()))
     print(f"\n{name}")
-    for size in (100, 60_000):
-        for connections in (1, 50):
-            rate = load(tls, port, device, connections, size, seconds)
-            print(f"  {size:>6} B, {connections:>2} connections: {rate:>9,.0f} messages/s, {rate * size / 1e6:>7.1f} MB/s")
+    for size in (100, 100_000):
+        for connections in (1, 100):
+            rate = load(contexts, port, connections, size, seconds)
+            print(f"  {size:>6} B, {connections:>3} connections: {rate:>9,.0f} messages/s, {rate * size / 1e6:>7.1f} MB/s")
     # What the load has left in queues is judged first.
     time.sleep(10)
     trips = round_trips(tls, port, device, seconds)
@@ -184,7 +185,7 @@ def main() -> int:
         broker.kill()
         for durable in (False, True):
             scene = Scene(folder / f"scene-{durable}", certificates).open()
-            with pump_site(scene, folder / f"site-{durable}", durable=durable, rate=1_000_000, rate_bytes="200 MiB") as site:
+            with pump_site(scene, folder / f"site-{durable}", durable=durable, rate=1_000_000, rate_bytes="200 MiB", max_packet="256 KiB") as site:
                 measure(f"embedded, durable = {str(durable).lower()}", site.port, site.gateway.pid, contexts, args.seconds)
             scene.close()
     return 0

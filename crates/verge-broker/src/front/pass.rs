@@ -278,6 +278,8 @@ mod tests {
     use std::sync::Arc;
 
     use tokio::sync::watch;
+    use verge_domain::reading::{Inbound, Session, SourceIndex};
+    use verge_domain::stage::IntakeFull;
     use verge_domain::time::{Moment, UtcMillis};
     use verge_tls::ShownCertificates;
 
@@ -285,20 +287,38 @@ mod tests {
     use super::*;
     use crate::inputs::Inputs;
     use crate::passwords::Passwords;
-    use crate::policy::{Access, ClientLimits, Policy};
+    use crate::policy::{ClientLimits, Policy};
 
-    #[tokio::test]
-    async fn a_client_that_waits_for_the_gateway_is_closed_when_its_login_is_withdrawn() {
-        let (access, limits) = (Access::Open, ClientLimits::DEFAULT);
-        let policy = Arc::new(Policy { access, retained: true, limits, frames: Vec::new() });
-        let devices = Arc::new(Devices::new(limits));
+    /// A client with all that its packets are judged by.
+    struct Made {
+        guard: Guard,
+        standing: Standing,
+        delivering: Delivering,
+        device: Arc<Device>,
+        devices: Arc<Devices>,
+        change: watch::Sender<Rules>,
+    }
+
+    fn rules(policy: &Arc<Policy>, passwords: Option<Arc<Passwords>>) -> Rules {
+        Rules { policy: Arc::clone(policy), revocations: Arc::default(), passwords }
+    }
+
+    async fn made() -> Made {
+        let policy = Arc::new(Policy::open());
+        let devices = Arc::new(Devices::new(ClientLimits::DEFAULT));
         let device = devices.device("a").unwrap();
-        let mut guard =
-            Guard::new(Arc::clone(&policy), policy.client("a", "a", false), device, devices, None);
+        let inputs = Inputs::new(true, || Moment::from_wall(UtcMillis(1)));
+        let takes = |_: Inbound| -> Result<(), IntakeFull> { Ok(()) };
+        inputs.add(Some(Session::Readings), vec![(SourceIndex(0), "#".to_owned())], takes);
+        inputs.open();
+        let delivering = Delivering::new(inputs.opened().await);
+        let client = policy.client("a", "a", false);
+        let (of, all) = (Arc::clone(&device), Arc::clone(&devices));
+        let guard =
+            Guard::new(Arc::clone(&policy), client, of, all, None).delivering(Some(delivering.clone()));
         let passwords = Arc::new(Passwords::parse("").unwrap());
-        let rules = |passwords| Rules { policy: Arc::clone(&policy), revocations: Arc::default(), passwords };
-        let (change, rules_now) = watch::channel(rules(Some(Arc::clone(&passwords))));
-        let mut standing = Standing {
+        let (change, rules_now) = watch::channel(rules(&policy, Some(Arc::clone(&passwords))));
+        let standing = Standing {
             rules: rules_now,
             shown: ShownCertificates::default(),
             client_id: "a".to_owned(),
@@ -306,11 +326,14 @@ mod tests {
             login: Some(("a".to_owned(), passwords)),
             will: None,
         };
-        let inputs = Inputs::new(true, || Moment::from_wall(UtcMillis(1)));
-        inputs.open();
-        let delivering = Delivering::new(inputs.opened().await);
+        Made { guard, standing, delivering, device, devices, change }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_waits_for_the_gateway_is_closed_when_its_login_is_withdrawn() {
+        let Made { mut guard, mut standing, delivering, change, .. } = made().await;
         let mut to_broker = ToBroker(Vec::new());
-        change.send(rules(None)).unwrap();
+        change.send(rules(&Arc::new(Policy::open()), None)).unwrap();
         let never = std::future::pending::<()>();
         let under = (&mut guard, &mut standing);
         let ended = to_broker.wait(never, &delivering, (Duration::from_secs(60), true), under).await;
@@ -323,5 +346,39 @@ mod tests {
             (&[0xe0, 0][..], true),
             "without its will"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_message_gives_way_once_others_wait_for_room() {
+        const MIB: usize = 1024 * 1024;
+        let ended_after = async |others_wait: bool| {
+            let Made { guard, standing, delivering, device, devices, change: _change } = made().await;
+            // QoS 1, 16 MiB, of which nothing comes.
+            let begun = b"\x32\x85\x80\x80\x08\0\x01a\0\x07";
+            let (from_client, _silent) = tokio::io::duplex(16);
+            let (answering, _answers) = mpsc::channel(1);
+            let pacing = Pacing { device: &device, devices: &devices, silence: Duration::from_secs(5000) };
+            let began = Instant::now();
+            let passing =
+                upward(from_client, ToBroker(Vec::new()), begun, (guard, standing), pacing, answering);
+            let waiting = async {
+                if others_wait {
+                    tokio::time::sleep(LOOK).await;
+                    // All that there is: it waits until the slow one has ended.
+                    drop(delivering.inputs.room(64 * MIB).await);
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                ended = passing => match ended {
+                    Err(PassEnd::Refused(refused)) => assert_eq!(refused.why, Refusal::SlowPacket),
+                    other => panic!("{other:?}"),
+                },
+                () = waiting => {}
+            }
+            began.elapsed().as_secs()
+        };
+        assert!((26..=28).contains(&ended_after(true).await));
+        assert!((2_000..2_100).contains(&ended_after(false).await));
     }
 }

@@ -113,7 +113,7 @@ fn a_wrong_variable_is_named() {
     assert_eq!(
         without_remedies(&loaded),
         [
-            "VERGE__GATEWAY__NAME: gateway.name: unknown key, expected one of id, site, timezone, state_dir, store_cap, replay_age, replay_bytes, states_cap, when_full, ballast, judging_threads, judges_memory, group_within, flood, verdict_life, telemetry_life, summary_interval, snapshots, store_key, store_key_file, store_key_credential",
+            "VERGE__GATEWAY__NAME: gateway.name: unknown key, expected one of id, site, timezone, state_dir, store_cap, replay_age, replay_bytes, states_cap, when_full, ballast, judging_threads, judges_memory, group_within, flood, verdict_life, telemetry_life, summary_interval, snapshots, renew_at, renew_ca, store_key, store_key_file, store_key_credential",
             r#"VERGE__UPLINK__CENTRE__WINDOW: uplink.centre.window: "many", expected a whole number from 1 to 1000"#,
         ]
     );

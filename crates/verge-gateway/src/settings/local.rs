@@ -12,11 +12,12 @@ use verge_tls::{Revocations, ServerConfig};
 use super::Check;
 use super::access::{self, BrokerRules};
 use super::connection::{self, BuildError, Connection, is_loopback};
+use super::enrolment::{self, EnrolmentSettings};
 use super::source::SourceSection;
 use crate::config::{Fault, RawBroker, RawListener, RawLocal, RawMode, Warning};
 
 /// Key of the section.
-const SECTION: &str = "local";
+pub(super) const SECTION: &str = "local";
 
 /// Where devices publish to.
 #[derive(Debug, Clone)]
@@ -46,6 +47,8 @@ pub struct EmbeddedBroker {
     pub durable: bool,
     /// Logins of devices that show no certificate.
     pub passwords: Option<PathBuf>,
+    /// Where devices ask for certificates; `None`: nowhere.
+    pub enrolment: Option<EnrolmentSettings>,
     /// What devices may do.
     pub rules: BrokerRules,
 }
@@ -125,14 +128,20 @@ impl EmbeddedBroker {
         let Some(files) = &self.tls else { return Ok(None) };
         let identity = connection::load_identity(SECTION, &files.cert, &files.key)?;
         let roots = connection::load_roots(SECTION, &files.ca)?;
-        let fault =
-            |part| move |error| BuildError::Tls { key: SECTION.to_owned(), part, source: Box::new(error) };
-        let revocations = Revocations::load(files.crl.as_deref(), None, &roots).map_err(fault("crl"))?;
-        let revocations = revocations.with_denied(files.denied.as_deref()).map_err(fault("deny_file"))?;
-        let revocations = Arc::new(revocations);
+        let revocations = self.revocations(files)?;
         let optional = self.passwords.is_some();
         let tls = verge_tls::revoking_server_config(&identity, &roots, &revocations, optional);
         Ok(Some((tls, revocations)))
+    }
+
+    /// Who is not accepted any more.
+    pub(super) fn revocations(&self, files: &ListenerFiles) -> Result<Arc<Revocations>, BuildError> {
+        let fault =
+            |part| move |error| BuildError::Tls { key: SECTION.to_owned(), part, source: Box::new(error) };
+        let roots = connection::load_roots(SECTION, &files.ca)?;
+        let revocations = Revocations::load(files.crl.as_deref(), None, &roots).map_err(fault("crl"))?;
+        let revocations = revocations.with_denied(files.denied.as_deref()).map_err(fault("deny_file"))?;
+        Ok(Arc::new(revocations))
     }
 
     /// Reads the logins; `None` where devices have none.
@@ -216,8 +225,10 @@ fn check_embedded(
         }
     };
     let rules = access::check_rules(check, listener, tls.is_some() || listener.passwords.is_some());
+    let enrolment = enrolment::check_enrolment(check, listener, tls.is_some());
     Some(EmbeddedBroker {
         listen: listen?,
+        enrolment,
         rules: rules?,
         durable: listener.durable,
         passwords: listener.passwords.as_ref().map(|file| check.path(file)),

@@ -8,10 +8,12 @@
 mod access;
 mod connection;
 mod dashboard;
+mod enrolment;
 mod judge;
 mod local;
 mod model;
 mod opcua;
+mod renewal;
 mod route;
 mod server;
 mod source;
@@ -40,12 +42,14 @@ pub use crate::states::StateTopics;
 pub use access::BrokerRules;
 pub use connection::{BuildError, Connection, Login, Password, TlsFiles};
 pub use dashboard::DashboardSection;
+pub use enrolment::EnrolmentSettings;
 use judge::Known;
 pub use judge::{FrameRules, JudgeRules, JudgeSection, ReadingRules, Rule, TrackRules};
 pub use local::{EmbeddedBroker, ListenerFiles, ListenerTls, Local};
 pub use model::{Engine, PackageRules};
 pub(crate) use opcua::contents_of;
 pub use opcua::{OPCUA_NAMESPACE, OpcUaSection};
+pub use renewal::RenewalSettings;
 pub use route::Route;
 pub use server::ServerSection;
 pub use source::{Carries, FrameSource, Overload, SourceSection};
@@ -120,6 +124,8 @@ pub struct GatewaySection {
     pub groups: GroupSettings,
     /// Whether upstream may request pictures.
     pub snapshots: bool,
+    /// Where its own certificates are renewed; `None`: nowhere.
+    pub renewal: Option<RenewalSettings>,
 }
 
 /// Why there are no settings.
@@ -356,7 +362,8 @@ impl Check<'_> {
             Some(name) => zone::check_zone(self, "gateway.timezone", name)?,
         };
         let snapshots = raw.snapshots;
-        Some(GatewaySection { id, site, zone, state_dir, judges_memory, groups, snapshots })
+        let renewal = renewal::check_renewal(self, raw);
+        Some(GatewaySection { id, site, zone, state_dir, judges_memory, groups, snapshots, renewal })
     }
 
     /// Relative paths start from the folder of the file, so that a configuration works from anywhere.

@@ -15,7 +15,9 @@ use verge_mqtt::ConnectionSettings;
 use verge_pipeline::beats::Beats;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::status::{BrokerStatus, RefusedDeviceStatus};
+use verge_web::est::EstServer;
 
+use super::enrolment;
 use super::inputs::Site;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
@@ -90,6 +92,8 @@ pub(super) struct SiteBroker {
     front: Front,
     /// What devices publish for the gateway's own sources.
     inputs: Inputs,
+    /// Where devices ask for certificates.
+    enrolment: Option<EstServer>,
     /// Carries what devices send; ends with the broker.
     thread: IoThread,
     /// Why the files of the listener's certificates cannot be used.
@@ -136,6 +140,7 @@ impl SiteBroker {
         });
         let (broker, front) = started.await??;
         tracing::info!(listen = %front.address(), "devices can connect");
+        let enrolment = enrolment::start(settings, &thread)?;
         let certificates_fault = Arc::default();
         if settings.has_files() {
             let renewing = renew(
@@ -150,7 +155,7 @@ impl SiteBroker {
             let writing = retained.clone().keep_written(Arc::clone(path));
             thread.within(|| tokio::spawn(writing));
         }
-        Ok(Self { broker, front, inputs, thread, certificates_fault, retained })
+        Ok(Self { broker, front, inputs, enrolment, thread, certificates_fault, retained })
     }
 
     /// How the gateway itself connects to it: not through the listener.
@@ -219,8 +224,8 @@ impl SiteBroker {
 
     /// Ends the broker.
     pub(super) async fn stop(self) {
-        let Self { broker, front, thread, retained, .. } = self;
-        drop(front);
+        let Self { broker, front, enrolment, thread, retained, .. } = self;
+        drop((front, enrolment));
         broker.stop().await;
         drop(thread);
         if let Some((retained, path)) = retained

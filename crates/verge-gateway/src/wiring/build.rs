@@ -21,6 +21,7 @@ use super::broker::LocalPlan;
 use super::frames::FramePath;
 use super::links::OpenedUplink;
 use super::readings::{self, ReadingJudges};
+use super::renewal;
 use super::replacement::JudgesAtWork;
 use super::sparkplug;
 use super::trials::report::VersionEvent;
@@ -60,6 +61,7 @@ impl<'a> Built<'a> {
     /// # Errors
     /// The state directory is in use, the store cannot be opened, a certificate or a model cannot be used.
     pub(super) fn open(settings: &'a Settings) -> anyhow::Result<Self> {
+        renewal::finish(settings);
         let local = LocalPlan::of(&settings.local, &settings.sources).exit_with(Exit::BadConfig)?;
         let uplinks = settings
             .uplinks

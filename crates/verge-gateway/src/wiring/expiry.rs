@@ -11,6 +11,7 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::status::CertificateStatus;
 use verge_tls::{CertificateSummary, Usage};
 
+use super::renewal::OwnCertificate;
 use crate::settings::{Local, Settings, TlsFiles, UplinkKind};
 
 /// Certificates that end sooner are warned of.
@@ -57,6 +58,19 @@ pub struct CertificateRemark {
 pub fn certificate_remarks(settings: &Settings, now: UtcMillis) -> Vec<CertificateRemark> {
     let watched = WatchedCertificate::all(settings);
     watched.iter().flat_map(|watched| watched.remarks(&watched.look(now))).collect()
+}
+
+/// The certificates that the gateway shows, each once.
+pub(super) fn own_certificates(settings: &Settings) -> Vec<OwnCertificate> {
+    let mut own: Vec<OwnCertificate> = Vec::new();
+    for WatchedCertificate { key, file, role } in WatchedCertificate::all(settings) {
+        if let CertificateRole::Own { key: private, .. } = role
+            && !own.iter().any(|(_, known, _)| *known == file)
+        {
+            own.push((key, file, private));
+        }
+    }
+    own
 }
 
 /// What is known of the files, shared with the status.

@@ -31,11 +31,12 @@ use super::broker::SiteBroker;
 use super::build::Built;
 use super::configured::ConfiguredView;
 use super::dashboard::{LiveView, WebServer};
-use super::expiry::Expiry;
+use super::expiry::{Expiry, own_certificates};
 use super::frames::FramePath;
 use super::inputs::{Site, SiteSource};
 use super::models::ModelContents;
 use super::offers::ModelOffers;
+use super::renewal;
 use super::replacement::{JudgesAtWork, Replacement};
 use super::routes::{Outgoing, RouteDelivery, route_counters};
 use super::servers::{ControlServers, Served};
@@ -65,6 +66,7 @@ pub struct Gateway {
     /// Reports sources that receive nothing; ends with the gateway.
     _hearing: AbortOnDrop,
     _expiry: AbortOnDrop,
+    _renewal: AbortOnDrop,
     /// Asks edge nodes for births; ends with the gateway.
     _births: AbortOnDrop,
     routes: Vec<(RouteId, Arc<RouteCounters>)>,
@@ -228,6 +230,10 @@ impl Gateway {
             deliveries,
             _hearing: AbortOnDrop(tokio::spawn(report_silent_sources(Arc::clone(&counters)))),
             _expiry: AbortOnDrop(tokio::spawn(expiry.watch(clock))),
+            _renewal: AbortOnDrop(tokio::spawn(renewal::keep(
+                settings.gateway.renewal.clone(),
+                own_certificates(settings),
+            ))),
             _births: births,
             routes,
             counters,

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use verge_tls::authority::{AUTHORITY_STEM, Authority, CertificateRequest, Issued, write_identity};
 use verge_tls::{CertificateSummary, TlsError, Usage};
 
+mod enrol;
 mod revoke;
 mod sign;
 
@@ -30,6 +31,9 @@ const SECONDS_A_DAY: i64 = 86_400;
   verge certs renew pump-room-1                   with another key
   verge certs sign pump-1.csr pump-1              for a key made elsewhere
   verge certs revoke pump-1                       into ca.crl (local.crl)
+  verge certs token pump-1                        once, for a device that enrols itself
+  verge certs enrol pump-1 --url https://gateway.plant:8443 --ca ca.pem
+                                                  on the device, with the token
 
 The authority's key (ca.key) signs certificates: keep it off the gateway. Gateways and brokers get ca.pem and \
 their own NAME.pem and NAME.key.")]
@@ -50,6 +54,10 @@ enum CertsAction {
     Renew(sign::RenewArgs),
     /// Sign the key of a device that keeps it to itself: a request as `openssl req -new` makes it
     Sign(sign::SignArgs),
+    /// Make a token with which a device gets its first certificate itself (local.enrol)
+    Token(enrol::TokenArgs),
+    /// Get a certificate from a gateway or another authority that speaks EST: by a token, or by the one before
+    Enrol(enrol::EnrolArgs),
     /// Revoke certificates: their serial numbers go into ca.crl, the authority's list
     Revoke(revoke::RevokeArgs),
 }
@@ -122,6 +130,8 @@ pub(super) fn certs(args: &CertsArgs, json: bool, out: &mut impl Write) -> anyho
         CertsAction::Show(args) => show(args, json, out),
         CertsAction::Renew(args) => sign::renew(args, json, out),
         CertsAction::Sign(args) => sign::sign(args, json, out),
+        CertsAction::Token(args) => enrol::token(args, json, out),
+        CertsAction::Enrol(args) => enrol::enrol(args, json, out),
         CertsAction::Revoke(args) => revoke::revoke(args, json, out),
     }
 }

@@ -230,6 +230,7 @@ fn look_at_broker(
         }
     };
     who_may_come::look_at_logins(broker, report);
+    who_may_come::look_at_enrolment(broker, report);
     let allowed = broker.policy(&settings.sources).map(|_| broker.rules.words());
     let is_known = allowed.is_ok();
     report.note(SECTION, "access", allowed.map_err(|error| words(&error)), Exit::BadConfig);

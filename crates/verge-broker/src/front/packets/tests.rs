@@ -1,4 +1,3 @@
-use proptest::prelude::*;
 use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::IntakeFull;
 use verge_domain::time::{Moment, UtcMillis};
@@ -259,91 +258,6 @@ async fn what_comes_again_is_handed_on_again_and_every_acknowledgement_has_its_t
     assert_eq!(delivering.acks.take_due(), b"");
     delivering.acks.acknowledge(5);
     assert_eq!(delivering.acks.take_due(), b"\x40\x02\x00\x05\x40\x02\x00\x07");
-}
-
-/// What is passed on, read by another reader: packets that a broker takes, all on allowed topics.
-fn check_given(given: &[u8]) {
-    let mut bytes = bytes::BytesMut::from(given);
-    loop {
-        match rumqttc::Packet::read(&mut bytes, 1 << 20) {
-            Ok(rumqttc::Packet::Publish(publish)) => {
-                assert!(publish.topic.split('/').take(2).any(|level| level == "a"), "{publish:?}");
-            }
-            Ok(rumqttc::Packet::Subscribe(subscribe)) => {
-                assert!(
-                    subscribe.filters.iter().all(|filter| filter.path.contains("a/cmd")),
-                    "{subscribe:?}"
-                );
-            }
-            Ok(rumqttc::Packet::Connect(_) | rumqttc::Packet::ConnAck(_) | rumqttc::Packet::SubAck(_)) => {
-                panic!("what no client sends is passed on")
-            }
-            Ok(_) => {}
-            Err(rumqttc::mqttbytes::Error::InsufficientBytes(_)) => return,
-            Err(error) => panic!("the broker is given what is no packet: {error}"),
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
-    #[test]
-    fn whatever_comes_the_broker_is_given_good_packets_alone(
-        order in proptest::collection::vec(0_usize..9, 1..8),
-        flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6),
-        piece in 1_usize..300,
-        tail in proptest::collection::vec(any::<u8>(), 0..20),
-        is_five in any::<bool>(),
-    ) {
-        let of_five = [
-            b"\x32\x0e\x00\x03a/x\x00\x07\x05\x02\x00\x00\x00\x3c9".to_vec(),
-            b"\x30\x0d\x00\x03a/y\x06\x26\x00\x01a\x00\x009".to_vec(),
-            b"\x32\x09\x00\x03b/x\x00\x08\x009".to_vec(),
-            packet(0x30, &[b"\x00\x03a/x\x00", &[9; 300]]),
-            b"\x82\x17\x00\x05\x00\x00\x07a/cmd/#\x12\x00\x07b/cmd/#\x01".to_vec(),
-            b"\xa2\x0c\x00\x06\x00\x00\x07a/cmd/#".to_vec(),
-            b"\x40\x03\x00\x01\x10".to_vec(),
-            b"\xc0\x00".to_vec(),
-            b"\xe0\x02\x04\x00".to_vec(),
-        ];
-        let kinds = [
-            publish("a/x", 1, false, 30),
-            publish("a/y", 0, false, 0),
-            publish("z/a/y", 2, false, 300),
-            publish("b/y", 0, false, 5),
-            filters(8, &["a/cmd/#", "#", "q/a/cmd"]),
-            filters(10, &["a/cmd/#"]),
-            b"\x40\x02\0\x01".to_vec(),
-            b"\xc0\x00".to_vec(),
-            filters(8, &["a/cmd"]),
-        ];
-        let kinds = if is_five { of_five } else { kinds };
-        let mut input: Vec<u8> = order.iter().flat_map(|kind| kinds[*kind].clone()).collect();
-        for (index, byte) in flips {
-            let at = index.index(input.len());
-            input[at] = byte;
-        }
-        input.extend_from_slice(&tail);
-        let mut guard = if is_five { guard_of_five() } else { guard() };
-        let mut given = Vec::new();
-        let mut held = Vec::new();
-        'all: for piece in input.chunks(piece) {
-            held.extend_from_slice(piece);
-            loop {
-                match guard.next(&held) {
-                    Ok(Next::Pass(bytes)) => given.extend(held.drain(..bytes)),
-                    Ok(Next::Replace { taken, instead, .. }) => {
-                        held.drain(..taken);
-                        given.extend_from_slice(&instead);
-                    }
-                    Ok(Next::More) => break,
-                    Ok(Next::Leave(_) | Next::LeaveWith(_)) | Err(_) => break 'all,
-                }
-            }
-        }
-        check_given(&given);
-    }
 }
 
 #[test]

@@ -57,6 +57,8 @@ declare! {
         crl: Option<String> = text("the path of lists of revoked certificates (PEM)"),
         deny_file: Option<String> = text("the path of a list of serial numbers"),
         passwords: Option<String> = text("the path of a file of logins"),
+        enrol: Option<String> = text(r#"an address of this machine with a port, such as "0.0.0.0:8443""#),
+        authority: Option<String> = text("the folder of an authority, as `verge certs init` makes it"),
         retained: bool = flag().or("false"),
         durable: bool = flag().or("false"),
         rate: usize = whole(1, 1_000_000).or("2000"),

@@ -158,6 +158,8 @@ declare! {
         telemetry_life: SpanOrNever = span_or_never(YEAR).or("never"),
         summary_interval: Span = span(SECOND, DAY).or("10m"),
         snapshots: bool = flag().or("false"),
+        renew_at: Option<String> = text(r#"the address of an authority, such as "https://authority.example:8443""#),
+        renew_ca: Option<String> = text("the path of a PEM file"),
         store_key: Option<RawSecret> = secret(),
         store_key_file: Option<String> = text("the path of a file that holds a key of 64 hexadecimal digits"),
         store_key_credential: Option<String> = text("the name of a systemd credential"),

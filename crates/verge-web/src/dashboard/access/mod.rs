@@ -28,7 +28,7 @@ pub use pictures::PictureAccess;
 pub use role::{LoginError, Role};
 pub use secret::NoRandom;
 
-use attempts::Attempts;
+pub(crate) use attempts::Attempts;
 use once::Once;
 use role::MAX_PASSWORD_BYTES;
 use secret::{PasswordHash, equal, fingerprint};

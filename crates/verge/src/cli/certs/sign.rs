@@ -1,7 +1,7 @@
 //! `verge certs renew` and `verge certs sign`: what is issued again, and keys that others have made.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_tls::authority::{CertificateRequest, write_identity, write_public};
-use verge_tls::{TlsError, Usage};
+use verge_tls::{CertificateSummary, TlsError, Usage};
 
 use super::super::output::json_line;
 use super::{SECONDS_A_DAY, UsageArg, as_json, authority_in, check_stem, in_words, read, report, validity};
@@ -62,15 +62,8 @@ pub(super) fn renew(args: &RenewArgs, json: bool, out: &mut impl Write) -> anyho
     let file = args.dir.join(format!("{}.pem", args.name));
     let summaries = read(&file).exit_with(Exit::BadInput)?;
     let Some(former) = summaries.first() else { bail!("{} holds no certificate", file.display()) };
-    let now = Timestamp::now().as_second();
-    let left = (former.not_after - now).div_euclid(SECONDS_A_DAY);
-    if args.within.is_some_and(|within| left >= i64::from(within)) {
-        if json {
-            json_line(out, &json!({ "cert": file, "renewed": false, "certificate": as_json(former) }))?;
-        } else {
-            writeln!(out, "{}: {}; it is left as it is", file.display(), validity(former, now))?;
-        }
-        return Ok(Exit::Fine);
+    if args.within.is_some_and(|within| !ends_within(former, within)) {
+        return left_as_it_is(&file, former, json, out);
     }
     let lifetime = (former.not_after - former.not_before).div_euclid(SECONDS_A_DAY).clamp(1, 36_500);
     let common_name = former.common_name.clone().unwrap_or_else(|| args.name.clone());
@@ -88,6 +81,27 @@ pub(super) fn renew(args: &RenewArgs, json: bool, out: &mut impl Write) -> anyho
         former.serial, former.serial
     );
     report(&files, &issued, &next, json, out)
+}
+
+/// Whether less than this many days are left of it.
+pub(super) fn ends_within(certificate: &CertificateSummary, days: u32) -> bool {
+    let left = (certificate.not_after - Timestamp::now().as_second()).div_euclid(SECONDS_A_DAY);
+    left < i64::from(days)
+}
+
+pub(super) fn left_as_it_is(
+    file: &Path,
+    former: &CertificateSummary,
+    json: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
+    if json {
+        json_line(out, &json!({ "cert": file, "renewed": false, "certificate": as_json(former) }))?;
+    } else {
+        let now = Timestamp::now().as_second();
+        writeln!(out, "{}: {}; it is left as it is", file.display(), validity(former, now))?;
+    }
+    Ok(Exit::Fine)
 }
 
 pub(super) fn sign(args: &SignArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {

@@ -1,0 +1,247 @@
+//! One-time tokens: what a device proves itself by before it has a certificate. Stored are their hashes; each has an end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::rand;
+
+use crate::unreadable;
+
+/// In the authority's folder.
+const FILE: &str = "enrol.tokens";
+/// Random bytes in a token: no hash that takes time is needed for those.
+const TOKEN_BYTES: usize = 20;
+/// Tokens at most, and bytes of their file.
+const MOST_TOKENS: usize = 10_000;
+const MOST_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The tokens of an authority. The program that makes them and the one that takes them may be two.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    path: PathBuf,
+}
+
+/// A token that was just made.
+pub struct Token {
+    /// What the device gets. It stands nowhere else.
+    pub text: String,
+    /// Its end, in seconds since 1970.
+    pub until: i64,
+}
+
+/// How many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TokensState {
+    /// Tokens that can be used.
+    pub open: usize,
+    /// Tokens whose time is over.
+    pub expired: usize,
+}
+
+/// Why the tokens cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFault {
+    /// The file cannot be read or written.
+    #[error("{0}")]
+    File(String),
+    /// A line of it has another form.
+    #[error(
+        "{path}: line {line} is no token, expected NAME DAYS END HASH as `verge certs token` writes it: remove the line"
+    )]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// There are too many.
+    #[error(
+        "there are {MOST_TOKENS} tokens already: those that have expired are removed with the next one, others by removing their lines"
+    )]
+    TooMany,
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers for a token")]
+    Random,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    name: String,
+    /// For which its certificate is valid.
+    days: u32,
+    until: i64,
+    hash: Vec<u8>,
+}
+
+impl Entry {
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let (name, days, until, hash) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let pairs = hash.as_bytes().chunks(2);
+        let bytes = pairs.map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
+        let hash: Vec<u8> = bytes.collect::<Option<_>>()?;
+        let is_whole = hash.len() == 32 && words.next().is_none();
+        is_whole.then_some(Self {
+            name: name.to_owned(),
+            days: days.parse().ok()?,
+            until: until.parse().ok()?,
+            hash,
+        })
+    }
+
+    fn written(&self) -> String {
+        let Self { name, days, until, hash } = self;
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{name} {days} {until} {hash}\n")
+    }
+
+    fn is_for(&self, name: &str, token: &str, now: i64) -> bool {
+        // The hash is compared whatever the name is.
+        let is_hash = verify_slices_are_equal(digest(&SHA256, token.as_bytes()).as_ref(), &self.hash).is_ok();
+        is_hash && self.name == name && now < self.until
+    }
+}
+
+impl Tokens {
+    /// Of the authority in this folder. The file need not be there.
+    #[must_use]
+    pub fn of(dir: &Path) -> Self {
+        Self { path: dir.join(FILE) }
+    }
+
+    /// Their file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes one, in place of an earlier one for the same name.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub fn make(&self, name: &str, days: u32, seconds: i64, now: i64) -> Result<Token, TokenFault> {
+        let mut bytes = [0; TOKEN_BYTES];
+        rand::fill(&mut bytes).map_err(|_| TokenFault::Random)?;
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let until = now + seconds;
+        let hash = digest(&SHA256, text.as_bytes()).as_ref().to_vec();
+        self.change(|tokens| {
+            tokens.retain(|token| token.name != name && now < token.until);
+            if tokens.len() >= MOST_TOKENS {
+                return Err(TokenFault::TooMany);
+            }
+            tokens.push(Entry { name: name.to_owned(), days, until, hash });
+            Ok(())
+        })?;
+        Ok(Token { text, until })
+    }
+
+    /// For how many days the certificate of this token is valid; `None` where there is no such token.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub fn days_of(&self, name: &str, token: &str, now: i64) -> Result<Option<u32>, TokenFault> {
+        let tokens = self.all()?;
+        let found: Vec<u32> =
+            tokens.iter().filter(|entry| entry.is_for(name, token, now)).map(|entry| entry.days).collect();
+        Ok(found.first().copied())
+    }
+
+    /// Uses one up; `false` where there is none any more.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub fn use_up(&self, name: &str, token: &str, now: i64) -> Result<bool, TokenFault> {
+        self.change(|tokens| {
+            let before = tokens.len();
+            tokens.retain(|entry| !entry.is_for(name, token, now));
+            Ok(tokens.len() < before)
+        })
+    }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub fn state(&self, now: i64) -> Result<TokensState, TokenFault> {
+        let tokens = self.all()?;
+        let open = tokens.iter().filter(|token| now < token.until).count();
+        Ok(TokensState { open, expired: tokens.len() - open })
+    }
+
+    /// Whether one could be used up: the file must be written then.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub fn check_writable(&self) -> Result<(), TokenFault> {
+        self.change(|_| Ok(()))
+    }
+
+    /// Reads them, and writes what is left, while nobody else does.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Vec<Entry>) -> Result<T, TokenFault>,
+    ) -> Result<T, TokenFault> {
+        let Some(mut file) = self.open(true)? else {
+            return Err(TokenFault::File(self.path.display().to_string()));
+        };
+        let fault = |error: std::io::Error| TokenFault::File(unreadable(&self.path, &error));
+        file.lock().map_err(fault)?;
+        let before = self.read(&mut file)?;
+        let mut tokens = before.clone();
+        let done = change(&mut tokens)?;
+        if tokens != before {
+            let text: String = tokens.iter().map(Entry::written).collect();
+            // In place, as the lock is on this very file; one that is cut by a power failure has fewer tokens, none twice.
+            file.rewind().and_then(|()| file.set_len(0)).map_err(fault)?;
+            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fault)?;
+        }
+        Ok(done)
+    }
+
+    /// As they are while nobody writes them.
+    fn all(&self) -> Result<Vec<Entry>, TokenFault> {
+        let Some(mut file) = self.open(false)? else { return Ok(Vec::new()) };
+        file.lock_shared().map_err(|error| TokenFault::File(unreadable(&self.path, &error)))?;
+        self.read(&mut file)
+    }
+
+    fn open(&self, to_write: bool) -> Result<Option<File>, TokenFault> {
+        let fault = |error: std::io::Error| TokenFault::File(unreadable(&self.path, &error));
+        let mut options = OpenOptions::new();
+        options.read(true).write(to_write).create(to_write).mode(0o600);
+        let is_new = to_write && !self.path.exists();
+        match options.open(&self.path) {
+            // What an administrator makes belongs to whoever owns the folder, as the gateway must write it.
+            Ok(file) if is_new => self.given_away(&file).map(|()| Some(file)).map_err(fault),
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !to_write => Ok(None),
+            Err(error) => Err(fault(error)),
+        }
+    }
+
+    fn given_away(&self, file: &File) -> std::io::Result<()> {
+        let Some(folder) = self.path.parent() else { return Ok(()) };
+        let (folder, own) = (std::fs::metadata(folder)?, file.metadata()?);
+        if (folder.uid(), folder.gid()) == (own.uid(), own.gid()) {
+            return Ok(());
+        }
+        fchown(file, Some(folder.uid()), Some(folder.gid()))
+    }
+
+    fn read(&self, file: &mut File) -> Result<Vec<Entry>, TokenFault> {
+        let mut text = String::new();
+        let fault = |error: std::io::Error| TokenFault::File(unreadable(&self.path, &error));
+        file.take(MOST_FILE_BYTES).read_to_string(&mut text).map_err(fault)?;
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        lines
+            .map(|(at, line)| {
+                Entry::read(line).ok_or_else(|| TokenFault::Line { path: self.path.clone(), line: at + 1 })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,96 @@
+//! A certificate and its key in two files, replaced while programs read them: a power cut in between leaves a pair that fits.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::authority::{Issued, write};
+use crate::{TlsError, TlsIdentity};
+
+/// Replaces both. What a power cut leaves half done, [`finish_replacing`] ends.
+///
+/// # Errors
+/// One of them cannot be written; the pair from before is in use then.
+pub fn replace_identity(cert: &Path, key: &Path, issued: &Issued) -> Result<(), TlsError> {
+    write(&next(key), issued.key_pem.as_bytes(), 0o600)?;
+    write(&next(cert), issued.cert_pem.as_bytes(), 0o644)?;
+    put_in_place(cert, key)
+}
+
+/// Ends a replacement that was interrupted: the new pair is put in place where all of it is there, else it is removed.
+///
+/// # Errors
+/// A file cannot be moved or removed.
+pub fn finish_replacing(cert: &Path, key: &Path) -> Result<(), TlsError> {
+    let (next_cert, next_key) = (next(cert), next(key));
+    if !next_cert.exists() && !next_key.exists() {
+        return Ok(());
+    }
+    let of = if next_key.exists() { &next_key } else { key };
+    if TlsIdentity::load(&next_cert, of).is_ok() {
+        return put_in_place(cert, key);
+    }
+    for path in [next_cert, next_key].into_iter().filter(|path| path.exists()) {
+        std::fs::remove_file(&path).map_err(|error| TlsError::Write { path, error })?;
+    }
+    Ok(())
+}
+
+/// The key first: the certificate beside it says that there is more to do.
+fn put_in_place(cert: &Path, key: &Path) -> Result<(), TlsError> {
+    for path in [key, cert] {
+        let from = next(path);
+        if from.exists() {
+            std::fs::rename(&from, path).map_err(|error| TlsError::Write { path: path.to_owned(), error })?;
+        }
+    }
+    Ok(())
+}
+
+fn next(path: &Path) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(".next");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Usage;
+    use crate::authority::{Authority, CertificateRequest};
+
+    #[test]
+    fn an_interrupted_replacement_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cert, key) = (dir.path().join("a.pem"), dir.path().join("a.key"));
+        let authority = Authority::create("Site", 10).unwrap();
+        let asked = CertificateRequest {
+            common_name: "a".to_owned(),
+            names: vec!["a".to_owned()],
+            usage: Usage::Both,
+            days: 5,
+        };
+        let issue = || authority.issue(&asked).unwrap();
+        let (first, second) = (issue(), issue());
+        replace_identity(&cert, &key, &first).unwrap();
+        TlsIdentity::load(&cert, &key).unwrap();
+        let names = || std::fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(names(), 2);
+        let begun = |parts: &[(&Path, &str)]| {
+            for (path, text) in parts {
+                std::fs::write(next(path), text).unwrap();
+            }
+            finish_replacing(&cert, &key).unwrap();
+            TlsIdentity::load(&cert, &key).unwrap();
+            assert_eq!(names(), 2);
+            std::fs::read_to_string(&key).unwrap()
+        };
+        // The certificate is not there yet, or only some of it.
+        assert_eq!(begun(&[(&key, &second.key_pem)]), first.key_pem);
+        assert_eq!(begun(&[(&key, &second.key_pem), (&cert, "-----BEGIN")]), first.key_pem);
+        // Both are, and neither is in place; then the key is.
+        assert_eq!(begun(&[(&key, &second.key_pem), (&cert, &second.cert_pem)]), second.key_pem);
+        std::fs::write(&key, &first.key_pem).unwrap();
+        assert_eq!(begun(&[(&cert, &first.cert_pem)]), first.key_pem);
+        finish_replacing(&cert, &key).unwrap();
+    }
+}
