@@ -45,12 +45,8 @@ pub(crate) struct Tree {
 impl Tree {
     /// The root, and the object of the gateway.
     pub(crate) fn new() -> Self {
-        let mut tree = Self {
-            objects: Vec::new(),
-            places: HashMap::new(),
-            parts: Vec::new(),
-            by_part: HashMap::new(),
-        };
+        let mut tree =
+            Self { objects: Vec::new(), places: HashMap::new(), parts: Vec::new(), by_part: HashMap::new() };
         tree.push(NONE, ROOT);
         tree.push(TOP.0, GATEWAY);
         tree
@@ -197,19 +193,28 @@ mod tests {
             assert_eq!((tree.point(place), tree.path(place)), (Some(index), node_path(point)));
         }
         assert_eq!(paths_below(&tree, ROOT), ["gateway", "a%2Fb", "%67ateway"]);
-        assert_eq!(paths_below(&tree, "a%2Fb/vibration-high"), ["a%2Fb/vibration-high/s", "a%2Fb/vibration-high/high"]);
+        assert_eq!(
+            paths_below(&tree, "a%2Fb/vibration-high"),
+            ["a%2Fb/vibration-high/s", "a%2Fb/vibration-high/high"]
+        );
         let device = tree.find("%67ateway").unwrap();
         assert_eq!((&*tree.name(device), tree.is_gateway(device)), (GATEWAY, false));
         assert!(tree.is_gateway(tree.find(GATEWAY).unwrap()) && !tree.is_gateway(TOP));
         assert_eq!((tree.above(TOP), tree.above(device)), (None, Some(TOP)));
-        for none in ["", "/", "a", "a%2Fb/", "Verge/a%2Fb", "vibration-high", "a%2Fb/vibration-high/s/high/x"] {
+        for none in ["", "/", "a", "a%2Fb/", "Verge/a%2Fb", "vibration-high", "a%2Fb/vibration-high/s/high/x"]
+        {
             assert_eq!(tree.find(none), None, "{none:?}");
         }
-        let owners: Vec<_> =
-            tree.owners("a%2Fb/vibration-high/count/car").map(|(place, name)| (tree.path(place), name)).collect();
+        let owners: Vec<_> = tree
+            .owners("a%2Fb/vibration-high/count/car")
+            .map(|(place, name)| (tree.path(place), name))
+            .collect();
         assert_eq!(
             owners,
-            [("a%2Fb/vibration-high".to_owned(), "count/car"), ("a%2Fb".to_owned(), "vibration-high/count/car")]
+            [
+                ("a%2Fb/vibration-high".to_owned(), "count/car"),
+                ("a%2Fb".to_owned(), "vibration-high/count/car")
+            ]
         );
     }
 

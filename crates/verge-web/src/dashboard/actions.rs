@@ -96,7 +96,11 @@ impl ActionLog {
                         }
                     }
                     if unread > 0 {
-                        tracing::warn!(file = name, lines = unread, "lines of the record of actions cannot be read");
+                        tracing::warn!(
+                            file = name,
+                            lines = unread,
+                            "lines of the record of actions cannot be read"
+                        );
                     }
                 }
                 Err(error) => tracing::error!(file = name, %error, "the record of actions cannot be read"),
@@ -109,7 +113,8 @@ impl ActionLog {
     fn add(&self, at: UtcMillis, who: &str, what: ActionWord, about: Value) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let number = state.last + 1;
-        let mut action = Action { number, at: at.0, who: who.to_owned(), what: what.as_str().to_owned(), about };
+        let mut action =
+            Action { number, at: at.0, who: who.to_owned(), what: what.as_str().to_owned(), about };
         if line_of(&action).len() > MAX_LINE_BYTES {
             action.about = json!({});
         }
@@ -209,7 +214,8 @@ mod tests {
         assert_eq!((log.last(), log.behind(0).len()), (1, 1), "the second was cut");
         add(&log, "ben");
         let again = ActionLog::open(folder.path());
-        let known: Vec<_> = again.behind(0).iter().map(|action| (action.number, action.who.clone())).collect();
+        let known: Vec<_> =
+            again.behind(0).iter().map(|action| (action.number, action.who.clone())).collect();
         assert_eq!(known, [(1, "anna".to_owned()), (2, "ben".to_owned())]);
         assert_eq!(again.behind(1)[0].about, json!({ "device": "pump-1" }));
     }

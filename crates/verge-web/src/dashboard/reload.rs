@@ -42,7 +42,8 @@ pub(crate) async fn reload(site: &Site, who: &Who, dry_run: bool) -> Result<Relo
     match tokio::time::timeout(CONFIRMED_WITHIN, reply).await {
         Ok(Ok(reply)) => {
             if reply.outcome == ReloadOutcome::Done && !dry_run {
-                let lines = reply.words.iter().skip(1).take(MAX_RECORDED).map(|line| Shown::sentence(line).text);
+                let lines =
+                    reply.words.iter().skip(1).take(MAX_RECORDED).map(|line| Shown::sentence(line).text);
                 let changed = lines.collect::<Vec<_>>();
                 let more = reply.words.len().saturating_sub(1 + MAX_RECORDED);
                 let about = json!({ "changed": changed, "more": more });

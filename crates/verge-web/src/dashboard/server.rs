@@ -136,12 +136,7 @@ async fn accept(listener: TcpListener, tls: Option<ServerTls>, front: Front) {
     }
 }
 
-async fn serve_pages(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    front: Front,
-    peer: Peer,
-    is_http2: bool,
-) {
+async fn serve_pages(stream: impl AsyncRead + AsyncWrite + Unpin, front: Front, peer: Peer, is_http2: bool) {
     let address = peer.address;
     let answering = front.clone();
     let answer = move |request| {

@@ -56,8 +56,16 @@ const QUERY: &[Parameter] = &[
             json!({ "type": "string", "pattern": format!("^{one}(,{one}){{0,7}}$"), "default": DEFAULT })
         },
     },
-    Parameter { name: "source", says: "Of cameras: only those of this source", schema: || name_schema("The source") },
-    Parameter { name: "device", says: "Of cameras: only those of this device", schema: || name_schema("The device") },
+    Parameter {
+        name: "source",
+        says: "Of cameras: only those of this source",
+        schema: || name_schema("The source"),
+    },
+    Parameter {
+        name: "device",
+        says: "Of cameras: only those of this device",
+        schema: || name_schema("The device"),
+    },
     Parameter {
         name: "after",
         says: "The id of the last verdict that was seen, where `Last-Event-ID` cannot be sent",

@@ -9,8 +9,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 
-use crate::dashboard::{Cut, Cuts};
 use super::families::{Families, Kind, Origin, process, status};
+use crate::dashboard::{Cut, Cuts};
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
 

@@ -8,7 +8,9 @@ use hyper::header::{ETAG, HeaderMap, HeaderValue, IF_MATCH};
 use serde_json::{Value, json as json_value};
 use verge_domain::verdict::{EventState, Severity};
 
-use super::operation::{AFTER, LIMIT, MAX_LIMIT, count, flag, list, name_schema, number, object, text, time, word};
+use super::operation::{
+    AFTER, LIMIT, MAX_LIMIT, count, flag, list, name_schema, number, object, text, time, word,
+};
 use super::{Input, Operation, Parameter, Schema, json};
 use crate::dashboard::access::{Role, Who};
 use crate::dashboard::command::{EventCommand, of_event};

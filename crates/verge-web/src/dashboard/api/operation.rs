@@ -271,11 +271,8 @@ pub(crate) fn word(says: &str, words: &[&str]) -> Value {
 }
 
 /// How many entries are listed.
-pub(crate) const LIMIT: Parameter = Parameter {
-    name: "limit",
-    says: "Most entries of the answer",
-    schema: || limit_schema(MAX_LIMIT),
-};
+pub(crate) const LIMIT: Parameter =
+    Parameter { name: "limit", says: "Most entries of the answer", schema: || limit_schema(MAX_LIMIT) };
 /// Largest value of `limit`, and its default, of most lists.
 pub(crate) const MAX_LIMIT: u64 = 1_000;
 

@@ -15,8 +15,7 @@ use crate::dashboard::access::Role;
 use crate::dashboard::problem::Problem;
 use crate::dashboard::routes::Routes;
 use crate::dashboard::signals::{
-    HistoryView, SignalFilter, SignalList, SignalState, SignalView, find, named, path_of, read_path,
-    unknown,
+    HistoryView, SignalFilter, SignalList, SignalState, SignalView, find, named, path_of, read_path, unknown,
 };
 use crate::dashboard::site::Site;
 

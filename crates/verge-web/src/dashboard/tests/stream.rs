@@ -123,7 +123,8 @@ async fn a_listener_follows_cameras_and_what_people_do() {
     let camera = next(&mut stream).await.unwrap();
     assert!(camera.starts_with("event: camera\ndata: {\"source\":"), "{camera}");
     let path = format!("/api/v1/events/{}/acknowledgement", event_id(1));
-    let done = bench.ask(bench.request(Method::PUT, &path, Some(Role::Operator), "{\"note\":\"seen\"}")).await;
+    let done =
+        bench.ask(bench.request(Method::PUT, &path, Some(Role::Operator), "{\"note\":\"seen\"}")).await;
     assert_eq!(done.status(), StatusCode::OK);
     let action = loop {
         let text = next(&mut stream).await.unwrap();
