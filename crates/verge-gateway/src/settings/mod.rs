@@ -35,8 +35,8 @@ use verge_pipeline::judging::GroupSettings;
 use verge_wire::SiteZone;
 
 use crate::config::{
-    self, ConfigValues, DrawnLayer, DrawnSection, Fault, LoadError, Loaded, Origins, Raw,
-    SectionValues, Warning,
+    self, ConfigValues, DrawnLayer, DrawnSection, Fault, LoadError, Loaded, Origins, Raw, SectionValues,
+    Warning,
 };
 pub use crate::states::StateTopics;
 pub use access::BrokerRules;
