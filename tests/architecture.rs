@@ -241,7 +241,8 @@ fn every_file_that_the_page_names_exists() {
     let rows = table("| to add | touch |");
     assert!(rows.len() >= 15, "{} rows", rows.len());
     for row in rows {
-        let paths: Vec<&str> = row[1].split('`').skip(1).step_by(2).filter(|word| word.contains('/')).collect();
+        let paths: Vec<&str> =
+            row[1].split('`').skip(1).step_by(2).filter(|word| word.contains('/')).collect();
         assert!(!paths.is_empty(), "{}: names no file", row[0]);
         for path in paths {
             let found = root.join(path).exists() || root.join("crates").join(path).exists();

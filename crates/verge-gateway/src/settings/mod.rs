@@ -159,6 +159,12 @@ pub fn state_dir_in(
 }
 
 impl Settings {
+    /// Whether any of its judges looks through a model.
+    #[must_use]
+    pub fn runs_models(&self) -> bool {
+        !self.models.is_empty() || !self.autoencoders.is_empty()
+    }
+
     /// Reads a file and the environment, and checks both.
     ///
     /// # Errors
@@ -259,7 +265,7 @@ impl Settings {
             readings: sections.local.transport.max_packet,
             frames: sections.local.max_frame,
         };
-        let engine = model::check_engine(&check, &sections.engine);
+        let engine = model::check_engine(&mut check, &sections.engine);
         let known = Known::of(sections);
         let packages = model::check_packages(&check, &sections.models);
         let state_dir = check.path(&sections.gateway.state_dir);

@@ -62,6 +62,8 @@ pub struct StatusSettings {
     pub version: &'static str,
     /// Life of the store.
     pub life: Arc<Life>,
+    /// What runs models, where there are any.
+    pub provider: Option<&'static str>,
 }
 
 /// The sources of the status.
@@ -116,6 +118,8 @@ pub struct Snapshot {
     pub servers: Vec<ServerStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub states: Vec<StatesStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<&'static str>,
 }
 
 /// Steps of the wall clock.
@@ -260,6 +264,7 @@ impl Status {
             alarms: self.board.alarms(now.wall),
             servers,
             states,
+            provider: self.settings.provider,
         }
     }
 }
