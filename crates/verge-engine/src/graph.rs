@@ -292,7 +292,9 @@ pub(crate) fn commit(runtime: &Runtime, bytes: &Bytes, limits: ModelLimits) -> R
         Optimisation::AsWritten => GraphOptimizationLevel::Disable,
     };
     let commit = || -> ort::Result<Session> {
-        let mut builder = Session::builder(runtime.environment())?
+        let mut builder = runtime
+            .provider()
+            .register(Session::builder(runtime.environment())?)?
             .with_optimization_level(level)?
             .with_intra_threads(limits.threads)?
             .with_inter_threads(1)?

@@ -10,7 +10,7 @@
 //! from), `onnx` (what is looked at in a file before the library sees it), [`edit`] (a model that is changed and written
 //! again), [`basic`] (one that the library simplified), `refusal` (why the library refuses one), `quote`
 //! (the library's words), `watchdog` (deadlines), [`digest`] (what files hold),
-//! [`processor`] (what this machine does with 8 bit numbers).
+//! [`processor`] (what this machine does with 8 bit numbers), [`provider`] (what runs operators).
 
 pub mod basic;
 pub mod digest;
@@ -19,6 +19,7 @@ pub mod graph;
 mod onnx;
 pub mod port;
 pub mod processor;
+pub mod provider;
 mod quote;
 mod refusal;
 pub mod run;
@@ -32,6 +33,7 @@ pub use graph::{Graph, GraphError, ModelLimits, Optimisation};
 pub use half::f16;
 pub use port::{Contract, Feed, FeedBack, FixedInput, Port, shape_words};
 pub use processor::ProcessorClass;
+pub use provider::Provider;
 pub use run::{Outputs, RecurrentState, RunError, Runner};
 pub use runtime::{Runtime, RuntimeError};
 pub use tensor::{ElementType, Tensor, TensorView};

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::graph::{GraphError, ModelLimits, commit};
 use crate::onnx::{Stamp, probe};
+use crate::provider::Provider;
 use crate::quote::quoted;
 use crate::runtime::{Runtime, VERSION};
 
@@ -31,7 +32,7 @@ pub(crate) fn refused(runtime: &Runtime, path: &Path, stamp: &Stamp, words: &str
         newest,
         remedy,
     };
-    let newer = if runtime.version() == Some(VERSION) {
+    let newer = if runtime.version() == Some(VERSION) || runtime.provider() != Provider::Cpu {
         String::new()
     } else {
         format!("; or `verge runtime install`, which installs {VERSION}")

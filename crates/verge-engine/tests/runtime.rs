@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use verge_engine::runtime::{self, LibraryOrigin, Search, VARIABLE};
-use verge_engine::{Runtime, RuntimeError};
+use verge_engine::{Provider, Runtime, RuntimeError};
 
 /// Names the folder that [`child`] is to install into.
 const INSTALL_INTO: &str = "VERGE_TEST_INSTALL_INTO";
+/// Names what [`child_loads_a_provider`] is to load.
+const PROVIDER: &str = "VERGE_TEST_PROVIDER";
 
 /// This program with one test, and nothing of this environment but what is given.
 fn alone(test: &str, environment: &[(&str, &Path)]) -> (Output, String) {
@@ -60,7 +62,8 @@ fn what_pip_says_is_passed_on() {
 #[test]
 fn child() {
     if let Some(folder) = std::env::var_os(INSTALL_INTO) {
-        let error = runtime::install(Path::new(&folder), &LibraryOrigin::Index, &mut |_| ()).unwrap_err();
+        let error = runtime::install(Path::new(&folder), Provider::Cpu, &LibraryOrigin::Index, &mut |_| ())
+            .unwrap_err();
         println!("{error}");
     }
 }
@@ -96,6 +99,32 @@ fn child_loads() {
     }
 }
 
+/// What `engine.provider` asks for runs models, or nothing does.
+#[test]
+fn a_provider_that_cannot_be_had_is_no_processor() {
+    let library = support::runtime().path().to_owned();
+    for provider in [Provider::Cuda, Provider::TensorRt, Provider::OpenVino] {
+        let word = Path::new(provider.as_str());
+        let (output, said) = alone("child_loads_a_provider", &[(VARIABLE, &library), (PROVIDER, word)]);
+        assert!(output.status.success(), "{said}");
+        let install = format!("verge runtime install --provider {}", provider.as_str());
+        for part in ["was built without", provider.name(), &install, "engine.provider = \"cpu\""] {
+            assert!(said.contains(part), "{part:?} is not in: {said}");
+        }
+    }
+}
+
+/// Loads the library with the provider that the environment names and prints what came of it; only for the test above.
+#[test]
+fn child_loads_a_provider() {
+    let Some(word) = std::env::var(PROVIDER).ok() else { return };
+    let provider = Provider::of_word(&word).unwrap();
+    match Runtime::load(&Search { provider, ..Search::default() }) {
+        Ok(runtime) => println!("loaded, {}", runtime.provider().name()),
+        Err(error) => println!("{error}"),
+    }
+}
+
 /// A library that says it is of this version and has no functions.
 fn pretended(folder: &Path, version: &str) -> Option<PathBuf> {
     let (source, library) = (folder.join("old.c"), folder.join("old.so"));
@@ -117,7 +146,7 @@ fn pretended(folder: &Path, version: &str) -> Option<PathBuf> {
 
 #[test]
 fn a_failed_load_does_not_stand_in_the_way_of_the_next() {
-    let at = |path: &str| Search { configured: Some(PathBuf::from(path)), managed: Vec::new() };
+    let at = |path: &str| Search { configured: Some(PathBuf::from(path)), ..Search::default() };
     // Another test of this program may have loaded the library before.
     let missing = Runtime::load(&at("/nowhere/lib.so")).unwrap_err();
     assert!(

@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 use zip::ZipArchive;
 
 use super::managed_library;
-use super::pinned::{self, Build, VERSION};
+use super::pinned::{self, Build};
 use crate::digest::ContentDigest;
+use crate::provider::Provider;
 
 /// The library's place within the wheel.
 const MEMBER: &str = "onnxruntime/capi/libonnxruntime.so.";
@@ -19,8 +20,12 @@ const MEMBER: &str = "onnxruntime/capi/libonnxruntime.so.";
 const LICENCE: &str = "onnxruntime/LICENSE";
 /// The licences of what is built into the library; whoever passes the library on passes them on.
 const NOTICES: &str = "onnxruntime/ThirdPartyNotices.txt";
-/// No build of the library is larger; what claims to be is something else.
-const MAX_LIBRARY_BYTES: u64 = 256 << 20;
+/// Where libraries lie in it.
+const LIBRARIES: &str = "onnxruntime/capi/";
+/// No library is larger (that of CUDA has 271 MiB); what claims to be is something else.
+const MAX_LIBRARY_BYTES: u64 = 512 << 20;
+/// Beside libraries that load others: which wheel they are of, written last.
+const WHOLE: &str = "wheel.sha256";
 
 /// Where the library is to come from.
 #[derive(Debug, Clone)]
@@ -47,10 +52,15 @@ pub struct Installed {
 pub enum InstallError {
     /// No build for this machine.
     #[error(
-        "there is no build of ONNX Runtime {VERSION} in the table for {os} on {arch}: install it by other means and \
-         name its library with engine.library or ORT_DYLIB_PATH"
+        "there is no build of ONNX Runtime {version} for {name} in the table for {os} on {arch}: install it by other means \
+         and name its library with engine.library or ORT_DYLIB_PATH",
+        name = provider.name()
     )]
     NoBuild {
+        /// What was to run models.
+        provider: Provider,
+        /// The version.
+        version: &'static str,
         /// The operating system.
         os: &'static str,
         /// The machine.
@@ -75,8 +85,10 @@ pub enum InstallError {
         output: String,
     },
     /// Another file than the pinned one.
-    #[error("{what}: its SHA-256 is {actual}, expected {expected} (ONNX Runtime {VERSION} for {arch})")]
+    #[error("{what}: its SHA-256 is {actual}, expected {expected} (ONNX Runtime {version} for {arch})")]
     Hash {
+        /// The version.
+        version: &'static str,
         /// Which file.
         what: String,
         /// The pinned digits.
@@ -87,12 +99,25 @@ pub enum InstallError {
         arch: &'static str,
     },
     /// Not a wheel with the library in it.
-    #[error("{path}: not a wheel of ONNX Runtime {VERSION}: {reason}", path = path.display())]
+    #[error("{path}: not a wheel of ONNX Runtime {version}: {reason}", path = path.display())]
     Wheel {
+        /// The version.
+        version: &'static str,
         /// The file.
         path: PathBuf,
         /// Why.
         reason: String,
+    },
+    /// One library where several belong together.
+    #[error("{path}: {name} has libraries of its own beside that of ONNX Runtime; give the wheel {wheel} instead",
+        path = path.display(), name = provider.name())]
+    OneOfSeveral {
+        /// The file.
+        path: PathBuf,
+        /// What is to run models.
+        provider: Provider,
+        /// Name of the wheel.
+        wheel: String,
     },
     /// A file cannot be read or written.
     #[error("{path}: {source}", path = path.display())]
@@ -104,18 +129,23 @@ pub enum InstallError {
     },
 }
 
-/// Installs the pinned version into `folder`; `report` is given each step in words.
+/// Installs the pinned version with this provider into `folder`; `report` is given each step in words.
 ///
 /// # Errors
 /// See [`InstallError`].
 pub fn install(
     folder: &Path,
+    provider: Provider,
     origin: &LibraryOrigin,
     report: &mut dyn FnMut(&str),
 ) -> Result<Installed, InstallError> {
-    let build = pinned::build()
-        .ok_or(InstallError::NoBuild { os: std::env::consts::OS, arch: std::env::consts::ARCH })?;
-    let library = managed_library(folder);
+    let build = pinned::build(provider).ok_or(InstallError::NoBuild {
+        provider,
+        version: pinned::version(provider),
+        os: std::env::consts::OS,
+        arch: std::env::consts::ARCH,
+    })?;
+    let library = managed_library(folder, provider);
     if matches!(origin, LibraryOrigin::Index) && is_whole(&library, &build)? {
         return Ok(Installed { library, already: true, licence: None });
     }
@@ -130,7 +160,15 @@ pub fn install(
             unpack(&wheel, &library, &build, report)
         }
         LibraryOrigin::File(path) if path.extension().is_some_and(|extension| extension == "whl") => {
+            // Of a wheel with several libraries only the hash of the whole is known.
+            if !build.beside.is_empty() {
+                report("checking the wheel");
+                check(path, build.wheel_sha256, &build)?;
+            }
             unpack(path, &library, &build, report)
+        }
+        LibraryOrigin::File(path) if !build.beside.is_empty() => {
+            Err(InstallError::OneOfSeveral { path: path.clone(), provider, wheel: wheel_name(&build) })
         }
         LibraryOrigin::File(path) => {
             report("checking the library");
@@ -147,7 +185,13 @@ fn at(path: &Path) -> impl Fn(io::Error) -> InstallError + '_ {
 }
 
 fn is_whole(library: &Path, build: &Build) -> Result<bool, InstallError> {
-    Ok(library.is_file() && digest(library)? == build.library_sha256)
+    let is_marked = || {
+        fs::read_to_string(library.with_file_name(WHOLE))
+            .is_ok_and(|noted| noted.trim() == build.wheel_sha256)
+    };
+    Ok(library.is_file()
+        && digest(library)? == build.library_sha256
+        && (build.beside.is_empty() || is_marked()))
 }
 
 fn digest(path: &Path) -> Result<String, InstallError> {
@@ -160,13 +204,13 @@ fn check(path: &Path, expected: &'static str, build: &Build) -> Result<(), Insta
         return Ok(());
     }
     let what = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Err(InstallError::Hash { what, expected, actual, arch: build.arch })
+    Err(InstallError::Hash { version: build.version, what, expected, actual, arch: build.arch })
 }
 
 /// Name of the wheel. Always that for CPython 3.12: the wheels for other Pythons differ in hash, though not in the
 /// library.
 fn wheel_name(build: &Build) -> String {
-    format!("onnxruntime-{VERSION}-cp312-cp312-{}.whl", build.platform)
+    format!("{}-{}-cp312-cp312-{}.whl", build.package.replace('-', "_"), build.version, build.platform)
 }
 
 /// Has the wheel fetched into `folder`.
@@ -175,9 +219,9 @@ fn fetch(folder: &Path, build: &Build, report: &mut dyn FnMut(&str)) -> Result<P
     let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
     let pip = |prefix: &str| -> Vec<OsString> {
         let fixed = format!(
-            "{prefix} download onnxruntime=={VERSION} --no-deps --only-binary=:all: --python-version 3.12 \
+            "{prefix} download {}=={} --no-deps --only-binary=:all: --python-version 3.12 \
              --platform {} --disable-pip-version-check --progress-bar off --dest",
-            build.platform
+            build.package, build.version, build.platform
         );
         [words(&fixed), vec![folder.as_os_str().to_owned()]].concat()
     };
@@ -189,7 +233,11 @@ fn fetch(folder: &Path, build: &Build, report: &mut dyn FnMut(&str)) -> Result<P
             continue;
         }
         let command = fetcher.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
-        report(&format!("fetching {wheel} (about 20 MB) with {}", program.to_string_lossy()));
+        report(&format!(
+            "fetching {wheel} (about {} MB) with {}",
+            build.megabytes,
+            program.to_string_lossy()
+        ));
         let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
         let output = output.map_err(at(Path::new(program)))?;
         let path = folder.join(&wheel);
@@ -220,7 +268,8 @@ fn unpack(
     report: &mut dyn FnMut(&str),
 ) -> Result<Installed, InstallError> {
     report("unpacking the library");
-    let wrong = |reason: String| InstallError::Wheel { path: wheel.to_owned(), reason };
+    let wrong =
+        |reason: String| InstallError::Wheel { version: build.version, path: wheel.to_owned(), reason };
     let mut archive =
         ZipArchive::new(File::open(wheel).map_err(at(wheel))?).map_err(|e| wrong(e.to_string()))?;
     let mut member = |name: &str, limit: u64| -> Result<Vec<u8>, InstallError> {
@@ -232,16 +281,24 @@ fn unpack(
         file.take(limit).read_to_end(&mut bytes).map_err(at(wheel))?;
         Ok(bytes)
     };
-    let bytes = member(&format!("{MEMBER}{VERSION}"), MAX_LIBRARY_BYTES)?;
+    let bytes = member(&format!("{MEMBER}{}", build.version), MAX_LIBRARY_BYTES)?;
     let actual = ContentDigest::of(&bytes).to_string();
     if actual != build.library_sha256 {
         let what = format!("the library in {}", wheel.display());
-        return Err(InstallError::Hash { what, expected: build.library_sha256, actual, arch: build.arch });
+        let (version, expected) = (build.version, build.library_sha256);
+        return Err(InstallError::Hash { version, what, expected, actual, arch: build.arch });
+    }
+    for name in build.beside {
+        let beside = member(&format!("{LIBRARIES}{name}"), MAX_LIBRARY_BYTES)?;
+        put(&beside, &library.with_file_name(name))?;
     }
     let mut text =
         |name: &str| member(name, 1 << 20).ok().map(|text| String::from_utf8_lossy(&text).into_owned());
     let (licence, notices) = (text(LICENCE), text(NOTICES));
     put(&bytes, library)?;
+    if !build.beside.is_empty() {
+        put(build.wheel_sha256.as_bytes(), &library.with_file_name(WHOLE))?;
+    }
     for (name, text) in [("LICENSE", &licence), ("ThirdPartyNotices.txt", &notices)] {
         if let Some(text) = text {
             let path = library.with_file_name(name);
@@ -287,19 +344,20 @@ mod tests {
 
     #[test]
     fn only_the_pinned_library_is_installed() {
-        if pinned::build().is_none() {
+        if pinned::build(Provider::Cpu).is_none() {
             eprintln!("skipped: no build of ONNX Runtime is pinned for this machine");
             return;
         }
         let folder = tempfile::tempdir().unwrap();
-        let check = |path: &Path, expected: &str| {
-            let error =
-                install(folder.path(), &LibraryOrigin::File(path.to_owned()), &mut |_| ()).unwrap_err();
+        let refused = |provider: Provider, path: &Path, expected: &str| {
+            let origin = LibraryOrigin::File(path.to_owned());
+            let error = install(folder.path(), provider, &origin, &mut |_| ()).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
-            assert!(!managed_library(folder.path()).exists());
+            assert!(!managed_library(folder.path(), provider).exists());
         };
+        let check = |path: &Path, expected: &str| refused(Provider::Cpu, path, expected);
         let scratch = tempfile::tempdir().unwrap();
-        let member = format!("{MEMBER}{VERSION}");
+        let member = format!("{MEMBER}{}", pinned::VERSION);
         check(&wheel(scratch.path(), &member, b"not the library"), "its SHA-256 is");
         check(&wheel(scratch.path(), "other/file", b""), "not a wheel of ONNX Runtime");
         let other = scratch.path().join("lib.so");
@@ -308,5 +366,9 @@ mod tests {
         check(&scratch.path().join("missing.whl"), "No such file");
         fs::write(scratch.path().join("y.whl"), b"no zip").unwrap();
         check(&scratch.path().join("y.whl"), "not a wheel of ONNX Runtime");
+        if pinned::build(Provider::Cuda).is_some() {
+            refused(Provider::Cuda, &other, "give the wheel onnxruntime_gpu-");
+            refused(Provider::Cuda, &scratch.path().join("y.whl"), "its SHA-256 is");
+        }
     }
 }

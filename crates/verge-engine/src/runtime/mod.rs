@@ -13,9 +13,10 @@ use ort::LoadDynamicError;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 
+use crate::provider::Provider;
 use crate::quote::quoted;
 pub use install::{InstallError, Installed, LibraryOrigin, install};
-pub use pinned::VERSION;
+pub use pinned::{VERSION, version};
 
 /// Names the library without a version, for the system's linker and the folder of the executable.
 #[cfg(target_os = "macos")]
@@ -37,6 +38,8 @@ pub struct Search {
     pub configured: Option<PathBuf>,
     /// Folders that `verge runtime install` writes to.
     pub managed: Vec<PathBuf>,
+    /// What is to run models.
+    pub provider: Provider,
 }
 
 /// How a library was found.
@@ -76,11 +79,15 @@ impl FoundBy {
 pub enum RuntimeError {
     /// None of the places has one, or the one that was named is not there or is none.
     #[error(
-        "ONNX Runtime: {reason} ({found}); `verge runtime install` installs version {VERSION}, \
+        "ONNX Runtime: {reason} ({found}); `{install}` installs version {version}, \
          engine.library or {VARIABLE} names another (1.20 or later)",
-        found = found.as_str()
+        found = found.as_str(),
+        install = install_command(*provider),
+        version = version(*provider)
     )]
     NotLoaded {
+        /// What was to run models.
+        provider: Provider,
         /// Where it was looked for.
         found: FoundBy,
         /// Why not.
@@ -92,12 +99,47 @@ pub enum RuntimeError {
         /// The first.
         path: PathBuf,
     },
+    /// The library was built without what is to run models.
+    #[error(
+        "ONNX Runtime at {path} was built without {name}; `{install}` installs version {version} with it; or write \
+         engine.provider = \"cpu\"",
+        path = path.display(),
+        name = provider.name(),
+        install = install_command(*provider),
+        version = version(*provider)
+    )]
+    NoProvider {
+        /// What was to run models.
+        provider: Provider,
+        /// The library.
+        path: PathBuf,
+    },
+    /// What is to run models does not start.
+    #[error(
+        "{name} does not start, and says: {reason}; install what it needs (driver and libraries of its maker), or write \
+         engine.provider = \"cpu\"",
+        name = provider.name()
+    )]
+    Provider {
+        /// What was to run models.
+        provider: Provider,
+        /// Its words, quoted.
+        reason: String,
+    },
     /// The library did not start.
     #[error("ONNX Runtime does not start, and says: {reason}")]
     Start {
         /// The library's words, quoted.
         reason: String,
     },
+}
+
+/// How a library is installed.
+fn install_command(provider: Provider) -> String {
+    match provider {
+        Provider::Cpu => "verge runtime install".to_owned(),
+        other => format!("verge runtime install --provider {}", other.as_str()),
+    }
 }
 
 /// Why a library is not loaded.
@@ -133,6 +175,7 @@ struct Inner {
     environment: Environment,
     path: PathBuf,
     found: FoundBy,
+    provider: Provider,
 }
 
 /// The one there can be: ONNX Runtime allows one environment per process.
@@ -149,8 +192,11 @@ impl Search {
         if let Some(path) = env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
             return (PathBuf::from(path), FoundBy::Environment);
         }
-        if let Some(path) =
-            self.managed.iter().map(|folder| managed_library(folder)).find(|path| path.is_file())
+        if let Some(path) = self
+            .managed
+            .iter()
+            .map(|folder| managed_library(folder, self.provider))
+            .find(|path| path.is_file())
         {
             return (path, FoundBy::Managed);
         }
@@ -169,27 +215,28 @@ fn shipped(executable: &Path) -> Option<(PathBuf, FoundBy)> {
     std::iter::once(beside).chain(packaged).find(|(path, _)| path.is_file())
 }
 
-/// The pinned version's library within a folder that `verge runtime install` writes to.
+/// The pinned version's library with this provider, within a folder that `verge runtime install` writes to.
 #[must_use]
-pub fn managed_library(folder: &Path) -> PathBuf {
-    folder.join(VERSION).join(format!("{LIBRARY}.{VERSION}"))
+pub fn managed_library(folder: &Path, provider: Provider) -> PathBuf {
+    folder.join(pinned::folder(provider)).join(format!("{LIBRARY}.{}", version(provider)))
 }
 
 impl Runtime {
     /// Finds and loads the library, once per process.
     ///
     /// # Errors
-    /// There is none, it is too old, or another one is already loaded.
+    /// There is none, it is too old, another one is already loaded, or what is to run models cannot.
     pub fn load(search: &Search) -> Result<Self, RuntimeError> {
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         let (path, found) = search.find();
         if let Some(runtime) = &*loaded {
-            if runtime.inner.path == path {
+            if runtime.inner.path == path && runtime.inner.provider == search.provider {
                 return Ok(runtime.clone());
             }
             return Err(RuntimeError::AlreadyLoaded { path: runtime.inner.path.clone() });
         }
-        let not_loaded = |reason: String| RuntimeError::NotLoaded { found, reason };
+        let provider = search.provider;
+        let not_loaded = |reason: String| RuntimeError::NotLoaded { provider, found, reason };
         let absolute = match found {
             // The system's linker takes the bare name.
             FoundBy::System => path.clone(),
@@ -206,7 +253,14 @@ impl Runtime {
             .build()
             .map_err(|error| RuntimeError::Start { reason: quoted(&error.to_string()) })?;
         environment.set_log_level(LogLevel::Warning);
-        let runtime = Self { inner: Arc::new(Inner { environment, path, found }) };
+        // Otherwise models would run on the processor, and nobody would know.
+        if !provider.is_in_library() {
+            return Err(RuntimeError::NoProvider { provider, path });
+        }
+        provider
+            .try_out(&environment)
+            .map_err(|error| RuntimeError::Provider { provider, reason: quoted(&error.to_string()) })?;
+        let runtime = Self { inner: Arc::new(Inner { environment, path, found, provider }) };
         *loaded = Some(runtime.clone());
         Ok(runtime)
     }
@@ -221,6 +275,12 @@ impl Runtime {
     #[must_use]
     pub fn found(&self) -> FoundBy {
         self.inner.found
+    }
+
+    /// What runs models.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        self.inner.provider
     }
 
     /// Its version, as far as its file says it (`libonnxruntime.so.1.32.0`).

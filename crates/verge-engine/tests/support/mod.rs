@@ -9,8 +9,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use verge_engine::Runtime;
 use verge_engine::runtime::{self, FoundBy, LibraryOrigin, Search};
+use verge_engine::{Provider, Runtime};
 
 /// The library, installed where it is missing. Test programs may do so at the same time: each writes beside and
 /// renames.
@@ -18,9 +18,10 @@ pub fn runtime() -> Runtime {
     static ONCE: Mutex<()> = Mutex::new(());
     let _one_at_a_time = ONCE.lock().unwrap();
     let folder = cache();
-    let search = Search { configured: None, managed: vec![folder.clone()] };
+    let search = Search { managed: vec![folder.clone()], ..Search::default() };
     if !matches!(search.find().1, FoundBy::Environment | FoundBy::Managed) {
-        runtime::install(&folder, &LibraryOrigin::Index, &mut |step| eprintln!("{step}")).unwrap();
+        runtime::install(&folder, Provider::Cpu, &LibraryOrigin::Index, &mut |step| eprintln!("{step}"))
+            .unwrap();
     }
     Runtime::load(&search).unwrap()
 }

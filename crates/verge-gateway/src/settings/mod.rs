@@ -171,6 +171,12 @@ impl Settings {
         self.values.iter().find(|values| values.section == kind && values.name.as_deref() == Some(name))
     }
 
+    /// Whether any of its judges looks through a model.
+    #[must_use]
+    pub fn runs_models(&self) -> bool {
+        !self.models.is_empty() || !self.autoencoders.is_empty()
+    }
+
     /// Reads a file and the environment, and checks both.
     ///
     /// # Errors
@@ -271,7 +277,7 @@ impl Settings {
             readings: sections.local.transport.max_packet,
             frames: sections.local.max_frame,
         };
-        let engine = model::check_engine(&check, &sections.engine);
+        let engine = model::check_engine(&mut check, &sections.engine);
         let known = Known::of(sections);
         let packages = model::check_packages(&mut check, &sections.models);
         let state_dir = check.path(&sections.gateway.state_dir);

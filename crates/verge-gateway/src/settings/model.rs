@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use verge_engine::ModelLimits;
+use verge_engine::{ModelLimits, Provider};
 use verge_models::ModelFiles;
 use verge_models::package::{KeyError, TrustedKey};
 use verge_models::store::{ModelStore, StoreRules};
@@ -15,7 +15,7 @@ use verge_web::PushTarget;
 
 use super::Check;
 use super::connection::{BuildError, TlsFiles, is_loopback};
-use crate::config::{Fault, Map, RawEngine, RawModel, RawModels, RawPromote, nearest};
+use crate::config::{Fault, Map, RawEngine, RawModel, RawModels, RawPromote, RawProvider, nearest};
 
 /// `[engine]`.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Engine {
     pub workers: Option<NonZeroUsize>,
     /// What is accepted of models, and how they run.
     pub limits: ModelLimits,
+    /// What runs them.
+    pub provider: Provider,
 }
 
 /// `[models]`: which packages are taken. Keys are named, not yet read.
@@ -124,8 +126,9 @@ fn check_from(check: &mut Check<'_>, from: &str) {
     }
 }
 
-pub(super) fn check_engine(check: &Check<'_>, raw: &RawEngine) -> Engine {
+pub(super) fn check_engine(check: &mut Check<'_>, raw: &RawEngine) -> Engine {
     Engine {
+        provider: check_provider(check, raw.provider),
         library: raw.library.as_ref().map(|path| check.path(path)),
         workers: raw.workers.and_then(NonZeroUsize::new),
         limits: ModelLimits {
@@ -134,6 +137,26 @@ pub(super) fn check_engine(check: &Check<'_>, raw: &RawEngine) -> Engine {
             ..ModelLimits::default()
         },
     }
+}
+
+fn check_provider(check: &mut Check<'_>, raw: RawProvider) -> Provider {
+    let provider = match raw {
+        RawProvider::Cpu => Provider::Cpu,
+        RawProvider::Cuda => Provider::Cuda,
+        RawProvider::TensorRt => Provider::TensorRt,
+        RawProvider::OpenVino => Provider::OpenVino,
+    };
+    if !provider.is_built() {
+        let word = provider.as_str();
+        let expected = format!(
+            "a provider that this build has: it was made without the feature {word}, as packages are"
+        );
+        let fault = Fault::at_text("engine.provider", word, expected);
+        check.faults.push(fault.remedy(format!(
+            "build Verge from source with `cargo build --release -p verge --features {word}`, or write provider = \"cpu\""
+        )));
+    }
+    provider
 }
 
 pub(super) fn check_all(check: &mut Check<'_>, raw: &Map<RawModel>, state_dir: &Path) -> Vec<ModelFiles> {

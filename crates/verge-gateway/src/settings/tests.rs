@@ -10,6 +10,7 @@ use verge_vision::preprocess::Region;
 use super::*;
 
 mod broker;
+mod engine;
 mod opcua;
 mod server;
 mod track;

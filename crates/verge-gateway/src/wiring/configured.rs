@@ -16,9 +16,6 @@ use crate::config::{Fault, effective_settings};
 use crate::reload::{ReloadAnswer, ReloadDesk, ReloadRequests, reply_of};
 use crate::settings::{Carries, Settings};
 
-/// What runs models: the engine asks the library for nothing else.
-const PROVIDER: &str = "CPU";
-
 /// The configuration at work, and where another one is asked for.
 pub(super) struct ConfiguredView {
     now: Mutex<Arc<AtWork>>,
@@ -48,11 +45,11 @@ fn model(settings: &Settings, files: &ModelFiles, loaded: Option<&Arc<FrameModel
         name: files.name.clone(),
         card: files.card.display().to_string(),
         judges: settings.judges.iter().filter(asks).map(|judge| judge.name.to_string()).collect(),
-        loaded: loaded.map(|model| of_frames(model)),
+        loaded: loaded.map(|model| of_frames(settings, model)),
     }
 }
 
-fn of_frames(model: &FrameModel) -> LoadedModel {
+fn of_frames(settings: &Settings, model: &FrameModel) -> LoadedModel {
     let (card, identity) = (model.frames(), &model.card().identity);
     LoadedModel {
         identity: identity.name.to_string(),
@@ -61,7 +58,7 @@ fn of_frames(model: &FrameModel) -> LoadedModel {
         input: model.input_words(),
         outputs: model.output_words(),
         decoder: card.output.described(),
-        provider: PROVIDER.to_owned(),
+        provider: settings.engine.provider.name().to_owned(),
         labels: model.labels().iter().map(ToString::to_string).collect(),
         content: model.content().to_string(),
     }

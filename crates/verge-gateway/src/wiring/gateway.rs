@@ -169,6 +169,7 @@ impl Gateway {
             site: settings.gateway.site.clone(),
             version: env!("CARGO_PKG_VERSION"),
             life: Arc::clone(store.life()),
+            provider: settings.runs_models().then(|| settings.engine.provider.name()),
         };
         let (local_state, broker_state) = (sources.clone(), broker.as_ref().map(SiteBroker::status));
         let local_renewal = local.renewal.clone();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use etcetera::BaseStrategy as _;
 use verge_engine::runtime::{FoundBy, LibraryOrigin, Search, install};
-use verge_engine::{Runtime, RuntimeError};
+use verge_engine::{Provider, Runtime, RuntimeError};
 
 use crate::exit::{Exit, ExitWith};
 use crate::settings::Settings;
@@ -16,12 +16,16 @@ const RUNTIME_FOLDER: &str = "runtime";
 /// Where ONNX Runtime is looked for, see [`Search`].
 pub fn runtime_search(settings: &Settings) -> Search {
     let managed = [Some(managed_runtime(settings)), cached_runtime()];
-    Search { configured: settings.engine.library.clone(), managed: managed.into_iter().flatten().collect() }
+    Search {
+        configured: settings.engine.library.clone(),
+        managed: managed.into_iter().flatten().collect(),
+        provider: settings.engine.provider,
+    }
 }
 
 /// The same without a gateway's configuration.
 pub fn user_runtime_search() -> Search {
-    Search { configured: None, managed: cached_runtime().into_iter().collect() }
+    Search { managed: cached_runtime().into_iter().collect(), ..Search::default() }
 }
 
 /// A gateway's own folder of installed libraries.
@@ -48,7 +52,7 @@ pub fn provide_runtime(report: &mut dyn FnMut(&str)) -> anyhow::Result<Runtime> 
         Err(RuntimeError::NotLoaded { found: FoundBy::System, .. }) => {
             let folder = cached_runtime().context("this user has no home to install ONNX Runtime into")?;
             report("installing ONNX Runtime, which runs the models, for this user; once");
-            install(&folder, &LibraryOrigin::Index, report).exit_with(Exit::Unavailable)?;
+            install(&folder, Provider::Cpu, &LibraryOrigin::Index, report).exit_with(Exit::Unavailable)?;
             Runtime::load(&search).exit_with(Exit::Unavailable)
         }
         Err(error) => Err(error).exit_with(Exit::Unavailable),

@@ -64,6 +64,8 @@ pub struct StatusSettings {
     pub version: &'static str,
     /// Life of the store.
     pub life: Arc<Life>,
+    /// What runs models, where there are any.
+    pub provider: Option<&'static str>,
 }
 
 /// The sources of the status.
@@ -122,6 +124,7 @@ pub struct Snapshot {
     pub offers: Option<OffersStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelStatus>,
+    pub provider: Option<&'static str>,
 }
 
 /// Steps of the wall clock.
@@ -270,6 +273,7 @@ impl Status {
             states,
             offers,
             models,
+            provider: self.settings.provider,
         }
     }
 }

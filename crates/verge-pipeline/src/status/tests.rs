@@ -100,6 +100,7 @@ fn status() -> Status {
         site: Some("north".to_owned()),
         version: "1.2.3",
         life: Arc::new(life),
+        provider: Some("CPU"),
     };
     let link = Arc::new(LinkCounters::new(LinkId::new("wan").unwrap(), Some(1 << 20)));
     link.bytes_offered_total.add(300);
@@ -134,7 +135,7 @@ fn the_document_is_written_as_ever() {
     let document = std::str::from_utf8(&document).unwrap();
     // As version 0.1.0 wrote it; keys are only ever added, at the end.
     let before = include_str!("document.json").trim_end().strip_suffix('}').unwrap();
-    let added = r#","events":{"open":0,"critical":0,"warning":0,"info":0,"restored":0},"alarms":{"standing":0,"unacknowledged":0,"shelved":0,"stale":0,"last_ten_minutes":0,"peak_of_day":0,"floods":0}}"#;
+    let added = r#","events":{"open":0,"critical":0,"warning":0,"info":0,"restored":0},"alarms":{"standing":0,"unacknowledged":0,"shelved":0,"stale":0,"last_ten_minutes":0,"peak_of_day":0,"floods":0},"provider":"CPU"}"#;
     assert_eq!(document, format!("{before}{added}"));
 }
 

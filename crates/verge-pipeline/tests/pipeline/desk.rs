@@ -317,6 +317,7 @@ impl Upstream {
                 site: None,
                 version: "0",
                 life: Arc::clone(desk.store.life()),
+                provider: None,
             },
             (Arc::clone(&desk.counters), Arc::new(LastWords::default())),
             vec![(route(), Arc::clone(&counters))],

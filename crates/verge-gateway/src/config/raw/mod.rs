@@ -174,7 +174,11 @@ declare! {
         workers: Option<usize> = whole(1, 256),
         threads: usize = whole(1, 64).or("1"),
         max_model: Size = size(KIB, 2 * GIB).or("512 MiB"),
+        provider: RawProvider = word::<RawProvider>().or("cpu"),
     }
+
+    /// What runs models.
+    words RawProvider { "cpu" => Cpu, "cuda" => Cuda, "tensorrt" => TensorRt, "openvino" => OpenVino }
 
     /// `[models]`
     struct RawModels {

@@ -37,7 +37,12 @@ pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
             return;
         }
     };
-    let found = format!("{}, {}", runtime.path().display(), runtime.found().as_str());
+    let found = format!(
+        "{}, {}; models run on {}",
+        runtime.path().display(),
+        runtime.found().as_str(),
+        runtime.provider().name()
+    );
     report.note("engine", "library", Ok(found), Exit::Unavailable);
     let mut catalogue = Catalogue::new(runtime.clone(), settings.engine.limits);
     let mut failed = false;

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
-use verge_engine::{ModelLimits, Optimisation, ProcessorClass, Runtime};
+use verge_engine::runtime::Search;
+use verge_engine::{ModelLimits, Optimisation, ProcessorClass, Provider, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
 use verge_models::ModelFiles;
 use verge_models::gate::{Agreed, Cost, Decision, Rules};
 
 use super::super::output::{Progress, json_line};
+use super::super::runtime::{PROVIDERS, parse_provider};
 use super::measure::{Pictures, SATURATION_LEAST, SATURATION_PICTURES, Subject, Took, saturation};
 use super::probe;
 
@@ -42,6 +44,9 @@ pub(super) struct BenchArgs {
     /// Pictures: a folder of JPEGs, of images/, or of folders of JPEGs; 32 are drawn without it
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// What runs them; the provider must be a feature of this build and part of the library
+    #[arg(long, value_name = PROVIDERS, value_parser = parse_provider, default_value = "cpu")]
+    provider: Provider,
     /// Only this many pictures, evenly spread over all
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
@@ -62,7 +67,8 @@ struct Measured {
 }
 
 pub(super) fn bench(args: &BenchArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let runtime = Runtime::load(&wiring::user_runtime_search()).exit_with(Exit::Unavailable)?;
+    let search = Search { provider: args.provider, ..wiring::user_runtime_search() };
+    let runtime = Runtime::load(&search).exit_with(Exit::Unavailable)?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let pictures = match &args.data {
         Some(folder) => Pictures::of_folder(folder, limit).exit_with(Exit::BadInput)?,
@@ -110,12 +116,12 @@ pub(super) fn bench(args: &BenchArgs, as_json: bool, out: &mut impl Write) -> an
     if as_json {
         let models: Vec<Value> = measured.iter().map(|one| one.json(pictures.frames.len())).collect();
         let line = json!({
-            "processor": ProcessorClass::here().as_str(), "pictures": pictures.frames.len(), "drawn": pictures.are_drawn,
+            "processor": ProcessorClass::here().as_str(), "provider": runtime.provider().name(), "pictures": pictures.frames.len(), "drawn": pictures.are_drawn,
             "models": models, "use": measured[chosen].card, "why": why,
         });
         json_line(out, &line)?;
     } else {
-        print(&measured, &pictures, out).context("standard output")?;
+        print(&measured, (&pictures, args.provider), out).context("standard output")?;
         writeln!(out, "\nuse {}: {why}", measured[chosen].card.display()).context("standard output")?;
     }
     Ok(Exit::Fine)
@@ -261,14 +267,19 @@ fn saturates(one: &Measured) -> String {
     )
 }
 
-fn print(measured: &[Measured], pictures: &Pictures, out: &mut impl Write) -> std::io::Result<()> {
+fn print(
+    measured: &[Measured],
+    (pictures, provider): (&Pictures, Provider),
+    out: &mut impl Write,
+) -> std::io::Result<()> {
     const MIB: f64 = 1_048_576.0;
     let drawn = if pictures.are_drawn { "drawn " } else { "" };
     writeln!(
         out,
-        "{} {drawn}pictures, processor of kind {}",
+        "{} {drawn}pictures, processor of kind {}, models run on {}",
         pictures.frames.len(),
-        ProcessorClass::here().as_str()
+        ProcessorClass::here().as_str(),
+        provider.name()
     )?;
     writeln!(
         out,
