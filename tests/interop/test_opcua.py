@@ -210,7 +210,7 @@ async def refusals(scene: Scene, status: Callable[[], dict], port: int) -> None:
     for policy in POLICIES:
         async with connected(port, certificate, NAME, ANNA, policy=policy) as peer:
             assert await peer.value("gateway/points") == 0
-    # One name is not told from another: both are rejected alike.
+    # A wrong password and a name that nobody has are rejected alike.
     for user, kind in [
         (None, ua.uaerrors.BadIdentityTokenInvalid),
         (("anna", "a wrong password"), ua.uaerrors.BadIdentityTokenRejected),
@@ -222,7 +222,7 @@ async def refusals(scene: Scene, status: Callable[[], dict], port: int) -> None:
         (POLICIES[0], ua.MessageSecurityMode.Sign),
         ("Basic256", ua.MessageSecurityMode.SignAndEncrypt),
     ]:
-        # The client finds no such endpoint among those that it was told of.
+        # The client finds no such endpoint among those that the server lists.
         async with (
             refused(ua.UaError, "No matching endpoints"),
             connected(port, certificate, NAME, ANNA, policy=policy, mode=mode),
