@@ -102,7 +102,7 @@ fn what_is_drawn_takes_the_place_of_the_files_lines_and_keeps_what_is_not_drawn(
     let by = DrawnBy { by: "anna".to_owned(), at: "2026-11-30T07:12:00.000Z".to_owned() };
     assert_eq!(judge.drawn, Some(by));
     let settings = site.load();
-    let values = &section(&settings, "judge", "crossing").unwrap().values;
+    let values = &settings.section("judge", "crossing").unwrap().values;
     assert_eq!(values["line.stop.anchor"], "\"centre\"");
     assert_eq!(values["zone.box.stopped_after"], "\"30s\"");
     let [drawn] = &settings.drawn[..] else { panic!("{:?}", settings.drawn) };
@@ -115,7 +115,7 @@ fn what_is_drawn_takes_the_place_of_the_files_lines_and_keeps_what_is_not_drawn(
     // The environment stands above both.
     let variable = ("VERGE__JUDGE__CROSSING__LINE__STOP__ANCHOR".into(), "bottom".into());
     let over = Settings::load(&site.file(), [variable]).unwrap();
-    assert_eq!(section(&over, "judge", "crossing").unwrap().values["line.stop.anchor"], "\"bottom\"");
+    assert_eq!(over.section("judge", "crossing").unwrap().values["line.stop.anchor"], "\"bottom\"");
 }
 
 #[test]
