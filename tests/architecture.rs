@@ -120,6 +120,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("async-trait", &["verge-opcua"]),
     ("axum", &["verge-web"]),
     ("clap", &["verge"]),
+    ("h2", &["verge-web"]),
     ("hyper", &["verge-web"]),
     ("lz4_flex", &["verge-lz4"]),
     ("minicbor", &["verge-codec", "verge-wire"]),

@@ -105,12 +105,12 @@ def test_dead_peers_leave_the_others_all_they_are_given(
             device.publish(PRESSURE, "5")
         device.flush()
         pushed = lambda: sum(len(decode(body).verdicts) for body in list(service.bodies))  # noqa: E731
-        told = lambda: len([one for one in supervisor.alarms(MAIN, OTHER) if one[0] == "Issue"])  # noqa: E731
+        alarmed = lambda: len([one for one in supervisor.alarms(MAIN, OTHER) if one[0] == "Issue"])  # noqa: E731
         counts = lambda: {  # noqa: E731
             "mqtt": len(receiver.ledger().in_order()),
             "http": pushed(),
             "sparkplug": len(host.observed()),
-            "rsmp": told(),
+            "rsmp": alarmed(),
             "modbus": 2 * plc.point()[14],
         }
         wait_for(lambda: min(counts().values()) >= 2 * EVENTS, "each of them has all of it", 60)

@@ -27,7 +27,7 @@ MOST_BETWEEN_S = 0.8 * WATCHDOG_S
 SILENT_AFTER_S = WATCHDOG_S / 2 + 1.5
 THREADS = ["verge-judging", "verge-store", "verge-worker-0", "verge-web"]
 # What carries the deliveries, and whatever else has a thread: at full length.
-ALL_THREADS = [*THREADS, "verge-main", "verge-unwrap", "verge-local", "verge-frames", "verge-servers", "verge-states", "verge-bulk", "verge-blocks"]
+ALL_THREADS = [*THREADS, "verge-main", "verge-unwrap", "verge-local", "verge-frames", "verge-servers", "verge-states", "verge-bulk", "verge-blocks", "verge-notify"]
 
 # Nothing else waits for these.
 UNWATCHED = {"verge-deadline", "verge-log", "verge-print"}
@@ -152,6 +152,8 @@ def test_any_thread_that_hangs_ends_the_beat(scene: Scene, manager: ServiceManag
     """Each thread in turn is stopped as by a debugger; all others run on."""
     gateway = supervised(scene, manager, everything(scene, models))
     pid = gateway.pid
+    # Ready is what takes messages: the thread of the dashboard comes a moment later.
+    wait_for(lambda: set(THREADS) - {"verge-main"} <= set(threads(pid)), "all threads are there")
     known = threads(pid)
     names = [name for name in (ALL_THREADS if is_full() else THREADS) if name in known or name == "verge-main"]
     assert set(THREADS) <= set(names), known

@@ -231,8 +231,9 @@ mod tests {
         add(&log, "ben");
         assert!(fs::metadata(folder.path().join(FILE)).unwrap().len() < 200, "a new file");
         assert!(folder.path().join(BEFORE).exists());
+        let last = Arc::clone(&log.behind(1)[0]);
         for _ in 0..KEPT {
-            log.state.lock().unwrap().keep(Arc::clone(&log.behind(1)[0]));
+            log.state.lock().unwrap().keep(Arc::clone(&last));
         }
         assert_eq!(log.behind(0).len(), KEPT);
         assert_eq!(ActionLog::open(folder.path()).last(), 2);
