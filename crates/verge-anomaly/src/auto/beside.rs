@@ -43,8 +43,6 @@ pub(super) struct Sight {
     pub(super) deviation: f64,
     /// Width in which 98 % of the values lie.
     pub(super) width: f64,
-    /// Number of the block of time.
-    pub(super) block: i64,
 }
 
 /// What is strange in it.
@@ -73,8 +71,9 @@ impl BesideMembers {
         Self { places: places.unwrap_or_else(KnownPlaces::new), ..Self::new() }
     }
 
-    pub(super) fn look(&mut self, sight: Sight) -> SeenBeside {
-        let moved = self.places.note(sight.block, sight.mean, sight.deviation);
+    /// `block`: number of the block of time, which only some readings ask for.
+    pub(super) fn look(&mut self, sight: Sight, block: impl FnOnce() -> i64) -> SeenBeside {
+        let moved = self.places.note(block, sight.mean, sight.deviation);
         let nats = if moved { self.places.surprise(sight.deviation) } else { 0.0 };
         let by_place = if nats >= LEAST_NATS { (-nats).exp().max(LEAST_P) } else { 1.0 };
         let by_step = sight.step.map_or(1.0, |step| self.steps.probability(step, sight.width));
@@ -186,10 +185,10 @@ impl AutoDetector {
         let usual = self.shift.usual().unwrap_or_default();
         let width = usual.low.zip(usual.high).map_or(0.0, |(low, high)| high - low);
         let (mean, deviation) = (views.observed[MEAN].0, self.deviation);
-        let (step, block) = (views.step, self.pool.block_of(at));
-        let (value, seconds) = (self.last, self.pace.seconds());
-        let sight = Sight { step, value, seconds, mean, deviation, width, block };
-        self.beside.as_mut().map(|beside| beside.look(sight))
+        let (step, value, seconds) = (views.step, self.last, self.pace.seconds());
+        let sight = Sight { step, value, seconds, mean, deviation, width };
+        let (beside, pool) = (&mut self.beside, &self.pool);
+        beside.as_mut().map(|beside| beside.look(sight, || pool.block_of(at)))
     }
 
     /// The strangest, what it observed, and what it expected up to this probability.
@@ -233,4 +232,4 @@ impl AutoDetector {
     }
 }
 
-const _: () = assert!(matches!(MEMBERS[VOLATILITY], Member::Volatility));
+const _: () = assert!(matches!((MEMBERS[MEAN], MEMBERS[VOLATILITY]), (Member::Mean, Member::Volatility)));
