@@ -116,7 +116,9 @@ mod tests {
         let (mut ramps, mut noise) = (Ramps::default(), Noise::new(3));
         let looks = (0..hours * 180).map(|look| f64::from(look) / 180.0);
         let swing = |hour: f64| 50.0 + 5.0 * (hour / 24.0 * std::f64::consts::TAU).sin();
-        looks.filter(|&hour| ramps.look(swing(hour) + 0.05 * noise.normal() + added(hour)).is_some()).collect()
+        looks
+            .filter(|&hour| ramps.look(swing(hour) + 0.05 * noise.normal() + added(hour)).is_some())
+            .collect()
     }
 
     #[test]
