@@ -10,6 +10,7 @@ use verge_domain::time::UtcMillis;
 
 use super::jumps::{Jump, Jumps};
 use super::places::KnownPlaces;
+use super::ramps::Ramps;
 use super::steps::{self, Steps};
 use super::tails::MemberScores;
 use super::views::Views;
@@ -28,6 +29,9 @@ pub(super) struct BesideMembers {
     /// Saved behind the rest.
     #[serde(skip, default)]
     jumps: Jumps,
+    /// Saved behind that.
+    #[serde(skip, default)]
+    ramps: Ramps,
 }
 
 /// What there is to see in one reading.
@@ -43,8 +47,6 @@ pub(super) struct Sight {
     pub(super) deviation: f64,
     /// Width in which 98 % of the values lie.
     pub(super) width: f64,
-    /// Number of the block of time.
-    pub(super) block: i64,
 }
 
 /// What is strange in it.
@@ -54,7 +56,8 @@ pub(super) struct SeenBeside {
     pub(super) p: f64,
     /// By its step, else by where the signal stays.
     pub(super) by_step: bool,
-    /// It jumped, beyond doubt, and how probable that is. Only while learning: no record of many signals stands behind it.
+    /// It jumped or moved, beyond doubt, and how probable that is. Only while learning: no record of many signals stands
+    /// behind it.
     pub(super) jump: Option<Jump>,
     pub(super) by_jump: f64,
     /// Where the signal stays was looked at anew.
@@ -64,7 +67,8 @@ pub(super) struct SeenBeside {
 
 impl BesideMembers {
     pub(super) fn new() -> Self {
-        Self { steps: Steps::new(), places: KnownPlaces::new(), jumps: Jumps::default() }
+        let (steps, places) = (Steps::new(), KnownPlaces::new());
+        Self { steps, places, jumps: Jumps::default(), ramps: Ramps::default() }
     }
 
     /// With the range that an earlier version knew, where it did.
@@ -73,17 +77,21 @@ impl BesideMembers {
         Self { places: places.unwrap_or_else(KnownPlaces::new), ..Self::new() }
     }
 
-    pub(super) fn look(&mut self, sight: Sight) -> SeenBeside {
-        let moved = self.places.note(sight.block, sight.mean, sight.deviation);
+    /// `block`: number of the block of time, which only some readings ask for.
+    pub(super) fn look(&mut self, sight: Sight, block: impl FnOnce() -> i64) -> SeenBeside {
+        let moved = self.places.note(block, sight.mean, sight.deviation);
         let nats = if moved { self.places.surprise(sight.deviation) } else { 0.0 };
         let by_place = if nats >= LEAST_NATS { (-nats).exp().max(LEAST_P) } else { 1.0 };
         let by_step = sight.step.map_or(1.0, |step| self.steps.probability(step, sight.width));
         let by_step = if by_step < 1.0 { combined(by_step) } else { 1.0 };
         let is_strange = sight.step.is_some_and(|step| self.steps.is_beyond_doubt(step, sight.width));
-        let jump = self.jumps.look(sight, is_strange);
-        let by_jump = jump.map_or(1.0, |jump| {
-            combined(steps::by_width((jump.to - jump.from).abs(), sight.width).max(LEAST_P))
+        let jump = self.jumps.look(sight, is_strange).map(|jump| (jump, sight.width));
+        let ramp = if moved { self.ramps.look(self.places.middle()) } else { None };
+        let jump = jump.or(ramp);
+        let by_jump = jump.map_or(1.0, |(jump, width)| {
+            combined(steps::by_width((jump.to - jump.from).abs(), width).max(LEAST_P))
         });
+        let jump = jump.map(|(jump, _)| jump);
         let p = by_step.min(by_place);
         SeenBeside { p, by_step: by_step <= by_place, jump, by_jump, moved, sight }
     }
@@ -142,16 +150,23 @@ impl BesideMembers {
     pub(super) fn check(&self) -> Result<(), RestoreError> {
         let places =
             if self.places.fits() { Ok(()) } else { Err(RestoreError::Misfit { part: "its places" }) };
-        places.and_then(|()| self.steps.check()).and_then(|()| self.jumps.check())
+        places
+            .and_then(|()| self.steps.check())
+            .and_then(|()| self.jumps.check())
+            .and_then(|()| self.ramps.check())
     }
 
     pub(super) fn jumps(&self) -> &Jumps {
         &self.jumps
     }
 
+    pub(super) fn ramps(&self) -> &Ramps {
+        &self.ramps
+    }
+
     /// Takes up what was saved behind the rest.
-    pub(super) fn with_jumps(self: Box<Self>, jumps: Jumps) -> Box<Self> {
-        Box::new(Self { jumps, ..*self })
+    pub(super) fn with(self: Box<Self>, jumps: Jumps, ramps: Ramps) -> Box<Self> {
+        Box::new(Self { jumps, ramps, ..*self })
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -186,10 +201,10 @@ impl AutoDetector {
         let usual = self.shift.usual().unwrap_or_default();
         let width = usual.low.zip(usual.high).map_or(0.0, |(low, high)| high - low);
         let (mean, deviation) = (views.observed[MEAN].0, self.deviation);
-        let (step, block) = (views.step, self.pool.block_of(at));
-        let (value, seconds) = (self.last, self.pace.seconds());
-        let sight = Sight { step, value, seconds, mean, deviation, width, block };
-        self.beside.as_mut().map(|beside| beside.look(sight))
+        let (step, value, seconds) = (views.step, self.last, self.pace.seconds());
+        let sight = Sight { step, value, seconds, mean, deviation, width };
+        let (beside, pool) = (&mut self.beside, &self.pool);
+        beside.as_mut().map(|beside| beside.look(sight, || pool.block_of(at)))
     }
 
     /// The strangest, what it observed, and what it expected up to this probability.
@@ -233,4 +248,4 @@ impl AutoDetector {
     }
 }
 
-const _: () = assert!(matches!(MEMBERS[VOLATILITY], Member::Volatility));
+const _: () = assert!(matches!((MEMBERS[MEAN], MEMBERS[VOLATILITY]), (Member::Mean, Member::Volatility)));

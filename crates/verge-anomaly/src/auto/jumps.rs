@@ -70,6 +70,18 @@ impl Jumps {
     /// Looks at a reading, then learns it. `is_strange`: its step is beyond doubt among those that count.
     pub(super) fn look(&mut self, sight: Sight, is_strange: bool) -> Option<Jump> {
         let step = (sight.value - self.last).abs().min(LARGEST);
+        // Most steps are none that could be held back.
+        let is_usual = !is_strange && step <= TIMES * self.step && self.held.is_none();
+        let led = if is_usual { None } else { self.hold(sight, step, is_strange) };
+        let first = self.known == 0 && self.until_next == 0;
+        self.step = if first { 0.0 } else { (self.step * (1.0 - FORGOTTEN)).max(step) };
+        self.last = sight.value;
+        let stays = self.between_means(sight);
+        led.or(stays)
+    }
+
+    /// Holds back a step beyond doubt, and says where the one led that is held back already, once that is known.
+    fn hold(&mut self, sight: Sight, step: f64, is_strange: bool) -> Option<Jump> {
         let least = (TIMES * self.step).max(WIDTHS * sight.width.min(LARGEST));
         let is_quick = f64::from(HELD_FOR) * sight.seconds <= CYCLE_S;
         let is_far = is_quick && self.known > 0 && sight.width > 0.0 && step > least;
@@ -79,11 +91,7 @@ impl Jumps {
             let least = least.min(step);
             self.held = Some(HeldStep { from: self.last, to: sight.value, least, left: HELD_FOR });
         }
-        let first = self.known == 0 && self.until_next == 0;
-        self.step = if first { 0.0 } else { (self.step * (1.0 - FORGOTTEN)).max(step) };
-        self.last = sight.value;
-        let stays = self.between_means(sight);
-        led.or(stays)
+        led
     }
 
     /// Where the step led that is held back, once that is known.

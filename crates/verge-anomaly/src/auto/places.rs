@@ -98,12 +98,13 @@ impl KnownPlaces {
     }
 
     /// Notes one more reading by the mean of the last twenty; says whether the signal is now somewhere else.
-    pub(super) fn note(&mut self, block: i64, mean: f64, deviation: f64) -> bool {
+    pub(super) fn note(&mut self, block: impl FnOnce() -> i64, mean: f64, deviation: f64) -> bool {
         self.until_next -= 1;
         if self.until_next > 0 {
             return false;
         }
         self.until_next = EACH;
+        let block = block();
         if block != self.block {
             self.end_block(block, deviation);
         }

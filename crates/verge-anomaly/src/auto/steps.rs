@@ -115,7 +115,9 @@ impl Steps {
     /// Learns a step. What lies far beyond those with probability `p` is as strange the next time, but not for ever.
     pub(super) fn learn(&mut self, step: f64, p: f64) {
         self.greatest *= 1.0 - FORGOTTEN;
-        let is_far = self.seen >= WARM_UP && step - self.threshold > FAR * self.beyond(p);
+        // What is beyond the threshold by nothing is beyond it by no multiple of anything: most steps need no power.
+        let is_beyond = self.seen >= WARM_UP && step > self.threshold;
+        let is_far = is_beyond && step - self.threshold > FAR * self.beyond(p);
         if is_far && self.unlearnt < UNLEARNT_AT_MOST {
             self.unlearnt += 1;
             return;

@@ -14,13 +14,14 @@ use verge_domain::reading::Reading;
 use verge_domain::stage::{AlarmRate, Remark, RestoreError};
 use verge_domain::time::{Moment, UtcMillis};
 
+use super::aftermath::Aftermath;
 use super::baseline::ROWS_PER_INDEPENDENT;
 use super::{MAX_SIGNALS, MultiDetector, MultiSettings, SignalShare};
 use crate::alarm::{Alarms, Pace};
 use crate::budget::{AlarmLevel, least_p};
 use crate::excursions::Excursions;
 use crate::pool::{AlarmPool, Odds, PoolMember, RunningEvent, SavedMember, SeenReading};
-use crate::state::{self, StateKind};
+use crate::state::{self, SavedParts, StateKind};
 
 /// Rounds without a new signal after which the signals of the machine are known.
 const SETTLED: u32 = 10;
@@ -185,18 +186,22 @@ impl MultiJudge {
     }
 
     pub(crate) fn save(&self) -> Vec<u8> {
-        let newest = (self.pool.running(&self.state.alarms), &self.excursions);
+        let aftermath = self.state.detector.as_ref().map(MultiDetector::aftermath).unwrap_or_default();
+        let newest = (self.pool.running(&self.state.alarms), &self.excursions, aftermath);
         state::seal_with(StateKind::Multi, &self.state, self.pool.saved(), &newest)
     }
 
     pub(crate) fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
-        type Saved = (MultiState, SavedMember, (RunningEvent, Excursions));
-        let (mut state, shared, (running, excursions)): Saved = state::open_with(StateKind::Multi, bytes)?;
+        let mut parts = SavedParts::of(StateKind::Multi, bytes)?;
+        let (mut state, shared): (MultiState, SavedMember) = (parts.first()?, parts.next()?);
+        let (running, excursions): (RunningEvent, Excursions) = (parts.next()?, parts.next()?);
+        let aftermath: Aftermath = parts.next()?;
         if state.signals.len() > MAX_SIGNALS || state.detector.is_some() && state.signals.is_empty() {
             return Err(RestoreError::Misfit { part: "the number of its signals" });
         }
         state.detector.as_ref().map_or(Ok(()), |detector| detector.check(state.signals.len()))?;
         excursions.check(state.signals.len())?;
+        state.detector.as_mut().map_or(Ok(()), |detector| detector.restore_aftermath(aftermath))?;
         self.pool.restore(shared, running, &mut state.alarms)?;
         (self.state, self.excursions) = (state, excursions);
         Ok(())

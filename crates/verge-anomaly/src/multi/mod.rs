@@ -14,8 +14,10 @@
 //!   temperature that warms up — has not shown where it belongs. Its variance is inflated by its share `w` of
 //!   variance between block means, `1 + 20 w² / (1 - w)`; its correlations stay.
 //!
-//! While nothing is abnormal, mean, covariance and tail follow slowly; abnormal rows teach nothing.
+//! While nothing is abnormal, mean, covariance and tail follow slowly; abnormal rows teach nothing. What remains of a fault
+//! that is over is none: see `aftermath`.
 
+mod aftermath;
 mod baseline;
 mod judge;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use verge_domain::stage::RestoreError;
 use crate::alarm::{AlarmSettings, Pace};
 use crate::budget::AlarmLevel;
 use crate::fault::{SettingsError, check_count};
+use aftermath::Aftermath;
 use baseline::{CLIP, JointBaseline, ROWS_PER_INDEPENDENT, SMOOTHING};
 pub use judge::MultiJudge;
 
@@ -87,7 +90,8 @@ impl Default for MultiSettings {
 /// What was found of one row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RowScore {
-    /// Probability of a row at least this far off while all is well; one while commissioning.
+    /// Probability of a row at least this far off while all is well; one while commissioning, and of what remains of a
+    /// fault that is over.
     pub p_value: f64,
     /// Its distance from what is usual, in standard deviations: the root of T² per signal.
     pub distance: f64,
@@ -119,6 +123,9 @@ pub struct MultiDetector {
     running: Vec<f64>,
     distance: Vec<f64>,
     baseline: Option<JointBaseline>,
+    /// Saved behind the rest.
+    #[serde(skip, default)]
+    aftermath: Aftermath,
 }
 
 impl MultiDetector {
@@ -136,6 +143,7 @@ impl MultiDetector {
             running: vec![0.0; signals],
             distance: vec![0.0; signals],
             baseline: None,
+            aftermath: Aftermath::default(),
         }
     }
 
@@ -187,7 +195,10 @@ impl MultiDetector {
         if p_value > TEACH_ABOVE {
             baseline.follow(&self.distance, squared);
         }
-        RowScore { p_value, distance: (squared / self.signals as f64).sqrt() }
+        let distance = (squared / self.signals as f64).sqrt();
+        let remains = self.aftermath.remains(distance, p_value <= FIXED_P);
+        let p_value = if remains { 1.0 } else { p_value };
+        RowScore { p_value, distance }
     }
 
     /// The signals that make the last row strange, the strangest first. Empty while commissioning.
@@ -238,6 +249,18 @@ impl MultiDetector {
             return Err(RestoreError::Misfit { part: "the number of its signals" });
         }
         self.baseline.as_ref().map_or(Ok(()), |baseline| baseline.check(signals))
+    }
+
+    /// What is saved behind the rest.
+    const fn aftermath(&self) -> Aftermath {
+        self.aftermath
+    }
+
+    /// Takes that up.
+    fn restore_aftermath(&mut self, aftermath: Aftermath) -> Result<(), RestoreError> {
+        aftermath.check()?;
+        self.aftermath = aftermath;
+        Ok(())
     }
 
     /// Bytes that it takes now, itself and on the heap.

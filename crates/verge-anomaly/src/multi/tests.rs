@@ -238,6 +238,37 @@ fn a_judge_goes_on_after_a_restart_and_starts_anew_after_maintenance() {
 }
 
 #[test]
+fn a_fault_that_is_over_is_cleared_while_the_machine_comes_back_and_reported_anew_where_it_does_not() {
+    let mut judge = MultiJudge::new(MultiSettings::default(), None);
+    let mut machine = Machine { seconds: 1e6, ..Machine::new(7) };
+    // The pump draws too much for five minutes, then less too much for as long as follows.
+    let off = |now: i64| match now {
+        ..700 => 0.0,
+        700..1_000 => 6.0,
+        _ => 2.0,
+    };
+    let mut standings = Vec::new();
+    for now in 0..1_700 {
+        let readings = second(&mut machine, off(now));
+        let found = conditions(&mut judge, now, &readings);
+        standings.extend(found.iter().map(|one| (now, one.standing.is_abnormal())));
+        // A restart in the middle of the way back changes nothing.
+        if now == 1_100 {
+            let mut restored = MultiJudge::new(MultiSettings::default(), None);
+            restored.restore(&judge.save()).unwrap();
+            judge = restored;
+        }
+    }
+    let abnormal = |from: i64, to: i64| {
+        let within = standings.iter().filter(|(now, _)| (from..to).contains(now));
+        within.filter(|(_, is_abnormal)| *is_abnormal).count()
+    };
+    assert!(abnormal(720, 1_000) == 280, "{} of 280 s", abnormal(720, 1_000));
+    assert_eq!(abnormal(1_040, 1_270), 0, "it is on its way back");
+    assert!(abnormal(1_330, 1_700) > 300, "it did not come back: {} of 370 s", abnormal(1_330, 1_700));
+}
+
+#[test]
 fn an_excursion_of_a_machine_that_was_no_fault_is_usual_a_larger_one_and_one_of_another_signal_are_not() {
     let mut judge = MultiJudge::new(MultiSettings::default(), None);
     // Warm since long.

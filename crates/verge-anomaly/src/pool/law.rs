@@ -26,6 +26,7 @@ const SCALES: (f64, f64) = (0.9, 2.5);
 const RATE_PEAKS: f64 = 5.0;
 /// No level is beyond this surprise.
 const HIGHEST: f64 = 60.0;
+const _: () = assert!(BINS.is_multiple_of(8));
 /// Weight of one whole peak.
 pub(super) const WHOLE: u32 = 1024;
 
@@ -78,31 +79,45 @@ impl PeakLaw {
     /// Fades what is known, then adds peaks (in parts of [`WHOLE`]) and readings.
     pub(super) fn learn(&mut self, kept: f64, peaks: &[u32; BINS], readings: u64) {
         self.readings = self.readings * kept + readings as f64;
-        for (bin, &peaks) in self.bins.iter_mut().zip(peaks) {
-            *bin = (f64::from(*bin) * kept + f64::from(peaks) / f64::from(WHOLE)) as f32;
+        self.bins.iter_mut().for_each(|bin| *bin *= kept as f32);
+        // Few bins of a period have a peak, of most eights none has.
+        let eights = self.bins.as_chunks_mut::<8>().0.iter_mut().zip(peaks.as_chunks::<8>().0);
+        for (bins, peaks) in eights.filter(|(_, peaks)| peaks.iter().fold(0, |all, peaks| all | peaks) != 0) {
+            for (bin, &peaks) in bins.iter_mut().zip(peaks) {
+                *bin = (f64::from(*bin) + f64::from(peaks) / f64::from(WHOLE)) as f32;
+            }
         }
     }
 
+    /// Weight of this bin and all above. Eight sums side by side: one would wait for itself 250 times.
     fn weight_from(&self, bin: usize) -> f64 {
-        self.bins[bin..].iter().map(|&weight| f64::from(weight)).sum()
+        let (eights, rest) = self.bins[bin..].as_chunks::<8>();
+        let mut sums = [0.0; 8];
+        for eight in eights {
+            for (sum, &weight) in sums.iter_mut().zip(eight) {
+                *sum += f64::from(weight);
+            }
+        }
+        sums.iter().sum::<f64>() + rest.iter().map(|&weight| f64::from(weight)).sum::<f64>()
     }
 
     pub(super) fn fitted(&self) -> FittedPeaks {
         let p = (-edge(FIRST)).exp();
         let usual = p * alarms_per_abnormal(p);
-        let rate = (self.weight_from(FIRST) + RATE_PEAKS) / (self.readings + RATE_PEAKS / usual);
-        let (mut nats, mut peaks) = (SCALE.0 * SCALE.1, SCALE.1);
+        let (mut nats, mut peaks) = (SCALE.0 * SCALE.1, 0.0);
         for (place, &weight) in self.bins[FIRST..FIRST + CENSORED].iter().enumerate() {
             nats += (place as f64 + 0.5) * WIDTH * f64::from(weight);
             peaks += f64::from(weight);
         }
-        nats += CENSORED as f64 * WIDTH * self.weight_from(FIRST + CENSORED);
+        let censored = self.weight_from(FIRST + CENSORED);
+        let rate = (peaks + censored + RATE_PEAKS) / (self.readings + RATE_PEAKS / usual);
+        nats += CENSORED as f64 * WIDTH * censored;
+        peaks += SCALE.1;
         FittedPeaks { rate, scale: (nats / peaks).clamp(SCALES.0, SCALES.1) }
     }
 
-    /// The surprise that peaks reach this often, per reading.
-    pub(super) fn level(&self, rate: f64) -> f64 {
-        let fitted = self.fitted();
+    /// The surprise that peaks reach this often, per reading, by what was fitted to them.
+    pub(super) fn level(&self, fitted: &FittedPeaks, rate: f64) -> f64 {
         if rate < fitted.rate {
             return (edge(FIRST) + fitted.scale * (fitted.rate / rate).ln()).min(HIGHEST);
         }

@@ -32,6 +32,8 @@ const EVENT: (u32, u32) = (10, 2_000);
 pub(crate) struct PoolMember {
     pool: Option<Arc<AlarmPool>>,
     holds: Option<PeriodLevel>,
+    /// When that period began, in UTC milliseconds.
+    holds_from_ms: i64,
     /// Readings that were not entered yet.
     readings: u32,
     members: PeakWatch,
@@ -118,10 +120,13 @@ impl PoolMember {
     pub(crate) fn begin(&mut self, at: UtcMillis, pace: &Pace, remembered: f64) {
         let Some(pool) = &self.pool else { return };
         self.readings = self.readings.saturating_add(1);
-        let period = pool.period_of(at.0);
-        if self.holds.is_some_and(|holds| holds.period == period) {
+        // A subtraction tells most readings from the few that begin a period; a division would cost each of them.
+        let within = at.0.wrapping_sub(self.holds_from_ms);
+        if self.holds.is_some() && (0..pool.period_ms).contains(&within) {
             return;
         }
+        let period = pool.period_of(at.0);
+        self.holds_from_ms = period.saturating_mul(pool.period_ms);
         self.mature = missing_of(pool, pace, remembered) <= 0.0;
         // A signal that sends less than once in a period counts with what it sends.
         let per_second = (1.0 / pace.seconds()).min(f64::from(self.readings) * 1e3 / pool.period_ms as f64);
@@ -132,8 +137,8 @@ impl PoolMember {
             let oldest = period.saturating_sub(
                 (2.0 * HALF_LIFE_ALARMS / (pool.budget.per_second() * pool.period_ms as f64 / 1e3)) as i64,
             );
-            self.own_beside.pass(readings, pool.kept(), oldest..=period);
-            self.known = self.saved.own.pass(readings, pool.kept(), oldest..=period) * pace.seconds();
+            self.own_beside.pass(readings, pool.kept, oldest..=period);
+            self.known = self.saved.own.pass(readings, pool.kept, oldest..=period) * pace.seconds();
         }
         self.set_level();
     }
@@ -167,7 +172,7 @@ impl PoolMember {
 
     /// Number of the block of time, of which [`LAG`](super::LAG) pass until what is seen counts as known.
     pub(crate) fn block_of(&self, at: UtcMillis) -> i64 {
-        self.pool.as_ref().map_or(0, |pool| at.0.div_euclid(pool.block_ms()))
+        self.pool.as_ref().map_or(0, |pool| at.0.div_euclid(pool.block_ms))
     }
 
     /// Whether the open event began while learning.

@@ -51,6 +51,10 @@ const PACE_PARTS: f64 = 1e6;
 pub struct AlarmPool {
     budget: AlarmBudget,
     period_ms: i64,
+    /// Length of a block of time.
+    block_ms: i64,
+    /// Part of the record that is kept over one period.
+    kept: f64,
     book: Mutex<Book>,
 }
 
@@ -68,6 +72,9 @@ struct Book {
     members: f64,
     #[serde(skip)]
     now: Entries,
+    /// What holds for the newest period, once an instance asked: the first to come into it reckons for all.
+    #[serde(skip)]
+    holds: Option<PeriodLevel>,
 }
 
 /// What came in during the newest period. Whole numbers alone.
@@ -140,19 +147,17 @@ impl AlarmPool {
     pub fn of(settings: &AlarmSettings) -> Option<Arc<Self>> {
         let budget = settings.budget.filter(|_| settings.budget_of == BudgetOf::Judge)?;
         let period = (SUPPORT / PERIODS / budget.per_second()).clamp(PERIOD_SECONDS.0, PERIOD_SECONDS.1);
+        let lag = (SUPPORT / budget.per_second()).min(member::DAY);
+        let block_ms = ((lag * 1e3) as i64 / LAG as i64).max(1);
+        let period_ms = (period * 1e3) as i64;
+        let kept = (-period_ms as f64 / 1e3 * budget.per_second() / HALF_LIFE_ALARMS).exp2();
         let book = Mutex::new(Book::new());
-        Some(Arc::new(Self { budget, period_ms: (period * 1e3) as i64, book }))
+        Some(Arc::new(Self { budget, period_ms, block_ms, kept, book }))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
         // Each entry is whole before the next begins.
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Length of a block of time.
-    fn block_ms(&self) -> i64 {
-        let lag = (SUPPORT / self.budget.per_second()).min(member::DAY);
-        ((lag * 1e3) as i64 / LAG as i64).max(1)
     }
 
     fn period_of(&self, at_ms: i64) -> i64 {
@@ -164,7 +169,7 @@ impl AlarmPool {
         let mut book = self.book();
         // A clock that was far ahead must not stop the record.
         if period > book.period || period < book.period - i64::from(u16::MAX) {
-            book.turn(period, self.kept());
+            book.turn(period, self.kept);
         }
         let pace = (share.per_second * PACE_PARTS).min(1e15) as u64;
         book.now.pace_of_all = book.now.pace_of_all.saturating_add(pace);
@@ -182,12 +187,6 @@ impl AlarmPool {
         let peaks = &mut book.now.peaks[law::bin_of(surprise)];
         *peaks = peaks.saturating_add((weight * f64::from(WHOLE)) as u32);
     }
-
-    /// Part of the record that is kept over one period.
-    fn kept(&self) -> f64 {
-        let seconds = self.period_ms as f64 / 1e3;
-        (-seconds * self.budget.per_second() / HALF_LIFE_ALARMS).exp2()
-    }
 }
 
 impl Book {
@@ -200,11 +199,13 @@ impl Book {
             pace_of_all: 0.0,
             members: 0.0,
             now: Entries::default(),
+            holds: None,
         }
     }
 
     fn turn(&mut self, period: i64, kept: f64) {
         self.period = period;
+        self.holds = None;
         if self.now.pace_of_all == 0 {
             return;
         }
@@ -222,14 +223,20 @@ impl Book {
         (self.now.readings, self.now.pace, self.now.pace_of_all, self.now.members) = (0, 0, 0, 0);
     }
 
-    fn level(&self, period: i64, budget: AlarmBudget) -> PeriodLevel {
+    fn level(&mut self, period: i64, budget: AlarmBudget) -> PeriodLevel {
+        let holds = self.holds.unwrap_or_else(|| self.level_now(budget));
+        self.holds = Some(holds);
+        PeriodLevel { period, ..holds }
+    }
+
+    fn level_now(&self, budget: AlarmBudget) -> PeriodLevel {
         let pace = self.pace.max(1e-9);
         let each_reading = budget.per_second() / pace;
         let fitted = self.law.fitted();
         let known = self.law.readings() / pace;
         PeriodLevel {
-            period,
-            surprise: self.law.level(each_reading),
+            period: self.period,
+            surprise: self.law.level(&fitted, each_reading),
             rate: fitted.rate,
             scale: fitted.scale,
             pace: self.pace,

@@ -114,14 +114,14 @@ fn what_stays_between_two_places_is_found_and_neither_of_them_is() {
     let (mut places, mut noise) = (KnownPlaces::new(), Noise::new(4));
     let begin = 12 * 1_020 * 24 / 17 + 360;
     for reading in 0..begin {
-        if places.note((reading / 180) as i64, flow(reading, &mut noise), DEVIATION) {
+        if places.note(|| (reading / 180) as i64, flow(reading, &mut noise), DEVIATION) {
             assert!(places.surprise(DEVIATION) < 1.0, "{reading}");
             places.learn();
         }
     }
     let found = (begin..begin + 660).find(|&reading| {
         let drift = 0.1 * (reading - begin) as f64;
-        let moved = places.note((reading / 180) as i64, flow(reading, &mut noise) - drift, DEVIATION);
+        let moved = places.note(|| (reading / 180) as i64, flow(reading, &mut noise) - drift, DEVIATION);
         moved && places.surprise(DEVIATION) > 16.0
     });
     assert!(found.is_some(), "it stays at {}", places.middle());
@@ -131,7 +131,7 @@ fn what_stays_between_two_places_is_found_and_neither_of_them_is() {
     places.accept();
     for reading in 0..200 {
         let now = places.middle();
-        places.note(begin as i64 / 180 + 4, now, DEVIATION);
+        places.note(|| begin as i64 / 180 + 4, now, DEVIATION);
         assert!(places.surprise(DEVIATION) < 1.0, "{reading}");
     }
 }
@@ -145,7 +145,7 @@ fn an_excursion_that_is_forgotten_leaves_places_as_fine_as_they_were() {
         let mut watch = |blocks: std::ops::Range<usize>, value: &dyn Fn(usize) -> f64| {
             (blocks.start * BLOCK..blocks.end * BLOCK).find_map(|reading| {
                 let mean = value(reading - blocks.start * BLOCK) + 0.5 * noise.normal();
-                let moved = places.note((reading / BLOCK) as i64, mean, 1.0);
+                let moved = places.note(|| (reading / BLOCK) as i64, mean, 1.0);
                 if moved && places.surprise(1.0) > 16.0 {
                     return Some(places.middle());
                 }
