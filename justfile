@@ -20,7 +20,7 @@ clippy:
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy -p verge --no-default-features -- -D warnings
 
-# What strangers send to the embedded broker, made at random: ten minutes, or so many seconds for each of its five targets
+# What strangers send to the embedded broker, made at random: ten minutes; `just fuzz 10` for 10 s for each of the five targets
 fuzz SECONDS="120":
     VERGE_FUZZ_S={{ SECONDS }} cargo test --release -p verge-broker --lib fuzz -- --test-threads 1 --nocapture
 

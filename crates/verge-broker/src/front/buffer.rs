@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(super) const BUFFER_BYTES: usize = 8 * 1024;
 /// While a connection is idle.
 const IDLE_BYTES: usize = 512;
-/// A connection over which nothing has come for so long is idle.
+/// A connection over which nothing has come for this long is idle.
 pub(super) const IDLE: Duration = Duration::from_secs(2);
 
 /// Bytes that came and are not passed on yet.
@@ -32,7 +32,7 @@ impl Buffer {
         &self.bytes[self.from..self.to]
     }
 
-    /// So many bytes of it are.
+    /// This number of bytes of it is.
     pub(super) const fn pass(&mut self, bytes: usize) {
         self.from += bytes;
     }
@@ -49,7 +49,7 @@ impl Buffer {
         &mut self.bytes[self.to..]
     }
 
-    /// So many bytes were read.
+    /// This number of bytes was read.
     pub(super) const fn filled(&mut self, bytes: usize) {
         self.to += bytes;
         self.is_short = self.to == self.bytes.len();

@@ -1,5 +1,5 @@
 //! Enrolment over secure transport (EST, RFC 7030): devices get their first certificate by a token, and the next ones by the one
-//! that they have. What is signed and for whom, [`verge_tls::enrolment`] decides.
+//! that they have. What is signed, and under which name, [`verge_tls::enrolment`] decides.
 //!
 //! `GET cacerts`, `POST simpleenroll` (HTTP Basic: name and token), `POST simplereenroll` (by the certificate shown in the
 //! handshake), `GET csrattrs` (nothing is asked for). Wrong tokens are limited by address and by name.
