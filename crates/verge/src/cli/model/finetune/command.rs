@@ -129,6 +129,7 @@ pub(in super::super) fn finetune(
     let by_folds = || folds.worse(&rules, "in cross-validation");
     let early = early.or_else(|| if args.hold_out.is_none() { by_folds() } else { None });
     if let Some(reason) = early {
+        progress.clear()?;
         return refused(reason, report, as_json, out);
     }
 
@@ -168,6 +169,7 @@ pub(in super::super) fn finetune(
         made.figures.insert("hold-out top-1 %".to_owned(), top1);
         made.bounds.insert("hold-out top-1 %".to_owned(), [low, high]);
         let refusal = answers.guesses(1, "of the hold-out");
+        progress.clear()?;
         if let Some(reason) = refusal.or_else(|| answers.worse(&rules, "on the hold-out")) {
             return refused(reason, report, as_json, out);
         }
