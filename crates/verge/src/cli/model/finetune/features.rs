@@ -49,7 +49,9 @@ impl Taps {
             "last" => drop(taps.drain(..taps.len() - 1)),
             names => {
                 let known: Vec<String> = taps.iter().map(|tap| tap.tensor.clone()).collect();
-                let names: Vec<&str> = names.split(',').collect();
+                // A name may have commas itself.
+                let is_one = known.iter().any(|known| known == names);
+                let names: Vec<&str> = if is_one { vec![names] } else { names.split(',').collect() };
                 for name in &names {
                     let is_known = known.iter().any(|known| known == name);
                     ensure!(is_known, "no tap is named {name:?}; there are {}", known.join(", "));
