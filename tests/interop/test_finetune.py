@@ -279,6 +279,33 @@ def test_more_pictures_are_made_only_as_asked(tuning: Tuning) -> None:
     assert by_descent["lambda"] == 0 and by_descent["cross_validation"]["top1"] > 80
 
 
+def test_sums_of_two_places_stand_for_their_pictures(tuning: Tuning) -> None:
+    sums = [tuning.folder / f"{place}.json" for place in ("here", "there")]
+    taps = "r2,r3"
+    for seed, place, to in [(15, "here", sums[0]), (16, "there", sums[1])]:
+        draw(tuning.folder / place, 12, seed=seed)
+        tuning.done("--data", str(tuning.folder / place), "--tap", taps, "--statistics", str(to), out=place)
+    draw(tuning.folder / "test", 15, seed=17)
+    found = tuning.done("--from", *map(str, sums), "--hold-out", str(tuning.folder / "test"), out="centre")
+    assert found["samples"] == 72 and found["tap"] == ["r2", "r3"] and found["hold_out"]["top1"] > 90
+    # The same by numpy, with the λ that both found.
+    pictures = [tuning.folder / place / kind / f"{number:02}.jpg" for place in ("here", "there") for kind in CLASSES for number in range(12)]
+    x = features(tuning, ["r2", "r3"], pictures)
+    labels = np.array([CLASSES.index(path.parent.name) for path in pictures])
+    deviation = x.std(axis=0)
+    deviation = deviation + 0.001 * deviation.mean()
+    z = (x - x.mean(axis=0)) / deviation
+    targets = np.eye(3)[labels] - 1 / 3
+    penalty = found["lambda"] * (z * z).sum() / len(z)
+    weights = np.linalg.solve(z.T @ z + penalty * np.eye(z.shape[1]), z.T @ targets)
+    held = onnx.load(tuning.folder / "centre.onnx")
+    (of_head,) = [numpy_helper.to_array(one) for one in held.graph.initializer if one.name == "head_weights"]
+    expected = weights / deviation[:, None] / found["temperature"]
+    assert np.abs(of_head - expected).max() < 0.02 * np.abs(expected).max()
+    other = tuning.run("--from", str(sums[0]), str(tuning.folder / "test" / "rows" / "00.jpg"), out="none")
+    assert other.returncode == BAD_INPUT and "00.jpg" in other.stderr and tuning.left("none") == []
+
+
 @pytest.mark.skipif(not (data() / "neu_det").is_dir(), reason="without the measuring data")
 def test_steel_is_learnt_from_twenty_labels_a_class(models: Models, tmp_path: Path) -> None:
     card = models.real("mobilenet_v1_0.25_128_quant")

@@ -201,6 +201,12 @@ impl Graph {
         &self.bytes
     }
 
+    /// The library that takes it.
+    #[must_use]
+    pub const fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     /// What the file holds.
     #[must_use]
     pub const fn digest(&self) -> ContentDigest {

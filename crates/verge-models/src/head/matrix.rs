@@ -28,6 +28,16 @@ impl Matrix {
         Self { columns, values }
     }
 
+    /// Of numbers that are in rows already.
+    ///
+    /// # Panics
+    /// If they do not fill the last row.
+    #[must_use]
+    pub fn of_values(columns: usize, values: Vec<f64>) -> Self {
+        assert!(values.len().checked_rem(columns).unwrap_or(0) == 0, "whole rows");
+        Self { columns, values }
+    }
+
     /// Which class each row is of, as a one among zeros.
     ///
     /// # Panics

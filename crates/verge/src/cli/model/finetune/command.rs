@@ -13,8 +13,8 @@ use verge_gateway::wiring;
 use verge_models::card::{Made, ModelTask};
 use verge_models::gate::Rules;
 use verge_models::head::trained::{Trial, cheapest_within_one_error};
-use verge_models::head::{Head, Method, Samples, append};
-use verge_models::taps::{Tap, choices};
+use verge_models::head::{Head, Method, Samples, Sums, append};
+use verge_models::taps::Tap;
 use verge_vision::Picture;
 
 use super::super::super::output::{Progress, json_line};
@@ -23,6 +23,7 @@ use super::super::measure::Subject;
 use super::FinetuneArgs;
 use super::data::{self, Dropped, Kept, Labelled};
 use super::features::{Features, Taps};
+use super::from::from;
 use super::gate::{Answer, Answers};
 use super::tried::{costs, hold_out, said_by, same_as_head};
 use super::words::{print, refused};
@@ -83,10 +84,13 @@ pub(in super::super) fn finetune(
     let place = Place::of(&args.output)?;
     let mut progress = Progress::new();
     progress.show("the layers of the model are looked at")?;
+    if !args.from.is_empty() {
+        return from(args, (&runtime, &mut old), place, as_json, out);
+    }
     let mut taps = Taps::of(&old.model, &args.tap).exit_with(Exit::BadInput)?;
     let training = training(args, &mut old, &mut taps, &mut progress).exit_with(Exit::BadInput)?;
     let classes: Vec<String> = training.counts.keys().cloned().collect();
-    let choice = choose(args.method, &taps.taps, &training, &mut progress).exit_with(Exit::BadInput)?;
+    let choice = choose(args.method, &taps, &training, &mut progress).exit_with(Exit::BadInput)?;
     let chosen = &choice.all[choice.chosen];
     let tapped: Vec<Tap> = chosen.iter().map(|tap| taps.taps[*tap].clone()).collect();
     let names: Vec<&str> = tapped.iter().map(|tap| tap.tensor.as_str()).collect();
@@ -125,6 +129,7 @@ pub(in super::super) fn finetune(
     let by_folds = || folds.worse(&rules, "in cross-validation");
     let early = early.or_else(|| if args.hold_out.is_none() { by_folds() } else { None });
     if let Some(reason) = early {
+        progress.clear()?;
         return refused(reason, report, as_json, out);
     }
 
@@ -164,6 +169,7 @@ pub(in super::super) fn finetune(
         made.figures.insert("hold-out top-1 %".to_owned(), top1);
         made.bounds.insert("hold-out top-1 %".to_owned(), [low, high]);
         let refusal = answers.guesses(1, "of the hold-out");
+        progress.clear()?;
         if let Some(reason) = refusal.or_else(|| answers.worse(&rules, "on the hold-out")) {
             return refused(reason, report, as_json, out);
         }
@@ -178,6 +184,13 @@ pub(in super::super) fn finetune(
     report["made"] = json!(made);
     let text = CardText { old: &old.model, output: &output, weights: &weights, made: &made };
     place.finish(&text, &report)?;
+    if let Some(path) = &args.statistics {
+        let taps: Vec<String> = tapped.iter().map(|tap| tap.tensor.clone()).collect();
+        let known = (&training.samples.labels[..], &classes[..]);
+        let pictures = (folds.0.len() as u64, folds.right() as u64);
+        let sums = Sums::of((&made.source_sha256, &taps), &features, known, &head, pictures);
+        std::fs::write(path, sums.text()).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     if as_json {
         json_line(out, &report)?;
     } else {
@@ -211,7 +224,8 @@ fn training(
     taps: &mut Taps,
     progress: &mut Progress,
 ) -> anyhow::Result<Training> {
-    let mut all: Vec<Labelled> = data::find(&args.data)?;
+    let data = args.data.as_deref().context("--data names the pictures")?;
+    let mut all: Vec<Labelled> = data::find(data)?;
     let own = all.len();
     let before = args.rehearse.as_deref().map(data::find).transpose()?;
     all.extend(before.into_iter().flatten());
@@ -268,14 +282,9 @@ fn products(taps: &[Tap], places: &[usize]) -> u64 {
 }
 
 /// The cheapest choice that is as good as the best.
-fn choose(
-    method: Method,
-    taps: &[Tap],
-    training: &Training,
-    progress: &mut Progress,
-) -> anyhow::Result<Choice> {
+fn choose(method: Method, of: &Taps, training: &Training, progress: &mut Progress) -> anyhow::Result<Choice> {
     let whole = &training.samples;
-    let all = choices(taps.len());
+    let (all, taps) = (of.choices.clone(), &of.taps[..]);
     let step = if all.len() > 1 { whole.pictures.len().div_ceil(COMPARED) } else { 1 };
     let (samples, rows) = whole.every(step);
     let mut trials = Vec::new();
@@ -299,20 +308,29 @@ fn choose(
 }
 
 fn made(args: &FinetuneArgs, old: &Subject, runtime: &Runtime, training: &Training, folds: &Answers) -> Made {
-    let (top1, low, high) = folds.share();
     let method = match args.method {
         Method::Ridge => "ridge",
         Method::Softmax => "softmax",
     };
+    let command = format!("finetune --tap {} --method {method}", args.tap);
+    let (top1, low, high) = folds.share();
     Made {
-        command: format!("finetune --tap {} --method {method}", args.tap),
-        source_sha256: old.model.digest().to_string(),
         pictures: training.kept.len() as u64,
         pictures_sha256: Some(training.digest.to_string()),
+        figures: BTreeMap::from([("cross-validation top-1 %".to_owned(), top1)]),
+        bounds: BTreeMap::from([("cross-validation top-1 %".to_owned(), [low, high])]),
+        ..made_here(command, old, runtime)
+    }
+}
+
+/// What does not depend on pictures.
+pub(super) fn made_here(command: String, old: &Subject, runtime: &Runtime) -> Made {
+    Made {
+        command,
+        source_sha256: old.model.digest().to_string(),
         processor: ProcessorClass::here().as_str().to_owned(),
         verge: env!("CARGO_PKG_VERSION").to_owned(),
         onnxruntime: runtime.version().unwrap_or_default().to_owned(),
-        figures: BTreeMap::from([("cross-validation top-1 %".to_owned(), top1)]),
-        bounds: BTreeMap::from([("cross-validation top-1 %".to_owned(), [low, high])]),
+        ..Made::default()
     }
 }

@@ -17,6 +17,8 @@ const WIDEST: usize = 4_096;
 pub(super) struct Taps {
     pub(super) graph: EditableModel,
     pub(super) taps: Vec<Tap>,
+    /// What the head may read, by places of these.
+    pub(super) choices: Vec<Vec<usize>>,
     reader: FeatureReader,
 }
 
@@ -45,16 +47,25 @@ impl Taps {
         match asked {
             "auto" => {}
             "last" => drop(taps.drain(..taps.len() - 1)),
-            name => {
+            names => {
                 let known: Vec<String> = taps.iter().map(|tap| tap.tensor.clone()).collect();
-                taps.retain(|tap| tap.tensor == name);
-                ensure!(!taps.is_empty(), "no tap is named {name:?}; there are {}", known.join(", "));
+                // A name may have commas itself.
+                let is_one = known.iter().any(|known| known == names);
+                let names: Vec<&str> = if is_one { vec![names] } else { names.split(',').collect() };
+                for name in &names {
+                    let is_known = known.iter().any(|known| known == name);
+                    ensure!(is_known, "no tap is named {name:?}; there are {}", known.join(", "));
+                }
+                taps.retain(|tap| names.contains(&tap.tensor.as_str()));
             }
         }
+        // Those that are named are joined; else the best of all is chosen.
+        let choices =
+            if asked == "auto" { taps::choices(taps.len()) } else { vec![(0..taps.len()).collect()] };
         let mut with_features = graph.clone();
         let outputs = taps::add_features(&mut with_features, &taps)?;
         let runner = model.runner_of(with_features.write(), outputs, ModelLimits::default())?;
-        Ok(Self { reader: FeatureReader::new(model, runner)?, graph, taps })
+        Ok(Self { reader: FeatureReader::new(model, runner)?, graph, taps, choices })
     }
 
     /// The features of a picture.

@@ -36,9 +36,7 @@ impl Answers {
 
     /// Share of the right ones with its bounds, in percent.
     pub(super) fn share(&self) -> (f64, f64, f64) {
-        let (right, seen) = (self.right(), self.0.len());
-        let (low, high) = wilson(right as u64, seen as u64, ALPHA);
-        (percent(right, seen), low * 100.0, high * 100.0)
+        share_of(self.right() as u64, self.0.len() as u64)
     }
 
     /// Share of those of which the new model says this.
@@ -93,6 +91,14 @@ impl Answers {
         });
         json!({ "top1": top1, "low": low, "high": high, "pictures": self.0.len(), "drop": drop })
     }
+}
+
+/// A share with its bounds, in percent.
+pub(super) fn share_of(right: u64, seen: u64) -> (f64, f64, f64) {
+    let (low, high) = wilson(right, seen, ALPHA);
+    #[expect(clippy::cast_precision_loss, reason = "numbers of pictures")]
+    let share = right as f64 / seen.max(1) as f64;
+    (share * 100.0, low * 100.0, high * 100.0)
 }
 
 fn percent(count: usize, of: usize) -> f64 {

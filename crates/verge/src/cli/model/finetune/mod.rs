@@ -4,6 +4,7 @@
 mod command;
 mod data;
 mod features;
+mod from;
 mod gate;
 mod tried;
 mod words;
@@ -26,6 +27,7 @@ Examples:
   verge model finetune parts.toml --data sorted/ -o parts-2
   verge model finetune parts.toml --data sorted/ --hold-out later/ -o parts-2
   verge model finetune parts.toml --data dim/ --rehearse old/ -o parts-2
+  verge model finetune parts.toml --from a.json b.json -o parts-2
 
 Some 20 pictures a class do for looks, textures and parts; fine print needs many instances. The head is put behind the cheapest \
 layer that cross-validation finds as good as the best (--tap auto), and what lies behind that layer is cut off. A head that is no \
@@ -40,8 +42,8 @@ pub(super) struct FinetuneArgs {
     #[arg(value_name = "CARD")]
     card: PathBuf,
     /// Pictures whose classes are known
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "from")]
+    data: Option<PathBuf>,
     /// The new model: OUT.onnx, OUT.toml, OUT_labels.txt and OUT.report.json
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
@@ -51,7 +53,7 @@ pub(super) struct FinetuneArgs {
     /// Pictures of before: they are trained with as well, and what the model knows of them may not be lost
     #[arg(long, value_name = "DIR")]
     rehearse: Option<PathBuf>,
-    /// The tensor behind which the head is put: auto, last, or its name
+    /// The tensor behind which the head is put: auto, last, or its name (two joined by a comma)
     #[arg(long, value_name = "TAP", default_value = "auto")]
     tap: String,
     /// How weights are found: by one solve, or by descent (more than 2,000 pictures)
@@ -63,6 +65,12 @@ pub(super) struct FinetuneArgs {
     /// Without a class for pictures that are like none of the training
     #[arg(long)]
     no_unknown: bool,
+    /// Write the sums that the head was solved from, for --from at a centre; they are not anonymous
+    #[arg(long, value_name = "FILE")]
+    statistics: Option<PathBuf>,
+    /// Instead of pictures: files of --statistics of several places, made with the same model and --tap; solves for the pictures of all
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["data", "statistics", "rehearse", "augment", "method", "tap"])]
+    from: Vec<PathBuf>,
     /// What may be lost on pictures of classes that both models have, in points
     #[arg(long, value_name = "POINTS", default_value_t = 1.0)]
     max_drop: f64,

@@ -12,7 +12,7 @@ use verge_vision::viewer::Inference;
 use super::super::super::output::Progress;
 use super::super::super::pictures::{PictureFiles, PictureLimits};
 use super::super::measure::Subject;
-use super::command::{TRIED, UNKNOWN};
+use super::command::TRIED;
 use super::data::{self, Dropped, Kept};
 use super::gate::{Answer, Answers};
 
@@ -55,7 +55,7 @@ pub(super) fn same_as_head(
         let frame = files.read(path, DeviceId::new("finetune")?)?;
         let Ok(frame) = frame else { bail!("{}: it is no picture any more", path.display()) };
         let answer = best(new, &frame)?;
-        same += usize::from(answer == labels[greatest(&said)] || answer == UNKNOWN);
+        same += usize::from(answer == labels[greatest(&said)]);
     }
     #[expect(clippy::cast_precision_loss, reason = "a few pictures")]
     let share = same as f64 / places.len().max(1) as f64;

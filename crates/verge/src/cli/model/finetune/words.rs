@@ -56,7 +56,9 @@ pub(super) fn print(report: &Value, out: &mut impl Write) -> std::io::Result<()>
         }
     }
     let (before, after) = (number("/before/cpu_ms"), number("/after/cpu_ms"));
-    writeln!(out, "CPU of a frame    {after:.2} ms instead of {before:.2}")?;
+    if before > 0.0 {
+        writeln!(out, "CPU of a frame    {after:.2} ms instead of {before:.2}")?;
+    }
     writeln!(out, "bytes             {} instead of {}", report["after"]["bytes"], report["before"]["bytes"])?;
     writeln!(out, "written           {}", report["card"].as_str().unwrap_or_default())
 }

@@ -1,0 +1,104 @@
+//! A head from sums of several places, without a picture of theirs.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+use verge_engine::{ModelLimits, Runtime};
+use verge_gateway::exit::{Exit, ExitWith};
+use verge_models::gate::Rules;
+use verge_models::head::{Sums, append};
+
+use super::super::super::output::{Progress, json_line};
+use super::super::measure::Subject;
+use super::FinetuneArgs;
+use super::command::made_here;
+use super::features::Taps;
+use super::gate::share_of;
+use super::tried::hold_out;
+use super::words::{print, refused};
+use super::written::{CardText, Place};
+
+/// Bytes of a file of sums at most.
+const MOST_BYTES: u64 = 1 << 30;
+
+pub(super) fn from(
+    args: &FinetuneArgs,
+    (runtime, old): (&Runtime, &mut Subject),
+    place: Place,
+    as_json: bool,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
+    let sums = sums(args, old).exit_with(Exit::BadInput)?;
+    let taps = Taps::of(&old.model, &sums.taps.join(",")).exit_with(Exit::BadInput)?;
+    let head = sums.solve().context("these sums allow no solution").exit_with(Exit::BadInput)?;
+    let mut graph = taps.graph.clone();
+    let output = append(&mut graph, &taps.taps, &head).context("the new graph").exit_with(Exit::BadInput)?;
+    let weights = graph.write();
+    let mut made = made_here(format!("finetune --from {} files", args.from.len()), old, runtime);
+    let (pictures, right) = sums.pictures;
+    let (top1, low, high) = share_of(right, pictures);
+    made.pictures = pictures;
+    made.figures = BTreeMap::from([("cross-validation top-1 %".to_owned(), top1)]);
+    made.bounds = BTreeMap::from([("cross-validation top-1 %".to_owned(), [low, high])]);
+    let counts: BTreeMap<&String, f64> = sums.classes.iter().zip(sums.rows.iter().copied()).collect();
+    let mut report = json!({
+        "written": false, "refused": null, "classes": sums.classes, "tap": sums.taps, "samples": pictures,
+        "dropped": { "duplicate": 0, "damaged": 0, "blurred": 0 }, "counts": counts,
+        // Each place by itself: none of them saw a picture of another.
+        "cross_validation": { "top1": top1, "low": low, "high": high, "pictures": pictures, "drop": null },
+        "hold_out": null, "temperature": head.temperature, "lambda": head.lambda, "unknown": null,
+        "before": { "bytes": old.model.bytes().len() }, "after": { "bytes": weights.len() },
+    });
+    let text = CardText { old: &old.model, output: &output, weights: &weights, made: &made };
+    place.make(&text, &sums.classes)?;
+    let mut new = Subject::load(runtime, &place.making(".toml"), ModelLimits::default())?;
+    if let Some(folder) = &args.hold_out {
+        let rules = Rules { max_drop: args.max_drop, strict: args.strict, ..Rules::default() };
+        let mut progress = Progress::new();
+        let answers = hold_out(folder, (old, &mut new), &sums.classes, Vec::new(), &mut progress);
+        let answers = answers.exit_with(Exit::BadInput)?;
+        report["hold_out"] = answers.json();
+        let refusal = answers.guesses(1, "of the hold-out");
+        if let Some(reason) = refusal.or_else(|| answers.worse(&rules, "on the hold-out")) {
+            return refused(reason, report, as_json, out);
+        }
+    }
+    report["written"] = json!(true);
+    report["out"] = json!(place.path(".onnx"));
+    report["card"] = json!(place.path(".toml"));
+    report["made"] = serde_json::to_value(&made).unwrap_or(Value::Null);
+    let text = CardText { old: &old.model, output: &output, weights: &weights, made: &made };
+    place.finish(&text, &report)?;
+    if as_json {
+        json_line(out, &report)?;
+    } else {
+        print(&report, out).context("standard output")?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn sums(args: &FinetuneArgs, old: &Subject) -> anyhow::Result<Sums> {
+    let mut all: Option<Sums> = None;
+    for path in &args.from {
+        let read = || -> anyhow::Result<Sums> {
+            let bytes = path.metadata()?.len();
+            ensure!(bytes <= MOST_BYTES, "{bytes} bytes, {MOST_BYTES} at most");
+            Ok(Sums::parse(&std::fs::read_to_string(path)?)?)
+        };
+        let next = read().with_context(|| path.display().to_string())?;
+        let own = old.model.digest().to_string();
+        ensure!(
+            next.source == own,
+            "{}: made with a model of SHA-256 {}, this one has {own}",
+            path.display(),
+            next.source
+        );
+        match &mut all {
+            Some(all) => all.add(&next).with_context(|| path.display().to_string())?,
+            None => all = Some(next),
+        }
+    }
+    all.context("--from names no file")
+}
