@@ -85,10 +85,10 @@ def test_a_float_twin_of_mobilenet_becomes_small_and_fast(twin: Twin, tmp_path: 
     onnx.checker.check_model(str(tmp_path / "int8.onnx"), full_check=True)
     fused = run(tmp_path / "int8.onnx", twin.inputs)
     right, reference = top1(fused, twin.classes), top1(run(other, twin.inputs), twin.classes)
-    before = top1(run(twin.weights, twin.inputs), twin.classes)
-    assert right >= min(before, max(before - 1, reference - 1)), f"{right} after {before}, the tool {reference}"
-    # The reference runtime answers as the gateway does, and as the file is written.
+    assert right >= reference - 1, f"{right}, and the foreign tool's file {reference}"
+    # Pillow rounds otherwise than the gateway: of 111 pictures that is one or two.
     assert abs(right - said["after"]["top1"]) < 2
+    # As the reference runtime runs it, and as the file is written.
     written = run(tmp_path / "int8.onnx", twin.inputs[:32], optimised=False)
     same = [np.argmax(one[0]) == np.argmax(other[0]) for one, other in zip(fused, written)]
     assert np.mean(same) >= 0.95

@@ -102,7 +102,7 @@ mod tests {
         let card = Card::parse(&text, Path::new("w.toml")).unwrap();
         assert_eq!(
             (card.sha256, card.made, card.file.as_path()),
-            (Some(digest.clone()), Some(new), Path::new("new.onnx"))
+            (Some(digest.clone()), Some(new.clone()), Path::new("new.onnx"))
         );
         assert_eq!(text.matches("[made]").count(), 1);
         assert!(successor.card("name = 1", Path::new("w.toml")).is_err());
