@@ -2,6 +2,7 @@
 
 mod change;
 mod constant;
+mod dequantise;
 pub mod opset;
 mod view;
 
