@@ -194,10 +194,6 @@ def test_what_cannot_be_quantised_is_refused_by_name(models: Models, tmp_path: P
     dark = some_pictures(tmp_path / "dark", 40, lambda pixels: pixels // 40)
     refusal(card, dark, out, BAD_INPUT, "all pictures are alike")
 
-    def spoilt(_: list, constants: list) -> None:
-        weights = numpy_helper.to_array(constants[1]).copy() * np.float32(1e38)
-        constants[1] = numpy_helper.from_array(weights * np.float32(1e38), "v")
-
     def square(nodes: list, constants: list) -> None:
         """Infinite behind the activation, where the weights are finite."""
         constants.append(numpy_helper.from_array(np.float32(3e38), "huge"))
