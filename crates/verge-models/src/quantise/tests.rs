@@ -34,7 +34,7 @@ fn a_plan_that_is_carried_out_has_a_pair_for_each_tensor() {
     assert_eq!(applied.model.outputs().collect::<Vec<_>>(), ["y", "map"]);
     assert!(!applied.model.is_constant("w1"), "the old weights are left out");
     let written = EditableModel::read(&applied.model.write()).unwrap();
-    assert_eq!(written, applied.model);
+    assert!(written.write() == applied.model.write());
     // Before version 13 the operators of another domain take a step for each channel.
     let old = apply::apply(&read("net_11.onnx"), &planned, &ranges, target).unwrap();
     let is_pair = |operator: &str| operator == "QuantizeLinear" || operator == "DequantizeLinear";
