@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use tempfile::TempDir;
-use verge_engine::{ModelLimits, ProcessorClass, Runtime};
+use verge_engine::{ModelLimits, Runtime};
 use verge_models::{FrameModel, ModelFiles};
 use verge_models::card::{Made, ModelTask};
 use verge_models::gate::{Agreed, Cost, Decision, Rules};
@@ -240,7 +240,7 @@ impl Search<'_> {
             }
             let share = saturated.map_or(1.0, Agreed::share);
             if decision.passes && share < SATURATION_LEAST {
-                let remedy = if self.target.largest_weight() > Target { processor: ProcessorClass::X86 }.largest_weight() {
+                let remedy = if self.target.weight_bits() == 8 {
                     "requantise with --for x86"
                 } else {
                     "its layers are run otherwise than they are written"
