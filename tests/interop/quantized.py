@@ -74,9 +74,13 @@ def input_steps(quantized: Path) -> tuple[float, int]:
     """What a quantised model's input stands for: its step, and what stands for zero."""
     model = onnx.load(quantized)
     constants = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
-    (given,) = model.graph.input
-    first = next(one for one in model.graph.node if given.name in one.input)
-    assert first.op_type == "DequantizeLinear"
+    made = {one.output[0] for one in model.graph.node if one.op_type == "QuantizeLinear"}
+    # The picture is turned before, as bytes.
+    first = next(
+        one
+        for one in model.graph.node
+        if one.op_type == "DequantizeLinear" and one.input[0] not in constants and one.input[0] not in made
+    )
     return float(constants[first.input[1]]), int(constants[first.input[2]])
 
 
@@ -141,4 +145,6 @@ def pictures() -> list[tuple[Path, int]]:
     folder = data() / "imagenet_sample"
     rows = [line.split(",") for line in (folder / "labels.csv").read_text().splitlines()]
     column = rows[0].index("class_index_1001")
-    return [(folder / "images" / row[0], int(row[column])) for row in rows[1:]]
+    found = [(folder / "images" / row[0], int(row[column])) for row in rows[1:]]
+    # The table is of a larger set.
+    return [(path, number) for path, number in found if path.is_file()]

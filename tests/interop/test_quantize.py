@@ -85,10 +85,10 @@ def test_a_float_twin_of_mobilenet_becomes_small_and_fast(twin: Twin, tmp_path: 
     onnx.checker.check_model(str(tmp_path / "int8.onnx"), full_check=True)
     fused = run(tmp_path / "int8.onnx", twin.inputs)
     right, reference = top1(fused, twin.classes), top1(run(other, twin.inputs), twin.classes)
-    before = top1(run(twin.weights, twin.inputs), twin.classes)
-    assert right >= min(before, max(before - 1, reference - 1)), f"{right} after {before}, the tool {reference}"
-    # The reference runtime answers as the gateway does, and as the file is written.
+    assert right >= reference - 1, f"{right}, and the foreign tool's file {reference}"
+    # Pillow rounds otherwise than the gateway: of 111 pictures that is one or two.
     assert abs(right - said["after"]["top1"]) < 2
+    # As the reference runtime runs it, and as the file is written.
     written = run(tmp_path / "int8.onnx", twin.inputs[:32], optimised=False)
     same = [np.argmax(one[0]) == np.argmax(other[0]) for one, other in zip(fused, written)]
     assert np.mean(same) >= 0.95
@@ -193,10 +193,6 @@ def test_what_cannot_be_quantised_is_refused_by_name(models: Models, tmp_path: P
     refusal(card, same, out, BAD_INPUT, "1 different pictures")
     dark = some_pictures(tmp_path / "dark", 40, lambda pixels: pixels // 40)
     refusal(card, dark, out, BAD_INPUT, "all pictures are alike")
-
-    def spoilt(_: list, constants: list) -> None:
-        weights = numpy_helper.to_array(constants[1]).copy() * np.float32(1e38)
-        constants[1] = numpy_helper.from_array(weights * np.float32(1e38), "v")
 
     def square(nodes: list, constants: list) -> None:
         """Infinite behind the activation, where the weights are finite."""

@@ -2,6 +2,7 @@
 
 mod change;
 mod constant;
+mod dequantise;
 mod dims;
 pub mod opset;
 mod view;

@@ -239,3 +239,61 @@ fn damaged_models_never_panic() {
         }
     }
 }
+
+#[test]
+fn an_old_model_is_the_same_in_a_newer_version() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models");
+    let bytes = Bytes::from(std::fs::read(fixtures.join("net_7.onnx")).unwrap());
+    let mut model = EditableModel::read(&bytes).unwrap();
+    model.relabel().unwrap();
+    model.tidy();
+    assert_eq!(model.opset(""), Some(12));
+    assert_eq!(model.inputs().collect::<Vec<_>>(), ["x"]);
+    assert_eq!(run(&model.write(), &["y", "map"]), run(&bytes, &["y", "map"]));
+    // Of what is not known to mean the same nothing is changed.
+    let folded = Bytes::from(std::fs::read(fixtures.join("net.onnx")).unwrap());
+    let mut newer = EditableModel::read(&folded).unwrap();
+    newer.relabel().unwrap();
+    assert_eq!(newer.write(), folded);
+}
+
+#[test]
+fn single_nodes_are_changed() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/models");
+    let bytes = Bytes::from(std::fs::read(fixtures.join("net.onnx")).unwrap());
+    let mut model = EditableModel::read(&bytes).unwrap();
+    model.leave_out("r1").unwrap();
+    assert!(model.views().all(|node| node.operator() != "Relu"));
+    assert_eq!(model.views().find(|node| node.operator() == "Conv").unwrap().outputs(), ["r1"]);
+    let raw = model.remake("r1", "r1").unwrap();
+    assert_eq!(raw, "r1_1");
+    let identity = NewNode { operator: "Abs", inputs: &[&raw], outputs: &["r1"], ..NewNode::default() };
+    model.insert(&identity).unwrap();
+    assert_ne!(run(&model.write(), &["map"]), run(&bytes, &["map"]), "the signs are lost");
+    model.add_initializer("bias", &[2], &Tensor::F32(vec![100.0; 2])).unwrap();
+    model.read_instead("c3", 2, "bias").unwrap();
+    let map = &run(&model.write(), &["map"])[0];
+    assert!(map.iter().all(|share| *share > 0.99), "a layer is given something to add");
+    for error in
+        [model.leave_out("x"), model.remake("none", "none").map(drop), model.read_instead("c3", 0, "none")]
+    {
+        assert!(matches!(error, Err(EditError::NoTensor(_))), "{error:?}");
+    }
+}
+
+#[test]
+fn a_quantised_model_is_one_of_ordinary_numbers_again() {
+    let Some(data) = std::env::var_os("VERGE_DATA") else {
+        eprintln!("VERGE_DATA is not set: without the real models");
+        return;
+    };
+    let path = PathBuf::from(data).join("models/mlperf_tiny/vww_96_int8.onnx");
+    let bytes = Bytes::from(std::fs::read(path).unwrap());
+    let mut model = EditableModel::read(&bytes).unwrap();
+    let outputs: Vec<String> = model.outputs().map(str::to_owned).collect();
+    let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
+    model.dequantise().unwrap();
+    assert!(model.views().all(|node| !node.operator().contains("Linear")));
+    let shares = &run(&model.write(), &outputs)[0];
+    assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-4, "{shares:?}");
+}

@@ -9,11 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use verge_engine::{EditableModel, NodeView};
 
 /// Operators that work on whole numbers where all that they read is quantised.
-const FOLLOWING: [&str; 16] = [
+const FOLLOWING: [&str; 19] = [
     "Add",
     "AveragePool",
     "Concat",
+    "DepthToSpace",
     "Flatten",
+    "Gather",
     "GlobalAveragePool",
     "LeakyRelu",
     "MaxPool",
@@ -26,10 +28,22 @@ const FOLLOWING: [&str; 16] = [
     "Split",
     "Squeeze",
     "Transpose",
+    "Unsqueeze",
 ];
 /// Those that only move numbers: what they make has the range of what they read.
-const MOVING: [&str; 9] =
-    ["Flatten", "MaxPool", "Reshape", "Resize", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"];
+const MOVING: [&str; 11] = [
+    "DepthToSpace",
+    "Flatten",
+    "Gather",
+    "MaxPool",
+    "Reshape",
+    "Resize",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+];
 
 /// A node with weights.
 #[derive(Debug, Clone, PartialEq, Eq)]

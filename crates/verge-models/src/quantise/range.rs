@@ -271,9 +271,9 @@ mod tests {
         seen
     }
 
-    /// 10,000 numbers evenly from 0 to 1, and one far away.
+    /// 100,000 numbers evenly from 0 to 1, and one far away.
     fn with_one_far(far: f32) -> Vec<f32> {
-        let evenly = (0..10_000_u16).map(|number| f32::from(number) / 10_000.0);
+        let evenly = (0..100_000_u32).map(|number| f32::from(u16::try_from(number / 2).unwrap()) / 50_000.0);
         evenly.chain([far]).collect()
     }
 
@@ -295,18 +295,21 @@ mod tests {
 
     #[test]
     fn mean_square_error_draws_in_long_tails_of_both_signs() {
-        // Of a normal distribution 256 steps do best within some four deviations.
-        let normal = |number: u32| {
-            let at = (f64::from(number) + 0.5) / 100_000.0;
-            let z = (at / (1.0 - at)).ln() / 1.702;
+        const COUNT: u32 = 400_000;
+        // Nearly normal: the inverse of the logistic function.
+        let number = |number: u32| {
+            let at = (f64::from(number) + 0.5) / f64::from(COUNT);
             #[expect(clippy::cast_possible_truncation, reason = "a test")]
-            let number = z as f32;
+            let number = ((at / (1.0 - at)).ln() / 1.702) as f32;
             number
         };
-        let numbers: Vec<f32> = (0..100_000).map(normal).chain([40.0, -60.0]).collect();
-        let found = observed(&numbers).range(RangeMethod::Mse);
-        assert!(found.high < 20.0 && found.low > -20.0, "{found:?}");
+        let numbers: Vec<f32> = (0..COUNT).map(number).chain([20.0, -25.0]).collect();
+        let seen = observed(&numbers);
+        let found = seen.range(RangeMethod::Mse);
+        assert!(found.high < 19.0 && found.low > -24.0, "{found:?}");
         assert!(found.high > 3.0 && found.low < -3.0, "{found:?}");
+        let all: Vec<(f32, u64)> = seen.filled().collect();
+        assert!(error(&all, found) < 0.8 * error(&all, seen.whole()), "{found:?}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use verge_models::gate::average_precision::FoundObject;
 use verge_models::{FrameModel, ModelFiles};
 use verge_vision::annotate;
 use verge_vision::classify::ScoredClass;
+use verge_vision::detect::Candidate;
 use verge_vision::trial::drawn;
 use verge_vision::viewer::Inference;
 use verge_vision::{FrameViewer, SourceMasks, ViewerSettings, VisionJudge};
@@ -32,6 +33,8 @@ const SCORE: f32 = 0.25;
 const TIE: f32 = 0.1;
 /// Classes that are looked at for ties.
 const TOP: usize = 5;
+/// Boxes with this share of the score that counts are looked for, where it is asked whether a sure one is there again.
+const NEARLY: f32 = 0.5;
 /// Numbers that differ by less than this share of the larger are the same.
 const SAME_NUMBER: f64 = 0.1;
 
@@ -171,8 +174,8 @@ impl Subject {
                 Some(Agreed::of_answers([same]))
             }
             (Inference::Objects(own), Inference::Objects(answer)) => {
-                let found = |of: &Self, objects: &[verge_vision::detect::Candidate]| {
-                    let object = |one: &verge_vision::detect::Candidate| {
+                let found = |of: &Self, objects: &[Candidate]| {
+                    let object = |one: &Candidate| {
                         let [left, top, right, bottom] = one.corners.map(f64::from);
                         let text = label(of, one.label);
                         let class = self.model.labels().iter().position(|own| Some(own.to_string()) == text);
@@ -204,6 +207,20 @@ fn tied(one: &[ScoredClass], other: &[ScoredClass]) -> Agreed {
     Agreed::of_answers([same.is_some_and(|same| same.probability >= first.probability - TIE)])
 }
 
+/// Boxes of one answer that are sure enough, and how many of them the other has too, if not quite as sure: one that is nearly
+/// sure enough comes and goes with the last bit.
+fn found_again(sure: &[Candidate], all: &[Candidate], least: f32) -> Agreed {
+    let object = |one: &Candidate| {
+        let [left, top, right, bottom] = one.corners.map(f64::from);
+        FoundObject { class: one.label, area: [left, top, right - left, bottom - top], score: one.score.into() }
+    };
+    let sure: Vec<FoundObject> = sure.iter().filter(|one| one.score >= least).map(object).collect();
+    let all: Vec<FoundObject> = all.iter().map(object).collect();
+    #[expect(clippy::cast_precision_loss, reason = "numbers of boxes")]
+    let of = sure.len() as f64;
+    Agreed { same: Agreed::of_boxes(&sure, &all).same, of }
+}
+
 fn same_number(one: f64, other: f64) -> Agreed {
     Agreed::of_answers([(one - other).abs() <= SAME_NUMBER * one.abs().max(other.abs())])
 }
@@ -231,15 +248,34 @@ pub(in crate::cli) fn saturation(
         if until.is_some_and(|until| Instant::now() >= until) {
             return Ok(None);
         }
-        let (run, _) = subject.look(frame)?;
-        let (as_written, _) = written.look(frame)?;
+        let least = subject.least();
+        let (run, _) = subject.look_down_to(frame, least * NEARLY)?;
+        let (as_written, _) = written.look_down_to(frame, least * NEARLY)?;
         let one = match (&run, &as_written) {
             (Inference::Classes(run), Inference::Classes(classes)) if pictures.are_drawn => {
                 tied(run, classes)
+            }
+            (Inference::Objects(run), Inference::Objects(objects)) => {
+                found_again(run, objects, least).and(found_again(objects, run, least))
             }
             _ => subject.agrees(&run, &written, &as_written).context("a model answers in one way")?,
         };
         agreed = agreed.and(one);
     }
     Ok(Some(agreed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_that_is_nearly_sure_enough_is_there_again() {
+        let candidate = |left: f32, score| Candidate { corners: [left, 0.0, left + 10.0, 10.0], label: 0, score };
+        let (one, other) = ([candidate(0.0, 0.26), candidate(50.0, 0.9)], [candidate(0.0, 0.24), candidate(50.0, 0.9)]);
+        assert_eq!(found_again(&one, &other, 0.25), Agreed { same: 2.0, of: 2.0 });
+        assert_eq!(found_again(&other, &one, 0.25), Agreed { same: 1.0, of: 1.0 });
+        assert_eq!(found_again(&one, &other[..1], 0.25), Agreed { same: 1.0, of: 2.0 });
+        assert_eq!(found_again(&[], &one, 0.25), Agreed::default());
+    }
 }

@@ -80,7 +80,7 @@ impl Compared {
             let same = old.agrees(&one, new, &other);
             agreed = agreed.and(same.context("a model answers in one way")?);
         }
-        let drop = set.truths.as_ref().and_then(|truths| lost(truths, old_answers, new_answers));
+        let drop = set.truths.as_ref().and_then(|truths| lost(truths, &set.groups, old_answers, new_answers));
         Ok(Self { agreed, drop })
     }
 
@@ -100,7 +100,7 @@ impl Compared {
     }
 }
 
-fn lost(truths: &[Truth], old: &Answers, new: &Answers) -> Option<Drop> {
+fn lost(truths: &[Truth], groups: &[usize], old: &Answers, new: &Answers) -> Option<Drop> {
     let best = |answer: &Inference| match answer {
         Inference::Classes(classes) => classes.first().map(|class| class.label),
         _ => None,
@@ -111,7 +111,8 @@ fn lost(truths: &[Truth], old: &Answers, new: &Answers) -> Option<Drop> {
     };
     let answers = old.seen.iter().zip(&new.seen).zip(&old.sizes);
     let (mut pairs, mut detections) = (Vec::new(), Vec::new());
-    for (group, (truth_of, ((old, new), (width, height)))) in truths.iter().zip(answers).enumerate() {
+    for ((truth_of, group), ((old, new), (width, height))) in truths.iter().zip(groups).zip(answers) {
+        let group = *group;
         match truth_of {
             Truth::Class(class) => {
                 pairs.push(Pair { old: best(old) == Some(*class), new: best(new) == Some(*class), group });

@@ -1,6 +1,6 @@
 //! The pictures that a model is made with and proven on: with labels where there are some.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -39,6 +39,8 @@ pub(super) struct PictureSet {
     pub(super) truths: Option<Vec<Truth>>,
     /// SHA-256 of the list of their digests.
     pub(super) digest: String,
+    /// Pictures that are equal have the same number.
+    pub(super) groups: Vec<usize>,
     /// How many there are that no other is equal to.
     pub(super) distinct: usize,
 }
@@ -50,14 +52,15 @@ impl PictureSet {
         let spread = limit.min(found.len());
         let mut files = PictureFiles::new(PictureLimits::default());
         let (mut frames, mut names, mut truths) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut list, mut known) = (Sha256::new(), BTreeSet::new());
+        let (mut list, mut known, mut groups) = (Sha256::new(), BTreeMap::new(), Vec::new());
         for number in 0..spread {
             let (path, truth) = &found[number * found.len() / spread];
             let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
             let digest = ContentDigest::of(&bytes).to_string();
             list.update(&digest);
             list.update("\n");
-            known.insert(digest);
+            let next = known.len();
+            groups.push(*known.entry(digest).or_insert(next));
             match files.of_bytes(bytes, DeviceId::new("quantize")?)? {
                 Ok(frame) => frames.push(frame),
                 Err(reason) => bail!("{}: no frame: {reason}", path.display()),
@@ -66,7 +69,7 @@ impl PictureSet {
             truths.push(truth.clone());
         }
         let digest = list.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { frames, names, truths: truths.into_iter().collect(), digest, distinct: known.len() })
+        Ok(Self { frames, names, truths: truths.into_iter().collect(), digest, groups, distinct: known.len() })
     }
 }
 

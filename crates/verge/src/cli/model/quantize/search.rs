@@ -84,6 +84,10 @@ impl Search<'_> {
             best = Some(better(best, tried));
         }
         let mut best = best.context("at least one method is tried")?;
+        // Neither repair nor layers that stay float make it faster.
+        if !best.decision.passes && self.is_slow(&mut best, old, 0, &rules)? {
+            return self.proven(best, old, names, &rules);
+        }
         if !best.decision.passes {
             let repaired = self.repaired(best.method, &none, prepared)?;
             let tried = self.tried(best.method, repaired, true, (old, &answers), &rules)?;
@@ -121,25 +125,41 @@ impl Search<'_> {
             if tried.decision.passes {
                 return Ok(tried);
             }
-            if runs_here(self.target) && !rules.keep_slower {
-                let (old_cost, new_cost) =
-                    costs((&mut *old.0, 0), (&mut tried.subject, 0), self.set, self.progress)?;
-                if !rules.cost(&old_cost, &new_cost).passes {
-                    let reason = format!(
-                        "{}, with {count} of {} layers left float; by then it takes {:.2} ms of CPU instead of {:.2}: not faster",
-                        tried.decision.reason,
-                        worst.len(),
-                        new_cost.cpu_ms,
-                        old_cost.cpu_ms
-                    );
-                    tried.decision = Decision { passes: false, reason };
-                    return Ok(tried);
-                }
+            if self.is_slow(&mut tried, old.0, count, rules)? {
+                return Ok(tried);
             }
             best = better(Some(best), tried);
             count *= 2;
         }
         Ok(best)
+    }
+
+    /// Whether a candidate that is not good enough is not faster either, which its decision then says.
+    fn is_slow(
+        &mut self,
+        tried: &mut Tried,
+        old: &mut Subject,
+        float: usize,
+        rules: &Rules,
+    ) -> anyhow::Result<bool> {
+        if !runs_here(self.target) || rules.keep_slower {
+            return Ok(false);
+        }
+        let (old_cost, new_cost) = costs((old, 0), (&mut tried.subject, 0), self.set, self.progress)?;
+        let is_slow = !rules.cost(&old_cost, &new_cost).passes;
+        if is_slow {
+            let layers = match float {
+                0 => "even with every layer quantised".to_owned(),
+                1 => "with 1 layer left float".to_owned(),
+                float => format!("with {float} layers left float"),
+            };
+            let reason = format!(
+                "{}; and {layers} it takes {:.2} ms of CPU instead of {:.2}: not faster",
+                tried.decision.reason, new_cost.cpu_ms, old_cost.cpu_ms
+            );
+            tried.decision = Decision { passes: false, reason };
+        }
+        Ok(is_slow)
     }
 
     fn repaired(
@@ -222,8 +242,13 @@ impl Search<'_> {
             }
             let share = saturated.map_or(1.0, Agreed::share);
             if decision.passes && share < SATURATION_LEAST {
+                let remedy = if self.target.weight_bits() == 8 {
+                    "requantise with --for x86"
+                } else {
+                    "its layers are run otherwise than they are written"
+                };
                 let reason = format!(
-                    "saturates on this processor ({}): {:.1} % of its answers are those of the file as written; requantise with --for x86",
+                    "saturates on this processor ({}): {:.1} % of its answers are those of the file as written: {remedy}",
                     self.target.processor.as_str(),
                     share * 100.0
                 );
