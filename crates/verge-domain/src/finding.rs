@@ -116,14 +116,13 @@ crate::words! {
         ModelFailed = "model_failed",
         /// A new version of a model is too slow: the version before is used again. Health; in ms.
         ModelSlow = "model_slow",
-        /// No start of the gateway with a new version of a model lasted until it was confirmed. Health; in starts.
+        /// No start with a new version of a model lasted until it was confirmed. Health; in starts.
         ModelUnproved = "model_unproved",
         /// The answers of a new version of a model are others: it is not used. Health; share that agrees, `0..=1`.
         ModelDisagrees = "model_disagrees",
         /// The stored version of a model that should be in use is damaged: another one is used. Health; versions.
         ModelDamaged = "model_damaged",
-        /// `track`: objects that stand still in a zone of a camera, and no queue holds them. Observed is how many, as of the
-        /// three that follow.
+        /// `track`: objects that stand still in a zone of a camera, and no queue holds them. Observed: how many, as below.
         Stopped = "stopped",
         /// `track`: objects that go against the lane of a zone.
         WrongWay = "wrong_way",
