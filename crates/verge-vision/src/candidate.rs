@@ -41,7 +41,8 @@ pub struct Candidate {
 
 impl PartialEq for WatchedModel {
     fn eq(&self, other: &Self) -> bool {
-        (self.active, &self.candidate) == (other.active, &other.candidate) && Arc::ptr_eq(&self.desk, &other.desk)
+        (self.active, &self.candidate) == (other.active, &other.candidate)
+            && Arc::ptr_eq(&self.desk, &other.desk)
     }
 }
 
@@ -107,7 +108,8 @@ pub(crate) fn agreed(one: &View, other: &View) -> Option<Agreed> {
                         classes.push(class);
                         classes.len() - 1
                     });
-                    let area = [object.area.x, object.area.y, object.area.width, object.area.height].map(f64::from);
+                    let area =
+                        [object.area.x, object.area.y, object.area.width, object.area.height].map(f64::from);
                     let score = f64::from(object.score.thousandths()) / 1e3;
                     found.push(FoundObject { class: place, area, score });
                 }
@@ -137,7 +139,8 @@ mod tests {
     use super::*;
 
     fn classes(labels: &[&str]) -> View {
-        let scored = |label: &&str| Scored { label: Label::new(label).unwrap(), score: Score::new(0.5).unwrap() };
+        let scored =
+            |label: &&str| Scored { label: Label::new(label).unwrap(), score: Score::new(0.5).unwrap() };
         View::Classification(Classification { labels: labels.iter().map(scored).collect() })
     }
 

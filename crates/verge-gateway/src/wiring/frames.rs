@@ -43,7 +43,15 @@ pub fn try_model(model: &Arc<FrameModel>) -> anyhow::Result<ModelTrial> {
     let max_picture_bytes = picture_bytes(0);
     let (models, masks) = (vec![Arc::clone(model)], SourceMasks::default());
     let (judges, looks) = (Vec::new(), Vec::new());
-    let settings = ViewerSettings { models, judges, looks, masks, names: Vec::new(), max_picture_bytes, watched: Vec::new() };
+    let settings = ViewerSettings {
+        models,
+        judges,
+        looks,
+        masks,
+        names: Vec::new(),
+        max_picture_bytes,
+        watched: Vec::new(),
+    };
     Ok(FrameViewer::new(&settings)?.try_out(0, Some(Instant::now() + TRIAL))?)
 }
 
@@ -105,8 +113,9 @@ impl Vision {
             .map(|model| catalogue.frames(model).with_context(|| format!("model.{}", model.name)))
             .collect::<anyhow::Result<Vec<_>>>()
             .exit_with(Exit::BadConfig)?;
-        let trials =
-            trials.map(|former| VersionTrial::all(settings, (Some(&runtime), &models), former)).unwrap_or_default();
+        let trials = trials
+            .map(|former| VersionTrial::all(settings, (Some(&runtime), &models), former))
+            .unwrap_or_default();
         Self::placed(settings, models, trials, places).exit_with(Exit::BadConfig)
     }
 

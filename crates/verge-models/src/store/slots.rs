@@ -329,7 +329,10 @@ mod tests {
         assert_eq!(active.unproved(), Some(("2-b", TrialPhase::Unconfirmed)));
         assert!(active.proved().confirmed && active.proved().unproved().is_none());
         let back = active.returned_from("2-b", 9).unwrap();
-        assert_eq!((back.active.as_deref(), back.confirmed, &back.refused[..]), (Some("1-a"), true, &["2-b".to_owned()][..]));
+        assert_eq!(
+            (back.active.as_deref(), back.confirmed, &back.refused[..]),
+            (Some("1-a"), true, &["2-b".to_owned()][..])
+        );
         // Nothing to return to but the file of the configuration.
         let alone = Slots { previous: None, ..active }.returned_from("2-b", 9).unwrap();
         assert_eq!((alone.active, alone.previous), (None, None));
@@ -344,7 +347,8 @@ mod tests {
         let old = r#"{"active":"1-a","previous":null,"candidate":null,"stage":null,"share":null,"since":1,"starts":0,"confirmed":true,"floor":1,"refused":[]}"#;
         std::fs::write(folder.path().join(SLOTS), old).unwrap();
         assert!(matches!(Slots::read(folder.path()), Found::Whole(slots) if slots.unproved().is_none()));
-        let figures = AgreementFigures { frames: 200, share: 99.5, low: 97.0, high: 99.9, passed: Some(true) };
+        let figures =
+            AgreementFigures { frames: 200, share: 99.5, low: 97.0, high: 99.9, passed: Some(true) };
         let slots = Slots { needs: Some(7), agreement: Some(figures), ..Slots::default() };
         slots.write(folder.path()).unwrap();
         assert!(matches!(Slots::read(folder.path()), Found::Whole(found) if found == slots));

@@ -25,7 +25,9 @@ fn compared(trial: &mut Trial, same: u32, of: u32) {
 
 #[test]
 fn a_candidate_that_agrees_goes_on_by_itself_only_where_that_is_asked_for() {
-    for (phase, next) in [(TrialPhase::Shadow, TrialNext::ToCanary), (TrialPhase::Canary, TrialNext::ToActive)] {
+    for (phase, next) in
+        [(TrialPhase::Shadow, TrialNext::ToCanary), (TrialPhase::Canary, TrialNext::ToActive)]
+    {
         let (mut alone, mut asked) = (trial(phase, true), trial(phase, false));
         for one in [&mut alone, &mut asked] {
             compared(one, 199, 199);
@@ -35,7 +37,10 @@ fn a_candidate_that_agrees_goes_on_by_itself_only_where_that_is_asked_for() {
         assert_eq!(alone.next(ms(0)), next);
         assert_eq!(asked.next(ms(0)), TrialNext::Stay);
         let figures = asked.agreement();
-        assert_eq!((figures.frames, figures.share, figures.high, figures.passed), (200, 100.0, 100.0, Some(true)));
+        assert_eq!(
+            (figures.frames, figures.share, figures.high, figures.passed),
+            (200, 100.0, 100.0, Some(true))
+        );
         assert!(figures.low > 97.0 && figures.low < 100.0, "{figures:?}");
     }
 }
@@ -154,7 +159,8 @@ fn time_and_frames_confirm_once() {
 #[test]
 fn a_canary_has_its_share_of_cameras_and_each_candidate_others() {
     let cameras: Vec<String> = (0..2_000).map(|at| format!("camera-{at}")).collect();
-    let of = |candidate: &str, share| cameras.iter().filter(|camera| chosen(camera, candidate, share)).count();
+    let of =
+        |candidate: &str, share| cameras.iter().filter(|camera| chosen(camera, candidate, share)).count();
     assert_eq!((of("1-a", 0), of("1-a", 100)), (0, 2_000));
     assert!((300..500).contains(&of("1-a", 20)), "{}", of("1-a", 20));
     let both = cameras.iter().filter(|camera| chosen(camera, "1-a", 20) && chosen(camera, "2-b", 20)).count();

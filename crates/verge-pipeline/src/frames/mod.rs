@@ -139,7 +139,11 @@ impl<M> QueuedFrames<M> {
             1 => self.again_after.is_none_or(|after| Instant::now() >= after),
             workers => self.looking + 1 < workers,
         };
-        !self.stopping && !self.looking_again && is_free && self.wrapped.len() == 0 && self.schedule.waiting() == 0
+        !self.stopping
+            && !self.looking_again
+            && is_free
+            && self.wrapped.len() == 0
+            && self.schedule.waiting() == 0
     }
 }
 

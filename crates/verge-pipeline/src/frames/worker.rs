@@ -12,10 +12,10 @@ use verge_domain::rejection::{Reason, Rejection};
 use verge_domain::stage::{Seen, ViewRequest, Viewer};
 use verge_domain::time::Moment;
 
-use super::{AGAIN_SHARE, SharedFrames};
 use super::exchange::{Generation, Present, Viewing};
 use super::schedule::{Job, Late};
 use super::snapshots::SnapshotDesk;
+use super::{AGAIN_SHARE, SharedFrames};
 use crate::beats::{BEAT_EVERY, Beat};
 use crate::clock::Clock;
 use crate::intake::Observations;
@@ -194,7 +194,8 @@ impl<V: Viewer> FrameWorker<V> {
         }
         let has_trial = has_looked && self.viewer.as_ref().is_some_and(V::has_trial);
         let again = has_trial.then(|| (job.camera.clone(), Arc::clone(&job.judges)));
-        let (workers, limit) = (viewing.present().workers(), job.deadline.unwrap_or(AGAIN_LIMIT).min(AGAIN_LIMIT));
+        let (workers, limit) =
+            (viewing.present().workers(), job.deadline.unwrap_or(AGAIN_LIMIT).min(AGAIN_LIMIT));
         let mut line = self.shared.lock();
         line.looking -= 1;
         line.schedule.give_back(job);

@@ -98,7 +98,8 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
     /// Judges what was seen in one frame; the consequences are added to `out`. What the frame says of its camera comes first,
     /// then reports, in the order of the judges, then the events that errors cause.
     pub fn observation(&mut self, observation: Observation, now: Moment, out: &mut Decision) {
-        let Observation { camera, captured, received, look, shortfall, mut views, by_candidate } = observation;
+        let Observation { camera, captured, received, look, shortfall, mut views, by_candidate } =
+            observation;
         if views.is_empty() && look.is_none() {
             return;
         }
@@ -138,7 +139,13 @@ impl<D: Decoder<Item = Reading>, J: Judge> JudgeSet<D, J> {
                 instance.judge_index == judge && machines.admits(instance, at, received)
             };
             let Some(index) = indices.iter().copied().find(|&index| is_of_judge(index)) else { continue };
-            let sound = turn.view(&mut instances[index], &specs[judge], (view, captured), by_candidate.contains(&judge), out);
+            let sound = turn.view(
+                &mut instances[index],
+                &specs[judge],
+                (view, captured),
+                by_candidate.contains(&judge),
+                out,
+            );
             if !sound {
                 refuse(Reason::Defect);
             } else if specs[judge].inputs.observes == Observes::Errors

@@ -220,7 +220,7 @@ mod tests {
             states: StateRules::NONE,
             model: None,
             smaller: None,
-        candidate: None,
+            candidate: None,
             tags: Arc::default(),
             pool: None,
             fingerprint: Fingerprint::default(),

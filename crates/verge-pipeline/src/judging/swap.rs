@@ -83,7 +83,9 @@ impl<J> PlannedJudge<J> {
             Self::Made(spec) | Self::Anew(spec, _) => spec,
             Self::Kept(kept) => {
                 let before = before.expect("a judge is kept that is at work");
-                let KeptJudge { inputs, policy, expect, machine, states, candidate, tags, fingerprint, .. } = kept;
+                let KeptJudge {
+                    inputs, policy, expect, machine, states, candidate, tags, fingerprint, ..
+                } = kept;
                 JudgeSpec { inputs, policy, expect, machine, states, candidate, tags, fingerprint, ..before }
             }
         }

@@ -52,9 +52,10 @@ impl FrameViewer {
         (memory, seen): (&mut Memory, &mut Seen),
     ) -> Option<Result<View, InferenceError>> {
         let run = self.judges.get(judge.position())?.as_ref()?;
-        let trial = run.candidate.as_ref().and_then(|(on_trial, place)| {
-            Some((on_trial, self.watched.get(*place)?.candidate.as_ref()?))
-        });
+        let trial = run
+            .candidate
+            .as_ref()
+            .and_then(|(on_trial, place)| Some((on_trial, self.watched.get(*place)?.candidate.as_ref()?)));
         if let Some((on_trial, _)) = trial.filter(|(_, candidate)| candidate.takes(device)) {
             let picture = (&mut self.models[..], &self.picture);
             match on_trial.look(judge, picture, of, (memory, &mut seen.crops)) {

@@ -51,8 +51,15 @@ pub(crate) fn judge() -> VisionJudge {
 pub(crate) fn viewer(model: FrameModel, judge: VisionJudge) -> FrameViewer {
     let (models, judges) = (vec![Arc::new(model)], vec![Some(judge)]);
     let (looks, masks) = (Vec::new(), SourceMasks::default());
-    let settings =
-        ViewerSettings { models, judges, looks, masks, names: Vec::new(), max_picture_bytes: MAX_BYTES, watched: Vec::new() };
+    let settings = ViewerSettings {
+        models,
+        judges,
+        looks,
+        masks,
+        names: Vec::new(),
+        max_picture_bytes: MAX_BYTES,
+        watched: Vec::new(),
+    };
     FrameViewer::new(&settings).unwrap()
 }
 

@@ -10,9 +10,7 @@ use verge_domain::stage::{Seen, ViewRequest, Viewer};
 use verge_models::FrameModel;
 use verge_models::trial::{Trial, TrialDesk, TrialPhase, TrialRules, TrialSide, chosen};
 use verge_vision::picture::MAX_BYTES;
-use verge_vision::{
-    Candidate, FrameViewer, Memory, SourceMasks, ViewerSettings, VisionJudge, WatchedModel,
-};
+use verge_vision::{Candidate, FrameViewer, Memory, SourceMasks, ViewerSettings, VisionJudge, WatchedModel};
 
 use crate::frames::{NOW, camera, frame, judge};
 use crate::judging::{patch, yolox};

@@ -113,7 +113,8 @@ fn lasting(health: &Health) -> String {
             format!("{passages:.0} of the last passages are nothing that its model knows")
         }
         Member::ModelFailed => {
-            "a new version of the model cannot be used, or its runs fail: the one before is used again".to_owned()
+            "a new version of the model cannot be used, or its runs fail: the one before is used again"
+                .to_owned()
         }
         Member::ModelSlow => {
             let (value, normally) = (now.value(), now.normally());

@@ -94,7 +94,15 @@ impl RestoredRun {
         let (captured, received) = (Captured::UNKNOWN, at(second));
         let mut out = Decision::default();
         self.set.observation(
-            Observation { camera, captured, received, look: None, shortfall: Shortfall::default(), views, by_candidate: Vec::new() },
+            Observation {
+                camera,
+                captured,
+                received,
+                look: None,
+                shortfall: Shortfall::default(),
+                views,
+                by_candidate: Vec::new(),
+            },
             received,
             &mut out,
         );

@@ -122,7 +122,11 @@ impl VersionTrial {
             let weights = version.manifest().map_or(0, |manifest| manifest.bytes());
             let needed = needs.unwrap_or_else(|| memory_needed(weights, None, workers(settings).get()));
             self.left_out = free_memory().filter(|free| *free < needed).map(|free| {
-                format!("memory: it needs {} MiB beside the version in use, and {} MiB are free", mib(needed), mib(free))
+                format!(
+                    "memory: it needs {} MiB beside the version in use, and {} MiB are free",
+                    mib(needed),
+                    mib(free)
+                )
             });
             if let Some(why) = &self.left_out {
                 tracing::warn!(model = %self.model, version = %self.id, "the version is not tried: {why}");
@@ -130,7 +134,8 @@ impl VersionTrial {
             }
         }
         let name = self.model.clone();
-        let beside = known.map_or_else(|| load(runtime, name, &card, settings.engine.limits).map(Arc::new), Ok);
+        let beside =
+            known.map_or_else(|| load(runtime, name, &card, settings.engine.limits).map(Arc::new), Ok);
         let fitting = beside.and_then(|beside| {
             fits(settings, loaded, place, &beside)?;
             Ok(beside)
@@ -202,11 +207,18 @@ fn fits(
 ) -> anyhow::Result<()> {
     let task = loaded[place].frames().task;
     let found = version.frames().task;
-    ensure!(found == task, "it is of task {:?}, and the version in use of {:?}", found.as_str(), task.as_str());
+    ensure!(
+        found == task,
+        "it is of task {:?}, and the version in use of {:?}",
+        found.as_str(),
+        task.as_str()
+    );
     let models: Vec<Arc<FrameModel>> = loaded.iter().chain([version]).map(Arc::clone).collect();
     for judge in &settings.judges {
         let other = judge.frames().and_then(|rules| rules.look.with_version(place, loaded.len()));
-        other.map_or(Ok(()), |other| other.check(&models)).with_context(|| format!("judge.{}", judge.name))?;
+        other
+            .map_or(Ok(()), |other| other.check(&models))
+            .with_context(|| format!("judge.{}", judge.name))?;
     }
     Ok(())
 }

@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn each_cause_is_an_alarm_that_names_model_and_version() {
-        let figures = AgreementFigures { frames: 200, share: 50.0, low: 42.0, high: 58.0, passed: Some(false) };
+        let figures =
+            AgreementFigures { frames: 200, share: 50.0, low: 42.0, high: 58.0, passed: Some(false) };
         let slow = ReturnCause::Slow { p95: Duration::from_millis(20), limit: Duration::from_millis(13) };
         for (cause, member, observed, high) in [
             (ReturnCause::CannotLoad("why".to_owned()), Member::ModelFailed, 1.0, Some(0.0)),

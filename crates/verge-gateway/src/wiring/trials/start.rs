@@ -48,7 +48,8 @@ fn note_start(files: &ModelFiles) -> Result<Option<VersionEvent>, StoreError> {
     }
     let cause = ReturnCause::Starts(slots.starts);
     let version = store.version(&id);
-    let card = version.manifest().ok().and_then(|manifest| Card::load(&version.folder.join(manifest.card)).ok());
+    let card =
+        version.manifest().ok().and_then(|manifest| Card::load(&version.folder.join(manifest.card)).ok());
     let Some(returned) = slots.returned_from(&id, now_ms()) else { return Ok(None) };
     store.switch(&lock, &returned)?;
     tracing::error!(

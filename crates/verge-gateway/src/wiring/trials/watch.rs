@@ -16,9 +16,9 @@ use verge_pipeline::status::{AgreementStatus, ModelStatus, ReturnStatus};
 
 use super::VersionTrial;
 use super::report::VersionEvent;
-use crate::wiring::replacement::JudgesAtWork;
 use crate::reload::{ReloadAnswer, ReloadDesk};
 use crate::settings::Settings;
+use crate::wiring::replacement::JudgesAtWork;
 
 /// How often what was counted is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -171,7 +171,12 @@ impl ModelsAtWork {
                 tracing::warn!(model = %trial.model, version = %trial.id, %error, "what is due for the version waits");
             }
         }
-        if reads && present.managed.iter().any(|(files, active)| differs(files, active.as_deref(), &present.trials)) {
+        if reads
+            && present
+                .managed
+                .iter()
+                .any(|(files, active)| differs(files, active.as_deref(), &present.trials))
+        {
             self.reload.wish();
         }
         let events = std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner));

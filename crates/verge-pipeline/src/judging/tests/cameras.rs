@@ -68,8 +68,15 @@ impl Yard {
         let views = vec![(JudgeIndex(1), View::Reconstruction(error)), (JudgeIndex(2), objects)];
         let (captured, received) = (Captured::UNKNOWN, at(second));
         let shortfall = Shortfall { given_up, passed_over: 0 };
-        let observation =
-            Observation { camera: Self::camera(1), captured, received, look: None, shortfall, views, by_candidate };
+        let observation = Observation {
+            camera: Self::camera(1),
+            captured,
+            received,
+            look: None,
+            shortfall,
+            views,
+            by_candidate,
+        };
         self.set.observation(observation, received, &mut self.out);
         let words = |verdict: &Verdict| match verdict.event {
             Some(_) => described(verdict),

@@ -13,7 +13,17 @@ fn judge(name: &str, scope: Scope, signals: &str) -> JudgeSpec<AboveTen> {
 
 pub(super) fn kept(spec: JudgeSpec<AboveTen>) -> PlannedJudge<AboveTen> {
     let JudgeSpec { name, inputs, policy, expect, machine, states, tags, fingerprint, .. } = spec;
-    PlannedJudge::Kept(KeptJudge { name, inputs, policy, expect, machine, states, candidate: None, tags, fingerprint })
+    PlannedJudge::Kept(KeptJudge {
+        name,
+        inputs,
+        policy,
+        expect,
+        machine,
+        states,
+        candidate: None,
+        tags,
+        fingerprint,
+    })
 }
 
 impl Trial<AboveTen> {

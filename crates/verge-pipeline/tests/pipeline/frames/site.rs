@@ -209,7 +209,8 @@ pub(super) fn open(
     let counted = Arc::clone(&shown);
     let again = Arc::<AtomicUsize>::default();
     let looks = Arc::clone(&again);
-    let scripted = move || Scripted { shown: Arc::clone(&counted), again: Arc::clone(&looks), ..Scripted::of(0, true) };
+    let scripted =
+        move || Scripted { shown: Arc::clone(&counted), again: Arc::clone(&looks), ..Scripted::of(0, true) };
     let viewers = (0..workers).map(|_| scripted()).collect();
     let workers =
         queue.start(Pictures, viewers, move || Some(scripted()), (&readings.observations(), None), clock);
@@ -250,12 +251,8 @@ impl Site {
             own.map_or(Inputs::readings(Vec::new()), |(_, spec)| spec.inputs)
         };
         let judges = CameraJudges::new((0..5).map(inputs).collect());
-        let viewers = (0..self.workers.count())
-            .map(|_| Scripted::of(era, false))
-            .collect();
-        let mut exchange = Some(FrameExchange::new(judges, viewers, move || {
-            Some(Scripted::of(era, true))
-        }));
+        let viewers = (0..self.workers.count()).map(|_| Scripted::of(era, false)).collect();
+        let mut exchange = Some(FrameExchange::new(judges, viewers, move || Some(Scripted::of(era, true))));
         let (reports, reported) = std::sync::mpsc::channel();
         while let Some(others) = exchange.take() {
             let planned = specs().map(|(index, spec)| (index, PlannedJudge::Made(spec))).into();

@@ -215,9 +215,7 @@ pub(super) fn promote(args: &PromoteArgs, as_json: bool, out: &mut impl Write) -
     let what = args.words(&candidate, share);
     store.switch(&lock, &next).map_err(stored)?;
     match let_gateway_know(&settings, &args.file.config) {
-        Taken::Fine(taken) => {
-            report(&args.name, &next, &what, Some(&taken), as_json, out)
-        }
+        Taken::Fine(taken) => report(&args.name, &next, &what, Some(&taken), as_json, out),
         Taken::Refused(why) => {
             store.switch(&lock, &slots).map_err(stored)?;
             let why = anyhow!(
