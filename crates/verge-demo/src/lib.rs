@@ -155,7 +155,9 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
                 }
             }
             request = reloads.next() => {
-                let answer = match if request.again { Ok(gateway.settings().clone()) } else { site.load(dashboard) } {
+                // A version of a model has changed: what runs is taken up again.
+                let next = if request.again { Ok(gateway.settings().clone()) } else { site.load(dashboard) };
+                let answer = match next {
                     Ok(next) => gateway.reload(next, request.dry_run).await,
                     Err(error) => ReloadAnswer::Faulty { faults: vec![format!("{error:#}")] },
                 };

@@ -1,6 +1,7 @@
 //! What a judge says of what it observes, before policy makes verdicts of it.
 
 mod measure;
+mod models;
 mod strand;
 
 use serde::{Deserialize, Serialize};
@@ -115,15 +116,13 @@ crate::words! {
         ModelFailed = "model_failed",
         /// A new version of a model is too slow: the version before is used again. Health; in ms.
         ModelSlow = "model_slow",
-        /// The gateway did not live long enough with a new version of a model: the version before is used again. Health; in
-        /// starts.
+        /// No start with a new version of a model lasted until it was confirmed. Health; in starts.
         ModelUnproved = "model_unproved",
         /// The answers of a new version of a model are others: it is not used. Health; share that agrees, `0..=1`.
         ModelDisagrees = "model_disagrees",
         /// The stored version of a model that should be in use is damaged: another one is used. Health; versions.
         ModelDamaged = "model_damaged",
-        /// `track`: objects that stand still in a zone of a camera, and no queue holds them. Observed is how many, as of the
-        /// three that follow.
+        /// `track`: objects that stand still in a zone of a camera, and no queue holds them. Observed: how many, as below.
         Stopped = "stopped",
         /// `track`: objects that go against the lane of a zone.
         WrongWay = "wrong_way",
@@ -148,10 +147,6 @@ impl Member {
         Self::Size,
     ];
 
-    /// What can be wrong with a version of a model.
-    pub const OF_MODELS: [Self; 5] =
-        [Self::ModelFailed, Self::ModelSlow, Self::ModelUnproved, Self::ModelDisagrees, Self::ModelDamaged];
-
     /// What reports it, and the unit of `observed` and `expected` where that is the member's own.
     const fn kind(self) -> (MemberKind, Option<&'static str>) {
         match self {
@@ -162,7 +157,6 @@ impl Member {
             Self::ModelFailed => (MemberKind::Health, Some("runs")),
             Self::ModelSlow => (MemberKind::Health, Some("ms")),
             Self::ModelUnproved => (MemberKind::Health, Some("starts")),
-            Self::ModelDisagrees => (MemberKind::Health, Some("")),
             Self::ModelDamaged => (MemberKind::Health, Some("versions")),
             Self::Dark
             | Self::Bright
@@ -172,7 +166,9 @@ impl Member {
             | Self::Moved
             | Self::Flicker => (MemberKind::Health, Some("")),
             Self::Stuck => (MemberKind::Health, Some("readings")),
-            Self::Flat | Self::Noisy | Self::Saturated | Self::Duplicate => (MemberKind::Health, Some("")),
+            Self::Flat | Self::Noisy | Self::Saturated | Self::Duplicate | Self::ModelDisagrees => {
+                (MemberKind::Health, Some(""))
+            }
             Self::Level | Self::Mean | Self::Profile | Self::Median | Self::Volatility => {
                 (MemberKind::Auto, None)
             }

@@ -5,15 +5,16 @@
 //! [`times`] (how long runs take), [`chosen`] (which cameras a canary has).
 
 mod desk;
+mod extent;
 pub mod times;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use verge_engine::ContentDigest;
 
 use crate::gate::{Agreed, Look, Rules};
 pub use desk::TrialDesk;
+pub use extent::{chosen, memory_needed};
 pub use times::RunTimes;
 
 /// Runs that failed after which a version is returned from.
@@ -371,31 +372,6 @@ impl Trial {
             passed: self.looked,
         }
     }
-}
-
-/// Whether a canary has a camera: this share of them in percent, by a hash of the device and of the candidate, so that each
-/// candidate has others.
-#[must_use]
-pub fn chosen(device: &str, candidate: &str, share: u32) -> bool {
-    let digest = ContentDigest::of(format!("{device}\0{candidate}").as_bytes()).to_string();
-    // The first 8 digits are 32 bits.
-    let hash = digest.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-    hash.is_some_and(|hash| hash % 100 < share)
-}
-
-/// Memory that a version needs beside the one in use, in bytes: its weights with what the library makes of them, and what `workers`
-/// need at work, as its first load was measured.
-#[must_use]
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "bytes of memory"
-)]
-pub fn memory_needed(weights: u64, measured: Option<u64>, workers: usize) -> u64 {
-    let loaded = (weights as f64 * 1.3) as u64;
-    let arena = measured.map_or(0, |measured| measured.saturating_sub(weights));
-    loaded.saturating_add(arena.saturating_mul(workers.max(1) as u64))
 }
 
 #[cfg(test)]

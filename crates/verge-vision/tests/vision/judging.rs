@@ -163,15 +163,9 @@ fn labels_that_a_model_does_not_have_come_with_the_nearest() {
     let model = || load(&yolox(""), &["car", "motorbike"]).unwrap();
     let refused = |judge: VisionJudge| {
         let models = vec![std::sync::Arc::new(model())];
-        let settings = ViewerSettings {
-            models,
-            judges: vec![Some(judge)],
-            looks: Vec::new(),
-            masks: SourceMasks::default(),
-            names: Vec::new(),
-            max_picture_bytes: MAX_BYTES,
-            watched: Vec::new(),
-        };
+        let (judges, looks, masks) = (vec![Some(judge)], Vec::new(), SourceMasks::default());
+        let (names, watched, max_picture_bytes) = (Vec::new(), Vec::new(), MAX_BYTES);
+        let settings = ViewerSettings { models, judges, looks, masks, names, max_picture_bytes, watched };
         FrameViewer::new(&settings).map(drop).unwrap_err().to_string()
     };
     let classes = ClassScheme::new(vec![("two-wheeler".to_owned(), vec!["motorcycle".to_owned()])]).ok();
@@ -302,15 +296,8 @@ fn a_viewer_takes_over_runners_and_a_camera_keeps_its_state_while_model_and_regi
     let settings = |model: &Arc<FrameModel>, judge: VisionJudge| {
         let (models, judges) = (vec![Arc::clone(model)], vec![Some(judge)]);
         let (looks, masks) = (Vec::new(), SourceMasks::default());
-        ViewerSettings {
-            models,
-            judges,
-            looks,
-            masks,
-            names: Vec::new(),
-            max_picture_bytes: MAX_BYTES,
-            watched: Vec::new(),
-        }
+        let (names, watched, max_picture_bytes) = (Vec::new(), Vec::new(), MAX_BYTES);
+        ViewerSettings { models, judges, looks, masks, names, max_picture_bytes, watched }
     };
     let (first, other) = (model(), model());
     let white = plain(16, 16, [255; 3]);
