@@ -106,7 +106,9 @@ pub enum ModelRefusal {
         known: String,
     },
     /// The weights that it changes are not here.
-    #[error("the weights with the SHA-256 {base}, which the package changes, are not here: offer the whole package")]
+    #[error(
+        "the weights with the SHA-256 {base}, which the package changes, are not here: offer the whole package"
+    )]
     OtherBase {
         /// Their SHA-256.
         base: String,

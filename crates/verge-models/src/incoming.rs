@@ -258,7 +258,10 @@ mod tests {
             assert!(way.len() <= WINDOW);
             let range = way.swap_remove(random.usize(..way.len()));
             assert_eq!(incoming.take(range.from, piece(&content, range), now).unwrap(), Ok(()));
-            assert_eq!(incoming.take(range.from, piece(&content, range), now).unwrap(), Err(PartRefusal::Unasked));
+            assert_eq!(
+                incoming.take(range.from, piece(&content, range), now).unwrap(),
+                Err(PartRefusal::Unasked)
+            );
             sent += 1;
         }
         assert_eq!(sent, 34, "none twice");

@@ -33,15 +33,8 @@ pub enum TopicUse {
 
 impl TopicUse {
     /// All.
-    pub const ALL: [Self; 7] = [
-        Self::Alarm,
-        Self::Verdict,
-        Self::Telemetry,
-        Self::Status,
-        Self::Command,
-        Self::Reply,
-        Self::Part,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Alarm, Self::Verdict, Self::Telemetry, Self::Status, Self::Command, Self::Reply, Self::Part];
 
     const fn channel(self) -> &'static str {
         match self {

@@ -68,7 +68,9 @@ pub enum FetchError {
         address: String,
     },
     /// https without certificates to believe in.
-    #[error("{address}: no certificates are configured that the one of this address could lead to: set ca below [models]")]
+    #[error(
+        "{address}: no certificates are configured that the one of this address could lead to: set ca below [models]"
+    )]
     NoRoots {
         /// Where.
         address: String,
@@ -203,11 +205,13 @@ async fn ask(settings: &FetchSettings, from: u64) -> Result<Asked, String> {
             let stream = verge_tls::connect(Arc::clone(config), target.bare_host(), stream)
                 .await
                 .map_err(|error| words(&error))?;
-            let (send, connection) = http.handshake(TokioIo::new(stream)).await.map_err(|error| words(&error))?;
+            let (send, connection) =
+                http.handshake(TokioIo::new(stream)).await.map_err(|error| words(&error))?;
             (send, tokio::spawn(async { drop(connection.await) }))
         }
         _ => {
-            let (send, connection) = http.handshake(TokioIo::new(stream)).await.map_err(|error| words(&error))?;
+            let (send, connection) =
+                http.handshake(TokioIo::new(stream)).await.map_err(|error| words(&error))?;
             (send, tokio::spawn(async { drop(connection.await) }))
         }
     };

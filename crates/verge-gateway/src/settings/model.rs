@@ -83,7 +83,8 @@ pub(super) fn check_packages(check: &mut Check<'_>, raw: &RawModels) -> PackageR
     if let Some(from) = raw.from.iter().flatten().find(is_tls).filter(|_| raw.ca.is_none()) {
         let expected = format!("the certificates that the one of {from} must lead to");
         check.faults.push(
-            Fault::missing("models.ca".to_owned(), expected).remedy("add ca = \"FILE.pem\" below [models]".to_owned()),
+            Fault::missing("models.ca".to_owned(), expected)
+                .remedy("add ca = \"FILE.pem\" below [models]".to_owned()),
         );
     }
     PackageRules {
@@ -100,8 +101,7 @@ pub(super) fn check_packages(check: &mut Check<'_>, raw: &RawModels) -> PackageR
 
 /// An address that packages may be fetched below: whole levels of it, by TLS or on this machine.
 fn check_from(check: &mut Check<'_>, from: &str) {
-    let is_good = PushTarget::parse(from)
-        .is_ok_and(|target| target.is_tls() || is_loopback(target.host()))
+    let is_good = PushTarget::parse(from).is_ok_and(|target| target.is_tls() || is_loopback(target.host()))
         && from.ends_with('/')
         && !from.contains(['?', '#']);
     if !is_good {

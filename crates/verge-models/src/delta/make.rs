@@ -55,10 +55,12 @@ pub fn make(base: &[u8], target: &[u8]) -> Made {
     };
     let mut done = 0;
     // What stands in the old file ahead of a tensor of it.
-    let ahead = |index: usize| index.checked_sub(1).map_or(0, |before| old[before].at.end)..old[index].at.start;
+    let ahead =
+        |index: usize| index.checked_sub(1).map_or(0, |before| old[before].at.end)..old[index].at.start;
     for span in &new {
         let content = &target[span.at.clone()];
-        let twin = by_name.get(span.name.as_str()).copied().filter(|twin| old[*twin].at.len() == content.len());
+        let twin =
+            by_name.get(span.name.as_str()).copied().filter(|twin| old[*twin].at.len() == content.len());
         let equal = twin.filter(|twin| &base[old[*twin].at.clone()] == content);
         let equal = equal.or_else(|| by_content.get(content).copied());
         writer.graph(done..span.at.start, equal.or(twin).map_or(0..base.len().min(span.at.start), ahead));

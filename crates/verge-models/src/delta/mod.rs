@@ -28,7 +28,9 @@ pub enum DeltaError {
     #[error("the delta is damaged ({0}): fetch it again")]
     Damaged(&'static str),
     /// It is for another old file.
-    #[error("the delta changes the file with the SHA-256 {expected}, and this one has {found}: use that file, or fetch the new one whole")]
+    #[error(
+        "the delta changes the file with the SHA-256 {expected}, and this one has {found}: use that file, or fetch the new one whole"
+    )]
     OtherBase {
         /// SHA-256 of the file that it changes.
         expected: String,
@@ -44,7 +46,9 @@ pub enum DeltaError {
         limit: u64,
     },
     /// What it makes is not what it names.
-    #[error("the rebuilt file has the SHA-256 {found}, and the delta names {expected}: fetch the new one whole")]
+    #[error(
+        "the rebuilt file has the SHA-256 {found}, and the delta names {expected}: fetch the new one whole"
+    )]
     OtherTarget {
         /// SHA-256 that it names.
         expected: String,
@@ -73,8 +77,10 @@ pub fn apply(base: &[u8], delta: &[u8], limit: u64) -> Result<Vec<u8>, DeltaErro
     let mut target: Vec<u8> = Vec::with_capacity(target_bytes);
     let mut rest = &body[..];
     let mut take = |bytes: u64| {
-        let (taken, behind) =
-            usize::try_from(bytes).ok().and_then(|bytes| rest.split_at_checked(bytes)).ok_or(damaged("it is cut"))?;
+        let (taken, behind) = usize::try_from(bytes)
+            .ok()
+            .and_then(|bytes| rest.split_at_checked(bytes))
+            .ok_or(damaged("it is cut"))?;
         rest = behind;
         Ok::<_, DeltaError>(taken)
     };
@@ -84,7 +90,9 @@ pub fn apply(base: &[u8], delta: &[u8], limit: u64) -> Result<Vec<u8>, DeltaErro
         }
         match piece {
             Piece::Same { at, bytes } => {
-                target.extend_from_slice(old(at, bytes).ok_or(damaged("a piece lies outside of the old file"))?);
+                target.extend_from_slice(
+                    old(at, bytes).ok_or(damaged("a piece lies outside of the old file"))?,
+                );
             }
             Piece::Xor { at, bytes, width } => {
                 let old = old(at, bytes).ok_or(damaged("a piece lies outside of the old file"))?;
@@ -99,7 +107,11 @@ pub fn apply(base: &[u8], delta: &[u8], limit: u64) -> Result<Vec<u8>, DeltaErro
         return Err(damaged("its pieces are not the whole file"));
     }
     let found = ContentDigest::of(&target).to_string();
-    if found == header.target { Ok(target) } else { Err(DeltaError::OtherTarget { expected: header.target, found }) }
+    if found == header.target {
+        Ok(target)
+    } else {
+        Err(DeltaError::OtherTarget { expected: header.target, found })
+    }
 }
 
 #[cfg(test)]

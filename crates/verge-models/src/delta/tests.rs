@@ -51,7 +51,9 @@ fn a_new_file_is_rebuilt_bit_by_bit() {
     let header = Header::read(&made.bytes).unwrap();
     assert_eq!((header.base, header.target, header.target_bytes), (made.base, made.target, new.len() as u64));
     // Any two files, also such as are no model, and nothing at all.
-    for (old, new) in [(&b""[..], &b""[..]), (b"", b"abc"), (b"abc", b""), (b"abcdef", b"abXdef"), (&new, b"x")] {
+    for (old, new) in
+        [(&b""[..], &b""[..]), (b"", b"abc"), (b"abc", b""), (b"abcdef", b"abXdef"), (&new, b"x")]
+    {
         assert_eq!(apply(old, &make(old, new).bytes, LIMIT).unwrap(), new);
     }
 }

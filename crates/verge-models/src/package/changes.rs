@@ -39,7 +39,8 @@ pub fn open_any(path: &Path, max_file_bytes: u64) -> Result<Package, PackageErro
 /// See [`PackageError`]
 pub fn weights(package: &mut Package) -> Result<(PackedFile, Vec<u8>), PackageError> {
     let is_weights = |file: &&PackedFile| Path::new(&file.name).extension().is_some_and(|end| end == "onnx");
-    let none = || PackageError::NotOne { path: package.path().to_owned(), why: "it holds no *.onnx".to_owned() };
+    let none =
+        || PackageError::NotOne { path: package.path().to_owned(), why: "it holds no *.onnx".to_owned() };
     let file = package.manifest.files.iter().find(is_weights).ok_or_else(none)?.clone();
     let content = package.content(&file, &|_| None)?;
     Ok((file, content))
@@ -56,7 +57,11 @@ pub fn changes(old: &Path, new: &Path, to: &Path, max_file_bytes: u64) -> Result
     let made = delta::make(&base, &content);
     let signed = package.manifest.base.as_ref();
     if let Some(signed) = signed.filter(|signed| !signed.eq_ignore_ascii_case(&made.base)) {
-        let why = format!("it is signed as a change of {signed}, and {} has the SHA-256 {}", old.display(), made.base);
+        let why = format!(
+            "it is signed as a change of {signed}, and {} has the SHA-256 {}",
+            old.display(),
+            made.base
+        );
         return Err(PackageError::Lie { path: new.to_owned(), why });
     }
     let changed = (format!("{}{DELTA_END}", file.name), made.bytes.clone());

@@ -10,7 +10,9 @@ use verge_engine::ContentDigest;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::{DELTA_END, MANIFEST, MAX_MANIFEST_BYTES, Manifest, PackageError, PackedFile, SIGNATURE, TrustedKey};
+use super::{
+    DELTA_END, MANIFEST, MAX_MANIFEST_BYTES, Manifest, PackageError, PackedFile, SIGNATURE, TrustedKey,
+};
 use crate::delta::{self, Header};
 
 /// A signature in base64 is 88 bytes.

@@ -12,7 +12,8 @@ use zip::{CompressionMethod, ZipWriter};
 
 use super::open::sync_folder;
 use super::{
-    DELTA_END, FORMAT, FORMAT_SINCE, MANIFEST, Manifest, PackageError, PackedFile, SIGNATURE, SigningKey, is_flat,
+    DELTA_END, FORMAT, FORMAT_SINCE, MANIFEST, Manifest, PackageError, PackedFile, SIGNATURE, SigningKey,
+    is_flat,
 };
 use crate::card::{self, Card, LabelsCard, Meaning};
 use crate::delta;

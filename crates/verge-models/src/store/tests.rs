@@ -49,7 +49,14 @@ impl Place {
             now: EARLIEST.parse().unwrap(),
         };
         let manifest = ContentDigest::of(&Package::open(package, limits).unwrap().manifest_bytes);
-        self.store.push(lock, package, &rules, manifest, Some(&self.folder.path().join("w.onnx")), &mut |_| Ok(()))
+        self.store.push(
+            lock,
+            package,
+            &rules,
+            manifest,
+            Some(&self.folder.path().join("w.onnx")),
+            &mut |_| Ok(()),
+        )
     }
 
     fn promote(&self, lock: &StoreLock, now: i64) {
@@ -127,7 +134,8 @@ fn a_package_that_was_exchanged_meanwhile_is_refused() {
     let rules =
         StoreRules { trust: Vec::new(), unsigned: true, cap: 1 << 20, keep: 3, max_file_bytes: 1 << 20 };
     let other = ContentDigest::of(b"another manifest");
-    let refused = place.store.push(&lock, &place.package(1), &rules, other, None, &mut |_| Ok(())).unwrap_err();
+    let refused =
+        place.store.push(&lock, &place.package(1), &rules, other, None, &mut |_| Ok(())).unwrap_err();
     assert!(refused.to_string().contains("changed while it was read"), "{refused}");
     assert!(place.store.versions().is_empty());
 }

@@ -33,8 +33,8 @@ pub use cameras::CameraStatus;
 pub use claim::{LifeStatus, Sighting, sighting};
 pub use judges::JudgeStatus;
 pub use local::{
-    BrokerStatus, CertificateStatus, LocalState, OfferStatus, OffersStatus, OpcUaStatus,
-    RefusedDeviceStatus, ServerPoints, ServerStatus, StatesStatus, WeightsStatus,
+    BrokerStatus, CertificateStatus, LocalState, OfferStatus, OffersStatus, OpcUaStatus, RefusedDeviceStatus,
+    ServerPoints, ServerStatus, StatesStatus, WeightsStatus,
 };
 pub use routes::{
     ArrivalStatus, DegradedStatus, EdgeNodeStatus, Ledger, LinkLedger, LinkStatus, RouteStatus, SiteStatus,

@@ -330,7 +330,10 @@ impl Upstream {
             settings,
             delivered,
             desk.store.clone(),
-            (CommandDesks { orders: desk.orders.clone(), snapshots: None, models: None }, RouteDesk::of(route()).1),
+            (
+                CommandDesks { orders: desk.orders.clone(), snapshots: None, models: None },
+                RouteDesk::of(route()).1,
+            ),
             links,
             Arc::clone(&counters),
             clock,

@@ -88,7 +88,8 @@ impl UplinkArgs {
 
     /// The configuration, where the command is about this machine.
     pub(super) fn file(&self) -> anyhow::Result<FileArgs> {
-        let config = self.config.clone().context("--config is needed: --url is of use only with --gateway or --all");
+        let config =
+            self.config.clone().context("--config is needed: --url is of use only with --gateway or --all");
         Ok(FileArgs { config: config.exit_with(Exit::Usage)? })
     }
 

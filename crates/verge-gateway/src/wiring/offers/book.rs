@@ -113,7 +113,8 @@ impl OfferBook {
 
     /// Takes one; the same package again is answered with what is here. Gives that.
     pub(super) fn take(&mut self, offer: &OpenOffer) -> Result<u64, ModelRefusal> {
-        if let Some((known, have, _)) = self.open.iter_mut().find(|(known, ..)| known.sha256 == offer.sha256) {
+        if let Some((known, have, _)) = self.open.iter_mut().find(|(known, ..)| known.sha256 == offer.sha256)
+        {
             if (known.bytes, &known.name) != (offer.bytes, &offer.name) {
                 return Err(ModelRefusal::Contradiction { bytes: known.bytes, name: known.name.clone() });
             }
@@ -183,8 +184,14 @@ mod tests {
 
     fn offer(number: u8) -> OpenOffer {
         let sha256 = format!("{number:02x}").repeat(32);
-        let offer =
-            ModelOffer { id: "a".to_owned(), name: "parts".to_owned(), bytes: 9, sha256, base: None, url: None };
+        let offer = ModelOffer {
+            id: "a".to_owned(),
+            name: "parts".to_owned(),
+            bytes: 9,
+            sha256,
+            base: None,
+            url: None,
+        };
         OpenOffer::new(offer, "uplink wan")
     }
 

@@ -18,16 +18,13 @@ const MAX_SAID: u64 = 256 * 1024;
 
 /// Runs a command about models with this configuration, and gives the line of JSON that it writes.
 pub(super) fn run(file: &Path, arguments: &[&OsStr]) -> Result<String, ModelRefusal> {
-    let io = |error: std::io::Error| ModelRefusal::Io { reason: format!("the command about models: {error}") };
+    let io =
+        |error: std::io::Error| ModelRefusal::Io { reason: format!("the command about models: {error}") };
     let program = std::env::current_exe().map_err(io)?;
     let mut command = Command::new(program);
     command.args(["--json", "model"]).args(arguments).arg("--config").arg(file);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(io)?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(io)?;
     // Read meanwhile: one who fills a pipe waits for its reader.
     let stdout = child.stdout.take().map(reader);
     let stderr = child.stderr.take().map(reader);

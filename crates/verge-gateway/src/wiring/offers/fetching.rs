@@ -99,13 +99,16 @@ async fn fetch(shared: &Arc<Shared>, offer: &OpenOffer) -> Result<String, ModelR
 /// A package is over: that is reported upstream, and what is left of it is removed.
 async fn end(shared: &Arc<Shared>, offer: &OpenOffer, result: Result<ModelAnswer, ModelRefusal>) {
     match &result {
-        Ok(_) => tracing::info!(model = %offer.name, sha256 = %offer.sha256, "a package from upstream is staged"),
+        Ok(_) => {
+            tracing::info!(model = %offer.name, sha256 = %offer.sha256, "a package from upstream is staged")
+        }
         Err(refusal) => {
             shared.refused.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(model = %offer.name, sha256 = %offer.sha256, %refusal, "a package from upstream is refused");
         }
     }
-    let offer = locked(&shared.book).end(&offer.sha256, result.as_ref().err()).unwrap_or_else(|| offer.clone());
+    let offer =
+        locked(&shared.book).end(&offer.sha256, result.as_ref().err()).unwrap_or_else(|| offer.clone());
     offer.forget(&shared.incoming);
     let payload = model_report(&offer.id, &result);
     let Some(link) = shared.links.iter().find(|link| link.door == offer.door) else { return };
@@ -158,7 +161,10 @@ async fn by_http(
     // Nothing may come behind it.
     match fetch.next().await {
         Ok(Some(_)) => Err(ModelRefusal::Url {
-            reason: format!("{} sends more than the {} bytes that were offered", settings.target, offer.bytes),
+            reason: format!(
+                "{} sends more than the {} bytes that were offered",
+                settings.target, offer.bytes
+            ),
         }),
         Ok(None) | Err(_) => Ok(Fetched::Whole),
     }

@@ -81,10 +81,7 @@ impl ModelOffers {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(
-        settings: &Settings,
-        uplinks: &[OpenedUplink],
-    ) -> anyhow::Result<Option<Arc<Self>>> {
+    pub(super) fn start(settings: &Settings, uplinks: &[OpenedUplink]) -> anyhow::Result<Option<Arc<Self>>> {
         let managed: Vec<ModelFiles> = settings
             .models
             .iter()
@@ -161,7 +158,8 @@ impl Shared {
     /// Looks which weights are in use. Every file of a version is read for it.
     fn look(&self) {
         let of = |model: &ModelFiles| {
-            let sha256 = verge_engine::ContentDigest::of_file(&model.in_use().files.factory_weights()?).ok()?;
+            let sha256 =
+                verge_engine::ContentDigest::of_file(&model.in_use().files.factory_weights()?).ok()?;
             Some(WeightsStatus { model: model.name.clone(), sha256: sha256.to_string() })
         };
         let found = self.managed.iter().filter_map(of).collect();
@@ -172,12 +170,14 @@ impl Shared {
 /// Uplinks that packages may come by, and where on each.
 fn links(settings: &Settings, uplinks: &[OpenedUplink]) -> Vec<OfferLink> {
     let of = |(uplink, opened): (&crate::settings::Uplink, &OpenedUplink)| match (&uplink.kind, opened) {
-        (UplinkKind::Mqtt(mqtt), OpenedUplink::Mqtt(connection)) if mqtt.services.commands => Some(OfferLink {
-            door: format!("uplink {}", uplink.name),
-            connection: mqtt.models_connection(connection),
-            parts: mqtt.parts.clone(),
-            reply: mqtt.topics.reply.clone(),
-        }),
+        (UplinkKind::Mqtt(mqtt), OpenedUplink::Mqtt(connection)) if mqtt.services.commands => {
+            Some(OfferLink {
+                door: format!("uplink {}", uplink.name),
+                connection: mqtt.models_connection(connection),
+                parts: mqtt.parts.clone(),
+                reply: mqtt.topics.reply.clone(),
+            })
+        }
         _ => None,
     };
     settings.uplinks.iter().zip(uplinks).filter_map(of).collect()

@@ -35,8 +35,9 @@ pub(super) async fn carry_out(shared: Arc<Shared>, mut asked: mpsc::Receiver<Ask
         let Some(Asked { order, door, done }) = next else { return };
         let working = Arc::clone(&shared);
         let result = blocking(move || working.carry_out(order, &door)).await;
-        let result =
-            result.unwrap_or_else(|| Err(ModelRefusal::Io { reason: "the order had a fault of its own".to_owned() }));
+        let result = result.unwrap_or_else(|| {
+            Err(ModelRefusal::Io { reason: "the order had a fault of its own".to_owned() })
+        });
         if result.is_err() {
             shared.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -52,7 +53,9 @@ pub(super) async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send +
 /// When the slots of each model were changed last.
 fn changes(shared: &Shared) -> Vec<Option<std::time::SystemTime>> {
     let slots = shared.managed.iter().filter_map(|model| model.store.as_ref());
-    slots.map(|store| store.folder().join("slots.json").metadata().and_then(|found| found.modified()).ok()).collect()
+    slots
+        .map(|store| store.folder().join("slots.json").metadata().and_then(|found| found.modified()).ok())
+        .collect()
 }
 
 impl Shared {
@@ -117,7 +120,9 @@ impl Shared {
         }
         let climbs = url.contains("/../") || url.contains("/./") || url.to_ascii_lowercase().contains("%2e");
         if climbs || !self.rules.from.iter().any(|from| url.starts_with(from.as_str())) {
-            return refused("it is not below an address of `from` in [models] of the gateway's configuration".to_owned());
+            return refused(
+                "it is not below an address of `from` in [models] of the gateway's configuration".to_owned(),
+            );
         }
         Ok(())
     }

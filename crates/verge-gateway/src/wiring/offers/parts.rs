@@ -47,12 +47,19 @@ impl Pace {
 }
 
 /// Fetches what is missing.
-pub(super) async fn by_parts(shared: &Shared, offer: &OpenOffer, incoming: &mut Incoming) -> io::Result<Fetched> {
+pub(super) async fn by_parts(
+    shared: &Shared,
+    offer: &OpenOffer,
+    incoming: &mut Incoming,
+) -> io::Result<Fetched> {
     if incoming.is_whole() {
         return Ok(Fetched::Whole);
     }
     let Some(link) = shared.links.iter().find(|link| link.door == offer.door) else {
-        return Ok(Fetched::Later(format!("there is no {} any more that its parts could come by", offer.door)));
+        return Ok(Fetched::Later(format!(
+            "there is no {} any more that its parts could come by",
+            offer.door
+        )));
     };
     let connection = ConnectionSettings {
         max_packet_bytes: PART_BYTES as usize + HEAD + BESIDE,
@@ -90,7 +97,8 @@ async fn receive(
                 break;
             }
             // The id is that of the newest offer of the package.
-            let id = locked(&shared.book).find(&offer.sha256).map_or_else(|| offer.id.clone(), |offer| offer.id);
+            let id =
+                locked(&shared.book).find(&offer.sha256).map_or_else(|| offer.id.clone(), |offer| offer.id);
             if subscriber.publish(&link.reply, request(&id, &offer.sha256, range)).is_err() {
                 break;
             }

@@ -32,7 +32,9 @@ pub(super) fn offer(
     let sha256 = text(keys, "hash").and_then(digest);
     let base = match keys.get("base") {
         None | Some(Value::Null) => None,
-        Some(base) => Some(base.as_str().and_then(digest).ok_or(bad("base", "a SHA-256 in hexadecimal digits"))?),
+        Some(base) => {
+            Some(base.as_str().and_then(digest).ok_or(bad("base", "a SHA-256 in hexadecimal digits"))?)
+        }
     };
     let url = match keys.get("url") {
         None | Some(Value::Null) => None,
@@ -59,14 +61,17 @@ pub(super) fn promote(keys: &Map<String, Value>, door: &OperatorText) -> Result<
         None => Some(ModelStage::Active),
         Some(stage) => stage.as_str().and_then(ModelStage::named),
     };
-    let stage = stage
-        .ok_or(CommandError::Bad { key: "stage", expected: r#""shadow", "canary" or "active""# })?;
+    let stage =
+        stage.ok_or(CommandError::Bad { key: "stage", expected: r#""shadow", "canary" or "active""# })?;
     let order = ModelOrder::Promote { name: name(keys)?, stage };
     Ok(RemoteCommand::Model { order, door: door.clone() })
 }
 
 /// Reads a return.
-pub(super) fn rollback(keys: &Map<String, Value>, door: &OperatorText) -> Result<RemoteCommand, CommandError> {
+pub(super) fn rollback(
+    keys: &Map<String, Value>,
+    door: &OperatorText,
+) -> Result<RemoteCommand, CommandError> {
     only(keys, &["id", "command", "name"], "id, command and name")?;
     let order = ModelOrder::Rollback { name: name(keys)? };
     Ok(RemoteCommand::Model { order, door: door.clone() })
@@ -164,14 +169,32 @@ mod tests {
 
     #[test]
     fn promotions_and_returns_name_a_model() {
-        let Value::Object(keys) = json!({ "id": "a", "command": "promote", "name": "parts" }) else { panic!() };
+        let Value::Object(keys) = json!({ "id": "a", "command": "promote", "name": "parts" }) else {
+            panic!()
+        };
         let order = |stage| ModelOrder::Promote { name: "parts".to_owned(), stage };
-        assert_eq!(promote(&keys, &door()).unwrap(), RemoteCommand::Model { order: order(ModelStage::Active), door: door() });
-        let Value::Object(keys) = json!({ "id": "a", "command": "promote", "name": "parts", "stage": "canary" }) else { panic!() };
-        assert_eq!(promote(&keys, &door()).unwrap(), RemoteCommand::Model { order: order(ModelStage::Canary), door: door() });
-        let Value::Object(keys) = json!({ "id": "a", "command": "promote", "name": "parts", "stage": "all" }) else { panic!() };
+        assert_eq!(
+            promote(&keys, &door()).unwrap(),
+            RemoteCommand::Model { order: order(ModelStage::Active), door: door() }
+        );
+        let Value::Object(keys) =
+            json!({ "id": "a", "command": "promote", "name": "parts", "stage": "canary" })
+        else {
+            panic!()
+        };
+        assert_eq!(
+            promote(&keys, &door()).unwrap(),
+            RemoteCommand::Model { order: order(ModelStage::Canary), door: door() }
+        );
+        let Value::Object(keys) = json!({ "id": "a", "command": "promote", "name": "parts", "stage": "all" })
+        else {
+            panic!()
+        };
         assert!(promote(&keys, &door()).unwrap_err().to_string().starts_with("stage: "));
-        let Value::Object(keys) = json!({ "id": "a", "command": "rollback", "name": "parts", "to": 1 }) else { panic!() };
+        let Value::Object(keys) = json!({ "id": "a", "command": "rollback", "name": "parts", "to": 1 })
+        else {
+            panic!()
+        };
         assert!(rollback(&keys, &door()).unwrap_err().to_string().starts_with("unknown key"));
     }
 
@@ -180,10 +203,16 @@ mod tests {
         let read = |bytes: Vec<u8>| serde_json::from_slice::<Value>(&bytes).unwrap();
         let refusal = ModelRefusal::OtherBase { base: "00".to_owned() };
         let answer = read(report("a", &Err(refusal)));
-        assert_eq!((&answer["ok"], &answer["whole"], &answer["temporary"]), (&json!(false), &json!(true), &json!(false)));
+        assert_eq!(
+            (&answer["ok"], &answer["whole"], &answer["temporary"]),
+            (&json!(false), &json!(true), &json!(false))
+        );
         let done = ModelAnswer::Done { state: "staged", report: r#"{"version":"5"}"#.to_owned() };
         assert_eq!(read(report("a", &Ok(done)))["report"]["version"], "5");
         let receiving = read(report("a", &Ok(ModelAnswer::Receiving { have: 9 })));
-        assert_eq!((&receiving["state"], &receiving["have"], &receiving["part"]), (&json!("receiving"), &json!(9), &json!(32768)));
+        assert_eq!(
+            (&receiving["state"], &receiving["have"], &receiving["part"]),
+            (&json!("receiving"), &json!(9), &json!(32768))
+        );
     }
 }

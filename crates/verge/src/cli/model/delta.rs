@@ -140,9 +140,8 @@ fn apart(output: &Path, inputs: &[&PathBuf]) -> anyhow::Result<()> {
     };
     match inputs.iter().find(same) {
         None => Ok(()),
-        Some(input) => {
-            Err(anyhow!("--output is {}, which is read: name another file", input.display())).exit_with(Exit::Usage)
-        }
+        Some(input) => Err(anyhow!("--output is {}, which is read: name another file", input.display()))
+            .exit_with(Exit::Usage),
     }
 }
 

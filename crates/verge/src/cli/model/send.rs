@@ -54,7 +54,8 @@ pub(super) fn send(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
     let (name, forms) = forms(&args.package, &args.from, most)?;
     let upstream = args.uplink.upstream("push")?;
     if !upstream.topics.has_channels() {
-        let error = anyhow!("the topics have no {{channel}} and no {{lane}}: such an uplink takes no commands");
+        let error =
+            anyhow!("the topics have no {{channel}} and no {{lane}}: such an uplink takes no commands");
         return Err(error).exit_with(Exit::Usage);
     }
     let patience = Duration::from_secs(args.seconds);
@@ -70,7 +71,9 @@ pub(super) fn send(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
         anyhow::Ok(sent)
     })?;
     if sent.is_empty() {
-        let error = anyhow!("no gateway publishes a status that shows the weights of model {name:?} which this package changes");
+        let error = anyhow!(
+            "no gateway publishes a status that shows the weights of model {name:?} which this package changes"
+        );
         return Err(error).exit_with(Exit::Unavailable);
     }
     let has = |exit: Exit| sent.iter().any(|one| one.exit == exit);
@@ -113,14 +116,16 @@ fn forms(package: &Path, old: &[PathBuf], most: u64) -> anyhow::Result<(String, 
     let name = opened.manifest.name.clone();
     let is_delta = opened.changed().is_some();
     if is_delta && !old.is_empty() {
-        let error = anyhow!("{} holds what changed already: give the whole package beside --from", package.display());
+        let error =
+            anyhow!("{} holds what changed already: give the whole package beside --from", package.display());
         return Err(error).exit_with(Exit::Usage);
     }
     let mut forms = Vec::new();
     for old in old {
         let beside = package.with_extension(format!("{}.delta", std::process::id()));
         let made = changes::changes(old, package, &beside, most);
-        let read = made.map_err(anyhow::Error::from).and_then(|made| Ok((read_at_most(&beside, most)?, made.base)));
+        let read =
+            made.map_err(anyhow::Error::from).and_then(|made| Ok((read_at_most(&beside, most)?, made.base)));
         drop(std::fs::remove_file(&beside));
         let (bytes, base) = read.exit_with(Exit::BadInput)?;
         forms.push(Form::new(bytes, Some(base)));
@@ -169,11 +174,15 @@ async fn with_base(upstream: &Upstream, name: &str, forms: &[Form]) -> anyhow::R
         while let Some(event) = subscriber.next().await {
             match event {
                 SubscriberEvent::Subscribed => {}
-                SubscriberEvent::Disconnected { reason } => return Err(anyhow!("{}: {reason}", upstream.connection.address)),
+                SubscriberEvent::Disconnected { reason } => {
+                    return Err(anyhow!("{}: {reason}", upstream.connection.address));
+                }
                 SubscriberEvent::Message(message) => {
                     let gateway = upstream.topics.gateway_of(TopicUse::Status, &message.topic);
                     let status = serde_json::from_slice::<Value>(&message.payload).unwrap_or_default();
-                    if let Some(gateway) = gateway.filter(|_| status["state"] == "online" && shows(&status, name, forms)) {
+                    if let Some(gateway) =
+                        gateway.filter(|_| status["state"] == "online" && shows(&status, name, forms))
+                    {
                         found.push(gateway.to_string());
                     }
                 }
@@ -239,13 +248,18 @@ async fn to(
     let (mut moved, mut why) = (Instant::now(), "no answer".to_owned());
     let (exit, state, error) = loop {
         if moved.elapsed() >= patience {
-            break (Exit::Temporary, "waits", Some(format!("{why}; nothing came for {} s", patience.as_secs())));
+            break (
+                Exit::Temporary,
+                "waits",
+                Some(format!("{why}; nothing came for {} s", patience.as_secs())),
+            );
         }
         if sending.offer_again.is_some_and(|again| again <= Instant::now()) {
             sending.offer(&subscriber);
         }
         sending.publish(&subscriber)?;
-        let wait = if sending.wanted.is_empty() { Duration::from_millis(500) } else { Duration::from_millis(20) };
+        let wait =
+            if sending.wanted.is_empty() { Duration::from_millis(500) } else { Duration::from_millis(20) };
         let Ok(event) = tokio::time::timeout(wait, subscriber.next()).await else { continue };
         match event {
             Some(SubscriberEvent::Subscribed) => sending.offer(&subscriber),
@@ -306,7 +320,8 @@ impl Sending<'_> {
             return false;
         }
         let form = self.forms.iter().position(|form| answer["hash"] == form.sha256.as_str());
-        let (Some(form), Some(from), Some(bytes)) = (form, answer["from"].as_u64(), answer["bytes"].as_u64()) else {
+        let (Some(form), Some(from), Some(bytes)) = (form, answer["from"].as_u64(), answer["bytes"].as_u64())
+        else {
             return false;
         };
         self.offer_again = None;
