@@ -98,7 +98,7 @@ def far(scene_without_upstream: Scene, models: Models, tmp_path: Path) -> Iterat
     life = Life.make(tmp_path / "life")
     broker = scene.other_upstream()
     proxy = Chaos(broker.port)
-    uplink = {"url": f"mqtt://{HOST}:{proxy.port}", "prefix": PREFIX}
+    uplink = {"url": f"mqtt://{HOST}:{proxy.port}", "insecure_plaintext": True, "prefix": PREFIX}
     judge = looking(["cameras"], "classify", NAME)
     gateway = scene.gateway({"cameras": frame_source("road/+/frame")}, {"seen": judge}, life.section(), **{UPLINK: uplink})
     yield Far(scene, life, broker, proxy, gateway)

@@ -36,7 +36,7 @@ fn numbers(seed: u64, count: usize) -> Vec<f32> {
 fn pair() -> (Vec<u8>, Vec<u8>) {
     let (trunk, head) = (numbers(1, 3_000), numbers(2, 80));
     let near: Vec<f32> = head.iter().map(|number| number * 1.001).collect();
-    let old = model(&[("trunk", trunk.clone()), ("head", head), ("gone", numbers(3, 30))]);
+    let old = model(&[("trunk", trunk.clone()), ("head", head), ("removed", numbers(3, 30))]);
     let new = model(&[("trunk", trunk), ("head", near), ("added", numbers(4, 40))]);
     (old, new)
 }

@@ -95,7 +95,7 @@ fn old_weights(path: &Path, max_file_bytes: u64) -> Result<Vec<u8>, PackageError
     read_at_most(path, max_file_bytes).map_err(io)
 }
 
-/// A file of at most so many bytes.
+/// The content of a file that has `most` bytes at most.
 ///
 /// # Errors
 /// It cannot be read, or has more.

@@ -96,7 +96,7 @@ async fn fetch(shared: &Arc<Shared>, offer: &OpenOffer) -> Result<String, ModelR
     pushed.ok_or_else(|| ModelRefusal::Io { reason: "the push had a fault of its own".to_owned() })?
 }
 
-/// A package is over: upstream hears of it, and what is left of it is removed.
+/// A package is over: that is reported upstream, and what is left of it is removed.
 async fn end(shared: &Arc<Shared>, offer: &OpenOffer, result: Result<ModelAnswer, ModelRefusal>) {
     match &result {
         Ok(_) => {
