@@ -212,7 +212,11 @@ fn tied(one: &[ScoredClass], other: &[ScoredClass]) -> Agreed {
 fn found_again(sure: &[Candidate], all: &[Candidate], least: f32) -> Agreed {
     let object = |one: &Candidate| {
         let [left, top, right, bottom] = one.corners.map(f64::from);
-        FoundObject { class: one.label, area: [left, top, right - left, bottom - top], score: one.score.into() }
+        FoundObject {
+            class: one.label,
+            area: [left, top, right - left, bottom - top],
+            score: one.score.into(),
+        }
     };
     let sure: Vec<FoundObject> = sure.iter().filter(|one| one.score >= least).map(object).collect();
     let all: Vec<FoundObject> = all.iter().map(object).collect();
@@ -271,8 +275,10 @@ mod tests {
 
     #[test]
     fn a_box_that_is_nearly_sure_enough_is_there_again() {
-        let candidate = |left: f32, score| Candidate { corners: [left, 0.0, left + 10.0, 10.0], label: 0, score };
-        let (one, other) = ([candidate(0.0, 0.26), candidate(50.0, 0.9)], [candidate(0.0, 0.24), candidate(50.0, 0.9)]);
+        let candidate =
+            |left: f32, score| Candidate { corners: [left, 0.0, left + 10.0, 10.0], label: 0, score };
+        let (one, other) =
+            ([candidate(0.0, 0.26), candidate(50.0, 0.9)], [candidate(0.0, 0.24), candidate(50.0, 0.9)]);
         assert_eq!(found_again(&one, &other, 0.25), Agreed { same: 2.0, of: 2.0 });
         assert_eq!(found_again(&other, &one, 0.25), Agreed { same: 1.0, of: 1.0 });
         assert_eq!(found_again(&one, &other[..1], 0.25), Agreed { same: 1.0, of: 2.0 });

@@ -69,7 +69,14 @@ impl PictureSet {
             truths.push(truth.clone());
         }
         let digest = list.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { frames, names, truths: truths.into_iter().collect(), digest, groups, distinct: known.len() })
+        Ok(Self {
+            frames,
+            names,
+            truths: truths.into_iter().collect(),
+            digest,
+            groups,
+            distinct: known.len(),
+        })
     }
 }
 
