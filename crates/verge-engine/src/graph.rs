@@ -201,12 +201,6 @@ impl Graph {
         &self.bytes
     }
 
-    /// The library that takes it.
-    #[must_use]
-    pub const fn runtime(&self) -> &Runtime {
-        &self.runtime
-    }
-
     /// What the file holds.
     #[must_use]
     pub const fn digest(&self) -> ContentDigest {
