@@ -149,7 +149,11 @@ def test_the_head_is_the_one_that_numpy_solves(tuning: Tuning) -> None:
     solve = lambda rows, wanted: np.linalg.solve(rows.T @ rows + penalty * np.eye(rows.shape[1]), rows.T @ wanted)
     weights, constant = solve(z, targets), np.eye(3)[labels].mean(axis=0)
     # Its temperature, from one solve without each picture.
-    left_out = np.array([z[i] @ solve(np.delete(z, i, 0), np.delete(targets, i, 0)) for i in range(len(z))]) + constant
+    def without(i: int) -> np.ndarray:
+        rows, wanted = np.delete(z, i, 0), np.delete(np.eye(3)[labels], i, 0)
+        return (z[i] - rows.mean(axis=0)) @ solve(rows - rows.mean(axis=0), wanted - wanted.mean(axis=0)) + wanted.mean(axis=0)
+
+    left_out = np.array([without(i) for i in range(len(z))])
     loss = lambda temperature: -np.log(softmax(left_out / temperature)[np.arange(len(z)), labels]).mean()
     tried = np.exp(np.linspace(np.log(0.005), np.log(20), 2000))
     expected = tried[np.argmin([loss(one) for one in tried])]

@@ -56,17 +56,20 @@ impl<'a> Ridge<'a> {
     pub fn solve(&self, lambda: f64, blocks: &[Vec<usize>]) -> Option<Solution> {
         let inverse = inverse(&self.gram, lambda)?;
         let (weights, hat): (Matrix, Box<dyn Fn(usize, usize) -> f64>);
+        // The constant is solved anew without a block, too: rows without their mean sum up to nothing, so that any one of them could
+        // be reckoned from the others, and noise would look as if it were learnt.
+        let constant = 1.0 / count(self.rows.rows().max(1));
         if self.is_dual {
             let dual = inverse.times(self.targets);
             weights = self.rows.transposed().times(&dual);
-            // H = K(K + λI)⁻¹ = I - λ(K + λI)⁻¹.
+            // H = K(K + λI)⁻¹ = I - λ(K + λI)⁻¹, and that of the constant.
             hat = Box::new(move |one, other| {
-                f64::from(u8::from(one == other)) - lambda * inverse.row(one)[other]
+                f64::from(u8::from(one == other)) - lambda * inverse.row(one)[other] + constant
             });
         } else {
             let projected = self.rows.times(&inverse);
             weights = projected.transposed().times(self.targets);
-            hat = Box::new(move |one, other| dot(projected.row(one), self.rows.row(other)));
+            hat = Box::new(move |one, other| dot(projected.row(one), self.rows.row(other)) + constant);
         }
         let mut left_out = self.rows.times(&weights);
         for block in blocks {
@@ -181,6 +184,13 @@ mod tests {
         weights
     }
 
+    /// Rows less one row.
+    fn less(rows: &Matrix, one: &[f64]) -> Matrix {
+        let mut rows = rows.clone();
+        (0..rows.rows()).for_each(|row| add_times(rows.row_mut(row), -1.0, one));
+        rows
+    }
+
     fn same(one: &Matrix, other: &Matrix, what: &str) {
         assert_eq!((one.rows(), one.columns()), (other.rows(), other.columns()));
         let most = one.values().iter().zip(other.values()).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
@@ -191,14 +201,17 @@ mod tests {
     fn both_forms_are_the_normal_equations_and_left_out_is_solved_without() {
         for (rows, columns) in [(12, 30), (30, 12), (20, 20)] {
             let (features, targets) = (drawn(rows, columns, 1), drawn(rows, 3, 2));
+            let (features, targets) = (less(&features, &features.means()), less(&targets, &targets.means()));
             for lambda in [0.01, 1.0, 50.0] {
                 let blocks: Vec<Vec<usize>> = vec![vec![0], vec![1, 2, 3], vec![5, 9]];
                 let solution = Ridge::new(&features, &targets).solve(lambda, &blocks).unwrap();
                 same(&solution.weights, &foreign(&features, &targets, lambda), "weights");
                 for block in &blocks {
                     let others: Vec<usize> = (0..rows).filter(|row| !block.contains(row)).collect();
-                    let refitted = foreign(&features.chosen(&others), &targets.chosen(&others), lambda);
-                    let said = features.chosen(block).times(&refitted);
+                    let (of_features, of_targets) = (features.chosen(&others), targets.chosen(&others));
+                    let (x, y) = (of_features.means(), of_targets.means());
+                    let refitted = foreign(&less(&of_features, &x), &less(&of_targets, &y), lambda);
+                    let said = say(&less(&features.chosen(block), &x), &refitted, &y);
                     same(&solution.left_out.chosen(block), &said, &format!("{rows} x {columns}, {block:?}"));
                 }
             }

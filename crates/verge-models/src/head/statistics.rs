@@ -89,7 +89,9 @@ impl Sums {
             source: source.to_owned(),
             taps: taps.to_vec(),
             classes: classes.to_vec(),
-            rows: targets.means().iter().map(|mean| mean * rows).collect(),
+            rows: (0..classes.len())
+                .map(|class| count(labels.iter().filter(|own| **own == class).count()))
+                .collect(),
             pictures,
             weighted: (head.lambda * rows, head.temperature.ln() * rows),
             features: features.means().iter().map(|mean| mean * rows).collect(),

@@ -285,7 +285,7 @@ mod tests {
         // A standard error of 118 among 120 is 1.8 pictures.
         assert_eq!(cheapest_within_one_error(&[1.0, 2.0, 3.0, 4.0], &[90, 117, 118, 117], 120), Some(1));
         assert_eq!(cheapest_within_one_error(&[1.0, 2.0], &[110, 118], 120), Some(1));
-        assert_eq!(cheapest_within_one_error(&[2.0, 1.0], &[120, 119], 120), Some(1));
+        assert_eq!(cheapest_within_one_error(&[2.0, 1.0], &[120, 120], 120), Some(1));
         // One of 66 among 231 is 7, and two points are 4.
         assert_eq!(cheapest_within_one_error(&[1.0, 2.0, 3.0], &[60, 62, 66], 231), Some(1));
         assert_eq!(cheapest_within_one_error(&[], &[], 0), None);
