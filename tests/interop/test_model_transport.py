@@ -172,7 +172,8 @@ def test_twenty_cuts_cost_little(far: Far) -> None:
     print(f"\n{cuts} cuts: {total} bytes, {published} published, {100 * twice:.2f} % twice")
     assert 0 <= twice <= 0.05
     assert far.ls()["candidate"]["version"] == "1"
-    assert far.offers()["parts_refused"] * PART <= total * 0.05, far.offers()
+    offers = wait_for(lambda: far.offers().get("parts") and far.offers(), "a status after it", 90)
+    assert offers["parts_refused"] * PART <= total * 0.05, offers
 
 
 def test_killed_on_the_way_it_goes_on_where_it_was(far: Far) -> None:
