@@ -148,6 +148,13 @@ async fn by_http(
     while !incoming.is_whole() {
         match fetch.next().await {
             Ok(Some(bytes)) => {
+                if bytes.len() as u64 > offer.bytes - incoming.have() {
+                    let reason = format!(
+                        "{} sends more than the {} bytes that were offered",
+                        settings.target, offer.bytes
+                    );
+                    return Err(ModelRefusal::Url { reason });
+                }
                 let io = |error: std::io::Error| ModelRefusal::Io { reason: error.to_string() };
                 incoming.append(&bytes).map_err(io)?;
                 locked(&shared.book).note(&offer.sha256, incoming.have(), None);

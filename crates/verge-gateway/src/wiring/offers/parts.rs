@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::json;
+use verge_domain::backoff::Backoff;
 use verge_domain::model_order::PART_BYTES;
 use verge_models::incoming::{Incoming, PartRange};
 use verge_mqtt::{ConnectionSettings, Subscriber, SubscriberEvent};
@@ -63,6 +64,8 @@ pub(super) async fn by_parts(
     };
     let connection = ConnectionSettings {
         max_packet_bytes: PART_BYTES as usize + HEAD + BESIDE,
+        // A link that is cut often carries a package all the same.
+        backoff: Backoff { min: Duration::from_secs(1), max: Duration::from_secs(5) },
         ..link.connection.clone()
     };
     let mut subscriber = Subscriber::resume(connection, vec![link.parts.clone()]);
