@@ -58,7 +58,10 @@ fn the_glossary_is_kept() {
         .expect("git lists the files");
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     let listed = String::from_utf8(listed.stdout).unwrap();
-    let excepted = |path: &str| FILES.iter().any(|(file, _)| *file == path);
+    // Configurations of an earlier version stay as they were written.
+    let excepted = |path: &str| {
+        FILES.iter().any(|(file, _)| *file == path) || path.starts_with("tests/interop/fixtures/old_configs/")
+    };
     let mut faults = Vec::new();
     let mut read = 0;
     for path in listed.split('\0').filter(|path| !path.is_empty() && !excepted(path)) {

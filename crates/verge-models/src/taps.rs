@@ -133,8 +133,8 @@ fn chosen(found: &[(Tap, bool)], last: Option<&str>) -> Vec<Tap> {
         }
     }
     for (_, members) in &stages {
-        let activations = members.iter().copied().filter(|place| found[*place].1);
-        let last = activations.last().or(members.last().copied());
+        let mut activations = members.iter().copied().filter(|place| found[*place].1);
+        let last = activations.next_back().or(members.last().copied());
         places.extend(last);
         // Of equally wide ones the first: it costs least.
         let others = members.iter().copied().filter(|place| Some(*place) != last && *place >= middle);

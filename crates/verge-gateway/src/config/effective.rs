@@ -109,7 +109,7 @@ above = 7.5
 
     #[test]
     fn each_setting_says_where_its_value_comes_from_and_no_secret_is_shown() {
-        let variables = [("VERGE__GATEWAY__SITE", "hall"), ("VERGE__LOCAL__PASSWORD", "hidden-canary")];
+        let variables = [("VERGE__GATEWAY__SITE", "hall"), ("VERGE__LOCAL__PASSWORD", "hidden-swan")];
         let variables = variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
         let loaded = parse(FILE, Path::new("/etc/g.toml"), variables);
         let sections = effective_settings(&loaded.values, &loaded.origins);
@@ -131,7 +131,7 @@ above = 7.5
         let secret = find("local", "password");
         assert_eq!((secret.value.as_str(), secret.secret), ("set", true));
         assert_eq!(secret.variable.as_deref(), Some("VERGE__LOCAL__PASSWORD"));
-        assert!(!format!("{sections:?}").contains("canary"));
+        assert!(!format!("{sections:?}").contains("swan"));
         assert_eq!(find("judge.\"a.b\"", "above").line, Some(20));
         assert_eq!(find("judge.\"a.b\"", "inputs").origin, SettingOrigin::File);
     }

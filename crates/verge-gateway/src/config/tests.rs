@@ -93,7 +93,7 @@ fn every_kind_of_value_can_come_from_the_environment() {
             ("VERGE__UPLINK__CENTRE__INSECURE_PLAINTEXT", "true"),
             ("VERGE__UPLINK__CENTRE__BATCH__VERDICT_WAIT", "1s"),
             ("VERGE__JUDGE__HIGH__ABOVE", "2.5"),
-            ("VERGE__LOCAL__PASSWORD", "canary"),
+            ("VERGE__LOCAL__PASSWORD", "swan"),
         ],
     );
     assert_eq!(loaded.faults, []);
@@ -103,8 +103,8 @@ fn every_kind_of_value_can_come_from_the_environment() {
     let Some(RawDetector::Threshold(high)) = &sections.judge["High"].detector else { panic!("no threshold") };
     assert_eq!(high.above, Some(2.5));
     let Some(RawMode::External(broker)) = &sections.local.mode else { panic!("the site has a broker") };
-    assert_eq!(broker.password.as_ref().map(|secret| secret.0.as_str()), Some("canary"));
-    assert!(!format!("{:?}", loaded.raw).contains("canary"));
+    assert_eq!(broker.password.as_ref().map(|secret| secret.0.as_str()), Some("swan"));
+    assert!(!format!("{:?}", loaded.raw).contains("swan"));
 }
 
 #[test]

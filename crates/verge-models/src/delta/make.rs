@@ -95,7 +95,7 @@ impl Writer<'_> {
         self.pieces.push(Piece::Same { at, bytes });
     }
 
-    fn new(&mut self, from: Range<usize>) {
+    fn fresh(&mut self, from: Range<usize>) {
         if from.is_empty() {
             return;
         }
@@ -119,7 +119,7 @@ impl Writer<'_> {
             end = if end < LEAST_COPY { 0 } else { end };
         }
         self.same(old.start..old.start + begin);
-        self.new(new.start + begin..new.end - end);
+        self.fresh(new.start + begin..new.end - end);
         self.same(old.end - end..old.end);
     }
 

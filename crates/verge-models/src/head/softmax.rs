@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_told_apart_is() {
+    fn classes_that_differ_are_separated() {
         let (rows, targets, labels) = drawn();
         let at = descend(&rows, &targets, 1e-3);
         let said = super::super::ridge::say(&rows, &at.weights, &at.constant);

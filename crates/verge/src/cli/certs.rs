@@ -31,7 +31,7 @@ const SECONDS_A_DAY: i64 = 86_400;
   verge certs renew pump-room-1                   with another key
   verge certs sign pump-1.csr pump-1              for a key made elsewhere
   verge certs revoke pump-1                       into ca.crl (local.crl)
-  verge certs token pump-1                        once, for a device that enrols itself
+  verge certs token pump-1                        once, to enrol a device
   verge certs enrol pump-1 --url https://gateway.plant:8443 --ca ca.pem
                                                   on the device, with the token
 

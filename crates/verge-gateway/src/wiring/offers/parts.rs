@@ -93,8 +93,7 @@ async fn receive(
             "what was asked for does not come".clone_into(&mut why);
         }
         let mut wait = LOOK;
-        while is_connected {
-            let Some(range) = incoming.wanted() else { break };
+        while let Some(range) = incoming.wanted().filter(|_| is_connected) {
             if !pace.admits(now) {
                 wait = LOOK.min(pace.due.duration_since(now));
                 break;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod finetune;
+mod quantize;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -43,7 +44,7 @@ pub(super) struct ModelsArgs {
 type Section = (&'static str, fn(&Workbench) -> anyhow::Result<Vec<Mark>>);
 
 /// All of them, in the order in which they are printed.
-const SECTIONS: &[Section] = &[("finetune", finetune::marks)];
+const SECTIONS: &[Section] = &[("finetune", finetune::marks), ("quantize", quantize::marks)];
 
 /// A figure, and what it is to be.
 struct Mark {

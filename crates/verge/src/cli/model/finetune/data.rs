@@ -43,7 +43,6 @@ pub(super) struct Read {
     pub(super) labelled: Labelled,
     pub(super) frame: EncodedFrame,
     pub(super) picture: Picture,
-    quality: PictureQuality,
 }
 
 /// A picture that is kept; pixels are not.
@@ -169,7 +168,7 @@ pub(super) fn read<T>(
             dropped.duplicate.push(labelled.path.clone());
             continue;
         }
-        let read = Read { labelled: labelled.clone(), frame, picture, quality };
+        let read = Read { labelled: labelled.clone(), frame, picture };
         made.push(each(&read)?);
         known.push(Kept { labelled: read.labelled, quality });
     }
