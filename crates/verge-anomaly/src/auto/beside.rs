@@ -10,7 +10,6 @@ use verge_domain::time::UtcMillis;
 
 use super::jumps::{Jump, Jumps};
 use super::places::KnownPlaces;
-use super::ramps::Ramps;
 use super::steps::{self, Steps};
 use super::tails::MemberScores;
 use super::views::Views;
@@ -29,9 +28,6 @@ pub(super) struct BesideMembers {
     /// Saved behind the rest.
     #[serde(skip, default)]
     jumps: Jumps,
-    /// Saved behind that.
-    #[serde(skip, default)]
-    ramps: Ramps,
 }
 
 /// What there is to see in one reading.
@@ -56,8 +52,7 @@ pub(super) struct SeenBeside {
     pub(super) p: f64,
     /// By its step, else by where the signal stays.
     pub(super) by_step: bool,
-    /// It jumped or moved, beyond doubt, and how probable that is. Only while learning: no record of many signals stands
-    /// behind it.
+    /// It jumped, beyond doubt, and how probable that is. Only while learning: no record of many signals stands behind it.
     pub(super) jump: Option<Jump>,
     pub(super) by_jump: f64,
     /// Where the signal stays was looked at anew.
@@ -67,8 +62,7 @@ pub(super) struct SeenBeside {
 
 impl BesideMembers {
     pub(super) fn new() -> Self {
-        let (steps, places) = (Steps::new(), KnownPlaces::new());
-        Self { steps, places, jumps: Jumps::default(), ramps: Ramps::default() }
+        Self { steps: Steps::new(), places: KnownPlaces::new(), jumps: Jumps::default() }
     }
 
     /// With the range that an earlier version knew, where it did.
@@ -85,13 +79,10 @@ impl BesideMembers {
         let by_step = sight.step.map_or(1.0, |step| self.steps.probability(step, sight.width));
         let by_step = if by_step < 1.0 { combined(by_step) } else { 1.0 };
         let is_strange = sight.step.is_some_and(|step| self.steps.is_beyond_doubt(step, sight.width));
-        let jump = self.jumps.look(sight, is_strange).map(|jump| (jump, sight.width));
-        let ramp = if moved { self.ramps.look(self.places.middle()) } else { None };
-        let jump = jump.or(ramp);
-        let by_jump = jump.map_or(1.0, |(jump, width)| {
-            combined(steps::by_width((jump.to - jump.from).abs(), width).max(LEAST_P))
+        let jump = self.jumps.look(sight, is_strange);
+        let by_jump = jump.map_or(1.0, |jump| {
+            combined(steps::by_width((jump.to - jump.from).abs(), sight.width).max(LEAST_P))
         });
-        let jump = jump.map(|(jump, _)| jump);
         let p = by_step.min(by_place);
         SeenBeside { p, by_step: by_step <= by_place, jump, by_jump, moved, sight }
     }
@@ -150,23 +141,16 @@ impl BesideMembers {
     pub(super) fn check(&self) -> Result<(), RestoreError> {
         let places =
             if self.places.fits() { Ok(()) } else { Err(RestoreError::Misfit { part: "its places" }) };
-        places
-            .and_then(|()| self.steps.check())
-            .and_then(|()| self.jumps.check())
-            .and_then(|()| self.ramps.check())
+        places.and_then(|()| self.steps.check()).and_then(|()| self.jumps.check())
     }
 
     pub(super) fn jumps(&self) -> &Jumps {
         &self.jumps
     }
 
-    pub(super) fn ramps(&self) -> &Ramps {
-        &self.ramps
-    }
-
     /// Takes up what was saved behind the rest.
-    pub(super) fn with(self: Box<Self>, jumps: Jumps, ramps: Ramps) -> Box<Self> {
-        Box::new(Self { jumps, ramps, ..*self })
+    pub(super) fn with_jumps(self: Box<Self>, jumps: Jumps) -> Box<Self> {
+        Box::new(Self { jumps, ..*self })
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -25,7 +25,6 @@ mod judge;
 mod jumps;
 mod novelty;
 mod places;
-mod ramps;
 mod residual;
 mod saved;
 mod settings;
@@ -74,6 +73,7 @@ pub const MEMBERS: [Member; 8] = [
 ];
 /// The one that looks at the mean of twenty readings; it also reports what stays where its signal never did.
 const MEAN: usize = 1;
+const _: () = assert!(matches!(MEMBERS[MEAN], Member::Mean));
 /// The one that looks at steps; it also reports a single one.
 const VOLATILITY: usize = 4;
 /// Independent members that the eight are worth.

@@ -6,7 +6,6 @@ use verge_domain::time::UtcMillis;
 
 use super::beside::BesideMembers;
 use super::jumps::Jumps;
-use super::ramps::Ramps;
 use super::{AutoDetector, AutoSettings, DayProfile, EventCause, MEMBERS, Quantiser, Shift, mean, median5};
 use crate::excursions::Excursions;
 use crate::pool::{RunningEvent, SavedBeside, SavedMember};
@@ -98,9 +97,7 @@ impl AutoDetector {
         let behind = (&self.excursions, self.pool.saved());
         let beside = self.beside.as_ref().map(|beside| (self.pool.saved_beside(), beside));
         let jumps = self.beside.as_ref().map(|beside| beside.jumps());
-        let ramps = self.beside.as_ref().map(|beside| beside.ramps());
-        let newest = (self.pool.running(&self.alarms), beside, jumps, ramps);
-        state::seal_with(StateKind::Auto, self, &behind, &newest)
+        state::seal_with(StateKind::Auto, self, &behind, &(self.pool.running(&self.alarms), beside, jumps))
     }
 
     /// Takes up saved state; settings stay as they are.
@@ -113,7 +110,7 @@ impl AutoDetector {
         let (excursions, mut shared): (Excursions, SavedMember) = parts.next()?;
         let running: RunningEvent = parts.next()?;
         let beside: Option<(SavedBeside, Box<BesideMembers>)> = parts.next()?;
-        let (jumps, ramps): (Option<Jumps>, Option<Ramps>) = (parts.next()?, parts.next()?);
+        let jumps: Option<Jumps> = parts.next()?;
         restored.check()?;
         excursions.check(MEMBERS.len())?;
         let mut pool = self.pool.clone();
@@ -122,7 +119,7 @@ impl AutoDetector {
         // Of a budget of its own to one of the judge, and back.
         let beside = match beside.filter(|_| pool.is_shared()) {
             Some((saved, beside)) => {
-                let beside = beside.with(jumps.unwrap_or_default(), ramps.unwrap_or_default());
+                let beside = beside.with_jumps(jumps.unwrap_or_default());
                 beside.check()?;
                 pool.restore_beside(saved)?;
                 Some(beside)

@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(faults([(100, 8.0), (60, 3.9)]), [100, 9], "over with the tenth row");
         assert_eq!(faults([(100, 8.0), (60, 4.1)]), [100, 60], "not half of the way");
         assert_eq!(faults([(100, 8.0), (200, 3.0)]), [100, 9 + 91], "off for longer than the fault");
-        assert_eq!(faults([(39, 8.0), (60, 3.0)]), [39, 60], "too short to be known");
+        assert_eq!(faults([(20, 8.0), (60, 3.0)]), [20, 60], "too short to be known");
     }
 
     #[test]
