@@ -115,8 +115,9 @@ fn who_is_full_of_regular_devices_refuses_new_ones_and_says_so() {
 fn what_grows_beyond_the_room_lets_the_youngest_go() {
     let mut trial = bounded(64 << 10, 0);
     let devices = 20;
-    for second in 0..60 {
-        for device in 0..devices {
+    for second in 0..90 {
+        // The first three are older than the others, and one is younger.
+        for device in (0..devices).filter(|device| *device < 3 || second >= 30) {
             trial.send(second + 10 * u64::from(device == 19), &format!("d{device} temp 1"));
         }
     }
@@ -124,7 +125,7 @@ fn what_grows_beyond_the_room_lets_the_youngest_go() {
     for (_, instance) in &mut trial.set.instances {
         instance.judge.weight = 4 << 10;
     }
-    for second in 70..400 {
+    for second in 100..400 {
         for device in 0..3 {
             trial.send(second, &format!("d{device} temp 1"));
         }
