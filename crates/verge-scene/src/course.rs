@@ -178,10 +178,11 @@ impl Tallies<'_> {
     fn follow_zones(&mut self, places: &Places, track: &mut Track<Course>, seen: &SeenBox, at: f64) {
         track.course.zones.resize(places.zones.len(), ZoneCourse::default());
         let is_confirmed = track.is_confirmed();
+        let heights = track.velocity().times(1.0 / seen.height().max(8.0));
         let course = &mut track.course;
         let velocity = match course.place {
             Some(_) => course.trail.velocity_now(),
-            None => None,
+            None => self.settings.ground.is_none().then_some(heights),
         };
         let object = Located {
             at,

@@ -226,6 +226,23 @@ fn what_stops_in_a_zone_is_an_event_and_a_person_is_one() {
 }
 
 #[test]
+fn against_the_lane_is_the_wrong_way_with_a_ground_and_without() {
+    for mut settings in [with_ground(), settings()] {
+        let polygon = vec![[0.1, 0.2], [0.9, 0.2], [0.9, 0.8], [0.1, 0.8]];
+        let zone = SceneZone { polygon, lane: Some([[0.5, 0.2], [0.5, 0.8]]), ..SceneZone::default() };
+        settings.add_zone(place("road"), zone).unwrap();
+        let (mut scene, mut report) = (scene(settings), SceneReport::default());
+        watch(&mut scene, &mut report, tenths(0, 100), two_cars);
+        scene.finish(0.1, &mut report);
+        let ended: Vec<_> = report.events.iter().filter(|event| event.until.is_some()).collect();
+        // The one that goes up is in the zone from 1.3 s on.
+        let [only] = &ended[..] else { panic!("{ended:?}") };
+        assert_eq!(only.kind, ZoneEventKind::WrongWay);
+        assert!((only.from - BEGIN - 1.8).abs() < 0.5, "{only:?}");
+    }
+}
+
+#[test]
 fn a_camera_that_is_silent_is_not_an_empty_road() {
     let (mut scene, mut report) = (scene(settings()), SceneReport::default());
     watch(&mut scene, &mut report, tenths(0, 100), two_cars);
