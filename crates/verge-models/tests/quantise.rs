@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use support::{card, load, runtime};
 use verge_engine::{
-    EditableModel, Graph, ModelLimits, Optimisation, ProcessorClass, RecurrentState, RunError, Tensor, TensorView,
+    EditableModel, Graph, ModelLimits, Optimisation, ProcessorClass, RecurrentState, RunError, Tensor,
+    TensorView,
 };
 use verge_models::FrameModel;
 use verge_models::quantise::sensitivity::signal_to_noise;

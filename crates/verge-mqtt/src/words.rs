@@ -52,7 +52,9 @@ pub(crate) fn is_unreached(error: &ConnectionError) -> bool {
 /// What came cannot be read, or is larger than allowed.
 pub(crate) fn is_unreadable(error: &ConnectionError) -> bool {
     match error {
-        ConnectionError::MqttState(StateError::Deserialization(error)) => !matches!(error, PacketError::Io(_)),
+        ConnectionError::MqttState(StateError::Deserialization(error)) => {
+            !matches!(error, PacketError::Io(_))
+        }
         _ => false,
     }
 }

@@ -34,7 +34,8 @@ impl EditableModel {
     #[must_use]
     pub fn largest_weight(&self) -> Option<u8> {
         let reach = |tensor: &TensorProto| {
-            let listed = tensor.int32_data.iter().map(|one| u8::try_from(one.unsigned_abs()).unwrap_or(u8::MAX));
+            let listed =
+                tensor.int32_data.iter().map(|one| u8::try_from(one.unsigned_abs()).unwrap_or(u8::MAX));
             let raw = tensor.raw_data().iter().map(|one| i8::from_le_bytes([*one]).unsigned_abs());
             listed.chain(raw).max()
         };

@@ -16,7 +16,9 @@ use verge_models::gate::{Agreed, Cost, Decision, Rules};
 
 use super::super::output::{Progress, json_line};
 use super::super::runtime::{PROVIDERS, parse_provider};
-use super::measure::{Pictures, SATURATION_LEAST, SATURATION_PICTURES, Subject, Took, may_saturate, saturation};
+use super::measure::{
+    Pictures, SATURATION_LEAST, SATURATION_PICTURES, Subject, Took, may_saturate, saturation,
+};
 use super::probe;
 
 /// Looks of each model after which a measurement ends.
