@@ -48,7 +48,7 @@ def with_other_head(source: Path, to: Path, seed: int = 1, all_of_it: bool = Fal
     """Weights as training on changes them: those of the last layer, or of all, a little."""
     model = onnx.load(source)
     random = np.random.default_rng(seed)
-    weights = [tensor for tensor in model.graph.initializer if np.prod(tensor.dims) >= 4096]
+    weights = [tensor for tensor in model.graph.initializer if np.prod(tensor.dims) >= 2048]
     used = {name: at for at, node in enumerate(model.graph.node) for name in node.input}
     last = max(weights, key=lambda tensor: used.get(tensor.name, -1))
     for tensor in weights if all_of_it else [last]:

@@ -199,6 +199,28 @@ def test_killed_on_the_way_it_goes_on_where_it_was(far: Far) -> None:
     assert far.ls()["candidate"]["version"] == "1" and far.stored_parts() == []
 
 
+def test_a_part_that_is_too_large_does_not_come_for_ever(far: Far) -> None:
+    package = far.life.sign(1, padding=PADDING)
+    far.start(rate="768 KiB")
+    liar = Device(far.broker.listeners[0], "liar")
+    sending = subprocess.Popen(far.pushing(package), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    total, large = package.stat().st_size, 2 * PART
+    try:
+        wait_for(lambda: far.published() >= total / 4, "a quarter of it", 60)
+        # Acknowledged by nobody, it stays in the session that the broker keeps for the gateway.
+        liar.publish_raw(f"{PREFIX}/{GATEWAY_ID}/cmd/part", bytes(large), qos=1)
+        out, said = sending.communicate(timeout=90)
+    finally:
+        sending.kill()
+        liar.close()
+    assert sending.returncode == 0, out + said
+    # The parts that were on their way come again, and no more.
+    twice = far.published() - (large - 40) - total
+    print(f"\n{total} bytes, {twice} twice")
+    assert twice <= 8 * PART
+    assert far.ls()["candidate"]["version"] == "1"
+
+
 def test_nobody_may_change_models_unless_the_file_says_so(far: Far) -> None:
     package = far.life.sign(1)
     far.start(upstream=False)

@@ -8,11 +8,14 @@ use std::collections::BTreeSet;
 
 use support::{card, load, runtime};
 use verge_engine::{
-    Graph, ModelLimits, Optimisation, ProcessorClass, RecurrentState, RunError, Tensor, TensorView,
+    EditableModel, Graph, ModelLimits, Optimisation, ProcessorClass, RecurrentState, RunError, Tensor,
+    TensorView,
 };
 use verge_models::FrameModel;
 use verge_models::quantise::sensitivity::signal_to_noise;
-use verge_models::quantise::{Bench, PreparedPictures, QuantiseError, Quantiser, RangeMethod, Target};
+use verge_models::quantise::{
+    Bench, PreparedPictures, QuantiseError, Quantiser, RangeMethod, Target, may_overflow,
+};
 
 const INPUT: &str =
     "layout = \"nhwc\"\ncolour = \"rgb\"\nelement = \"f32\"\nresize = \"stretch\"\nname = \"x\"";
@@ -77,6 +80,8 @@ fn a_quantised_net_answers_as_the_net_does_and_runs_as_written() {
     for name in ["net", "net_11", "net_7"] {
         let model = net(name);
         let right = answers(&model, model.graph().bytes().clone(), Optimisation::Full);
+        let float = EditableModel::read(model.graph().bytes()).unwrap();
+        assert!(!may_overflow(&float, ProcessorClass::X86), "no 8 bit numbers");
         for processor in [ProcessorClass::X86, ProcessorClass::X86Vnni, ProcessorClass::Arm] {
             let mut noise = Noise { count: 16, spoilt: None };
             let target = Target { processor };
@@ -85,6 +90,12 @@ fn a_quantised_net_answers_as_the_net_does_and_runs_as_written() {
                     .unwrap();
             for method in RangeMethod::ALL {
                 let quantised = quantiser.quantised(method, &BTreeSet::new()).unwrap();
+                let file = EditableModel::read(&quantised.bytes).unwrap();
+                let is_full = processor != ProcessorClass::X86;
+                for here in ProcessorClass::ALL {
+                    let adds_wide = matches!(here, ProcessorClass::X86Vnni | ProcessorClass::Arm);
+                    assert_eq!(may_overflow(&file, here), is_full && !adds_wide, "{processor:?} on {here:?}");
+                }
                 let found = answers(&model, quantised.bytes.clone(), Optimisation::Full);
                 let kept = signal_to_noise(&right, &found);
                 assert!(kept > 25.0, "{name} for {processor:?} by {method}: {kept:.1} dB");

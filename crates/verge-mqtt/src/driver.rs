@@ -44,6 +44,8 @@ pub(crate) enum Ending {
     Refused,
     /// It closed the connection after it had accepted it.
     Closed,
+    /// It sent a packet that cannot be read or is larger than allowed. In the same session it sends it again.
+    Unreadable,
 }
 
 /// What a connection is for.

@@ -115,7 +115,8 @@ impl Subscriber {
     }
 
     /// The same in a session that the broker keeps under the client identifier: what arrives without a connection comes
-    /// with the next connection.
+    /// with the next connection. After a message that is too large or cannot be read, which would come again in every
+    /// connection of the session, the next connection begins without it: what else was on its way is lost.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
@@ -133,6 +134,7 @@ impl Subscriber {
         let role = SubscriberRole {
             filters,
             keeps_session,
+            is_unreadable: false,
             subscriptions: Subscriptions::default(),
             receipts: receipts.clone(),
             queue: queue.clone(),
@@ -244,6 +246,8 @@ impl Queue {
 struct SubscriberRole {
     filters: Vec<String>,
     keeps_session: bool,
+    /// The broker holds something in the session that can never be taken.
+    is_unreadable: bool,
     subscriptions: Subscriptions,
     receipts: SubscriberReceipts,
     queue: SharedQueue,
@@ -285,12 +289,14 @@ impl SubscriberRole {
 
 impl Role for SubscriberRole {
     fn customise(&mut self, options: &mut MqttOptions) {
-        options.set_clean_session(!self.keeps_session);
+        options.set_clean_session(!self.keeps_session || self.is_unreadable);
         options.set_manual_acks(true);
     }
 
     fn connected(&mut self, client: &AsyncClient) -> Flow {
         self.accepted = Some(Instant::now());
+        // The session that held it has ended.
+        self.is_unreadable = false;
         self.receipts.connected(client.clone());
         self.subscriptions = Subscriptions::default();
         match self.subscriptions.ask(client, &self.filters, QoS::AtLeastOnce) {
@@ -332,6 +338,7 @@ impl Role for SubscriberRole {
 
     fn ending(&mut self, ending: Ending) {
         self.is_closed = ending == Ending::Closed;
+        self.is_unreadable |= ending == Ending::Unreadable;
     }
 
     fn lost(&mut self, reason: String) -> bool {

@@ -49,6 +49,16 @@ pub(crate) fn is_unreached(error: &ConnectionError) -> bool {
     matches!(error, ConnectionError::Io(_) | ConnectionError::Tls(_))
 }
 
+/// What came cannot be read, or is larger than allowed.
+pub(crate) fn is_unreadable(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::MqttState(StateError::Deserialization(error)) => {
+            !matches!(error, PacketError::Io(_))
+        }
+        _ => false,
+    }
+}
+
 fn is_end(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),

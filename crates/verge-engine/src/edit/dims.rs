@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::{EditError, EditableModel};
-use crate::onnx::graph::{TensorType, TypeProto};
+use crate::onnx::graph::{TensorProto, TensorType, TypeProto};
 use crate::tensor::ElementType;
 
 /// `TensorShapeProto` of `onnx.proto`.
@@ -27,6 +27,22 @@ impl EditableModel {
     pub fn dims(&self, constant: &str) -> Option<&[i64]> {
         let found = self.graph().initializer.iter().find(|known| known.name() == constant)?;
         Some(&found.dims)
+    }
+
+    /// How far from zero the weights of signed 8 bit numbers reach; `None` where there are none. Weights have two sides or more, what
+    /// stands for zero has fewer.
+    #[must_use]
+    pub fn largest_weight(&self) -> Option<u8> {
+        let reach = |tensor: &TensorProto| {
+            let listed =
+                tensor.int32_data.iter().map(|one| u8::try_from(one.unsigned_abs()).unwrap_or(u8::MAX));
+            let raw = tensor.raw_data().iter().map(|one| i8::from_le_bytes([*one]).unsigned_abs());
+            listed.chain(raw).max()
+        };
+        let is_weight = |tensor: &&TensorProto| {
+            tensor.data_type() == super::data_type(ElementType::I8) && tensor.dims.len() >= 2
+        };
+        self.graph().initializer.iter().filter(is_weight).filter_map(reach).max()
     }
 
     /// States type and sides of an output; a side below zero is free.

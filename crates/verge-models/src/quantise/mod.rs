@@ -20,7 +20,7 @@ pub use error::QuantiseError;
 pub use observe::{Bench, PreparedPictures};
 pub use range::RangeMethod;
 use range::{Observed, Range};
-use verge_engine::{EditableModel, ElementType, Graph, basic};
+use verge_engine::{EditableModel, ElementType, Graph, ProcessorClass, basic};
 pub use weights::Target;
 
 /// The least number of pictures that ranges rest on.
@@ -176,6 +176,21 @@ pub fn whole_operator(model: &EditableModel) -> Option<&str> {
         WHOLE.contains(operator) || operator.starts_with("QLinear") || operator.starts_with("QGemm")
     };
     model.views().map(|node| node.operator()).find(is_whole)
+}
+
+/// Whether products of 8 bit numbers may overflow where this kind of processor runs a model. It adds two of them in 16 bits, which
+/// hold two of 255 · 64 and not two of 255 · 65.
+#[must_use]
+pub fn may_overflow(model: &EditableModel, processor: ProcessorClass) -> bool {
+    const FITS: u8 = 64;
+    let adds_in_16_bits = match processor {
+        ProcessorClass::X86Vnni | ProcessorClass::Arm => false,
+        ProcessorClass::X86 | ProcessorClass::Other => true,
+    };
+    // Weights that the library only quantises when it loads the file may use all bits.
+    adds_in_16_bits
+        && whole_operator(model).is_some()
+        && model.largest_weight().is_none_or(|largest| largest > FITS)
 }
 
 /// Refuses what is not a model of ordinary numbers, or does not always run the same nodes.

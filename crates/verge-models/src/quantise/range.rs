@@ -8,6 +8,9 @@ const KEPT: f64 = 0.9999;
 const STEPS: u32 = 60;
 /// Bins that [`RangeMethod::Entropy`] begins with: as many as the steps of one sign.
 const FIRST: usize = 128;
+/// Share of the numbers that the least loss of information may cut off. What is cut off counts as one bin, the last that is
+/// kept; where all numbers lie far from zero, that bin alone would lose nothing.
+const MOST_CUT: f64 = 0.01;
 
 verge_domain::words! {
     /// How a range is chosen.
@@ -205,8 +208,12 @@ impl Observed {
         }
         // Zero is exact however wide a step is: what is cut off, and padding, would outweigh all else.
         bins[0] = bins[1];
+        let most = bins.iter().sum::<f64>() * MOST_CUT;
         let mut best = (f64::INFINITY, BINS);
         for width in (FIRST..=BINS).step_by(16) {
+            if bins[width..].iter().sum::<f64>() > most {
+                continue;
+            }
             let lost = loss(&bins, width);
             if lost < best.0 {
                 best = (lost, width);
@@ -310,6 +317,16 @@ mod tests {
         assert!(found.high > 3.0 && found.low < -3.0, "{found:?}");
         let all: Vec<(f32, u64)> = seen.filled().collect();
         assert!(error(&all, found) < 0.8 * error(&all, seen.whole()), "{found:?}");
+    }
+
+    #[test]
+    fn numbers_far_from_zero_are_kept_by_every_method() {
+        let numbers: Vec<f32> = (0..400_u16).map(|number| 0.8 + f32::from(number) / 2_000.0).collect();
+        let seen = observed(&numbers);
+        for method in RangeMethod::ALL {
+            let found = seen.range(method);
+            assert!(found.low == 0.0 && found.high > 0.98, "{method:?}: {found:?}");
+        }
     }
 
     #[test]

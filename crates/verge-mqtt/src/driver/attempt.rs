@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::{AttemptEnd, Ending, FAREWELL, Flow, OVERDUE_LOOK, Role, disconnect, overdue, stopped};
 use crate::connection::ConnectionSettings;
-use crate::words::{attempt_words, is_closed, is_refusal, is_unreached, words};
+use crate::words::{attempt_words, is_closed, is_refusal, is_unreached, is_unreadable, words};
 
 /// One attempt: from TCP to the end of the connection.
 pub(super) struct Attempt<'a, P> {
@@ -61,6 +61,9 @@ impl<P: Role> Attempt<'_, P> {
                 Err(error) => {
                     if is_closed(&error) {
                         self.role.ending(Ending::Closed);
+                    }
+                    if is_unreadable(&error) {
+                        self.role.ending(Ending::Unreadable);
                     }
                     return self.broken(leaving, words(&error));
                 }

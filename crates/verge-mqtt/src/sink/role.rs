@@ -351,6 +351,8 @@ impl Role for UplinkRole {
         self.connection.ending = match ending {
             Ending::Refused => Close::Refused,
             Ending::Closed => Close::Closed,
+            // It is this side that ends such a connection.
+            Ending::Unreadable => return,
         };
     }
 

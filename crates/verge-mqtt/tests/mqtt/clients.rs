@@ -88,6 +88,33 @@ async fn a_reader_that_never_reads_is_bounded_and_reported() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_too_large_does_not_come_for_ever() {
+    let broker = ScriptedBroker::start().await;
+    let mut subscriber = Subscriber::resume(settings(broker.address(), "reader"), vec!["t".to_owned()]);
+    let (mut peer, connect, _) = broker.accept_subscriber(false).await;
+    assert!(!connect.clean_session);
+    peer.publish("t", 1, &vec![0; MAX_PACKET_BYTES], false).await;
+    assert!(peer.until_closed().await.is_empty(), "unacknowledged");
+    // The broker would send it first thing in every connection of this session.
+    let (mut peer, connect, _) = broker.accept_subscriber(false).await;
+    assert!(connect.clean_session, "the session is given up with what it holds");
+    peer.publish("t", 1, b"1", false).await;
+    loop {
+        match within("the message", subscriber.next()).await {
+            Some(SubscriberEvent::Message(message)) => break assert_eq!(message.payload, b"1"[..]),
+            Some(SubscriberEvent::Disconnected { reason }) => {
+                assert!(reason.contains("exceeds the limit"), "{reason}");
+            }
+            other => assert_eq!(other, Some(SubscriberEvent::Subscribed)),
+        }
+    }
+    assert_eq!(peer.expect_acks(1).await, [1]);
+    drop(peer);
+    let (_peer, connect, _) = broker.accept_subscriber(false).await;
+    assert!(!connect.clean_session, "a connection that is cut costs no session");
+}
+
+#[tokio::test]
 async fn a_subscriber_names_the_refused_filter_and_tries_again() {
     let broker = ScriptedBroker::start().await;
     let filters = ["open", "secret"].map(str::to_owned).to_vec();

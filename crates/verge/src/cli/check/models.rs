@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use verge_engine::{EditError, EditableModel, ModelLimits, ProcessorClass, Runtime};
 use verge_models::card::ModelTask;
-use verge_models::quantise::whole_operator;
 use verge_models::{Catalogue, FrameModel, ModelError, ModelFiles};
 use verge_vision::VisionJudge;
 use verge_vision::trial::{ModelTrial, TrialOutput};
 
-use super::super::model::measure::{Pictures, SATURATION_LEAST, Subject, saturation};
+use super::super::model::measure::{Pictures, SATURATION_LEAST, Subject, may_saturate, saturation};
 use super::super::words;
 use super::CheckReport;
 use verge_gateway::config::Warning;
@@ -217,16 +216,14 @@ fn look_at_frames(
     }
 }
 
-/// Whether a model of whole numbers answers here as its file says, on drawn pictures.
+/// Whether a model that this processor may overflow on answers as its file says, on drawn pictures.
 fn look_at_saturation(
     runtime: &Runtime,
     (model, loaded): (&ModelFiles, &Arc<FrameModel>),
     limits: ModelLimits,
     report: &mut CheckReport,
 ) {
-    let is_whole =
-        EditableModel::read(loaded.graph().bytes()).is_ok_and(|model| whole_operator(&model).is_some());
-    if !is_whole {
+    if !may_saturate(loaded) {
         return;
     }
     let section = format!("model.{}", model.name);

@@ -16,7 +16,9 @@ use verge_models::gate::{Agreed, Cost, Decision, Rules};
 
 use super::super::output::{Progress, json_line};
 use super::super::runtime::{PROVIDERS, parse_provider};
-use super::measure::{Pictures, SATURATION_LEAST, SATURATION_PICTURES, Subject, Took, saturation};
+use super::measure::{
+    Pictures, SATURATION_LEAST, SATURATION_PICTURES, Subject, Took, may_saturate, saturation,
+};
 use super::probe;
 
 /// Looks of each model after which a measurement ends.
@@ -34,8 +36,8 @@ Load time and memory are those of a process of its own.
 
 Agreement is that with the first card: best class, boxes (overlap of one half, same class), or score within 10 %; where the first \
 saturates, with that file as it is written. Every file is also \
-run as it is written, without the library's optimisation: where less than 95 % of the answers agree, the processor cannot add the \
-products of its 8 bit numbers without overflow, and its answers here are wrong."
+run as it is written, without the library's optimisation: where less than 95 % of the answers agree, and the processor may \
+overflow on its weights (x86 without VNNI, weights of more than 7 bits), it does, and its answers here are wrong."
 )]
 pub(super) struct BenchArgs {
     /// Cards of models over frames; the first is the one that the others are held against
@@ -64,6 +66,8 @@ struct Measured {
     /// With the first; nothing where it answers in another way.
     agreed: Option<Agreed>,
     saturation: Agreed,
+    /// The processor may overflow on it.
+    may_saturate: bool,
 }
 
 pub(super) fn bench(args: &BenchArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
@@ -99,6 +103,7 @@ pub(super) fn bench(args: &BenchArgs, as_json: bool, out: &mut impl Write) -> an
             took: Vec::new(),
             agreed: Some(Agreed::default()),
             saturation,
+            may_saturate: may_saturate(&subject.model),
             card,
         });
         subjects.push(subject);
@@ -189,7 +194,7 @@ impl Measured {
 
     /// Its answers here are not those of the file.
     fn saturates(&self) -> bool {
-        self.saturation.share() < SATURATION_LEAST
+        self.may_saturate && self.saturation.share() < SATURATION_LEAST
     }
 
     /// Whether its answers are those of the first.
@@ -324,6 +329,7 @@ mod tests {
             took: vec![Took { wall: cpu, cpu }; 100],
             agreed: Some(Agreed { same, of: 100.0 }),
             saturation: Agreed { same: as_written, of: 100.0 },
+            may_saturate: true,
         }
     }
 

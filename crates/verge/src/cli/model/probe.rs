@@ -22,7 +22,7 @@ use verge_models::card::Meaning;
 use verge_models::{Card, FrameModel, ModelFiles, WindowModel};
 
 use super::super::output::json_line;
-use super::measure::{Pictures, Subject, saturation};
+use super::measure::{Pictures, Subject, may_saturate, saturation};
 
 /// Time that a model has to load and to look at one picture, of the clock and of the processor.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -98,8 +98,12 @@ pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Ex
         let until = Some(Instant::now() + SATURATION_LIMIT);
         let mut subject = Subject::load(&runtime, &args.card, limits)?;
         let pictures = Pictures::drawn()?;
-        let agreed = saturation(&runtime, &files, &mut subject, &pictures, until);
-        agreed.exit_with(Exit::BadInput)?.map(|agreed| agreed.share() * 100.0)
+        let agreed = if may_saturate(&subject.model) {
+            saturation(&runtime, &files, &mut subject, &pictures, until).exit_with(Exit::BadInput)?
+        } else {
+            None
+        };
+        agreed.map(|agreed| agreed.share() * 100.0)
     } else {
         None
     };

@@ -73,7 +73,7 @@ fn detector(workbench: &Workbench) -> anyhow::Result<Vec<Mark>> {
 /// The float twin: weights are what they stand for, and activations are no longer rounded.
 fn twin(workbench: &Workbench) -> anyhow::Result<PathBuf> {
     let known = workbench.card(QUANTISED)?;
-    let weights = workbench.data.join("models/imagenet").join(QUANTISED).with_extension("onnx");
+    let weights = workbench.data.join(format!("models/imagenet/{QUANTISED}.onnx"));
     let bytes = fs::read(&weights).with_context(|| text(&weights))?;
     let mut model = EditableModel::read(&Bytes::from(bytes)).with_context(|| text(&weights))?;
     model.dequantise().with_context(|| text(&weights))?;

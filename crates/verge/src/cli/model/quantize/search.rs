@@ -15,7 +15,7 @@ use super::compare::{Answers, Compared, costs};
 use super::pictures::{PictureSet, Prepared};
 use super::written::{Names, NewVersion};
 use super::{QuantizeArgs, outcome, refused, runs_here, show};
-use crate::cli::model::measure::{Pictures, SATURATION_LEAST, SATURATION_PICTURES, Subject, saturation};
+use crate::cli::model::measure::{Pictures, SATURATION_PICTURES, Subject, saturation};
 use crate::cli::output::Progress;
 
 /// The bounds of shares hold with 95 % each.
@@ -229,6 +229,7 @@ impl Search<'_> {
         if runs_here(self.target) {
             let measured = costs((old, bytes.0), (&mut subject, bytes.1), self.set, self.progress)?;
             cost = Some(measured);
+            // Shown, not judged: what is made for a processor does not overflow there.
             self.progress.show("as the library runs it and as it is written")?;
             let frames = self.set.frames.iter().take(SATURATION_PICTURES).cloned().collect();
             let pictures = Pictures { frames, are_drawn: false };
@@ -239,20 +240,6 @@ impl Search<'_> {
             let of_cost = rules.cost(&measured.0, &measured.1);
             if decision.passes && !of_cost.passes {
                 decision = of_cost;
-            }
-            let share = saturated.map_or(1.0, Agreed::share);
-            if decision.passes && share < SATURATION_LEAST {
-                let remedy = if self.target.weight_bits() == 8 {
-                    "requantise with --for x86"
-                } else {
-                    "its layers are run otherwise than they are written"
-                };
-                let reason = format!(
-                    "saturates on this processor ({}): {:.1} % of its answers are those of the file as written: {remedy}",
-                    self.target.processor.as_str(),
-                    share * 100.0
-                );
-                decision = Decision { passes: false, reason };
             }
         }
         let mut found = Found {
