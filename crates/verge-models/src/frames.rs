@@ -136,6 +136,12 @@ impl FrameModel {
         &self.contract
     }
 
+    /// Its file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.graph.path()
+    }
+
     /// What its file holds.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {

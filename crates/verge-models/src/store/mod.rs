@@ -176,6 +176,10 @@ impl ModelStore {
         let pushed = result?;
         let (mut slots, _) = self.read_slots()?;
         if !slots.hold(&pushed.id) {
+            if slots.trial().is_some() {
+                // They were those of the candidate before.
+                slots.starts = 0;
+            }
             slots.candidate = Some(pushed.id.clone());
             slots.stage = Some(STAGED.to_owned());
             (slots.share, slots.needs, slots.agreement) = (None, None, None);
@@ -292,13 +296,14 @@ impl ModelStore {
     /// Weights by their SHA-256, of a stored version or of the configuration.
     #[must_use]
     pub fn weights_of(&self, sha256: &str, factory: Option<&Path>) -> Option<PathBuf> {
+        let is_it = |path: &Path| digest_of(path).is_ok_and(|found| found.eq_ignore_ascii_case(sha256));
         let stored = self.versions().into_iter().find_map(|version| {
             let manifest = version.manifest().ok()?;
             let file = manifest.files.iter().find(|file| file.sha256.eq_ignore_ascii_case(sha256))?;
-            Some(version.folder.join(&file.name))
+            // One that is damaged by now is no base.
+            Some(version.folder.join(&file.name)).filter(|path| is_it(path))
         });
-        let is_it = |path: &&Path| digest_of(path).is_ok_and(|found| found.eq_ignore_ascii_case(sha256));
-        stored.or_else(|| factory.filter(is_it).map(Path::to_owned))
+        stored.or_else(|| factory.filter(|path| is_it(path)).map(Path::to_owned))
     }
 
     /// Removes what was received and unpacked and is not going to be used: the lock says that nobody else is at it.

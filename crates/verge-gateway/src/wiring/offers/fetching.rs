@@ -91,9 +91,19 @@ async fn fetch(shared: &Arc<Shared>, offer: &OpenOffer) -> Result<String, ModelR
             Err(found) => return Err(ModelRefusal::OtherContent { found, offered: offer.sha256.clone() }),
         }
     }
-    let file = shared.file.clone();
+    let (file, base) = (shared.file.clone(), offer.base.clone());
     let pushed = blocking(move || command::run(&file, &[OsStr::new("push"), part.as_os_str()])).await;
-    pushed.ok_or_else(|| ModelRefusal::Io { reason: "the push had a fault of its own".to_owned() })?
+    let pushed = pushed.ok_or_else(|| ModelRefusal::Io { reason: "the push had a fault of its own".to_owned() })?;
+    // What it changes may have been removed or damaged since it was offered: then the whole package is asked for.
+    let model = shared.managed.iter().find(|model| model.name == offer.name);
+    match (pushed, base, model.and_then(|model| Some((model.store.as_ref()?, model.factory_weights())))) {
+        (Err(ModelRefusal::Refused { code: 65, .. }), Some(base), Some((store, factory)))
+            if store.weights_of(&base, factory.as_deref()).is_none() =>
+        {
+            Err(ModelRefusal::OtherBase { base })
+        }
+        (pushed, _, _) => pushed,
+    }
 }
 
 /// A package is over: that is reported upstream, and what is left of it is removed.

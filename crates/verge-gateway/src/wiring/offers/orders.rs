@@ -81,8 +81,8 @@ impl Shared {
     fn take(&self, offer: ModelOffer, door: &str) -> Result<ModelAnswer, ModelRefusal> {
         let model = self.model(&offer.name)?;
         let limit = self.room();
-        // The package, its copy, and what is unpacked of it.
-        if offer.bytes > limit / 3 {
+        // The package, its copy, and what is unpacked of it. One that is being received is here in part.
+        if offer.bytes > limit / 3 && locked(&self.book).find(&offer.sha256).is_none() {
             return Err(ModelRefusal::TooLarge { bytes: offer.bytes, limit: limit / 3 });
         }
         match &offer.url {

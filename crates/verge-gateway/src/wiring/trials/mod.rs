@@ -61,14 +61,27 @@ impl VersionTrial {
             let (slots, _) = store.slots();
             let (id, phase) = slots.unproved()?;
             let share = slots.share.filter(|_| phase == TrialPhase::Canary);
+            // One that stands elsewhere by now, that was left out, or that judges cannot work with any more is loaded again.
             let same = |one: &&Arc<Self>| {
-                one.model == files.name && one.id == id && (one.phase, one.share) == (phase, share)
+                (&*one.model, &*one.id, one.place) == (&*files.name, id, place)
+                    && (one.phase, one.share) == (phase, share)
+                    && one.left_out.is_none()
+                    && one.beside.as_ref().is_none_or(|beside| {
+                        place.is_some_and(|place| fits(settings, loaded, place, beside).is_ok())
+                    })
             };
             if let Some(same) = former.iter().find(same) {
                 return Some(Arc::clone(same));
             }
-            if phase == TrialPhase::Unconfirmed && files.in_use().version.as_deref() != Some(id) {
-                return None;
+            if phase == TrialPhase::Unconfirmed {
+                // What was loaded counts, not what the slots have come to say since.
+                let at_work = match place.and_then(|place| loaded.get(place)) {
+                    Some(loaded) => version_of(loaded, store),
+                    None => files.in_use().version,
+                };
+                if at_work.as_deref() != Some(id) {
+                    return None;
+                }
             }
             let before = former.iter().find(|one| one.model == files.name && one.id == id);
             let usual = before.map(|before| before.desk.with(|trial| trial.times(TrialSide::Active).clone()));
@@ -96,6 +109,11 @@ impl VersionTrial {
             } else {
                 let known = before.and_then(|before| before.beside.clone());
                 trial.load(settings, (runtime, loaded), (known, slots.needs));
+                if trial.left_out.is_some() {
+                    // It will see no frame: a gateway that lives on has proved all that it can.
+                    let rules = TrialRules { confirm_frames: 0, ..rules };
+                    trial.desk = Arc::new(TrialDesk::new(Trial::new(phase, rules, None)));
+                }
             }
             Some(Arc::new(trial))
         };
@@ -188,6 +206,13 @@ impl VersionTrial {
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
+}
+
+/// The version of a store whose weights these are; nothing for those of the configuration.
+pub(super) fn version_of(loaded: &FrameModel, store: &ModelStore) -> Option<String> {
+    let folder = loaded.path().parent()?;
+    let id = folder.file_name()?.to_str()?;
+    (store.version(id).folder == folder).then(|| id.to_owned())
 }
 
 /// Why a version of a model over windows, or in a gateway without frames, is not tried.

@@ -14,10 +14,11 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::{CommitHandle, CommitRequest};
 use verge_pipeline::status::{AgreementStatus, ModelStatus, ReturnStatus};
 
-use super::VersionTrial;
+use super::{VersionTrial, version_of};
 use super::report::VersionEvent;
 use crate::reload::{ReloadAnswer, ReloadDesk};
 use crate::settings::Settings;
+use crate::wiring::frames::Vision;
 use crate::wiring::replacement::JudgesAtWork;
 
 /// How often what was counted is looked at.
@@ -50,11 +51,20 @@ struct Present {
 }
 
 impl Present {
-    fn of(settings: &Settings, trials: Vec<Arc<VersionTrial>>) -> Arc<Self> {
-        let all = settings.models.iter().chain(&settings.autoencoders);
-        let managed = all.filter_map(|files| {
-            let (slots, _) = files.store.as_ref()?.slots();
-            Some((files.clone(), slots.active))
+    fn of(settings: &Settings, at_work: &JudgesAtWork, trials: Vec<Arc<VersionTrial>>) -> Arc<Self> {
+        let loaded = at_work.vision.as_deref().map_or(&[][..], Vision::models);
+        let frames = settings.models.iter().enumerate().map(|(place, files)| (files, loaded.get(place)));
+        let windows = settings.autoencoders.iter().map(|files| (files, None));
+        let managed = frames.chain(windows).filter_map(|(files, loaded)| {
+            let store = files.store.as_ref()?;
+            let (slots, _) = store.slots();
+            // Slots that changed while models were loaded say otherwise than what is at work; a damaged version does, too.
+            let is_whole = |id: &String| store.version(id).fault().is_none();
+            let active = match loaded.map(|loaded| version_of(loaded, store)) {
+                Some(at_work) if slots.active.as_ref().is_none_or(is_whole) => at_work,
+                _ => slots.active,
+            };
+            Some((files.clone(), active))
         });
         let managed = managed.collect();
         Arc::new(Self {
@@ -124,7 +134,7 @@ impl ModelsAtWork {
         events: Vec<VersionEvent>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            now: Mutex::new(Present::of(settings, at_work.trials(settings, &[]))),
+            now: Mutex::new(Present::of(settings, at_work, at_work.trials(settings, &[]))),
             returned: Mutex::default(),
             events: Mutex::new(events),
             reload: ReloadWish::default(),
@@ -134,7 +144,7 @@ impl ModelsAtWork {
     /// Others are at work.
     pub(in crate::wiring) fn take_up(&self, settings: &Settings, at_work: &JudgesAtWork) {
         let trials = at_work.trials(settings, &self.present().trials);
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Present::of(settings, trials);
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Present::of(settings, at_work, trials);
     }
 
     fn present(&self) -> Arc<Present> {
@@ -210,10 +220,7 @@ impl ModelsAtWork {
         let looked = Slots { agreement: figures.passed.map(|_| figures), ..slots.clone() };
         let (changed, what) = match next {
             TrialNext::Stay => (looked, None),
-            TrialNext::Confirm => {
-                trial.desk.with(verge_models::trial::Trial::confirmed);
-                (looked.proved(), None)
-            }
+            TrialNext::Confirm => (looked.proved(), None),
             TrialNext::ToCanary => {
                 (looked.tried(TrialPhase::Canary, share, now), Some("it looks at some cameras from now on"))
             }
@@ -231,6 +238,11 @@ impl ModelsAtWork {
             trial.end();
             self.reload.wish();
         } else if *next == TrialNext::Confirm {
+            trial.desk.with(verge_models::trial::Trial::confirmed);
+            if trial.phase == TrialPhase::Unconfirmed {
+                // From now on it is the version in use like any other.
+                trial.end();
+            }
             tracing::info!(model = %trial.model, version = %id, "the version has proved itself");
         }
         Ok(())

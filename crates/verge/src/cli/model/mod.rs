@@ -3,6 +3,7 @@
 mod bench;
 mod card;
 mod delta;
+mod files;
 mod finetune;
 mod ls;
 pub(super) mod measure;

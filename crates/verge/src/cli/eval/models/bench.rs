@@ -112,9 +112,10 @@ impl Workbench {
         let ran = self.run(arguments)?;
         ensure!(
             ran.code == 0,
-            "`verge {}` ends with {}: {}",
+            "`verge {}` ends with {}: {} {}",
             arguments.join(" "),
             ran.code,
+            ran.said["refused"].as_str().unwrap_or_default(),
             ran.errors.trim()
         );
         Ok(ran)

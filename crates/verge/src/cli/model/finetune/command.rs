@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 use verge_domain::frame::EncodedFrame;
 use verge_engine::digest::Digester;
@@ -19,6 +19,7 @@ use verge_vision::Picture;
 
 use super::super::super::output::{Progress, json_line};
 use super::super::super::say;
+use super::super::files::{NewFiles, no_model};
 use super::super::measure::Subject;
 use super::FinetuneArgs;
 use super::data::{self, Dropped, Kept, Labelled};
@@ -27,7 +28,7 @@ use super::from::from;
 use super::gate::{Answer, Answers};
 use super::tried::{costs, hold_out, said_by, same_as_head};
 use super::words::{print, refused};
-use super::written::{CardText, Place};
+use super::written::NewHead;
 
 /// The class for what is like nothing of the training.
 pub(super) const UNKNOWN: &str = "unknown";
@@ -77,20 +78,36 @@ pub(in super::super) fn finetune(
     as_json: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<Exit> {
+    let mut progress = Progress::new();
+    let result = made_of(args, as_json, &mut progress, out);
+    progress.clear()?;
+    result.inspect_err(|error| no_model(error, as_json, out))
+}
+
+fn made_of(
+    args: &FinetuneArgs,
+    as_json: bool,
+    progress: &mut Progress,
+    out: &mut impl Write,
+) -> anyhow::Result<Exit> {
+    if !(0.0..=100.0).contains(&args.max_drop) {
+        return Err(anyhow!("--max-drop {}: from 0 to 100 points are expected", args.max_drop))
+            .exit_with(Exit::Usage);
+    }
     let runtime = Runtime::load(&wiring::user_runtime_search()).exit_with(Exit::Unavailable)?;
     let card = args.card.with_extension("toml");
     let mut old = Subject::load(&runtime, &card, ModelLimits::default())?;
     can_be_tuned(&old).exit_with(Exit::Usage)?;
-    let place = Place::of(&args.output)?;
-    let mut progress = Progress::new();
+    let files = NewFiles::of(&args.output)?;
+    files.are_free(&card, &card.with_file_name(&old.model.card().file))?;
     progress.show("the layers of the model are looked at")?;
     if !args.from.is_empty() {
-        return from(args, (&runtime, &mut old), place, as_json, out);
+        return from(args, (&runtime, &mut old), &files, (as_json, progress), out);
     }
     let mut taps = Taps::of(&old.model, &args.tap).exit_with(Exit::BadInput)?;
-    let training = training(args, &mut old, &mut taps, &mut progress).exit_with(Exit::BadInput)?;
+    let training = training(args, &mut old, &mut taps, progress).exit_with(Exit::BadInput)?;
     let classes: Vec<String> = training.counts.keys().cloned().collect();
-    let choice = choose(args.method, &taps, &training, &mut progress).exit_with(Exit::BadInput)?;
+    let choice = choose(args.method, &taps, &training, progress).exit_with(Exit::BadInput)?;
     let chosen = &choice.all[choice.chosen];
     let tapped: Vec<Tap> = chosen.iter().map(|tap| taps.taps[*tap].clone()).collect();
     let names: Vec<&str> = tapped.iter().map(|tap| tap.tensor.as_str()).collect();
@@ -145,9 +162,13 @@ pub(in super::super) fn finetune(
     let output = append(&mut graph, &tapped, &head).context("the new graph").exit_with(Exit::BadInput)?;
     let weights = graph.write();
     let mut made = made(args, &old, &runtime, &training, &folds);
-    let text = CardText { old: &old.model, output: &output, weights: &weights, made: &made };
-    place.make(&text, &labels)?;
-    let mut new = Subject::load(&runtime, &place.making(".toml"), ModelLimits::default())?;
+    let trial = tempfile::tempdir().context("a folder for what is tried").exit_with(Exit::Temporary)?;
+    let tried = files.within(trial.path());
+    // Of its own: the old model looks at pictures meanwhile.
+    let model = old.model.clone();
+    let head_of = NewHead { old: &model, output: &output, weights: &weights, labels: &labels };
+    head_of.write(&tried, &made, None)?;
+    let mut new = Subject::load(&runtime, &tried.card, ModelLimits::default())?;
     same_as_head(&mut new, &head, &features, (&training.kept, &training.samples), &labels)
         .exit_with(Exit::BadInput)?;
     let (before, after) = costs(&mut old, &mut new, &training.frames).exit_with(Exit::BadInput)?;
@@ -161,7 +182,7 @@ pub(in super::super) fn finetune(
         .map_or(Value::Null, |known| json!({ "limit": known.limit, "kept": known.kept.rows() }));
     if let Some(folder) = &args.hold_out {
         let known = training.kept.clone();
-        let answers = hold_out(folder, (&mut old, &mut new), &classes, known, &mut progress);
+        let answers = hold_out(folder, (&mut old, &mut new), &classes, known, progress);
         let answers = answers.exit_with(Exit::BadInput)?;
         report["hold_out"] = answers.json();
         report["hold_out"]["unknown"] = json!(answers.share_of(UNKNOWN));
@@ -177,13 +198,11 @@ pub(in super::super) fn finetune(
     progress.clear()?;
     made.figures.insert("CPU ms before".to_owned(), before);
     made.figures.insert("CPU ms".to_owned(), after);
-    let (weights_path, card_path) = (place.path(".onnx"), place.path(".toml"));
     report["written"] = json!(true);
-    report["out"] = json!(weights_path);
-    report["card"] = json!(card_path);
+    report["out"] = json!(files.weights);
+    report["card"] = json!(files.card);
     report["made"] = json!(made);
-    let text = CardText { old: &old.model, output: &output, weights: &weights, made: &made };
-    place.finish(&text, &report)?;
+    head_of.write(&files, &made, Some(&report))?;
     if let Some(path) = &args.statistics {
         let taps: Vec<String> = tapped.iter().map(|tap| tap.tensor.clone()).collect();
         let known = (&training.samples.labels[..], &classes[..]);

@@ -11,6 +11,7 @@ use verge_models::gate::Rules;
 use verge_models::head::{Sums, append};
 
 use super::super::super::output::{Progress, json_line};
+use super::super::files::NewFiles;
 use super::super::measure::Subject;
 use super::FinetuneArgs;
 use super::command::made_here;
@@ -18,7 +19,7 @@ use super::features::Taps;
 use super::gate::share_of;
 use super::tried::hold_out;
 use super::words::{print, refused};
-use super::written::{CardText, Place};
+use super::written::NewHead;
 
 /// Bytes of a file of sums at most.
 const MOST_BYTES: u64 = 1 << 30;
@@ -26,8 +27,8 @@ const MOST_BYTES: u64 = 1 << 30;
 pub(super) fn from(
     args: &FinetuneArgs,
     (runtime, old): (&Runtime, &mut Subject),
-    place: Place,
-    as_json: bool,
+    files: &NewFiles,
+    (as_json, progress): (bool, &mut Progress),
     out: &mut impl Write,
 ) -> anyhow::Result<Exit> {
     let sums = sums(args, old).exit_with(Exit::BadInput)?;
@@ -51,13 +52,16 @@ pub(super) fn from(
         "hold_out": null, "temperature": head.temperature, "lambda": head.lambda, "unknown": null,
         "before": { "bytes": old.model.bytes().len() }, "after": { "bytes": weights.len() },
     });
-    let text = CardText { old: &old.model, output: &output, weights: &weights, made: &made };
-    place.make(&text, &sums.classes)?;
-    let mut new = Subject::load(runtime, &place.making(".toml"), ModelLimits::default())?;
+    let trial = tempfile::tempdir().context("a folder for what is tried").exit_with(Exit::Temporary)?;
+    let tried = files.within(trial.path());
+    // Of its own: the old model looks at pictures meanwhile.
+    let model = old.model.clone();
+    let head_of = NewHead { old: &model, output: &output, weights: &weights, labels: &sums.classes };
+    head_of.write(&tried, &made, None)?;
+    let mut new = Subject::load(runtime, &tried.card, ModelLimits::default())?;
     if let Some(folder) = &args.hold_out {
         let rules = Rules { max_drop: args.max_drop, strict: args.strict, ..Rules::default() };
-        let mut progress = Progress::new();
-        let answers = hold_out(folder, (old, &mut new), &sums.classes, Vec::new(), &mut progress);
+        let answers = hold_out(folder, (old, &mut new), &sums.classes, Vec::new(), progress);
         let answers = answers.exit_with(Exit::BadInput)?;
         report["hold_out"] = answers.json();
         let refusal = answers.guesses(1, "of the hold-out");
@@ -66,11 +70,10 @@ pub(super) fn from(
         }
     }
     report["written"] = json!(true);
-    report["out"] = json!(place.path(".onnx"));
-    report["card"] = json!(place.path(".toml"));
+    report["out"] = json!(files.weights);
+    report["card"] = json!(files.card);
     report["made"] = serde_json::to_value(&made).unwrap_or(Value::Null);
-    let text = CardText { old: &old.model, output: &output, weights: &weights, made: &made };
-    place.finish(&text, &report)?;
+    head_of.write(files, &made, Some(&report))?;
     if as_json {
         json_line(out, &report)?;
     } else {

@@ -21,13 +21,13 @@ use verge_models::quantise::{
     Bench, FEW_PICTURES, LEAST_PICTURES, QuantiseError, Quantiser, RangeMethod, Target,
 };
 
+use super::files::{NewFiles, no_model};
 use super::measure::Subject;
-use crate::cli::output::{Progress, json_line};
+use crate::cli::output::Progress;
 use crate::cli::pictures::PictureLimits;
 use crate::cli::{say, words};
 use pictures::{PictureSet, Prepared};
 use search::{Found, Search};
-use written::Names;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
@@ -148,11 +148,7 @@ pub(super) fn quantize(args: &QuantizeArgs, as_json: bool, out: &mut impl Write)
     match result {
         Ok(found) => outcome::tell(args, &found, as_json, out),
         Err(error) => {
-            // Whoever reads JSON finds one object, whatever happened.
-            if as_json && matches!(Exit::of(&error), Exit::BadInput | Exit::Temporary) {
-                let why = error.chain().skip(1).map(ToString::to_string).collect::<Vec<_>>().join(": ");
-                json_line(out, &serde_json::json!({ "written": false, "refused": why }))?;
-            }
+            no_model(&error, as_json, out);
             Err(error)
         }
     }
@@ -172,16 +168,9 @@ fn made(args: &QuantizeArgs, progress: &mut Progress) -> anyhow::Result<Found> {
         );
         return Err(error).exit_with(Exit::BadInput);
     }
-    let names = Names::of(&args.output);
+    let names = NewFiles::of(&args.output)?;
     let source = card.parent().unwrap_or(std::path::Path::new("")).join(&known.file);
-    let is_same = |one: &std::path::Path, other: &std::path::Path| {
-        one == other
-            || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
-    };
-    if is_same(&names.weights, &source) || is_same(&names.card, &card) {
-        return Err(anyhow!("-o {}: that is the model itself; name another", args.output.display()))
-            .exit_with(Exit::Usage);
-    }
+    names.are_free(&card, &source)?;
     let limits = ModelLimits::default();
     let mut float = Subject::load(&runtime, &card, limits)?;
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);

@@ -13,9 +13,10 @@ use verge_models::{FrameModel, ModelFiles};
 
 use super::compare::{Answers, Compared, costs};
 use super::pictures::{PictureSet, Prepared};
-use super::written::{Names, NewVersion};
+use super::written::NewVersion;
 use super::{QuantizeArgs, outcome, refused, runs_here, show};
-use crate::cli::model::measure::{Pictures, SATURATION_PICTURES, Subject, saturation};
+use crate::cli::model::files::NewFiles;
+use crate::cli::model::measure::{Pictures, SATURATION_LEAST, SATURATION_PICTURES, Subject, saturation};
 use crate::cli::output::Progress;
 
 /// The bounds of shares hold with 95 % each.
@@ -49,7 +50,7 @@ struct Tried {
 
 /// What came of the search.
 pub(super) struct Found {
-    pub(super) names: Names,
+    pub(super) names: NewFiles,
     pub(super) target: Target,
     pub(super) method: RangeMethod,
     pub(super) is_repaired: bool,
@@ -71,7 +72,7 @@ impl Search<'_> {
         &mut self,
         old: &mut Subject,
         prepared: &mut Prepared<'_>,
-        names: &Names,
+        names: &NewFiles,
     ) -> anyhow::Result<Found> {
         let rules = self.args.rules();
         let answers = Answers::of(old, self.set, "the model as it is", self.progress)?;
@@ -184,7 +185,7 @@ impl Search<'_> {
         (old, answers): (&Subject, &Answers),
         rules: &Rules,
     ) -> anyhow::Result<Tried> {
-        let names = Names::of(&self.folder.path().join("candidate"));
+        let names = NewFiles::of(&self.folder.path().join("candidate"))?;
         self.write(&old.model, &quantised, &names)?;
         let mut subject = Subject::load(self.runtime, &names.card, self.limits)?;
         let what = if is_repaired { format!("{method}, repaired") } else { method.to_string() };
@@ -219,7 +220,7 @@ impl Search<'_> {
         &mut self,
         best: Tried,
         old: &mut Subject,
-        names: &Names,
+        names: &NewFiles,
         rules: &Rules,
     ) -> anyhow::Result<Found> {
         let Tried { method, is_repaired, quantised, mut subject, compared, mut decision } = best;
@@ -233,7 +234,7 @@ impl Search<'_> {
             self.progress.show("as the library runs it and as it is written")?;
             let frames = self.set.frames.iter().take(SATURATION_PICTURES).cloned().collect();
             let pictures = Pictures { frames, are_drawn: false };
-            let card = Names::of(&self.folder.path().join("candidate"));
+            let card = NewFiles::of(&self.folder.path().join("candidate"))?;
             self.write(&old.model, &quantised, &card)?;
             saturated =
                 saturation(self.runtime, &ModelFiles::of_card(&card.card), &mut subject, &pictures, None)?;
@@ -274,7 +275,7 @@ impl Search<'_> {
     }
 
     /// Writes what is tried, with a card, where it is tried.
-    fn write(&self, model: &FrameModel, quantised: &Quantised, names: &Names) -> anyhow::Result<()> {
+    fn write(&self, model: &FrameModel, quantised: &Quantised, names: &NewFiles) -> anyhow::Result<()> {
         let made = self.made(model, BTreeMap::new(), BTreeMap::new());
         NewVersion { model, card: self.card, version: "0", bytes: &quantised.bytes, made: &made }
             .write(names, None)
