@@ -138,7 +138,7 @@ impl FrameModel {
 
     /// Its file.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub fn path(&self) -> &std::path::Path {
         self.graph.path()
     }
 

@@ -16,7 +16,7 @@ use super::pictures::{PictureSet, Prepared};
 use super::written::NewVersion;
 use super::{QuantizeArgs, outcome, refused, runs_here, show};
 use crate::cli::model::files::NewFiles;
-use crate::cli::model::measure::{Pictures, SATURATION_LEAST, SATURATION_PICTURES, Subject, saturation};
+use crate::cli::model::measure::{Pictures, SATURATION_PICTURES, Subject, saturation};
 use crate::cli::output::Progress;
 
 /// The bounds of shares hold with 95 % each.
