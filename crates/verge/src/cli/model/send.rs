@@ -279,7 +279,12 @@ async fn to(
                 if answer["id"] != sending.id.as_str() {
                     continue;
                 }
-                moved = Instant::now();
+                if answer["temporary"] == true {
+                    // It is offered again, but for as long as the caller waits at most.
+                    answer["error"].as_str().unwrap_or("not now").clone_into(&mut why);
+                } else {
+                    moved = Instant::now();
+                }
                 match sending.answered(&answer, &subscriber) {
                     None => {}
                     Some(Ok(())) => break (Exit::Fine, "staged", None),
