@@ -379,3 +379,9 @@ def test_a_file_that_eats_memory_ends_the_child_alone(life: Life) -> None:
     assert done.returncode == 0
     said = life.push(package, BAD_INPUT)
     assert life.active() is None and life.incoming() == [], said
+
+
+def test_a_version_that_verdicts_would_not_tell_from_the_one_in_use_is_pointed_at(life: Life) -> None:
+    said = life.push(life.sign(0, counter=1))
+    assert 'verdicts do not tell it from the version in use, whose card says version = "0", too' in said, said
+    assert "warning" not in life.push(life.sign(2))
