@@ -187,7 +187,9 @@ def test_packages_that_lie_are_refused_and_leave_nothing(life: Life) -> None:
     refused("entries")
     repack(life, package, bad, lambda m: m | {"format": 2})
     refused("format is 2")
-    repack(life, package, bad, lambda m: m | {"base": "0" * 64})
+    # What changed, from weights that are not here, and something else in its place.
+    as_delta = lambda files: [(f"{name}.delta" if name == f"{NAME}.onnx" else name, content) for name, content in files]  # noqa: E731
+    repack(life, package, bad, lambda m: m | {"base": "0" * 64}, as_delta)
     refused("delta")
     repack(life, package, bad, lambda m: m | {"min_verge": "99.0.0"})
     refused("needs Verge 99.0.0")
@@ -379,3 +381,9 @@ def test_a_file_that_eats_memory_ends_the_child_alone(life: Life) -> None:
     assert done.returncode == 0
     said = life.push(package, BAD_INPUT)
     assert life.active() is None and life.incoming() == [], said
+
+
+def test_a_version_that_verdicts_would_not_tell_from_the_one_in_use_is_pointed_at(life: Life) -> None:
+    said = life.push(life.sign(0, counter=1))
+    assert 'verdicts do not tell it from the version in use, whose card says version = "0", too' in said, said
+    assert "warning" not in life.push(life.sign(2))

@@ -179,7 +179,7 @@ def test_frames_are_judged_once_while_their_judges_and_models_change(
 
     loading = threading.Thread(target=load)
     loading.start()
-    pauses, anew = [], 0
+    pauses = []
     try:
         wait_for(lambda: verdicts(receiver, "seen"), "the first frame is judged")
         for number in range(RELOADS_OF_FRAMES):
@@ -195,7 +195,7 @@ def test_frames_are_judged_once_while_their_judges_and_models_change(
             code, answer = reload(configured(gateway, judges))
             assert code == 0 and answer["outcome"] == "reloaded", answer
             assert "model.junction" in [change["key"] for change in answer["changed"]], answer
-            anew += sum(one["instances"] for one in answer["instances"]["anew"] if one["why"] == "its model is another")
+            assert answer["instances"]["anew"] == [], "what is reported of frames goes on with another version"
             pauses.append(answer["pause_ms"])
             # Once more without a change, with the file written again.
             junction(tmp_path / "model", f"1.{number:03}")
@@ -212,7 +212,7 @@ def test_frames_are_judged_once_while_their_judges_and_models_change(
     assert sorted(of_frames) == sorted(f"frame-{number}" for number in range(sent)), "each once"
     versions = [verdict["model"]["version"] for verdict in verdicts(receiver, "seen")]
     assert versions == sorted(versions) and len(set(versions)) > RELOADS_OF_FRAMES / 2
-    assert anew > 0 and verdicts(receiver, "also")
+    assert verdicts(receiver, "also")
     print(f"{sent} frames, {2 * RELOADS_OF_FRAMES} reloads; judging paused for {max(pauses):.2f} ms at most")
 
 

@@ -7,6 +7,7 @@
 mod cameras;
 mod comparison;
 mod outputs;
+mod release;
 pub mod scene;
 mod screen;
 mod sensors;
@@ -24,13 +25,15 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use verge_domain::time::UtcMillis;
 use verge_gateway::exit::Exit;
-use verge_gateway::reload::ReloadAnswer;
+use verge_gateway::reload::door::ReloadDoor;
+use verge_gateway::reload::{ReloadAnswer, ReloadRequest, ReloadRequests};
 use verge_gateway::wiring::{self, Gateway};
 use verge_mqtt::{Publisher, QoS, Subscriber, SubscriberEvent};
 use verge_pipeline::status::JudgeStatus;
 
 use cameras::SimulatedCamera;
 use comparison::{CountComparison, JunctionTruth};
+use release::Release;
 use screen::{Screen, ScreenContent, costs, ledger};
 use sensors::Sensor;
 use site::Site;
@@ -95,6 +98,8 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
         screen.always(&format!("  the link logs in once, within {} minutes", LINK_LIFE.as_secs() / 60));
     }
     let mut reloads = gateway.reload_requests();
+    // Where commands about models ask, as they ask `verge run`.
+    let door = ReloadDoor::open(&settings.gateway.state_dir).context("the socket for reloads")?;
     let (_, route) = gateway.routes().first().cloned().context("the demo's configuration has one uplink")?;
     let listener = gateway.listener().context("the demo's configuration has the gateway bring its broker")?;
     let counters = gateway.counters().clone();
@@ -114,6 +119,7 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
 
     let mut tally = Arrived::new(CountComparison::new(truth, began));
     let mut wan = Wan::over(run);
+    let mut release = Release::over(site.folder(), (start, run))?;
     let mut redraw = tokio::time::interval(Screen::period());
     let end = start + run + DRAIN;
     // One for the whole run: a signal that comes between two waits is not missed.
@@ -145,26 +151,23 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
                     }
                     None => {}
                 }
+                if let Some(line) = release.look(&gateway.snapshot().models) {
+                    screen.line(&line)?;
+                }
                 let view = ScreenContent { elapsed, run, counters: &counters, route: &route, tally: &tally, wan: &wan };
                 screen.draw(&view, now)?;
                 if now >= end || (elapsed == run
+                        && release.is_over()
                         && tally.counted.is_complete(run)
                         && tally.missing(run).is_empty()
                         && route.backlog() == 0) {
                     break;
                 }
             }
-            request = reloads.next() => {
-                // A version of a model has changed: what runs is taken up again.
-                let next = if request.again { Ok(gateway.settings().clone()) } else { site.load(dashboard) };
-                let answer = match next {
-                    Ok(next) => gateway.reload(next, request.dry_run).await,
-                    Err(error) => ReloadAnswer::Faulty { faults: vec![format!("{error:#}")] },
-                };
-                if !request.dry_run {
-                    screen.line(answer.words().first().map_or("", String::as_str))?;
+            request = either(&mut reloads, &door) => {
+                if let Some(line) = reload(&mut gateway, &site, dashboard, request).await {
+                    screen.line(&line)?;
                 }
-                request.answer(&answer).await;
             }
             what = gateway.failed() => anyhow::bail!("{what} has ended by a fault"),
             _ = interrupt.recv() => break,
@@ -174,7 +177,7 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
         device.abort();
     }
     // Who waits for a reload learns now that there is none.
-    drop(reloads);
+    drop((reloads, door));
     let status = gateway.snapshot();
     let raised = tally.raised_by("vibration-high");
     let outputs = {
@@ -184,7 +187,33 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
     gateway.stop().await?;
     let elapsed = start.elapsed().min(run);
     let view = ScreenContent { elapsed, run, counters: &counters, route: &route, tally: &tally, wan: &wan };
-    summary(&view, &status.judges, &outputs)
+    summary(&view, &status.judges, &release, &outputs)
+}
+
+/// The next request for a reload, from within or from a command.
+async fn either(reloads: &mut ReloadRequests, door: &ReloadDoor) -> ReloadRequest {
+    tokio::select! {
+        request = reloads.next() => request,
+        request = door.next() => request,
+    }
+}
+
+/// Carries a reload out, and says what came of it.
+async fn reload(
+    gateway: &mut Gateway,
+    site: &Site,
+    dashboard: Option<u16>,
+    request: ReloadRequest,
+) -> Option<String> {
+    // A version of a model has changed: what runs is taken up again.
+    let next = if request.again { Ok(gateway.settings().clone()) } else { site.load(dashboard) };
+    let answer = match next {
+        Ok(next) => gateway.reload(next, request.dry_run).await,
+        Err(error) => ReloadAnswer::Faulty { faults: vec![format!("{error:#}")] },
+    };
+    let words = answer.words().into_iter().next().filter(|_| !request.dry_run);
+    request.answer(&answer).await;
+    words
 }
 
 async fn wait_connected(receiver: &mut Subscriber) -> anyhow::Result<()> {
@@ -246,7 +275,12 @@ async fn film(
     }
 }
 
-fn summary(view: &ScreenContent<'_>, judges: &[JudgeStatus], outputs: &[String]) -> anyhow::Result<Exit> {
+fn summary(
+    view: &ScreenContent<'_>,
+    judges: &[JudgeStatus],
+    release: &Release,
+    outputs: &[String],
+) -> anyhow::Result<Exit> {
     let (verdicts, duplicates, missing_numbers) = view.tally.sequence_totals();
     let sources = view.counters.sources();
     let readings: u64 = sources.iter().map(|source| source.readings_judged_total.get()).sum();
@@ -280,8 +314,11 @@ fn summary(view: &ScreenContent<'_>, judges: &[JudgeStatus], outputs: &[String])
         writeln!(out, "  {line}")?;
     }
     writeln!(out, "  forward is into the junction; {}", CountComparison::tolerated())?;
-    for line in outputs {
+    for line in outputs.iter().chain(&release.words()) {
         writeln!(out, "  {line}")?;
+    }
+    if let Some(versions) = view.tally.versions_words() {
+        writeln!(out, "  {versions}")?;
     }
     if let Some(words) = view.tally.frozen_words(&cameras::frozen(view.run)) {
         writeln!(out, "  {words}")?;
@@ -295,6 +332,7 @@ fn summary(view: &ScreenContent<'_>, judges: &[JudgeStatus], outputs: &[String])
         )?;
     }
     let mut lacking = view.tally.missing(view.run);
+    lacking.extend(release.lacking());
     if missing_numbers > 0 {
         lacking.push(format!("{missing_numbers} sequence numbers never arrived"));
     }

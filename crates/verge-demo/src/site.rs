@@ -15,6 +15,8 @@ use verge_mqtt::{BrokerAddress, ConnectionSettings};
 use verge_tls::authority::{Authority, CertificateRequest, write_identity};
 use verge_tls::{Credentials, TlsIdentity, TrustedRoots, Usage};
 
+use crate::release::{PACKAGE, PUBLISHER};
+
 /// The configuration that the demo's gateway runs, as it stands in `configs/`.
 const CONFIGURATION: &str = include_str!("../../../configs/demo.toml");
 /// The model that it names, its card and its labels: made by `examples/junction-model/train.py`.
@@ -71,7 +73,7 @@ impl Site {
     /// operator would give them, through the environment. The dashboard is served on this port of loopback.
     pub(super) fn settings(&self, dashboard: Option<u16>) -> anyhow::Result<Settings> {
         std::fs::write(self.configuration(), CONFIGURATION).context("the demo's configuration")?;
-        for (name, content) in MODEL {
+        for (name, content) in MODEL.into_iter().chain([PACKAGE, PUBLISHER]) {
             std::fs::write(self.folder.path().join(name), content).context("the demo's model")?;
         }
         self.load(dashboard)
@@ -100,6 +102,11 @@ impl Site {
             server.modbus.listen.set_port(0);
         }
         Ok(settings)
+    }
+
+    /// Where everything lies.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn configuration(&self) -> PathBuf {

@@ -39,6 +39,9 @@ const SCENARIO: [Expectation; 12] = [
 const CAMERAS: &str = "camera-health";
 const FROZEN_CAMERA: &str = "south";
 
+/// The judge over what stands at the junction.
+const VEHICLES: &str = "vehicles";
+
 /// Lines remembered for the live table.
 const REMEMBERED_LINES: usize = 8;
 
@@ -54,6 +57,8 @@ pub(super) struct Arrived {
     frozen: [Option<UtcMillis>; 2],
     /// What was found of cameras that is no part of the scenario.
     false_alarms: Vec<String>,
+    /// Versions of the model that looked for what stands at the junction, in the order of their verdicts.
+    versions: Vec<String>,
     zone: SiteZone,
     newest: Option<Instant>,
     sequences: HashMap<(Epoch, Lane), SequenceTracker>,
@@ -85,6 +90,7 @@ impl Arrived {
             raised: 0,
             cleared: 0,
             lines: VecDeque::new(),
+            versions: Vec::new(),
             zone: SiteZone::of_machine(),
             newest: None,
             sequences: HashMap::new(),
@@ -120,6 +126,7 @@ impl Arrived {
     fn note_verdict(&mut self, verdict: &Verdict) -> String {
         let kind = verdict.body.kind();
         self.note_camera(verdict);
+        self.note_version(verdict);
         *self.by_kind.entry(kind).or_default() += 1;
         let key = (verdict.judge.to_string(), verdict.subject.device.to_string());
         let seen = self.seen.entry(key).or_default();
@@ -179,6 +186,20 @@ impl Arrived {
             EventState::Cleared if is_scenario => self.frozen[1] = Some(verdict.times.decided),
             EventState::Updated | EventState::Cleared => {}
         }
+    }
+
+    fn note_version(&mut self, verdict: &Verdict) {
+        let Some(model) = verdict.model.as_ref().filter(|_| verdict.judge.as_str() == VEHICLES) else { return };
+        if self.versions.last().is_none_or(|last| *last != model.version.as_str()) {
+            self.versions.push(model.version.to_string());
+        }
+    }
+
+    /// "verdicts of vehicles name versions 1.0, 1.1, 1.0 of their model, one after the other".
+    pub(super) fn versions_words(&self) -> Option<String> {
+        let versions = self.versions.join(", ");
+        (self.versions.len() > 1)
+            .then(|| format!("verdicts of {VEHICLES} name versions {versions} of their model, one after the other"))
     }
 
     /// "south stood still from 24 to 36 s: frozen was raised at 27.4 s and cleared at 37.2 s".

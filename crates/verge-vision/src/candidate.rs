@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use verge_domain::frame::View;
 use verge_domain::id::{DeviceId, Label};
 use verge_engine::RunError;
@@ -68,6 +69,13 @@ impl VisionJudge {
         judge.then = then.or(judge.then);
         (is_first || is_second).then_some(judge)
     }
+}
+
+/// What this thread has taken of the processor. The time of day would count what others do on a busy machine against a version.
+pub(crate) fn processor_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    let secs = Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or_default());
+    secs + Duration::from_nanos(u64::try_from(now.tv_nsec).unwrap_or_default())
 }
 
 /// Whose runs those of a model are.

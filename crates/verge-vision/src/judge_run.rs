@@ -11,7 +11,7 @@ use verge_engine::RecurrentState;
 use verge_models::FrameModel;
 use verge_models::card::ModelTask;
 
-use crate::candidate::WatchedModel;
+use crate::candidate::{WatchedModel, processor_time};
 use crate::cascade::Cascade;
 use crate::detect::{DEFAULT_SCORE, ObjectChoice, Tile};
 use crate::follow::FollowMemory;
@@ -252,10 +252,10 @@ impl JudgeRun {
         state: &mut RecurrentState,
         seen: (JudgedFrame<'_>, &mut FollowMemory),
     ) -> Result<View, InferenceError> {
-        let began = Instant::now();
+        let began = model.watch.as_ref().map(|_| processor_time());
         let result = self.run(model, picture, state, seen);
-        if let Some(watch) = &model.watch {
-            watch.note(result.as_ref().err(), began.elapsed());
+        if let Some((watch, began)) = model.watch.as_ref().zip(began) {
+            watch.note(result.as_ref().err(), processor_time().saturating_sub(began));
         }
         result
     }

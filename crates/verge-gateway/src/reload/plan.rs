@@ -38,7 +38,7 @@ pub(crate) enum JudgeFate {
     Kept,
     /// Its detector is made, and takes up what the one before it has learnt, if there is one.
     Made,
-    /// The same without what that has learnt: its model is another.
+    /// The same without what that has learnt, which was of scores of another model.
     OtherModel,
 }
 
@@ -198,14 +198,15 @@ fn sites(running: &Settings, next: &Settings, restart: &mut Vec<KeyChange>) {
     }
 }
 
-/// Judges that ask another model than before, whatever it is called.
+/// Judges to which what they have learnt says nothing any more, since they ask another model than before, whatever it is called.
 fn other_models(at_work: &AtWork<'_>, next: &Settings, models: &ModelContents) -> BTreeSet<String> {
     let asks_another = |judge_now: &&JudgeSection| {
         let before = judge(at_work.settings, judge_now.name.as_str())
-            .and_then(|before| before.model(at_work.settings))
-            .map(|model| at_work.models.of(&model.name));
-        let now = judge_now.model(next).map(|model| models.of(&model.name));
-        before.is_some_and(|before| now.is_some_and(|now| now != before))
+            .and_then(|before| before.model(at_work.settings));
+        let Some((before, now)) = before.zip(judge_now.model(next)) else { return false };
+        // Places and labels mean the same in another version of a model; its scores do not.
+        let goes_on = before.name == now.name && keeps_places(judge_now);
+        !goes_on && models.of(&now.name) != at_work.models.of(&before.name)
     };
     next.judges.iter().filter(asks_another).map(|judge| judge.name.to_string()).collect()
 }
@@ -266,6 +267,12 @@ fn changes(before: &SectionValues, after: &SectionValues) -> Vec<(String, KeyCha
 /// Whether workers look at frames for a judge, or report their arrival to it.
 fn sees_frames(judge: &JudgeSection) -> bool {
     judge.frames().is_some() || judge.watches_arrivals()
+}
+
+/// Whether what a judge keeps are objects, their places and counts, and no scores of its model.
+fn keeps_places(judge: &JudgeSection) -> bool {
+    use verge_anomaly::JudgeSettings::{Report, Track};
+    judge.frames().is_some_and(|rules| matches!(rules.rule, Report(..) | Track(..)))
 }
 
 /// Whether a judge reports what frames show: then its detector decides how often.

@@ -120,8 +120,10 @@ pub(super) fn planned_judges(
         let made = || judge_spec(settings, (index, judge, pool.as_ref()), models, Some(class));
         let planned = match plan.fate_of(judge) {
             JudgeFate::Kept => {
+                let (model, smaller) = (models.identity_of(index), models.smaller_of(index));
                 let candidate = models.candidate_of(index);
-                PlannedJudge::Kept(KeptJudge { candidate, ..kept_judge(settings, judge, class) })
+                let kept = kept_judge(settings, judge, class);
+                PlannedJudge::Kept(KeptJudge { model, smaller, candidate, ..kept })
             }
             JudgeFate::Made => PlannedJudge::Made(made()),
             JudgeFate::OtherModel => PlannedJudge::Anew(made(), "its model is another"),
@@ -149,6 +151,8 @@ fn kept_judge(settings: &Settings, judge: &JudgeSection, class: JudgeClass) -> K
         expect,
         machine,
         states,
+        model: None,
+        smaller: None,
         candidate: None,
         tags,
         fingerprint,

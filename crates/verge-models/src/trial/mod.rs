@@ -315,7 +315,10 @@ impl Trial {
         let [active, candidate] = &self.times;
         if let (Some(usual), Some(own)) = (active.p95_of(LEAST_RUNS), candidate.p95_of(LEAST_RUNS)) {
             let limit = usual.mul_f64(SLOWER).max(usual + SLACK);
-            if own > limit {
+            let [half, own_half] = [active, candidate].map(|times| times.within(50, LEAST_RUNS));
+            // One that takes longer does so every time; what others do on the machine makes some runs long.
+            let is_usual = half.zip(own_half).is_some_and(|(half, own)| own > half.mul_f64(SLOWER));
+            if own > limit && is_usual {
                 return Some(ReturnCause::Slow { p95: own, limit });
             }
         }

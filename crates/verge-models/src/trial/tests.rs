@@ -118,6 +118,12 @@ fn a_slow_candidate_is_returned_from_once_both_were_measured() {
     assert_eq!(slow(ms(10), ms(14)), TrialNext::Return(ReturnCause::Slow { p95, limit }));
     // Three times as slow, and within what the machine's unrest is.
     assert_eq!(slow(Duration::from_micros(200), Duration::from_micros(600)), TrialNext::Stay);
+    // A machine that does something else now and then.
+    let mut unrest = trial(TrialPhase::Shadow, false);
+    runs(&mut unrest, TrialSide::Active, 100, TrialRun::Answered(ms(10)));
+    runs(&mut unrest, TrialSide::Candidate, 90, TrialRun::Answered(ms(10)));
+    runs(&mut unrest, TrialSide::Candidate, 10, TrialRun::Answered(ms(40)));
+    assert_eq!(unrest.next(ms(0)), TrialNext::Stay);
     // A version in use is held against what the one before took.
     let mut before = RunTimes::default();
     (0..50).for_each(|_| before.note(ms(10)));

@@ -37,11 +37,16 @@ impl RunTimes {
 
     /// The same where there are this many at least.
     pub(super) fn p95_of(&self, least: usize) -> Option<Duration> {
+        self.within(95, least)
+    }
+
+    /// What so many of 100 of the last runs kept within, where there are as many.
+    pub(super) fn within(&self, of_100: usize, least: usize) -> Option<Duration> {
         if self.last.len() < least.max(1) {
             return None;
         }
         let mut sorted: Vec<u32> = self.last.iter().copied().collect();
-        let rank = (sorted.len() * 95).div_ceil(100).saturating_sub(1);
+        let rank = (sorted.len() * of_100).div_ceil(100).saturating_sub(1);
         let (_, found, _) = sorted.select_nth_unstable(rank);
         Some(Duration::from_micros(u64::from(*found)))
     }

@@ -41,6 +41,10 @@ pub struct KeptJudge {
     pub machine: Option<DeviceId>,
     /// See [`JudgeSpec::states`].
     pub states: StateRules,
+    /// See [`JudgeSpec::model`]; `None` where it is the one before.
+    pub model: Option<verge_domain::verdict::Model>,
+    /// See [`JudgeSpec::smaller`]; `None` where it is the one before.
+    pub smaller: Option<verge_domain::verdict::Model>,
     /// See [`JudgeSpec::candidate`].
     pub candidate: Option<verge_domain::verdict::Model>,
     /// See [`JudgeSpec::tags`].
@@ -84,9 +88,32 @@ impl<J> PlannedJudge<J> {
             Self::Kept(kept) => {
                 let before = before.expect("a judge is kept that is at work");
                 let KeptJudge {
-                    inputs, policy, expect, machine, states, candidate, tags, fingerprint, ..
+                    inputs,
+                    policy,
+                    expect,
+                    machine,
+                    states,
+                    model,
+                    smaller,
+                    candidate,
+                    tags,
+                    fingerprint,
+                    ..
                 } = kept;
-                JudgeSpec { inputs, policy, expect, machine, states, candidate, tags, fingerprint, ..before }
+                let (model, smaller) = (model.or(before.model), smaller.or(before.smaller));
+                JudgeSpec {
+                    inputs,
+                    policy,
+                    expect,
+                    machine,
+                    states,
+                    model,
+                    smaller,
+                    candidate,
+                    tags,
+                    fingerprint,
+                    ..before
+                }
             }
         }
     }

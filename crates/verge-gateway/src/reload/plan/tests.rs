@@ -206,8 +206,10 @@ fn judges_over_frames_and_models_are_taken_up() {
 
 #[test]
 fn a_model_is_known_by_what_its_files_hold() {
-    let running = settings(RUNNING);
-    let with = |text: &str, before: &[(&str, &str)], now: &[(&str, &str)]| {
+    // What it keeps are scores of its model.
+    let scored = RUNNING.replace("detector = \"detect\"", "detector = \"autoencoder\"");
+    let with = |running: &str, text: &str, before: &[(&str, &str)], now: &[(&str, &str)]| {
+        let running = settings(running);
         let (before, now, next) = (contents(before), contents(now), settings(text));
         let at_work = AtWork { settings: &running, models: &before, takes_frames: true };
         let plan = ReloadPlan::between(&at_work, &next, &now).unwrap();
@@ -215,13 +217,19 @@ fn a_model_is_known_by_what_its_files_hold() {
         let fate = plan.fate_of(seen);
         (ReloadAnswer::WouldReload(plan.report).words().split_off(1), fate)
     };
-    let (words, fate) = with(RUNNING, &[("flat", "a")], &[("flat", "b")]);
-    assert_eq!(words, ["changed: model.flat: files with other contents, was what was read before"]);
+    let changed = ["changed: model.flat: files with other contents, was what was read before"];
+    let (words, fate) = with(&scored, &scored, &[("flat", "a")], &[("flat", "b")]);
+    assert_eq!((words, fate), (changed.map(str::to_owned).to_vec(), JudgeFate::OtherModel));
+    // Objects and counts mean the same in another version, and nothing in another model.
+    let (words, fate) = with(RUNNING, RUNNING, &[("flat", "a")], &[("flat", "b")]);
+    assert_eq!((words, fate), (changed.map(str::to_owned).to_vec(), JudgeFate::Kept));
+    let other = RUNNING.replace("[model.flat]", "[model.round]").replace("model = \"flat\"", "model = \"round\"");
+    let (_, fate) = with(RUNNING, &other, &[("flat", "a")], &[("round", "b")]);
     assert_eq!(fate, JudgeFate::OtherModel);
     // Files that were written again, or moved, with the same contents.
-    assert_eq!(with(RUNNING, &[("flat", "a")], &[("flat", "a")]), (vec![], JudgeFate::Kept));
-    let moved = RUNNING.replace("flat.onnx", "moved/flat.onnx");
-    let (words, fate) = with(&moved, &[("flat", "a")], &[("flat", "a")]);
+    assert_eq!(with(&scored, &scored, &[("flat", "a")], &[("flat", "a")]), (vec![], JudgeFate::Kept));
+    let moved = scored.replace("flat.onnx", "moved/flat.onnx");
+    let (words, fate) = with(&scored, &moved, &[("flat", "a")], &[("flat", "a")]);
     assert_eq!((words.len(), fate), (1, JudgeFate::Kept));
 }
 

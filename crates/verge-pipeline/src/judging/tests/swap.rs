@@ -12,7 +12,7 @@ fn judge(name: &str, scope: Scope, signals: &str) -> JudgeSpec<AboveTen> {
 }
 
 pub(super) fn kept(spec: JudgeSpec<AboveTen>) -> PlannedJudge<AboveTen> {
-    let JudgeSpec { name, inputs, policy, expect, machine, states, tags, fingerprint, .. } = spec;
+    let JudgeSpec { name, inputs, policy, expect, machine, states, model, tags, fingerprint, .. } = spec;
     PlannedJudge::Kept(KeptJudge {
         name,
         inputs,
@@ -20,6 +20,8 @@ pub(super) fn kept(spec: JudgeSpec<AboveTen>) -> PlannedJudge<AboveTen> {
         expect,
         machine,
         states,
+        model,
+        smaller: None,
         candidate: None,
         tags,
         fingerprint,
@@ -72,6 +74,11 @@ fn a_kept_judge_goes_on_and_a_removed_one_clears_what_is_open() {
     assert_eq!(trial.send(1, "a temp 11").len(), 2);
     let mut hot = judge("hot", Scope::Signal, "te*");
     (hot.policy.severity, hot.policy.update_every) = (Severity::Info, Some(Duration::ZERO));
+    let version = |version: &str| {
+        let name = |word: &str| verge_domain::id::ModelName::new(word).unwrap();
+        Some(verge_domain::verdict::Model { name: name("flat"), version: name(version) })
+    };
+    hot.model = version("2");
     let (seen, report) = trial.swap(2, vec![kept(hot), PlannedJudge::Made(judge("new", Scope::Signal, "*"))]);
     assert_eq!(seen, ["warm a temp anomaly cleared 2"]);
     assert_eq!((report.kept, report.carried, report.ended), (1, 0, 1));
@@ -83,7 +90,8 @@ fn a_kept_judge_goes_on_and_a_removed_one_clears_what_is_open() {
     assert_eq!(gone, ["events\u{1f}warm\u{1f}plant\u{1f}a\u{1f}temp"], "nothing was saved of its state yet");
     // The open event goes on under its identity, with the new policy; the new judge looks from here on.
     assert_eq!(trial.send(3, "a temp 12"), ["hot a temp anomaly updated 1", "new a temp anomaly raised 3"]);
-    assert_eq!(trial.out.verdicts.last_chunk::<2>().unwrap()[0].severity, Severity::Info);
+    let [updated, _] = trial.out.verdicts.last_chunk::<2>().unwrap();
+    assert_eq!((updated.severity, &updated.model), (Severity::Info, &version("2")));
     assert_eq!((trial.seen("hot"), trial.seen("new")), (vec![2], vec![1]));
     assert_eq!(trial.send(4, "a temp 1").len(), 2);
     assert_eq!(trial.counters.sources()[0].rejections().count(), 0, "no reading is refused");

@@ -194,6 +194,15 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
         ));
     }
     let (slots, _) = store.slots();
+    let in_use = model.in_use();
+    let named = Card::load(&in_use.files.card).map(|card| card.identity.version.to_string());
+    if in_use.version.as_deref() != Some(&pushed.id) && named.is_ok_and(|named| named == manifest.version) {
+        say(&format!(
+            "{name}: warning: verdicts do not tell it from the version in use, whose card says version = {:?}, too: give each version \
+             another one",
+            manifest.version
+        ));
+    }
     let stage = if slots.active.as_deref() == Some(&pushed.id) { "active" } else { "staged" };
     if as_json {
         let line = json!({
