@@ -18,6 +18,7 @@ MEMBERS = (
     *("level", "mean", "profile", "median", "volatility", "context", "time of day", "shift", "machine", "pattern"),
     *("vibration", "reconstruction", "stopped", "wrong way", "person", "queue", "appearance", "frozen", "dark"),
     *("bright", "blurred", "covered", "low contrast", "moved", "flicker", "size", "rate", "unexplained motion"),
+    *("model failed", "model slow", "model unproved", "model disagrees", "model damaged"),
 )
 STATES = ("raised", "updated", "cleared")
 REASONS = ("full", "expired", "damaged", "earlier epoch", "too large", "defect", "refused")
