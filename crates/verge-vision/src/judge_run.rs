@@ -1,7 +1,6 @@
 //! One judge over frames, held against its model and ready to look.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use verge_domain::frame::{GivenUp, View};
 use verge_domain::id::{JudgeIndex, Label};
