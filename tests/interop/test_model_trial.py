@@ -7,7 +7,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,12 +88,13 @@ class Site:
         wait_for(lambda: len(self.views()) >= before + count, "frames are looked at")
         return self.views()[before:]
 
-    def comes_to(self, version: str, count: int = 40) -> None:
-        """This version looks, and from its first frame on no other one. Verdicts of before may still be on their way."""
-        before = len(self.views())
-        late = lambda: self.views()[max(before, len(self.views()) - count) :]  # noqa: E731
+    def comes_to(self, version: str, cameras: Collection[str] = CAMERAS) -> None:
+        """This version looks, and from its first frame of these cameras on no other one. Verdicts of before may still be on their way."""
+        of_cameras = lambda: [view for view in self.views() if view["device"] in cameras]  # noqa: E731
+        before, count = len(of_cameras()), 5 * len(cameras)
+        late = lambda: of_cameras()[before:][-count:]  # noqa: E731
         wait_for(lambda: len(late()) == count and versions(late()) == {version}, f"version {version} looks", 60)
-        since = [view["model"]["version"] for view in self.views()[before:]]
+        since = [view["model"]["version"] for view in of_cameras()[before:]]
         assert set(since[since.index(version) :]) == {version}, since
 
     def reports(self) -> list[tuple[str, str, str]]:
@@ -190,6 +191,7 @@ def test_a_version_comes_by_shadow_and_canary_and_no_frame_is_lost_or_judged_twi
     assert (one["name"], one["active"], one["candidate"]) == (NAME, "factory", candidate)
     assert one["stage"] in ("shadow", "canary") and one["agreement"]["percent"] == 100 and one["version_p95_ms"] > 0
     site.promote("active")
+    site.comes_to("1", set(CAMERAS) - own)
     site.comes_to("1")
     assert site.life.ls()["active"]["confirmed"] is False or site.life.slots()["confirmed"]
     wait_for(lambda: site.life.slots()["confirmed"], "it is confirmed", 30)

@@ -60,7 +60,8 @@ impl Release {
             for step in &STEPS {
                 tokio::time::sleep_until((start + run.mul_f64(step.at)).into()).await;
                 let said = carry_out(&program, &folder, step.arguments).await;
-                let said = said.map_err(|error| format!("verge model {}: {error:#}", step.arguments.join(" ")));
+                let said =
+                    said.map_err(|error| format!("verge model {}: {error:#}", step.arguments.join(" ")));
                 let is_over = said.is_err();
                 // What comes behind one that failed makes no sense.
                 if report.send(said).await.is_err() || is_over {
@@ -74,9 +75,13 @@ impl Release {
     /// What was said since the last look, for people.
     pub(super) fn look(&mut self, models: &[ModelStatus]) -> Option<String> {
         let status = models.iter().find(|model| model.name == MODEL);
-        if let Some(agreement) = status.and_then(|model| model.agreement.as_ref()).filter(|one| one.frames > 0) {
-            self.trial =
-                Some(format!("{} frames compared, {} % of the answers agree", agreement.frames, agreement.percent));
+        if let Some(agreement) =
+            status.and_then(|model| model.agreement.as_ref()).filter(|one| one.frames > 0)
+        {
+            self.trial = Some(format!(
+                "{} frames compared, {} % of the answers agree",
+                agreement.frames, agreement.percent
+            ));
         }
         match self.said.try_recv().ok()? {
             Ok(line) => {

@@ -189,7 +189,9 @@ impl Arrived {
     }
 
     fn note_version(&mut self, verdict: &Verdict) {
-        let Some(model) = verdict.model.as_ref().filter(|_| verdict.judge.as_str() == VEHICLES) else { return };
+        let Some(model) = verdict.model.as_ref().filter(|_| verdict.judge.as_str() == VEHICLES) else {
+            return;
+        };
         if self.versions.last().is_none_or(|last| *last != model.version.as_str()) {
             self.versions.push(model.version.to_string());
         }
@@ -198,8 +200,9 @@ impl Arrived {
     /// "verdicts of vehicles name versions 1.0, 1.1, 1.0 of their model, one after the other".
     pub(super) fn versions_words(&self) -> Option<String> {
         let versions = self.versions.join(", ");
-        (self.versions.len() > 1)
-            .then(|| format!("verdicts of {VEHICLES} name versions {versions} of their model, one after the other"))
+        (self.versions.len() > 1).then(|| {
+            format!("verdicts of {VEHICLES} name versions {versions} of their model, one after the other")
+        })
     }
 
     /// "south stood still from 24 to 36 s: frozen was raised at 27.4 s and cleared at 37.2 s".

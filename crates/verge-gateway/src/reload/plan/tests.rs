@@ -223,7 +223,8 @@ fn a_model_is_known_by_what_its_files_hold() {
     // Objects and counts mean the same in another version, and nothing in another model.
     let (words, fate) = with(RUNNING, RUNNING, &[("flat", "a")], &[("flat", "b")]);
     assert_eq!((words, fate), (changed.map(str::to_owned).to_vec(), JudgeFate::Kept));
-    let other = RUNNING.replace("[model.flat]", "[model.round]").replace("model = \"flat\"", "model = \"round\"");
+    let other =
+        RUNNING.replace("[model.flat]", "[model.round]").replace("model = \"flat\"", "model = \"round\"");
     let (_, fate) = with(RUNNING, &other, &[("flat", "a")], &[("round", "b")]);
     assert_eq!(fate, JudgeFate::OtherModel);
     // Files that were written again, or moved, with the same contents.
