@@ -60,7 +60,7 @@ impl Workbench {
 
     /// The card of a public model, whose weights and labels stay where they are.
     pub(super) fn card(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let known = self.cards.join(name).with_extension("toml");
+        let known = self.cards.join(format!("{name}.toml"));
         let text = fs::read_to_string(&known).with_context(|| known.display().to_string())?;
         let models = self.data.join("models");
         let card = self.path(&format!("{name}.toml"));
