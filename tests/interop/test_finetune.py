@@ -193,12 +193,21 @@ def test_the_head_is_the_one_that_numpy_solves(tuning: Tuning) -> None:
 
 def test_what_is_like_nothing_of_the_training_is_unknown(tuning: Tuning) -> None:
     draw(tuning.folder / "train", 20, seed=1)
-    tuning.done("--data", str(tuning.folder / "train"), "--tap", "last")
+    tuning.done("--data", str(tuning.folder / "train"))
     session = onnxruntime.InferenceSession(tuning.folder / "new.onnx", providers=["CPUExecutionProvider"])
     random = np.random.default_rng(3)
-    strangers = [random.integers(0, 255, (1, 3, SIDE, SIDE)).astype(np.float32) for _ in range(10)]
-    said = [session.run(None, {"picture": one})[0][0].argmax() for one in strangers]
-    assert said == [3] * 10
+    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    plain = np.ones((3, SIDE, SIDE))
+    strangers = {
+        "noise": [random.integers(0, 255, plain.shape) for _ in range(10)],
+        "grey": [plain * random.integers(30, 220) for _ in range(10)],
+        "colours": [plain * random.integers(0, 255, (3, 1, 1)) for _ in range(10)],
+        "discs": [plain * ((x - random.integers(10, 40)) ** 2 + (y - random.integers(10, 40)) ** 2 < 100) * 200 for _ in range(10)],
+        "squares": [np.kron(random.integers(0, 255, (3, 6, 6)), np.ones((8, 8))) for _ in range(10)],
+    }  # fmt: skip
+    for kind, pictures in strangers.items():
+        said = [session.run(None, {"picture": one[None].astype(np.float32)})[0][0].argmax() for one in pictures]
+        assert said == [3] * 10, kind
 
 
 def test_labels_at_random_are_refused_and_nothing_is_written(tuning: Tuning) -> None:
@@ -223,7 +232,7 @@ def test_pictures_that_cannot_be_used_are_named(tuning: Tuning) -> None:
     (folder / "rows" / "broken.jpg").write_bytes(first.read_bytes()[:500])
     (folder / "rows" / "empty.jpg").write_bytes(b"")
     (folder / "checks" / "again.jpg").write_bytes(first.read_bytes())
-    Image.open(first).resize((SIDE * 2, SIDE * 2)).save(folder / "checks" / "larger.jpg", quality=80)
+    Image.open(first).resize((SIDE * 2, SIDE * 2), Image.Resampling.NEAREST).save(folder / "checks" / "larger.jpg", quality=80)
     ground = Image.fromarray(np.linspace(0, 200, SIDE, dtype=np.uint8)[None].repeat(SIDE, axis=0)).convert("RGB")
     ground.save(folder / "columns" / "smooth.jpg")
     ran = tuning.run("--data", str(folder))
@@ -305,7 +314,8 @@ def test_sums_of_two_places_stand_for_their_pictures(tuning: Tuning) -> None:
     held = onnx.load(tuning.folder / "centre.onnx")
     (of_head,) = [numpy_helper.to_array(one) for one in held.graph.initializer if one.name == "head_weights"]
     expected = weights / deviation[:, None] / found["temperature"]
-    assert np.abs(of_head - expected).max() < 0.02 * np.abs(expected).max()
+    # Decoders of JPEG differ by a grey level, which a small λ magnifies; to 1e-5 sums are held against pictures by a test in Rust.
+    assert np.abs(of_head - expected).max() < 0.05 * np.abs(expected).max()
     other = tuning.run("--from", str(sums[0]), str(tuning.folder / "test" / "rows" / "00.jpg"), out="none")
     assert other.returncode == BAD_INPUT and "00.jpg" in other.stderr and tuning.left("none") == []
 

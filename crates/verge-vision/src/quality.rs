@@ -5,16 +5,19 @@ use crate::picture::SAMPLES;
 
 /// Weights of red, green and blue (ITU-R BT.601), in 256th.
 const WEIGHTS: [u32; SAMPLES] = [77, 150, 29];
-/// Columns that are compared with their neighbours, and rows.
-const HASH_SIDE: usize = 8;
+/// Columns that are compared with their neighbours, and rows. With 8 as in the source, surfaces that are lit from the same side
+/// count as one picture, whatever is on them.
+const HASH_SIDE: usize = 16;
+/// Bits of a word.
+const WORD: usize = 64;
 
 /// What a picture is worth.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PictureQuality {
-    /// Whether it grows brighter from each of 8 x 8 places to the next: pictures of the same differ in few bits.
+    /// Whether it grows brighter from each of 16 x 16 places to the next: pictures of the same differ in few bits.
     ///
     /// **Source**: Krawetz (2013), dHash.
-    pub hash: u64,
+    pub hash: [u64; HASH_SIDE * HASH_SIDE / WORD],
     /// Variance of the Laplacian of its luma; the fewer edges, the less.
     ///
     /// **Source**: Pech-Pacheco et al. (2000).
@@ -36,10 +39,10 @@ impl PictureQuality {
         }
     }
 
-    /// Bits that differ from those of another, 64 at most.
+    /// Bits that differ from those of another, 256 at most.
     #[must_use]
-    pub const fn distance(&self, other: &Self) -> u32 {
-        (self.hash ^ other.hash).count_ones()
+    pub fn distance(&self, other: &Self) -> u32 {
+        self.hash.iter().zip(other.hash).map(|(own, other)| (own ^ other).count_ones()).sum()
     }
 }
 
@@ -48,9 +51,10 @@ fn luma(pixel: &[u8]) -> u8 {
     u8::try_from((sum + 128) / 256).unwrap_or(u8::MAX)
 }
 
-fn hash(luma: &[u8], width: usize, height: usize) -> u64 {
+fn hash(luma: &[u8], width: usize, height: usize) -> [u64; HASH_SIDE * HASH_SIDE / WORD] {
+    let mut bits = [0; HASH_SIDE * HASH_SIDE / WORD];
     if width == 0 || height == 0 {
-        return 0;
+        return bits;
     }
     let cell = |row: usize, column: usize| {
         let across = (column * width / (HASH_SIDE + 1), ((column + 1) * width / (HASH_SIDE + 1)).min(width));
@@ -61,10 +65,10 @@ fn hash(luma: &[u8], width: usize, height: usize) -> u64 {
         // In 256th of a grey level: fine gradients decide too.
         sum * 256 / ((right - across.0) * (bottom - down.0)) as u64
     };
-    let mut bits = 0;
     for row in 0..HASH_SIDE {
         for column in 0..HASH_SIDE {
-            bits = bits << 1 | u64::from(cell(row, column + 1) > cell(row, column));
+            let place = row * HASH_SIDE + column;
+            bits[place / WORD] |= u64::from(cell(row, column + 1) > cell(row, column)) << (place % WORD);
         }
     }
     bits
@@ -111,11 +115,23 @@ mod tests {
         for (place, one) in qualities.iter().enumerate() {
             let picture = drawn(u32::try_from(place).unwrap());
             let darker = PictureQuality::of(&changed(&picture, |sample| sample / 4 * 3));
-            assert!(one.distance(&darker) <= 4, "{}", one.distance(&darker));
+            assert!(one.distance(&darker) <= 16, "{}", one.distance(&darker));
             let others = qualities.iter().enumerate().filter(|(other, _)| *other != place);
             let nearest = others.map(|(_, other)| one.distance(other)).min().unwrap();
-            assert!(nearest > 10, "{nearest}");
+            assert!(nearest > 40, "{nearest}");
         }
+    }
+
+    #[test]
+    fn surfaces_that_are_lit_from_the_same_side_are_not_the_same() {
+        let surface = |number: usize| {
+            let spot = |place: usize| (place + 5_000 * number).wrapping_mul(0x9E37_79B9) / 4_096 % 40;
+            let sample = |x: usize, y: usize| u8::try_from(x / 2 + spot(y / 8 * 32 + x / 8)).unwrap();
+            let places = (0..256 * 256).map(|place| sample(place % 256, place / 256));
+            Picture::from_rgb(256, 256, places.flat_map(|sample| [sample; 3]).collect())
+        };
+        let (one, other) = (PictureQuality::of(&surface(1)), PictureQuality::of(&surface(2)));
+        assert!(one.distance(&other) > 40, "{}", one.distance(&other));
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl RunTimes {
         self.within(95, least)
     }
 
-    /// What so many of 100 of the last runs kept within, where there are as many.
+    /// What this number of 100 of the last runs kept within, where there are as many.
     pub(super) fn within(&self, of_100: usize, least: usize) -> Option<Duration> {
         if self.last.len() < least.max(1) {
             return None;

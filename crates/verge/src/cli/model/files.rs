@@ -70,7 +70,7 @@ impl NewFiles {
             let error = anyhow!("-o {}: that is the model itself; name another", name.display());
             return Err(error).exit_with(Exit::Usage);
         }
-        stage(&self.card, &[]).map(drop)
+        can_be_written(&self.card)
     }
 
     /// Writes all of them; the card, which names the others, comes last.
@@ -89,6 +89,16 @@ impl NewFiles {
         let folder = folder_of(&self.card);
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot(folder, error))
     }
+}
+
+/// That a file beside the model can be written is found out before the work.
+pub(super) fn can_be_written(path: &Path) -> anyhow::Result<()> {
+    stage(path, &[]).map(drop)
+}
+
+/// Writes one file as a whole.
+pub(super) fn write_one(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    stage(path, bytes)?.persist(path).map_err(|error| cannot(path, error.error)).map(drop)
 }
 
 /// The name of a file, without its folder.

@@ -224,7 +224,12 @@ fn ppm(path: &Path) -> anyhow::Result<Picture> {
         at += end + 1;
     }
     ensure!(fields[0] == "P6" && fields[3] == "255", "{}: no PPM of bytes", path.display());
-    Ok(Picture::from_rgb(fields[1].parse()?, fields[2].parse()?, bytes[at..].to_vec()))
+    let (width, height): (u32, u32) = (fields[1].parse()?, fields[2].parse()?);
+    let size = width as usize * height as usize * 3;
+    // The header of some files ends with two bytes for a line break.
+    let pixels = bytes.len().checked_sub(size).filter(|from| *from >= at).map(|from| &bytes[from..]);
+    let pixels = pixels.with_context(|| format!("{}: fewer than {size} bytes of pixels", path.display()))?;
+    Ok(Picture::from_rgb(width, height, pixels.to_vec()))
 }
 
 /// Both halves in turn: trained on one, tested on the other.

@@ -19,7 +19,7 @@ use verge_vision::Picture;
 
 use super::super::super::output::{Progress, json_line};
 use super::super::super::say;
-use super::super::files::{NewFiles, no_model};
+use super::super::files::{NewFiles, can_be_written, no_model, write_one};
 use super::super::measure::Subject;
 use super::FinetuneArgs;
 use super::data::{self, Dropped, Kept, Labelled};
@@ -100,6 +100,7 @@ fn made_of(
     can_be_tuned(&old).exit_with(Exit::Usage)?;
     let files = NewFiles::of(&args.output)?;
     files.are_free(&card, &card.with_file_name(&old.model.card().file))?;
+    args.statistics.as_deref().map_or(Ok(()), can_be_written)?;
     progress.show("the layers of the model are looked at")?;
     if !args.from.is_empty() {
         return from(args, (&runtime, &mut old), &files, (as_json, progress), out);
@@ -202,14 +203,14 @@ fn made_of(
     report["out"] = json!(files.weights);
     report["card"] = json!(files.card);
     report["made"] = json!(made);
-    head_of.write(&files, &made, Some(&report))?;
     if let Some(path) = &args.statistics {
         let taps: Vec<String> = tapped.iter().map(|tap| tap.tensor.clone()).collect();
         let known = (&training.samples.labels[..], &classes[..]);
         let pictures = (folds.0.len() as u64, folds.right() as u64);
         let sums = Sums::of((&made.source_sha256, &taps), &features, known, &head, pictures);
-        std::fs::write(path, sums.text()).with_context(|| format!("cannot write {}", path.display()))?;
+        write_one(path, sums.text().as_bytes())?;
     }
+    head_of.write(&files, &made, Some(&report))?;
     if as_json {
         json_line(out, &report)?;
     } else {

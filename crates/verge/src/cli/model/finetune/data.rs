@@ -18,10 +18,11 @@ use super::super::super::say;
 
 /// Pictures of one run at most.
 const MOST: usize = 20_000;
-/// Bits of a fingerprint that differ at most between doubles, and between pictures that say the same.
-const DOUBLE: u32 = 4;
-const SAME: u32 = 10;
-/// A picture with less than this part of the median sharpness of its class is blurred.
+/// Bits of 256 that differ at most between fingerprints of doubles, and of pictures that say the same.
+const DOUBLE: u32 = 16;
+const SAME: u32 = 40;
+/// A picture with less than this part of the median sharpness of its class is blurred, each for its brightness: what is seen in
+/// half the light has half the contrast.
 const BLURRED: f64 = 0.1;
 /// Beyond these a picture is reported as dark or bright.
 const DARK: f64 = 16.0;
@@ -178,16 +179,18 @@ pub(super) fn read<T>(
 
 /// Which of the pictures are blurred, beside others of their class; those that are dark or bright are reported.
 pub(super) fn blurred(kept: &[Kept]) -> Vec<usize> {
+    // Sharpness is a variance: it goes with the square of the light.
+    let relative = |one: &Kept| one.quality.sharpness / one.quality.brightness.max(1.0).powi(2);
     let mut of_class: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for one in kept {
-        of_class.entry(&one.labelled.class).or_default().push(one.quality.sharpness);
+        of_class.entry(&one.labelled.class).or_default().push(relative(one));
     }
     for values in of_class.values_mut() {
         values.sort_by(f64::total_cmp);
     }
     let is_blurred = |one: &Kept| {
         let values = &of_class[one.labelled.class.as_str()];
-        one.quality.sharpness < BLURRED * values[values.len() / 2]
+        relative(one) < BLURRED * values[values.len() / 2]
     };
     let of_light = |wanted: fn(f64) -> bool, what: &str| {
         let found = kept.iter().filter(|one| wanted(one.quality.brightness));

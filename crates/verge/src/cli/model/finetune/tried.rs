@@ -106,7 +106,13 @@ pub(super) fn hold_out(
         let old = said_by(old, &class, &read.frame)?;
         Ok(Answer { new: best(new, &read.frame)?, old, class, group: 0 })
     })?;
-    ensure!(!answers.is_empty(), "{}: no picture of it can be tested with", folder.display());
+    ensure!(
+        !answers.is_empty(),
+        "{}: no picture of it can be tested with: {} show what was trained with, {} are damaged",
+        folder.display(),
+        dropped.duplicate.len(),
+        dropped.damaged.len()
+    );
     let groups = data::groups(&known[trained..]);
     answers.iter_mut().zip(groups).for_each(|(answer, group)| answer.group = group);
     Ok(Answers(answers))
