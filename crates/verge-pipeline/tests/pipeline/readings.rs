@@ -94,8 +94,6 @@ fn spec(lane: Lane) -> JudgeSpec<FromZero> {
         states: verge_pipeline::judging::StateRules::NONE,
         model: None,
         smaller: None,
-        model: None,
-        smaller: None,
         candidate: None,
         tags: Arc::default(),
         pool: None,
