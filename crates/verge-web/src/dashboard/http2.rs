@@ -219,9 +219,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_of_an_answer_is_left() {
         let stalled = Some(Cut::Stalled);
-        // A client that has room for a byte takes no more of an answer than one that has none; a slow one takes it.
+        // Milliseconds for a byte. A client that has room for a byte takes no more of an answer than one that has none; a slow
+        // one takes it.
         for (window, pause, expected) in
-            [(0, 0, stalled), (1, 60, stalled), (1_000_000, 0, None), (1_000, 1, None)]
+            [(0, 0, stalled), (1, 60_000, stalled), (1_000_000, 0, None), (1_000, 1, None)]
         {
             let (stream, peer) = duplex(1 << 20);
             let mut builder = Builder::new();
@@ -233,7 +234,7 @@ mod tests {
             let taken = tokio::spawn(async move {
                 let mut body = asked.await.unwrap().into_body();
                 while let Some(Ok(piece)) = body.data().await {
-                    tokio::time::sleep(Duration::from_secs(pause)).await;
+                    tokio::time::sleep(Duration::from_millis(pause * piece.len() as u64)).await;
                     body.flow_control().release_capacity(piece.len()).unwrap();
                 }
             });
