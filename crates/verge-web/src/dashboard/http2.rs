@@ -34,9 +34,10 @@ const MAX_TAKEN_BACK: usize = 20;
 const MAX_FAULTS: usize = 64;
 /// Names and values of one request. Nobody has logged in yet where they are read.
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
-/// What is held of bodies before they are read: of one request, and of all of a connection.
-const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// What is held of bodies before they are read, of all requests of a connection together. One may fill it: some clients read the
+/// refusal of a body that is a little too large only after they have sent all of it.
 const CONNECTION_WINDOW_BYTES: u32 = 128 * 1024;
+const STREAM_WINDOW_BYTES: u32 = CONNECTION_WINDOW_BYTES;
 /// Bodies are handed over in such pieces: h2 takes a whole one where the client has room for a single byte.
 const PIECE_BYTES: usize = 16 * 1024;
 /// A connection that is sent more in a second is not idle; pings and their answers are less.
