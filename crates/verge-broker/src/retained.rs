@@ -24,6 +24,11 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 const MOST_MESSAGE_BYTES: usize = 64 * 1024;
 /// The file is written this often at most: a device that retains every reading must not wear the medium out.
 const WRITE_EVERY: Duration = Duration::from_secs(10);
+/// Clients wait this long for the broker to take all of them, and for one of them.
+const GIVEN_WITHIN: Duration = Duration::from_secs(20);
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
+/// Of a packet, beside topic and payload: the topic's length and the packet's number.
+const PUBLISH_BYTES: usize = 4;
 /// First bytes of the file; the number counts changes of its form.
 const BEGINNING: &[u8] = b"verge-retained 1\n";
 /// A topic's and a payload's length, and the check behind all.
@@ -112,14 +117,22 @@ impl Retained {
 
     /// Writes the file whenever they have changed, some seconds later. Never ends.
     pub async fn keep_written(self, path: Arc<Path>) {
+        let mut has_failed = false;
         loop {
-            self.0.changed.notified().await;
+            if !has_failed {
+                self.0.changed.notified().await;
+            }
             tokio::time::sleep(WRITE_EVERY).await;
             let (retained, to) = (self.clone(), Arc::clone(&path));
             let written = tokio::task::spawn_blocking(move || retained.write(&to)).await;
-            if let Err(error) = written.map_err(io::Error::other).flatten() {
-                tracing::error!(%error, file = %path.display(), "the retained messages of devices cannot be written; \
-                    the next change tries again");
+            match written.map_err(io::Error::other).flatten() {
+                Ok(()) => has_failed = false,
+                // Said once: it is tried again every 10 s.
+                Err(error) if !std::mem::replace(&mut has_failed, true) => {
+                    tracing::error!(%error, file = %path.display(), "the retained messages of devices cannot be written; \
+                        tried again every 10 s");
+                }
+                Err(error) => tracing::debug!(%error, "the retained messages still cannot be written"),
             }
         }
     }
@@ -158,11 +171,23 @@ impl Retained {
         let messages = self.lock().messages.clone();
         if !messages.is_empty() {
             let count = messages.len();
-            match give(endpoint, messages).await {
-                Ok(()) => tracing::info!(count, "the broker has the retained messages of devices again"),
-                Err(error) => {
+            match tokio::time::timeout(GIVEN_WITHIN, give(endpoint, messages)).await {
+                Ok(Ok(0)) => tracing::info!(count, "the broker has the retained messages of devices again"),
+                Ok(Ok(refused)) => {
+                    tracing::warn!(
+                        count,
+                        refused,
+                        "the broker has the retained messages of devices again, without some"
+                    );
+                }
+                Ok(Err(error)) => {
                     tracing::warn!(%error, "the broker did not take the retained messages of devices");
                 }
+                Err(_) => tracing::warn!(
+                    count,
+                    "the broker did not take all retained messages of devices within {} s; clients are let in without the others",
+                    GIVEN_WITHIN.as_secs()
+                ),
             }
         }
         self.0.is_back.send_replace(true);
@@ -198,13 +223,48 @@ impl Kept {
     }
 }
 
-async fn give(endpoint: &Endpoint, messages: BTreeMap<String, Bytes>) -> io::Result<()> {
-    let mut client = Client::connect(endpoint, &own_client_id(CLIENT)).await?;
+/// How many it did not take: each stands for itself.
+///
+/// # Errors
+/// The broker cannot be connected to.
+async fn give(endpoint: &Endpoint, messages: BTreeMap<String, Bytes>) -> io::Result<usize> {
+    let (mut connected, mut refused) = (None, 0);
     for (topic, payload) in messages {
-        client.retain(&topic, payload).await?;
+        let bytes = topic.len() + payload.len() + PUBLISH_BYTES;
+        if bytes > endpoint.max_packet_bytes {
+            tracing::warn!(
+                topic,
+                bytes,
+                limit = endpoint.max_packet_bytes,
+                "a retained message is larger than a packet may be"
+            );
+            refused += 1;
+            continue;
+        }
+        let mut client = match connected.take() {
+            Some(client) => client,
+            None => Client::connect(endpoint, &own_client_id(CLIENT)).await?,
+        };
+        match tokio::time::timeout(TAKEN_WITHIN, client.retain(&topic, payload)).await {
+            Ok(Ok(())) => connected = Some(client),
+            Ok(Err(error)) => {
+                tracing::warn!(topic, %error, "the broker did not take a retained message");
+                refused += 1;
+            }
+            Err(_) => {
+                tracing::warn!(
+                    topic,
+                    "the broker did not take a retained message within {} s",
+                    TAKEN_WITHIN.as_secs()
+                );
+                refused += 1;
+            }
+        }
     }
-    client.close().await;
-    Ok(())
+    if let Some(client) = connected {
+        client.close().await;
+    }
+    Ok(refused)
 }
 
 fn written(messages: &BTreeMap<String, Bytes>) -> Vec<u8> {
@@ -255,7 +315,10 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = open.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
     file.write_all(content)?;
     file.sync_all()?;
-    std::fs::rename(&fresh, path)
+    std::fs::rename(&fresh, path)?;
+    // The rename, too, is to stand a power cut.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

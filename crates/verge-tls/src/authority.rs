@@ -1,6 +1,6 @@
 //! Certificates that are made: an authority of one's own, and what it issues.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,15 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber,
 };
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, CertificateSigningRequestDer};
 use time::{Duration, OffsetDateTime};
 
+use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
+use crate::certificate::public_key_of;
 use crate::pem::{certificates, private_key, read};
 use crate::{TlsError, TlsIdentity, Usage, enrolment};
 
@@ -158,9 +160,9 @@ impl Authority {
     /// # Errors
     /// It is no such request, does not prove that its maker has the key, or a name cannot stand in a certificate.
     pub fn sign(&self, request_pem: &str, request: &CertificateRequest) -> Result<String, TlsError> {
-        let asked = CertificateSigningRequestParams::from_pem(request_pem)?;
-        let certificate = end_entity(request)?.signed_by(&asked.public_key, &self.issuer()?)?;
-        Ok(certificate.pem())
+        let der = CertificateSigningRequestDer::from_pem_slice(request_pem.as_bytes())
+            .map_err(|_| rcgen::Error::CouldNotParseCertificationRequest)?;
+        Ok(pem_of(&[self.sign_der(&der, request)?.to_vec()]))
     }
 
     /// The same in DER.
@@ -170,8 +172,14 @@ impl Authority {
         request: &CertificateRequest,
     ) -> Result<CertificateDer<'static>, TlsError> {
         let asked = CertificateSigningRequestParams::from_der(&request_der.into())?;
-        let certificate = end_entity(request)?.signed_by(&asked.public_key, &self.issuer()?)?;
-        Ok(certificate.into())
+        let certificate = end_entity(request)?.signed_by(&asked.public_key, &self.issuer()?)?.into();
+        // rcgen takes the kind of the key from the digest of its signature, and so writes others than were asked about.
+        let own = X509CertificationRequest::from_der(request_der).ok();
+        let own = own.map(|(_, own)| own.certification_request_info.subject_pki.raw.to_vec());
+        if own.is_none() || own != public_key_of(&certificate) {
+            return Err(TlsError::KeyKind);
+        }
+        Ok(certificate)
     }
 
     /// A list of revoked certificates (CRL, PEM): those of the list before it, and these serial numbers. Another is to be made
@@ -343,5 +351,12 @@ pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), TlsErr
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh).map_err(fault)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(fault)?;
-    std::fs::rename(&fresh, path).map_err(fault)
+    rename_durably(&fresh, path).map_err(fault)
+}
+
+/// A rename that a power cut does not undo.
+pub(crate) fn rename_durably(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::rename(from, to)?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }

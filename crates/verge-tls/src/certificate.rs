@@ -147,6 +147,17 @@ pub(crate) fn identities_of(der: &CertificateDer<'_>) -> Vec<String> {
     identities
 }
 
+/// Alternative names as they stand there: DNS names and addresses. An address that stands there as a DNS name is left out.
+pub(crate) fn names_of(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let names = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) if name.parse::<IpAddr>().is_err() => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => address(bytes),
+        _ => None,
+    });
+    names.collect()
+}
+
 /// Subject public key info, DER.
 pub(crate) fn public_key_of(der: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let (_, certificate) = parse_x509_certificate(der).ok()?;
@@ -175,7 +186,7 @@ fn shown(text: &str) -> String {
     shown
 }
 
-fn usage(certificate: &X509Certificate<'_>) -> Option<Usage> {
+pub(crate) fn usage(certificate: &X509Certificate<'_>) -> Option<Usage> {
     let purposes = certificate.extended_key_usage().ok()??.value;
     match (purposes.server_auth, purposes.client_auth) {
         (true, true) => Some(Usage::Both),

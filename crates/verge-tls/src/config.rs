@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::UnixTime;
+use rustls::server::NoServerSessionStorage;
 use rustls::time_provider::TimeProvider;
 
 pub use rustls::{ClientConfig, ServerConfig};
@@ -119,10 +120,11 @@ const HTTP_1: &[u8] = b"http/1.1";
 #[must_use]
 pub fn web_server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRoots>) -> Arc<ServerConfig> {
     let clients = client_roots.map(|roots| ClientVerifier::optional(roots, &Revocations::default().shared()));
-    web(identity, clients, &[HTTP_2, HTTP_1])
+    Arc::new(web(identity, clients, &[HTTP_2, HTTP_1]))
 }
 
-/// For a web server that speaks HTTP/1.1 alone and refuses clients whose certificate is revoked.
+/// For a web server that speaks HTTP/1.1 alone and refuses clients whose certificate is revoked. No session is resumed: each
+/// handshake looks at the certificate again.
 ///
 /// # Panics
 /// Never: the provider supports both versions.
@@ -132,17 +134,17 @@ pub fn revoking_web_server_config(
     client_roots: &TrustedRoots,
     revocations: &Arc<Revocations>,
 ) -> Arc<ServerConfig> {
-    web(identity, Some(ClientVerifier::optional(client_roots, revocations)), &[HTTP_1])
+    let clients = ClientVerifier::optional(client_roots, revocations);
+    let mut config = web(identity, Some(clients), &[HTTP_1]);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Arc::new(config)
 }
 
-fn web(
-    identity: &TlsIdentity,
-    clients: Option<Arc<ClientVerifier>>,
-    protocols: &[&[u8]],
-) -> Arc<ServerConfig> {
+fn web(identity: &TlsIdentity, clients: Option<Arc<ClientVerifier>>, protocols: &[&[u8]]) -> ServerConfig {
     let mut config = accepting(identity, clients);
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    Arc::new(config)
+    config
 }
 
 #[cfg(test)]

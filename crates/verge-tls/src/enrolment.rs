@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::TlsError;
 use crate::authority::{AUTHORITY_STEM, Authority, CertificateRequest};
-use crate::certificate::{CertificateSummary, Usage};
+use crate::certificate::{Usage, names_of, usage};
 use crate::pem::certificates;
 pub use tokens::{Token, TokenFault, Tokens, TokensState};
 
@@ -129,26 +130,39 @@ impl Enrolment {
         if self.tokens.use_up(name, token, now)? { Ok(enrolled) } else { Err(EnrolRefusal::Token) }
     }
 
-    /// Another certificate for whoever has shown this one, which the handshake has verified to be of this authority: the same
+    /// Another certificate for whoever has shown this one (DER), which the handshake has verified to be of this authority: the same
     /// names and use, valid as long as that was.
     ///
     /// # Errors
     /// It gets none.
-    pub fn renew(&self, shown: &CertificateSummary, request: &[u8]) -> Result<Enrolled, EnrolRefusal> {
-        if shown.is_ca {
-            return Err(EnrolRefusal::Certificate("an authority's certificate is not renewed here"));
+    pub fn renew(&self, shown: &[u8], request: &[u8], now: i64) -> Result<Enrolled, EnrolRefusal> {
+        let refused = |why| Err(EnrolRefusal::Certificate(why));
+        let Ok((_, certificate)) = parse_x509_certificate(shown) else {
+            return refused("the certificate shown cannot be read");
+        };
+        if certificate.is_ca() {
+            return refused("an authority's certificate is not renewed here");
         }
-        let Some(common_name) = shown.common_name.clone() else {
-            return Err(EnrolRefusal::Certificate("the certificate shown has no common name"));
+        let validity = certificate.validity();
+        let (from, until) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+        // The handshake has looked, and a connection may be older than that.
+        if now >= until {
+            return refused(
+                "the certificate shown has expired: enrol again with a token (`verge certs token`)",
+            );
+        }
+        // As they stand there: what a summary has of them is made for people.
+        let found = certificate.subject().iter_common_name().find_map(|name| name.as_str().ok());
+        let Some(common_name) = found.map(ToOwned::to_owned) else {
+            return refused("the certificate shown has no common name");
         };
-        let lifetime = (shown.not_after - shown.not_before).div_euclid(SECONDS_A_DAY).clamp(1, 36_500);
-        let asked = CertificateRequest {
-            names: if shown.names.is_empty() { vec![common_name.clone()] } else { shown.names.clone() },
-            common_name,
-            usage: shown.usage.unwrap_or(Usage::Client),
-            days: lifetime as u32,
-        };
-        self.sign(request, &asked)
+        let mut names = names_of(&certificate);
+        if names.is_empty() {
+            names.push(common_name.clone());
+        }
+        let lifetime = (until - from).div_euclid(SECONDS_A_DAY).clamp(1, 36_500);
+        let usage = usage(&certificate).unwrap_or(Usage::Client);
+        self.sign(request, &CertificateRequest { common_name, names, usage, days: lifetime as u32 })
     }
 
     fn sign(&self, request: &[u8], asked: &CertificateRequest) -> Result<Enrolled, EnrolRefusal> {

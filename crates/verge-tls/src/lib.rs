@@ -33,7 +33,7 @@ pub use explain::explain;
 pub use identity::{Chain, PrivateKey, TlsIdentity, TrustedRoots};
 pub use password::{MosquittoHash, NoRandom, PasswordHash};
 pub use pem::{FoundInstead, Mistaken, Wanted};
-pub use replacing::{finish_replacing, replace_identity};
+pub use replacing::{check_writable_dir, finish_replacing, replace_identity};
 pub use revocation::{Revocations, ShownCertificates, serial_of};
 pub use stream::{Acceptor, TlsStream, connect, peer_certificate, peer_identities, peer_name, speaks_http2};
 
@@ -123,6 +123,11 @@ pub enum TlsError {
     /// A certificate cannot be made.
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
+    /// The certificate would have another key than the request.
+    #[error(
+        "its key is of a kind that is not signed: take P-256 with SHA-256, P-384 with SHA-384, RSA or Ed25519"
+    )]
+    KeyKind,
     /// A certificate cannot be read.
     #[error("{what} holds what is marked as a certificate and is not X.509: copy the file again")]
     NotX509 {

@@ -1,9 +1,10 @@
 //! A certificate and its key in two files, replaced while programs read them: a power cut in between leaves a pair that fits.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::authority::{Issued, write};
+use crate::authority::{Issued, rename_durably, write};
 use crate::{TlsError, TlsIdentity};
 
 /// Replaces both. What a power cut leaves half done, [`finish_replacing`] ends.
@@ -26,8 +27,13 @@ pub fn finish_replacing(cert: &Path, key: &Path) -> Result<(), TlsError> {
         return Ok(());
     }
     let of = if next_key.exists() { &next_key } else { key };
-    if TlsIdentity::load(&next_cert, of).is_ok() {
-        return put_in_place(cert, key);
+    match TlsIdentity::load(&next_cert, of) {
+        Ok(_) => return put_in_place(cert, key),
+        // It is not there yet: the key alone was written.
+        Err(TlsError::Read { path, error }) if path == next_cert && error.kind() == ErrorKind::NotFound => {}
+        // It says nothing of what the files hold.
+        Err(error @ TlsError::Read { .. }) => return Err(error),
+        Err(_) => {}
     }
     for path in [next_cert, next_key].into_iter().filter(|path| path.exists()) {
         std::fs::remove_file(&path).map_err(|error| TlsError::Write { path, error })?;
@@ -35,12 +41,26 @@ pub fn finish_replacing(cert: &Path, key: &Path) -> Result<(), TlsError> {
     Ok(())
 }
 
+/// Whether files can be written there, which nothing else shows: not the permissions of a medium that is full or read-only.
+///
+/// # Errors
+/// They cannot.
+pub fn check_writable_dir(dir: &Path) -> Result<(), TlsError> {
+    let probe = dir.join(format!(".verge-{}", std::process::id()));
+    let of_dir = |error| TlsError::Write { path: dir.to_owned(), error };
+    write(&probe, b"probe", 0o600).map_err(|error| match error {
+        TlsError::Write { error, .. } => of_dir(error),
+        other => other,
+    })?;
+    std::fs::remove_file(&probe).map_err(of_dir)
+}
+
 /// The key first: the certificate beside it says that there is more to do.
 fn put_in_place(cert: &Path, key: &Path) -> Result<(), TlsError> {
     for path in [key, cert] {
         let from = next(path);
         if from.exists() {
-            std::fs::rename(&from, path).map_err(|error| TlsError::Write { path: path.to_owned(), error })?;
+            rename_durably(&from, path).map_err(|error| TlsError::Write { path: path.to_owned(), error })?;
         }
     }
     Ok(())
@@ -92,5 +112,10 @@ mod tests {
         std::fs::write(&key, &first.key_pem).unwrap();
         assert_eq!(begun(&[(&cert, &first.cert_pem)]), first.key_pem);
         finish_replacing(&cert, &key).unwrap();
+        // What cannot be read says nothing, so nothing is removed.
+        std::fs::write(next(&key), &second.key_pem).unwrap();
+        std::fs::create_dir(next(&cert)).unwrap();
+        assert!(finish_replacing(&cert, &key).is_err());
+        assert_eq!(names(), 4);
     }
 }

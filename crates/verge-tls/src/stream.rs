@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::TlsError;
-use crate::certificate::{CertificateSummary, identities_of, summarise};
+use crate::certificate::{identities_of, summarise};
 use crate::verifier::REFUSED;
 
 /// A connection after its handshake, of either end.
@@ -35,17 +35,18 @@ pub async fn connect(config: Arc<ClientConfig>, host: &str, stream: TcpStream) -
     Ok(TlsConnector::from(config).connect(name, stream).await?.into())
 }
 
-/// The certificate that the other end has shown and that was verified; `None`: it has shown none.
+/// The certificate that the other end has shown and that was verified, DER; `None`: it has shown none.
 #[must_use]
-pub fn peer_certificate(stream: &TlsStream) -> Option<CertificateSummary> {
+pub fn peer_certificate(stream: &TlsStream) -> Option<Vec<u8>> {
     let (_, session) = stream.get_ref();
-    summarise(session.peer_certificates()?.first()?)
+    Some(session.peer_certificates()?.first()?.to_vec())
 }
 
 /// The common name of the certificate that the other end has shown and that was verified; `None`: it has shown none.
 #[must_use]
 pub fn peer_name(stream: &TlsStream) -> Option<String> {
-    peer_certificate(stream)?.common_name
+    let (_, session) = stream.get_ref();
+    summarise(session.peer_certificates()?.first()?)?.common_name
 }
 
 /// Whether the two ends have agreed on HTTP/2.

@@ -61,6 +61,10 @@ impl<'a> Built<'a> {
     /// # Errors
     /// The state directory is in use, the store cannot be opened, a certificate or a model cannot be used.
     pub(super) fn open(settings: &'a Settings) -> anyhow::Result<Self> {
+        // Before anything is written with a clock that may not be set.
+        let known = newest_time_in(&settings.gateway.state_dir);
+        let lock = StateLock::take(&settings.gateway.state_dir).exit_with(Exit::Temporary)?;
+        // Another gateway that runs here may be about to renew: behind the lock, and before a certificate is read.
         renewal::finish(settings);
         let local = LocalPlan::of(&settings.local, &settings.sources).exit_with(Exit::BadConfig)?;
         let uplinks = settings
@@ -70,9 +74,6 @@ impl<'a> Built<'a> {
             .collect::<anyhow::Result<Vec<OpenedUplink>>>()
             .exit_with(Exit::BadConfig)?;
         let outbox = settings.store.build().exit_with(Exit::BadConfig)?;
-        // Before anything is written with a clock that may not be set.
-        let known = newest_time_in(&settings.gateway.state_dir);
-        let lock = StateLock::take(&settings.gateway.state_dir).exit_with(Exit::Temporary)?;
         let opened = open_store(&outbox)?;
         if let Some(note) = &opened.note {
             tracing::error!("{note}");

@@ -1,7 +1,7 @@
 //! One-time tokens: what a device proves itself by before it has a certificate. Stored are their hashes; each has an end.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -58,6 +58,12 @@ pub enum TokenFault {
         /// Counted from 1.
         line: usize,
     },
+    /// It is a link or something else.
+    #[error("{path} is no regular file, expected one that `verge certs token` has made: remove it")]
+    Kind {
+        /// The file.
+        path: PathBuf,
+    },
     /// There are too many.
     #[error(
         "there are {MOST_TOKENS} tokens already: those that have expired are removed with the next one, others by removing their lines"
@@ -75,6 +81,23 @@ struct Entry {
     days: u32,
     until: i64,
     hash: Vec<u8>,
+}
+
+/// What the file holds.
+#[derive(Debug, Default)]
+struct Read {
+    tokens: Vec<Entry>,
+    /// The first line that is none, counted from 1.
+    damaged: Option<usize>,
+}
+
+/// What is done about lines that are no token.
+#[derive(Debug, Clone, Copy)]
+enum Damaged {
+    /// Where people look.
+    Refused,
+    /// Where devices wait: one line must not keep all of them out.
+    PassedOver,
 }
 
 impl Entry {
@@ -129,7 +152,7 @@ impl Tokens {
         let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let until = now + seconds;
         let hash = digest(&SHA256, text.as_bytes()).as_ref().to_vec();
-        self.change(|tokens| {
+        self.change(Damaged::Refused, |tokens| {
             tokens.retain(|token| token.name != name && now < token.until);
             if tokens.len() >= MOST_TOKENS {
                 return Err(TokenFault::TooMany);
@@ -145,7 +168,7 @@ impl Tokens {
     /// # Errors
     /// See [`TokenFault`].
     pub fn days_of(&self, name: &str, token: &str, now: i64) -> Result<Option<u32>, TokenFault> {
-        let tokens = self.all()?;
+        let tokens = self.all()?.tokens;
         let found: Vec<u32> =
             tokens.iter().filter(|entry| entry.is_for(name, token, now)).map(|entry| entry.days).collect();
         Ok(found.first().copied())
@@ -156,7 +179,7 @@ impl Tokens {
     /// # Errors
     /// See [`TokenFault`].
     pub fn use_up(&self, name: &str, token: &str, now: i64) -> Result<bool, TokenFault> {
-        self.change(|tokens| {
+        self.change(Damaged::PassedOver, |tokens| {
             let before = tokens.len();
             tokens.retain(|entry| !entry.is_for(name, token, now));
             Ok(tokens.len() < before)
@@ -168,7 +191,10 @@ impl Tokens {
     /// # Errors
     /// See [`TokenFault`].
     pub fn state(&self, now: i64) -> Result<TokensState, TokenFault> {
-        let tokens = self.all()?;
+        let Read { tokens, damaged } = self.all()?;
+        if let Some(line) = damaged {
+            return Err(TokenFault::Line { path: self.path.clone(), line });
+        }
         let open = tokens.iter().filter(|token| now < token.until).count();
         Ok(TokensState { open, expired: tokens.len() - open })
     }
@@ -178,12 +204,21 @@ impl Tokens {
     /// # Errors
     /// See [`TokenFault`].
     pub fn check_writable(&self) -> Result<(), TokenFault> {
-        self.change(|_| Ok(()))
+        self.change(Damaged::Refused, |_| Ok(()))
+    }
+
+    /// The first line that is no token, counted from 1: where tokens are used it is passed over.
+    ///
+    /// # Errors
+    /// See [`TokenFault`].
+    pub fn damaged_line(&self) -> Result<Option<usize>, TokenFault> {
+        Ok(self.all()?.damaged)
     }
 
     /// Reads them, and writes what is left, while nobody else does.
     fn change<T>(
         &self,
+        rule: Damaged,
         change: impl FnOnce(&mut Vec<Entry>) -> Result<T, TokenFault>,
     ) -> Result<T, TokenFault> {
         let Some(mut file) = self.open(true)? else {
@@ -191,21 +226,25 @@ impl Tokens {
         };
         let fault = |error: std::io::Error| TokenFault::File(unreadable(&self.path, &error));
         file.lock().map_err(fault)?;
-        let before = self.read(&mut file)?;
+        let Read { tokens: before, damaged } = self.read(&mut file)?;
+        if let (Damaged::Refused, Some(line)) = (rule, damaged) {
+            return Err(TokenFault::Line { path: self.path.clone(), line });
+        }
         let mut tokens = before.clone();
         let done = change(&mut tokens)?;
         if tokens != before {
             let text: String = tokens.iter().map(Entry::written).collect();
-            // In place, as the lock is on this very file; one that is cut by a power failure has fewer tokens, none twice.
-            file.rewind().and_then(|()| file.set_len(0)).map_err(fault)?;
-            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fault)?;
+            // In place, as the lock is on this very file. Cut off behind: what a power failure interrupts has lines of before
+            // at its end, and never none.
+            file.rewind().and_then(|()| file.write_all(text.as_bytes())).map_err(fault)?;
+            file.set_len(text.len() as u64).and_then(|()| file.sync_all()).map_err(fault)?;
         }
         Ok(done)
     }
 
     /// As they are while nobody writes them.
-    fn all(&self) -> Result<Vec<Entry>, TokenFault> {
-        let Some(mut file) = self.open(false)? else { return Ok(Vec::new()) };
+    fn all(&self) -> Result<Read, TokenFault> {
+        let Some(mut file) = self.open(false)? else { return Ok(Read::default()) };
         file.lock_shared().map_err(|error| TokenFault::File(unreadable(&self.path, &error)))?;
         self.read(&mut file)
     }
@@ -213,15 +252,31 @@ impl Tokens {
     fn open(&self, to_write: bool) -> Result<Option<File>, TokenFault> {
         let fault = |error: std::io::Error| TokenFault::File(unreadable(&self.path, &error));
         let mut options = OpenOptions::new();
-        options.read(true).write(to_write).create(to_write).mode(0o600);
-        let is_new = to_write && !self.path.exists();
-        match options.open(&self.path) {
-            // What an administrator makes belongs to whoever owns the folder, as the gateway must write it.
-            Ok(file) if is_new => self.given_away(&file).map(|()| Some(file)).map_err(fault),
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !to_write => Ok(None),
-            Err(error) => Err(fault(error)),
+        options.read(true).write(to_write);
+        // The folder may be another user's than this one: no link of theirs is followed, and what is given away is new.
+        let found = match std::fs::symlink_metadata(&self.path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::NotFound && !to_write => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return match options.create_new(true).mode(0o600).open(&self.path) {
+                    // What an administrator makes belongs to whoever owns the folder, as the gateway must write it.
+                    Ok(file) => self.given_away(&file).map(|()| Some(file)).map_err(fault),
+                    // Another program was first.
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => self.open(to_write),
+                    Err(error) => Err(fault(error)),
+                };
+            }
+            Err(error) => return Err(fault(error)),
+        };
+        if !found.is_file() {
+            return Err(TokenFault::Kind { path: self.path.clone() });
         }
+        let file = options.open(&self.path).map_err(fault)?;
+        let opened = file.metadata().map_err(fault)?;
+        if (opened.dev(), opened.ino()) != (found.dev(), found.ino()) {
+            return Err(TokenFault::Kind { path: self.path.clone() });
+        }
+        Ok(Some(file))
     }
 
     fn given_away(&self, file: &File) -> std::io::Result<()> {
@@ -233,15 +288,20 @@ impl Tokens {
         fchown(file, Some(folder.uid()), Some(folder.gid()))
     }
 
-    fn read(&self, file: &mut File) -> Result<Vec<Entry>, TokenFault> {
-        let mut text = String::new();
+    fn read(&self, file: &mut File) -> Result<Read, TokenFault> {
+        let mut bytes = Vec::new();
         let fault = |error: std::io::Error| TokenFault::File(unreadable(&self.path, &error));
-        file.take(MOST_FILE_BYTES).read_to_string(&mut text).map_err(fault)?;
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        lines
-            .map(|(at, line)| {
-                Entry::read(line).ok_or_else(|| TokenFault::Line { path: self.path.clone(), line: at + 1 })
-            })
-            .collect()
+        file.take(MOST_FILE_BYTES).read_to_end(&mut bytes).map_err(fault)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mut read = Read::default();
+        // A last line without its end was being written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        for (at, line) in whole.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            match Entry::read(line) {
+                Some(entry) => read.tokens.push(entry),
+                None => read.damaged = read.damaged.or(Some(at + 1)),
+            }
+        }
+        Ok(read)
     }
 }

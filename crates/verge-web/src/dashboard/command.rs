@@ -1,11 +1,12 @@
 //! The second entrance for commands: the words of `…/cmd`, under the name of the login.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 use verge_domain::id::OperatorText;
-use verge_domain::live::CommandOutcome;
+use verge_domain::live::{CommandOutcome, CommandReply};
 
 use super::access::Who;
 use super::actions::ActionWord;
@@ -63,7 +64,7 @@ impl EventCommand {
 
 /// Does it, and answers once it is durable.
 pub(crate) async fn of_event(
-    site: &Site,
+    site: &Arc<Site>,
     who: &Who,
     event: &EventView,
     what: EventCommand,
@@ -84,25 +85,37 @@ pub(crate) fn operator(who: &Who) -> OperatorText {
     OperatorText::new(&format!("dashboard: {}", who.user)).expect("the name of a login is a short text")
 }
 
-/// Carries out any command in JSON, and answers once it is durable.
-pub(crate) async fn carry_out(site: &Site, who: &Who, command: &Value) -> Result<Value, Problem> {
+/// Carries out any command in JSON, and answers once it is durable. It is recorded whether or not somebody waits for that.
+pub(crate) async fn carry_out(site: &Arc<Site>, who: &Who, command: &Value) -> Result<Value, Problem> {
     let by = operator(who);
     let (done, reply) = oneshot::channel();
     // Nobody waits any more if this fails.
     let done = Box::new(move |reply| drop(done.send(reply)));
     site.live.carry_out(command.to_string().as_bytes(), &by, done);
-    let reply = match tokio::time::timeout(CONFIRMED_WITHIN, reply).await {
-        Ok(Ok(reply)) => reply,
-        Ok(Err(_)) => return Err(Problem::Unavailable("it stops")),
-        Err(_) => return Err(Problem::Unconfirmed),
-    };
+    // A task of its own: this one ends with its client or by its time.
+    let (site, user, command) = (Arc::clone(site), who.user.clone(), command.clone());
+    let recorded = tokio::spawn(async move {
+        match reply.await {
+            Ok(reply) => answered(&site, &user, &command, reply).await,
+            Err(_) => Err(Problem::Unavailable("it stops")),
+        }
+    });
+    match tokio::time::timeout(CONFIRMED_WITHIN, recorded).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => Err(Problem::Unavailable("it stops")),
+        Err(_) => Err(Problem::Unconfirmed),
+    }
+}
+
+/// Records a command that was done.
+async fn answered(site: &Site, user: &str, command: &Value, reply: CommandReply) -> Result<Value, Problem> {
     let answer: Value = serde_json::from_slice(&reply.answer).unwrap_or_default();
     let error = || answer["error"].as_str().unwrap_or_default().to_owned();
     match reply.outcome {
         CommandOutcome::Done => {
-            tracing::info!(user = %who.user, command = %command["command"], event = %command["event"], "done from the dashboard");
+            tracing::info!(user, command = %command["command"], event = %command["event"], "done from the dashboard");
             if let Some(what) = command["command"].as_str().and_then(ActionWord::named) {
-                site.record(&who.user, what, about_of(command)).await;
+                site.record(user, what, about_of(command)).await;
             }
             Ok(without_id(answer))
         }

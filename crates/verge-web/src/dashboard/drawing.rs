@@ -185,10 +185,22 @@ fn shown(text: &str) -> String {
 }
 
 impl Site {
-    /// Records that somebody changed what is drawn before a camera.
-    pub(crate) async fn record_drawing(&self, who: &Who, what: ActionWord, camera: &CameraName) {
-        let about = json!({ "source": camera.source.as_str(), "device": camera.device.as_str() });
-        self.record(&who.user, what, about).await;
+    /// Changes what is drawn before a camera and records that, whether or not the client waits for it.
+    pub(crate) async fn draws(
+        self: &Arc<Self>,
+        who: &Who,
+        action: ActionWord,
+        camera: &CameraName,
+        what: impl FnOnce(&dyn LiveDrawings, &CameraName) -> Result<(), DrawingError> + Send + 'static,
+    ) -> Result<(), Problem> {
+        let (site, user, camera) = (Arc::clone(self), who.user.clone(), camera.clone());
+        let recorded = tokio::spawn(async move {
+            site.drawings(&camera, what).await?;
+            let about = json!({ "source": camera.source.as_str(), "device": camera.device.as_str() });
+            site.record(&user, action, about).await;
+            Ok(())
+        });
+        recorded.await.map_err(|_| Problem::Unavailable("drawing failed"))?
     }
 
     /// Lets something be done with drawings, apart from what must not wait.

@@ -27,6 +27,8 @@ use super::site::Site;
 
 /// Bodies at most; more is not read.
 const MAX_BODY_BYTES: usize = 64 * 1024;
+/// The same without a login: a name and a password.
+const MAX_STRANGER_BYTES: usize = 8 * 1024;
 /// The same of a configuration that is to be checked.
 const MAX_CONFIGURATION_BYTES: usize = 1024 * 1024;
 /// Paths that take one.
@@ -111,18 +113,26 @@ impl Front {
         }
         let limit = body_limit(request.uri().path());
         let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        if length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| length > limit) {
+        let length = length.and_then(|length| length.parse::<usize>().ok());
+        if length.is_some_and(|length| length > limit) {
             return Err(Problem::TooLarge { limit });
-        }
-        if limit < MAX_CONFIGURATION_BYTES {
-            let body = std::mem::take(request.body_mut());
-            *request.body_mut() = Body::new(Limited::new(body, limit));
         }
         let now = self.site.live.now();
         let mut shown = proofs(request.headers(), peer).into_iter().flatten();
         let who = shown.find_map(|proof| self.site.access.identify(proof, now));
-        if let Some(who) = who {
-            request.extensions_mut().insert(who);
+        let limit = match who {
+            Some(who) => {
+                request.extensions_mut().insert(who);
+                limit
+            }
+            None if length.is_some_and(|length| length > MAX_STRANGER_BYTES) => {
+                return Err(Problem::Unauthenticated);
+            }
+            None => MAX_STRANGER_BYTES,
+        };
+        if limit < MAX_CONFIGURATION_BYTES {
+            let body = std::mem::take(request.body_mut());
+            *request.body_mut() = Body::new(Limited::new(body, limit));
         }
         request.extensions_mut().insert(peer.clone());
         Ok(())

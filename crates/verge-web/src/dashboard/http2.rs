@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -22,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::cut::Cut;
-use super::server::{HEADERS_WITHIN, MAX_HEADER_BYTES, SECOND, WRITE_WITHIN};
+use super::server::{HEADERS_WITHIN, SECOND, WRITE_WITHIN};
 use super::stall::NoStall;
 
 /// Requests at once on one connection.
@@ -31,6 +32,16 @@ const MAX_STREAMS: u32 = 64;
 const MAX_TAKEN_BACK: usize = 20;
 /// Streams that the client broke by faults of its own; one more ends the connection.
 const MAX_FAULTS: usize = 64;
+/// Names and values of one request. Nobody has logged in yet where they are read.
+const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
+/// What is held of bodies before they are read, of all requests of a connection together. One may fill it: some clients read the
+/// refusal of a body that is a little too large only after they have sent all of it.
+const CONNECTION_WINDOW_BYTES: u32 = 128 * 1024;
+const STREAM_WINDOW_BYTES: u32 = CONNECTION_WINDOW_BYTES;
+/// Bodies are handed over in such pieces: h2 takes a whole one where the client has room for a single byte.
+const PIECE_BYTES: usize = 16 * 1024;
+/// A connection that is sent more in a second is not idle; pings and their answers are less.
+const SOME_BYTES: u64 = 64;
 /// What is held of an answer that the client does not take.
 const STREAM_BUFFER_BYTES: usize = 64 * 1024;
 /// Between saying that the connection ends and ending it.
@@ -46,7 +57,9 @@ pub(super) async fn serve<F: Future<Output = Response> + Send + 'static>(
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
+        .max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_pending_accept_reset_streams(MAX_TAKEN_BACK)
         .max_local_error_reset_streams(MAX_FAULTS)
         .max_send_buf_size(STREAM_BUFFER_BYTES)
@@ -57,12 +70,13 @@ pub(super) async fn serve<F: Future<Output = Response> + Send + 'static>(
         let (taken, answer) = (open.take(), answer(request));
         async move {
             let answer = answer.await;
-            Ok::<_, Infallible>(answer.map(|body| Answer { body, taken }))
+            Ok::<_, Infallible>(answer.map(|body| Answer { body, rest: Bytes::new(), taken }))
         }
     });
-    let stream = TokioIo::new(NoStall::new(stream, WRITE_WITHIN));
-    let mut connection = pin!(builder.serve_connection(stream, service));
-    let mut idle = Duration::ZERO;
+    let stream = NoStall::new(stream, WRITE_WITHIN);
+    let written = stream.written();
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let (mut idle, mut before) = (Duration::ZERO, (0, 0));
     loop {
         tokio::select! {
             ended = &mut connection => {
@@ -72,8 +86,12 @@ pub(super) async fn serve<F: Future<Output = Response> + Send + 'static>(
             }
             () = tokio::time::sleep(SECOND) => {}
         }
+        let now = (open.begun(), written.load(Ordering::Relaxed));
+        let is_at_work = now.0 != before.0 || now.1 - before.1 > SOME_BYTES;
+        before = now;
         let Some(waiting) = open.longest() else {
-            idle += SECOND;
+            // The end of an answer may still wait in h2 for the client to take it.
+            idle = if is_at_work { Duration::ZERO } else { idle + SECOND };
             if idle == HEADERS_WITHIN {
                 connection.as_mut().graceful_shutdown();
             } else if idle > HEADERS_WITHIN + FAREWELL {
@@ -106,6 +124,11 @@ impl Open {
         Taken { number, open: self.clone() }
     }
 
+    /// How many requests there were.
+    fn begun(&self) -> u64 {
+        self.lock().0
+    }
+
     /// How long the one that waits longest has waited; `None` without any.
     fn longest(&self) -> Option<Duration> {
         self.lock().1.values().min().map(Instant::elapsed)
@@ -127,6 +150,8 @@ impl Drop for Taken {
 /// A body that notes when it is asked for more, which hyper does while the client has room for it.
 struct Answer {
     body: Body,
+    /// Of its last piece.
+    rest: Bytes,
     taken: Taken,
 }
 
@@ -140,15 +165,31 @@ impl hyper::body::Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let number = self.taken.number;
         self.taken.open.lock().1.insert(number, Instant::now());
-        Pin::new(&mut self.body).poll_frame(context)
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                ended => return Poll::Ready(ended),
+            }
+        }
+        let length = self.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (of_body, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(of_body.lower() + rest);
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
     }
 }
 
@@ -178,7 +219,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_of_an_answer_is_left() {
-        for (window, expected) in [(0, Some(Cut::Stalled)), (1_000_000, None)] {
+        let stalled = Some(Cut::Stalled);
+        // Milliseconds for a byte. A client that has room for a byte takes no more of an answer than one that has none; a slow
+        // one takes it.
+        for (window, pause, expected) in
+            [(0, 0, stalled), (1, 60_000, stalled), (1_000_000, 0, None), (1_000, 1, None)]
+        {
             let (stream, peer) = duplex(1 << 20);
             let mut builder = Builder::new();
             let (mut requests, connection) =
@@ -189,6 +235,7 @@ mod tests {
             let taken = tokio::spawn(async move {
                 let mut body = asked.await.unwrap().into_body();
                 while let Some(Ok(piece)) = body.data().await {
+                    tokio::time::sleep(Duration::from_millis(pause * piece.len() as u64)).await;
                     body.flow_control().release_capacity(piece.len()).unwrap();
                 }
             });

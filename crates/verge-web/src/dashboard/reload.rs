@@ -32,25 +32,27 @@ pub(crate) async fn check(site: &Arc<Site>, text: Bytes) -> Result<CheckedConfig
 }
 
 /// Lets the gateway take up its file, or say what would change.
-pub(crate) async fn reload(site: &Site, who: &Who, dry_run: bool) -> Result<ReloadReply, Problem> {
+pub(crate) async fn reload(site: &Arc<Site>, who: &Who, dry_run: bool) -> Result<ReloadReply, Problem> {
     let (done, reply) = oneshot::channel();
     // Nobody waits any more if this fails.
     let done = Box::new(move |reply| drop(done.send(reply)));
     if !site.live.configured().reload(dry_run, &operator(who), done) {
         return Err(Problem::Unavailable("another reload waits, or this program does not reload"));
     }
-    match tokio::time::timeout(CONFIRMED_WITHIN, reply).await {
-        Ok(Ok(reply)) => {
-            if reply.outcome == ReloadOutcome::Done && !dry_run {
-                let lines =
-                    reply.words.iter().skip(1).take(MAX_RECORDED).map(|line| Shown::sentence(line).text);
-                let changed = lines.collect::<Vec<_>>();
-                let more = reply.words.len().saturating_sub(1 + MAX_RECORDED);
-                let about = json!({ "changed": changed, "more": more });
-                site.record(&who.user, ActionWord::Reload, about).await;
-            }
-            Ok(reply)
+    // A task of its own: this one ends with its client or by its time.
+    let (site, user) = (Arc::clone(site), who.user.clone());
+    let recorded = tokio::spawn(async move {
+        let reply = reply.await.map_err(|_| Problem::Unavailable("it stops"))?;
+        if reply.outcome == ReloadOutcome::Done && !dry_run {
+            let lines = reply.words.iter().skip(1).take(MAX_RECORDED).map(|line| Shown::sentence(line).text);
+            let changed = lines.collect::<Vec<_>>();
+            let more = reply.words.len().saturating_sub(1 + MAX_RECORDED);
+            site.record(&user, ActionWord::Reload, json!({ "changed": changed, "more": more })).await;
         }
+        Ok(reply)
+    });
+    match tokio::time::timeout(CONFIRMED_WITHIN, recorded).await {
+        Ok(Ok(done)) => done,
         Ok(Err(_)) => Err(Problem::Unavailable("it stops")),
         Err(_) => Err(Problem::Unconfirmed),
     }

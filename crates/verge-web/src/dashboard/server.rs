@@ -34,7 +34,7 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 /// From one request to the end of the next one's headers: idle connections end with it.
 pub(super) const HEADERS_WITHIN: Duration = Duration::from_secs(10);
 pub(super) const WRITE_WITHIN: Duration = Duration::from_secs(30);
-pub(super) const MAX_HEADER_BYTES: usize = 64 * 1024;
+const MAX_HEADER_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 /// After an accept that failed, mostly for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -159,7 +159,26 @@ pub(crate) async fn serve<F: Future<Output = Response>>(
     address: IpAddr,
     answer: impl Fn(Request<Incoming>) -> F,
 ) -> Option<Cut> {
+    serve_http1(http1::Builder::new(), stream, address, answer).await
+}
+
+/// The same for one request alone.
+pub(crate) async fn serve_once<F: Future<Output = Response>>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: IpAddr,
+    answer: impl Fn(Request<Incoming>) -> F,
+) -> Option<Cut> {
     let mut builder = http1::Builder::new();
+    builder.keep_alive(false);
+    serve_http1(builder, stream, address, answer).await
+}
+
+async fn serve_http1<F: Future<Output = Response>>(
+    mut builder: http1::Builder,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: IpAddr,
+    answer: impl Fn(Request<Incoming>) -> F,
+) -> Option<Cut> {
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_WITHIN)

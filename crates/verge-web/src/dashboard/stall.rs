@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,11 +15,17 @@ pub(super) struct NoStall<S> {
     inner: S,
     limit: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
+    written: Arc<AtomicU64>,
 }
 
 impl<S> NoStall<S> {
     pub(super) fn new(inner: S, limit: Duration) -> Self {
-        Self { inner, limit, waiting: None }
+        Self { inner, limit, waiting: None, written: Arc::default() }
+    }
+
+    /// Bytes that were written, which it goes on to count.
+    pub(super) fn written(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.written)
     }
 
     fn watch<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -49,6 +57,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for NoStall<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(context, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.written.fetch_add(count as u64, Ordering::Relaxed);
+        }
         self.watch(written, context)
     }
 

@@ -14,6 +14,7 @@ mod stream;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -269,4 +270,46 @@ async fn what_becomes_of_a_command_is_said_by_the_status_of_its_answer() {
     let none = serde_json::Value::Null;
     assert_eq!((about(1), about(2)), ([1.into(), none.clone()], [none, "j".into()]));
     assert_eq!(commands.len(), cases.len() + 1);
+}
+
+#[tokio::test]
+async fn a_command_is_recorded_though_its_client_does_not_wait_for_the_answer() {
+    let bench = Bench::new();
+    bench.gateway.hold_back();
+    let path = format!("/api/v1/events/{}/label", gateway::event_id(1));
+    let asked = bench.ask(bench.request(Method::PUT, &path, Some(Role::Operator), r#"{"remark":"real"}"#));
+    // As a stream that is reset.
+    assert!(tokio::time::timeout(Duration::from_millis(200), asked).await.is_err());
+    assert_eq!(bench.gateway.commands().len(), 1);
+    bench.gateway.answer();
+    let recorded = recorded(&bench.front, &bench).await;
+    assert!(recorded.contains(r#""what":"label""#) && recorded.contains(r#""who":"operator""#), "{recorded}");
+}
+
+#[tokio::test]
+async fn a_link_that_logs_in_once_is_recorded() {
+    let bench = Bench::new();
+    let (site, front) = front(settings(&bench.folder), Arc::<TestGateway>::clone(&bench.gateway) as Arc<_>);
+    let invite = ("demo", Role::Admin);
+    let ticket = site.access.invite(invite, Duration::from_secs(60), site.live.now().mono).unwrap();
+    let path = format!("{}?ticket={ticket}", super::pages::login::ONCE);
+    let entered = front.serve(bench.request(Method::GET, &path, None, ""), PEER.clone()).await;
+    assert_eq!(entered.status(), StatusCode::OK);
+    let recorded = recorded(&front, &bench).await;
+    for part in [r#""who":"demo""#, r#""what":"login""#, r#""about":{"by":"link"}"#] {
+        assert!(recorded.contains(part), "{part} in {recorded}");
+    }
+}
+
+/// The record of actions, once there is one in it.
+async fn recorded(front: &Front, bench: &Bench) -> String {
+    for _ in 0..200 {
+        let asked = bench.request(Method::GET, "/api/v1/actions", Some(Role::Viewer), "");
+        let listed = text(front.serve(asked, PEER.clone()).await).await;
+        if listed.contains("\"number\":") {
+            return listed;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("nothing was recorded");
 }

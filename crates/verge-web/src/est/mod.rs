@@ -23,15 +23,19 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use verge_domain::time::Monotonic;
 use verge_tls::enrolment::{EnrolRefusal, Enrolled, Enrolment, base64_lines};
-use verge_tls::{Acceptor, CertificateSummary, TlsStream, peer_certificate};
+use verge_tls::{Acceptor, TlsError, TlsStream, peer_certificate};
 
 use crate::dashboard::ServerTls;
 use crate::dashboard::access::Attempts;
-use crate::dashboard::server::{Places, serve};
+use crate::dashboard::server::{Places, serve_once};
 pub use client::{EstClient, EstError, EstProof};
 use refusal::EstRefusal;
 
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+/// One request and its answer: a connection that stays would outlive the certificate that it was opened with.
+const EXCHANGE_WITHIN: Duration = Duration::from_secs(30);
+/// Of a path in the log.
+const MAX_LOGGED_PATH: usize = 80;
 /// A request for a certificate has one or two thousand bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 const BODY_WITHIN: Duration = Duration::from_secs(10);
@@ -94,6 +98,9 @@ async fn accept(listener: TcpListener, tls: ServerTls, desk: Arc<Desk>) {
             let _place = place;
             match acceptor.accept(stream, HANDSHAKE_WITHIN).await {
                 Ok(stream) => serve_device(stream, address, desk).await,
+                Err(error @ TlsError::Refused(_)) => {
+                    tracing::warn!(%address, %error, "a device's certificate was refused, no certificate was given out");
+                }
                 Err(error) => tracing::debug!(%address, %error, "a connection for enrolment failed"),
             }
         });
@@ -106,7 +113,9 @@ async fn serve_device(stream: TlsStream, address: IpAddr, desk: Arc<Desk>) {
         let (desk, shown) = (Arc::clone(&desk), shown.clone());
         async move { desk.answer(request, address, shown).await }
     };
-    serve(stream, address, answer).await;
+    if tokio::time::timeout(EXCHANGE_WITHIN, serve_once(stream, address, answer)).await.is_err() {
+        tracing::debug!(%address, "a connection for enrolment was not finished within 30 s");
+    }
 }
 
 /// Answers requests.
@@ -122,13 +131,19 @@ impl Desk {
         self: Arc<Self>,
         request: Request<Incoming>,
         address: IpAddr,
-        shown: Option<Arc<CertificateSummary>>,
+        shown: Option<Arc<Vec<u8>>>,
     ) -> Response {
-        let path = request.uri().path().to_owned();
+        let path: String = request.uri().path().chars().take(MAX_LOGGED_PATH).collect();
         match self.respond(request, address, shown).await {
             Ok(response) => response,
             Err(refusal) => {
-                tracing::warn!(%address, path, reason = refusal.as_str(), %refusal, "no certificate was given out");
+                let reason = refusal.as_str();
+                // What anybody can cause any number of times, and costs nobody a certificate, does not fill the log.
+                if refusal.is_common() {
+                    tracing::debug!(%address, path, reason, %refusal, "no certificate was given out");
+                } else {
+                    tracing::warn!(%address, path, reason, %refusal, "no certificate was given out");
+                }
                 refused(&refusal)
             }
         }
@@ -138,7 +153,7 @@ impl Desk {
         self: Arc<Self>,
         request: Request<Incoming>,
         address: IpAddr,
-        shown: Option<Arc<CertificateSummary>>,
+        shown: Option<Arc<Vec<u8>>>,
     ) -> Result<Response, EstRefusal> {
         let operation = request.uri().path().strip_prefix(ROOT).ok_or(EstRefusal::Unknown)?.to_owned();
         let wanted = match operation.as_str() {
@@ -162,8 +177,11 @@ impl Desk {
                 let asked = body(request).await?;
                 let now = seconds();
                 let of = name.clone();
-                let enrolled =
-                    self.apart(move |desk| Ok(desk.enrolment.enrol(&of, &token, &asked, now)?)).await;
+                let enrolling = move |desk: &Self| {
+                    desk.warn_of_damage();
+                    Ok(desk.enrolment.enrol(&of, &token, &asked, now)?)
+                };
+                let enrolled = self.apart(enrolling).await;
                 if !matches!(enrolled, Err(EstRefusal::Enrol(EnrolRefusal::Token))) {
                     self.attempts().right(address, &name);
                 }
@@ -172,7 +190,8 @@ impl Desk {
             _ => {
                 let shown = shown.ok_or(EstRefusal::NoCertificate)?;
                 let asked = body(request).await?;
-                let enrolled = self.apart(move |desk| Ok(desk.enrolment.renew(&shown, &asked)?)).await?;
+                let enrolled =
+                    self.apart(move |desk| Ok(desk.enrolment.renew(&shown, &asked, seconds())?)).await?;
                 Ok(given_out(&enrolled, "by the one before", address))
             }
         }
@@ -187,6 +206,14 @@ impl Desk {
         }
         attempts.begin(address, name, now);
         Ok(())
+    }
+
+    fn warn_of_damage(&self) {
+        let tokens = self.enrolment.tokens();
+        // Another fault is the answer's.
+        if let Ok(Some(line)) = tokens.damaged_line() {
+            tracing::warn!(file = %tokens.path().display(), line, "a line is no token and is passed over: remove it");
+        }
     }
 
     fn attempts(&self) -> std::sync::MutexGuard<'_, Attempts> {

@@ -53,6 +53,11 @@ impl EstRefusal {
         }
     }
 
+    /// Whether it says nothing of a device that waits for a certificate.
+    pub(super) const fn is_common(&self) -> bool {
+        matches!(self, Self::Unknown | Self::Method(_) | Self::Login | Self::TooMany(_))
+    }
+
     pub(super) const fn status(&self) -> StatusCode {
         match self {
             Self::Unknown => StatusCode::NOT_FOUND,

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use hyper::header::{CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH};
 use serde_json::{Value, json as json_value};
-use verge_domain::live::{Drawing, TaggedDrawing};
+use verge_domain::live::{CameraName, Drawing, LiveDrawings, TaggedDrawing};
 
 use super::events::unchanged;
 use super::operation::{count, flag, list, object, text, time};
@@ -121,8 +121,9 @@ async fn draw(
     let (drawing, by) = (document(keys)?, who.user.clone());
     let rests_on = site.drawings(&name, |drawings, name| drawings.drawing(name)).await?.tag;
     unchanged(&headers, &quoted(&rests_on))?;
-    site.drawings(&name, move |drawings, name| drawings.draw(name, &drawing, &rests_on, &by)).await?;
-    site.record_drawing(&who, ActionWord::Draw, &name).await;
+    let draw =
+        move |drawings: &dyn LiveDrawings, name: &CameraName| drawings.draw(name, &drawing, &rests_on, &by);
+    site.draws(&who, ActionWord::Draw, &name, draw).await?;
     site.drawings(&name, |drawings, name| drawings.drawing(name)).await.map(tagged)
 }
 

@@ -279,7 +279,7 @@ pub(super) fn remark_named(word: &str) -> Option<&'static str> {
 }
 
 async fn carry_out(
-    site: &Site,
+    site: &Arc<Site>,
     who: &Who,
     (id, headers): (&str, &HeaderMap),
     command: EventCommand,

@@ -237,7 +237,7 @@ fn note(form: &Form) -> Option<String> {
 
 /// Does it, then shows the page that the form stood on.
 async fn carry_out(
-    site: &Site,
+    site: &Arc<Site>,
     who: &Who,
     id: &str,
     form: &Form,

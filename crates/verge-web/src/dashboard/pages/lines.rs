@@ -8,7 +8,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use verge_domain::live::{CameraName, Drawing, TaggedDrawing};
+use verge_domain::live::{CameraName, Drawing, LiveDrawings, TaggedDrawing};
 use verge_domain::time::UtcMillis;
 
 use super::{Chrome, html};
@@ -241,19 +241,14 @@ async fn submit(
     let mut said = Said::default();
     let done = match action.as_str() {
         "save" => {
-            let saved =
-                site.drawings(&name, move |drawings, name| drawings.draw(name, &drawing, &tag, &by)).await;
-            if saved.is_ok() {
-                site.record_drawing(&who, ActionWord::Draw, &name).await;
-            }
-            saved.map(|()| true)
+            let draw = move |drawings: &dyn LiveDrawings, name: &CameraName| {
+                drawings.draw(name, &drawing, &tag, &by)
+            };
+            site.draws(&who, ActionWord::Draw, &name, draw).await.map(|()| true)
         }
         "undo" => {
-            let undone = site.drawings(&name, move |drawings, name| drawings.undo(name, &tag, &by)).await;
-            if undone.is_ok() {
-                site.record_drawing(&who, ActionWord::Undo, &name).await;
-            }
-            undone.map(|()| true)
+            let undo = move |drawings: &dyn LiveDrawings, name: &CameraName| drawings.undo(name, &tag, &by);
+            site.draws(&who, ActionWord::Undo, &name, undo).await.map(|()| true)
         }
         "try" => {
             let tried = site.drawings(&name, move |drawings, name| drawings.try_out(name, &drawing)).await;

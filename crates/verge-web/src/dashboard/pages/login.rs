@@ -113,6 +113,10 @@ async fn enter(
     let query = Form::read(query.unwrap_or_default().as_bytes());
     match site.access.enter(query.raw("ticket"), site.live.now().mono) {
         Ok(Some(cookie)) => {
+            let entered = site.access.identify(Proof::Cookie(cookie.clone()), site.live.now());
+            if let Some(who) = entered {
+                site.record(&who.user, ActionWord::Login, json!({ "by": "link" })).await;
+            }
             let gateway = site.live.id().to_string();
             let mut answer = html(&EnteredPage { gateway, style: assets::style(), icon: assets::icon() });
             set_cookie(&mut answer, &peer, &cookie, COOKIE_SECONDS);

@@ -40,6 +40,8 @@ pub(super) struct TestGateway {
     behind: Mutex<Vec<Arc<LastWord>>>,
     commands: Mutex<Vec<(String, Value)>>,
     outcome: Mutex<CommandOutcome>,
+    /// Answers that are not given yet, where they are held back.
+    held: Mutex<Option<Vec<(CommandDone, CommandReply)>>>,
     reload: Mutex<ReloadOutcome>,
     now: AtomicI64,
     pub(super) cameras: TestCameras,
@@ -119,6 +121,7 @@ impl TestGateway {
             behind: Mutex::default(),
             commands: Mutex::default(),
             outcome: Mutex::new(CommandOutcome::Done),
+            held: Mutex::default(),
             reload: Mutex::new(ReloadOutcome::Done),
             now: AtomicI64::new(60_000),
             cameras: TestCameras::default(),
@@ -132,6 +135,17 @@ impl TestGateway {
 
     pub(super) fn answer_with(&self, outcome: CommandOutcome) {
         *self.outcome.lock().unwrap() = outcome;
+    }
+
+    /// From now on commands are answered when [`TestGateway::answer`] says so.
+    pub(super) fn hold_back(&self) {
+        *self.held.lock().unwrap() = Some(Vec::new());
+    }
+
+    pub(super) fn answer(&self) {
+        for (done, reply) in self.held.lock().unwrap().take().unwrap() {
+            done(reply);
+        }
     }
 
     pub(super) fn note(&self, by: &OperatorText, command: Value) {
@@ -352,6 +366,10 @@ impl LiveGateway for TestGateway {
         let outcome = *self.outcome.lock().unwrap();
         let answer =
             json!({ "id": "dashboard", "ok": outcome == CommandOutcome::Done, "error": "<b>because</b>" });
-        done(CommandReply { outcome, answer: Bytes::from(answer.to_string()) });
+        let reply = CommandReply { outcome, answer: Bytes::from(answer.to_string()) };
+        match &mut *self.held.lock().unwrap() {
+            Some(held) => held.push((done, reply)),
+            None => done(reply),
+        }
     }
 }

@@ -83,6 +83,13 @@ async fn bodies_are_bounded_and_of_the_right_kind() {
     // Without a length, as in chunks.
     let long = format!("{{\"note\":\"{}\"}}", "x".repeat(70_000));
     assert_eq!(bench.ask(put(&long)).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    // Whoever has no login sends no more than one needs.
+    let of_nobody = |body: &str| bench.request(Method::POST, "/login", None, body);
+    let mut huge = of_nobody("");
+    huge.headers_mut().insert(CONTENT_LENGTH, "9000".parse().unwrap());
+    assert_eq!(bench.ask(huge).await.status(), StatusCode::UNAUTHORIZED);
+    let long = of_nobody(&format!("user=x&password={}", "y".repeat(9_000)));
+    assert_eq!(bench.ask(long).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
     let mut form = put("note=x");
     form.headers_mut().insert(CONTENT_TYPE, "application/x-www-form-urlencoded".parse().unwrap());
     assert_eq!(bench.ask(form).await.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);

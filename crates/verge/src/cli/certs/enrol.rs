@@ -10,7 +10,10 @@ use serde_json::json;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_tls::authority::{Request, write_identity};
 use verge_tls::enrolment::{Enrolment, Token};
-use verge_tls::{Secret, TlsError, TlsIdentity, TrustedRoots, client_config};
+use verge_tls::{
+    Secret, TlsError, TlsIdentity, TrustedRoots, check_writable_dir, client_config, finish_replacing,
+    replace_identity,
+};
 use verge_web::est::{EstClient, EstProof};
 
 use super::super::async_runtime;
@@ -19,6 +22,8 @@ use super::sign::{ends_within, left_as_it_is};
 use super::{authority_in, check_stem, date, read, report};
 
 const SECONDS_AN_HOUR: i64 = 3_600;
+/// Common names have no more (RFC 5280, upper bounds).
+const MAX_NAME_BYTES: usize = 64;
 /// Tokens are shorter.
 const MAX_TOKEN_BYTES: u64 = 512;
 
@@ -71,8 +76,14 @@ pub(super) struct EnrolArgs {
 
 pub(super) fn token(args: &TokenArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     check_stem(&args.name).exit_with(Exit::Usage)?;
-    if args.name.contains(char::is_whitespace) || args.name.contains(':') {
-        bail!("{:?} cannot be a device's name: it holds a space or a colon", args.name);
+    // What stands in a certificate, in a login of HTTP and in a line of the file alike.
+    let is_plain = |letter: char| letter.is_ascii_graphic() && !matches!(letter, ':' | '"' | '\'' | '\\');
+    if args.name.len() > MAX_NAME_BYTES || !args.name.chars().all(is_plain) {
+        bail!(
+            "{:?} cannot be a device's name: expected {MAX_NAME_BYTES} characters at most, letters and digits of ASCII and \
+             signs but no space, colon, quotes or backslash",
+            args.name
+        );
     }
     authority_in(&args.dir)?;
     let enrolment = Enrolment::of(&args.dir)?;
@@ -110,6 +121,9 @@ pub(super) fn enrol(args: &EnrolArgs, json: bool, out: &mut impl Write) -> anyho
             anyhow::Error::new(TlsError::Exists { path: path.clone() }).context("--renew replaces both")
         );
     }
+    if args.renew {
+        finish_replacing(&cert, &key)?;
+    }
     if let (Some(within), Some(former)) =
         (args.within, read(&cert).ok().and_then(|chain| chain.into_iter().next()))
         && !ends_within(&former, within)
@@ -119,13 +133,20 @@ pub(super) fn enrol(args: &EnrolArgs, json: bool, out: &mut impl Write) -> anyho
     let roots = TrustedRoots::load(&args.ca).exit_with(Exit::BadInput)?;
     let former = args.renew.then(|| TlsIdentity::load(&cert, &key)).transpose().exit_with(Exit::BadInput)?;
     let client = EstClient::of(&args.url, client_config(&roots, former.as_ref())).exit_with(Exit::Usage)?;
+    // A token is used up by its certificate, which must have its place then.
+    check_writable_dir(&args.dir)?;
     let token = if args.renew { None } else { Some(shown_token(args)?) };
     let request = Request::new(&args.name).exit_with(Exit::Usage)?;
     let proof = token.as_ref().map_or(EstProof::Certificate, |token| EstProof::Token(&args.name, token));
     let answered =
         async_runtime()?.block_on(client.ask(&proof, request.der())).exit_with(Exit::Unavailable)?;
     let issued = request.answered(&answered).context("the certificate that came")?;
-    let files = write_identity(&args.dir, &args.name, &issued, args.renew)?;
+    let files = if args.renew {
+        replace_identity(&cert, &key, &issued)?;
+        (cert, key)
+    } else {
+        write_identity(&args.dir, &args.name, &issued, false)?
+    };
     let next = format!(
         "next: the device shows both; it trusts {}. `verge certs enrol {} --renew …` gets the next one before this ends",
         args.ca.display(),
@@ -158,4 +179,50 @@ fn shown_token(args: &EnrolArgs) -> anyhow::Result<Secret> {
         bail!("there is no token: expected what `verge certs token {}` prints first", args.name);
     }
     Ok(Secret::new(token.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_tls::authority::Authority;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_for_a_name_that_each_place_can_hold() {
+        verge_tls::install_provider();
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::create("Site", 2).unwrap();
+        write_identity(dir.path(), "ca", &authority.to_issued(), false).unwrap();
+        let check = |name: &str, good: bool| {
+            let args = TokenArgs { name: name.to_owned(), dir: dir.path().to_owned(), hours: 1, days: 1 };
+            let made = token(&args, false, &mut Vec::new());
+            assert_eq!(made.is_ok(), good, "{name:?}: {made:?}");
+        };
+        check("pump-1.plant", true);
+        check(&"7".repeat(64), true);
+        for other in
+            ["", "pump 1", "pump:1", "d\u{e9}bit", "pump\"1", "pump'1", "pump\\1", "pump\t1", &"7".repeat(65)]
+        {
+            check(other, false);
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_sent_where_its_certificate_has_no_place() {
+        verge_tls::install_provider();
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::create("Site", 2).unwrap();
+        let (ca, _) = write_identity(dir.path(), "ca", &authority.to_issued(), false).unwrap();
+        let args = EnrolArgs {
+            name: "pump-1".to_owned(),
+            url: "https://127.0.0.1:1".to_owned(),
+            token_file: Some(dir.path().join("none")),
+            dir: dir.path().join("missing"),
+            ca,
+            renew: false,
+            within: None,
+        };
+        let refused = enrol(&args, false, &mut Vec::new()).unwrap_err().to_string();
+        assert!(refused.contains("cannot write") && refused.contains("missing"), "{refused}");
+    }
 }

@@ -8,8 +8,8 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 use verge_gateway::exit::{Exit, ExitWith};
-use verge_tls::authority::{CertificateRequest, write_identity, write_public};
-use verge_tls::{CertificateSummary, TlsError, Usage};
+use verge_tls::authority::{CertificateRequest, write_public};
+use verge_tls::{CertificateSummary, TlsError, Usage, finish_replacing, replace_identity};
 
 use super::super::output::json_line;
 use super::{SECONDS_A_DAY, UsageArg, as_json, authority_in, check_stem, in_words, read, report, validity};
@@ -60,6 +60,7 @@ pub(super) fn renew(args: &RenewArgs, json: bool, out: &mut impl Write) -> anyho
     check_stem(&args.name).exit_with(Exit::Usage)?;
     let authority = authority_in(&args.dir)?;
     let file = args.dir.join(format!("{}.pem", args.name));
+    finish_replacing(&file, &args.dir.join(format!("{}.key", args.name)))?;
     let summaries = read(&file).exit_with(Exit::BadInput)?;
     let Some(former) = summaries.first() else { bail!("{} holds no certificate", file.display()) };
     if args.within.is_some_and(|within| !ends_within(former, within)) {
@@ -74,7 +75,9 @@ pub(super) fn renew(args: &RenewArgs, json: bool, out: &mut impl Write) -> anyho
         days: args.days.unwrap_or(lifetime as u32),
     };
     let issued = authority.issue(&request).exit_with(Exit::Usage)?;
-    let files = write_identity(&args.dir, &args.name, &issued, true)?;
+    let key = args.dir.join(format!("{}.key", args.name));
+    replace_identity(&file, &key, &issued)?;
+    let files = (file, key);
     let next = format!(
         "next: copy both to where they are used; gateways take them up within a minute, and what is connected goes on. The one \
          before, serial {}, is valid until it ends or is revoked: `verge certs revoke serial:{}`",
