@@ -93,7 +93,8 @@ async fn fetch(shared: &Arc<Shared>, offer: &OpenOffer) -> Result<String, ModelR
     }
     let (file, base) = (shared.file.clone(), offer.base.clone());
     let pushed = blocking(move || command::run(&file, &[OsStr::new("push"), part.as_os_str()])).await;
-    let pushed = pushed.ok_or_else(|| ModelRefusal::Io { reason: "the push had a fault of its own".to_owned() })?;
+    let pushed =
+        pushed.ok_or_else(|| ModelRefusal::Io { reason: "the push had a fault of its own".to_owned() })?;
     // What it changes may have been removed or damaged since it was offered: then the whole package is asked for.
     let model = shared.managed.iter().find(|model| model.name == offer.name);
     match (pushed, base, model.and_then(|model| Some((model.store.as_ref()?, model.factory_weights())))) {

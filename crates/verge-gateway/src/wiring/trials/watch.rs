@@ -14,8 +14,8 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::{CommitHandle, CommitRequest};
 use verge_pipeline::status::{AgreementStatus, ModelStatus, ReturnStatus};
 
-use super::{VersionTrial, version_of};
 use super::report::VersionEvent;
+use super::{VersionTrial, version_of};
 use crate::reload::{ReloadAnswer, ReloadDesk};
 use crate::settings::Settings;
 use crate::wiring::frames::Vision;
