@@ -169,6 +169,8 @@ def test_every_example_is_run_by_a_test() -> None:
         "junction-model/counting.toml": "pictures.rs",
         "junction-model/junction.onnx": "the demo",
         "junction-model/junction.toml": "the demo",
+        "junction-model/junction-1.1.vmodel": "the demo",
+        "junction-model/publisher.pem": "the demo",
         "junction-model/labels.txt": "the demo",
         "junction-model/requirements.txt": "kept for train.py",
         "junction-model/train.py": "test_examples.py",

@@ -30,7 +30,7 @@ const MAX_TOKEN_BYTES: u64 = 512;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   verge certs token pump-1                        good for a day, printed once
-  verge certs token pump-1 --hours 1 --days 90    an hour; 90 days once it has it")]
+  verge certs token pump-1 --hours 1 --days 90    an hour, then 90 days")]
 pub(super) struct TokenArgs {
     /// Whose certificate the token is good for
     name: String,
