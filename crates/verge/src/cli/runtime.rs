@@ -19,7 +19,7 @@ use verge_gateway::wiring;
   verge runtime install                    for this user
   verge runtime install -c gateway.toml    into that gateway's state folder
   verge runtime install --from FILE.whl    without internet
-  verge runtime install --provider cuda    the library that runs models on a graphics processor
+  verge runtime install --provider cuda    for a graphics processor
   verge runtime show -c gateway.toml       which library runs its models
 
 FILE.whl is the wheel that `pip download` got elsewhere.

@@ -47,10 +47,10 @@ pub(super) struct TokenArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  verge certs enrol pump-1 --url https://gateway.plant:8443 --ca ca.pem      asks for the token, or takes it from standard input
-  verge certs enrol pump-1 --url https://gateway.plant:8443 --ca ca.pem --renew --within 30      from a timer, once a day
+  verge certs enrol pump-1 --url https://gateway.plant:8443 --ca ca.pem
+  verge certs enrol pump-1 --url https://gw.plant:8443 --ca ca.pem --renew
 
-The certificate is asked for by EST (RFC 7030), so another authority that speaks it serves as well.")]
+The token is asked for, or taken from standard input. With --renew and --within 30, from a timer once a day, the certificate is renewed before it ends. The certificate is asked for by EST (RFC 7030), so another authority that speaks it serves as well.")]
 pub(super) struct EnrolArgs {
     /// Whose certificate
     name: String,

@@ -19,9 +19,9 @@ on trial beside the active version. A gateway that runs is asked to reload its f
 with it. Where that reload fails, everything stays as it was.
 
 Examples:
-  verge model promote parts -c gateway.toml --stage shadow              its answers are compared, not reported
-  verge model promote parts -c gateway.toml --stage canary --share 25   a quarter of the cameras, by their names
-  verge model promote parts -c gateway.toml                             in use, and to be confirmed
+  verge model promote parts -c gateway.toml --stage shadow        compared
+  verge model promote parts -c gateway.toml --stage canary --share 25
+  verge model promote parts -c gateway.toml                       in use
 
 `models` of the status says how a trial goes. A version whose output is NaN, whose runs fail or take too long is returned from by \
 itself, with a verdict in the lane of alarms, and is not tried again. `verge model rollback` ends a trial."
