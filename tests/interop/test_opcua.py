@@ -19,7 +19,7 @@ from asyncua import ua
 from clients import Receiver
 from gateway import Gateway
 from opcua import NAMESPACE, POLICIES, UNCERTAIN, connected, made_certificate, meaning, until
-from peers import HOST, free_port
+from peers import HOST, accepts, free_port
 from programs import REPOSITORY
 from scene import Scene, number_source, threshold
 from waiting import wait_for
@@ -174,6 +174,7 @@ async def life_of_a_point(scene: Scene, gateway: Gateway, receiver: Receiver, po
     # After a kill the alarm stands, and is not to be trusted before its device sends.
     gateway.kill()
     scene.start(gateway)
+    wait_for(lambda: accepts(port), "the server listens")
     async with connected(port, certificate, NAME, ANNA) as peer:
         await until(lambda: readable(peer, f"{POINT}/active"), "the point is there again")
         standing = await peer.read(f"{POINT}/active")
