@@ -1,8 +1,5 @@
 //! Certificates that are made: an authority of one's own, and what it issues.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -21,6 +18,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::certificate::public_key_of;
 use crate::pem::{certificates, private_key, read};
+use crate::replacing::replace_file;
 use crate::{TlsError, TlsIdentity, Usage, enrolment};
 
 /// Names of an authority's files in its folder.
@@ -339,24 +337,6 @@ pub fn write_public(path: &Path, content: &str) -> Result<(), TlsError> {
     write(path, content.as_bytes(), 0o644)
 }
 
-/// Through a new file and a rename: an existing file with wider permissions never holds the key, and a
-/// reader sees the old content or the new one.
 pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), TlsError> {
-    let fault = |error| TlsError::Write { path: path.to_owned(), error };
-    let fresh = path.with_extension("new");
-    // A command that was killed may have left one.
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fault(error)),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh).map_err(fault)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(fault)?;
-    rename_durably(&fresh, path).map_err(fault)
-}
-
-/// A rename that a power cut does not undo.
-pub(crate) fn rename_durably(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::rename(from, to)?;
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    replace_file(path, content, mode).map_err(|error| TlsError::Write { path: path.to_owned(), error })
 }

@@ -77,7 +77,7 @@ pub fn server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRoots>
     Arc::new(accepting(identity, client_roots.map(ClientVerifier::new)))
 }
 
-/// For a web server that speaks HTTP/1.1 alone and refuses clients whose certificate is revoked. With `optional` a client may also come without any.
+/// The same, which refuses clients whose certificate is revoked. With `optional` a client may also come without any.
 ///
 /// # Panics
 /// Never: the provider supports both versions.

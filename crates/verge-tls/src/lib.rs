@@ -33,7 +33,7 @@ pub use explain::explain;
 pub use identity::{Chain, PrivateKey, TlsIdentity, TrustedRoots};
 pub use password::{MosquittoHash, NoRandom, PasswordHash};
 pub use pem::{FoundInstead, Mistaken, Wanted};
-pub use replacing::{check_writable_dir, finish_replacing, replace_identity};
+pub use replacing::{check_writable_dir, finish_replacing, replace_file, replace_identity};
 pub use revocation::{Revocations, ShownCertificates, serial_of};
 pub use stream::{Acceptor, TlsStream, connect, peer_certificate, peer_identities, peer_name, speaks_http2};
 

@@ -1,11 +1,39 @@
-//! A certificate and its key in two files, replaced while programs read them: a power cut in between leaves a pair that fits.
+//! Files that are replaced while programs read them: one as a whole, or a certificate and its key, of which a power cut
+//! in between leaves a pair that fits.
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::authority::{Issued, rename_durably, write};
+use crate::authority::{Issued, write};
 use crate::{TlsError, TlsIdentity};
+
+/// Replaces a file durably, as a whole or not at all, or makes it. Through a new file (extension `new`) and a rename:
+/// an existing file with wider permissions never holds the content, and a reader sees the old content or the new one.
+///
+/// # Errors
+/// It cannot be written; the old content stands, unless the rename alone is not known to be durable.
+pub fn replace_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    // A program that was killed may have left one.
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    rename_durably(&fresh, path)
+}
+
+/// A rename that a power cut does not undo.
+fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
 
 /// Replaces both. What a power cut leaves half done, [`finish_replacing`] ends.
 ///

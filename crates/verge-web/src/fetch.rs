@@ -5,21 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_RANGE, HOST, HeaderValue, RANGE, USER_AGENT};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hyper::header::{CONTENT_RANGE, RANGE};
+use hyper::{Response, StatusCode};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use verge_tls::ClientConfig;
 
+use crate::dial::{dial, request_to};
 use crate::push::PushTarget;
-
-/// Headers of an answer are read up to this size.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// What is fetched, and how.
 #[derive(Debug, Clone)]
@@ -194,37 +189,10 @@ fn check(
 type Asked = (Response<Incoming>, JoinHandle<()>);
 
 async fn ask(settings: &FetchSettings, from: u64) -> Result<Asked, String> {
-    let target = &settings.target;
-    let words = |error: &(dyn std::error::Error + 'static)| verge_tls::explain(error);
-    let stream =
-        TcpStream::connect((target.bare_host(), target.port())).await.map_err(|error| words(&error))?;
-    let mut http = http1::Builder::new();
-    http.max_buf_size(MAX_HEAD_BYTES);
-    let (mut send, connection): (SendRequest<Empty<Bytes>>, JoinHandle<()>) = match &settings.tls {
-        Some(config) if target.is_tls() => {
-            let stream = verge_tls::connect(Arc::clone(config), target.bare_host(), stream)
-                .await
-                .map_err(|error| words(&error))?;
-            let (send, connection) =
-                http.handshake(TokioIo::new(stream)).await.map_err(|error| words(&error))?;
-            (send, tokio::spawn(async { drop(connection.await) }))
-        }
-        _ => {
-            let (send, connection) =
-                http.handshake(TokioIo::new(stream)).await.map_err(|error| words(&error))?;
-            (send, tokio::spawn(async { drop(connection.await) }))
-        }
-    };
-    let mut request = Request::new(Empty::new());
-    // The address was read as one: its parts are.
-    *request.uri_mut() = target.path().parse().unwrap_or_default();
-    let headers = request.headers_mut();
-    if let Ok(host) = target.authority().parse() {
-        headers.insert(HOST, host);
-    }
-    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("verge/", env!("CARGO_PKG_VERSION"))));
+    let (mut send, connection) = dial(&settings.target, settings.tls.clone()).await?;
+    let mut request = request_to(&settings.target, Bytes::new());
     if let Ok(range) = format!("bytes={from}-").parse() {
-        headers.insert(RANGE, range);
+        request.headers_mut().insert(RANGE, range);
     }
     let answered = async {
         send.ready().await?;
@@ -234,7 +202,7 @@ async fn ask(settings: &FetchSettings, from: u64) -> Result<Asked, String> {
         Ok(response) => Ok((response, connection)),
         Err(error) => {
             connection.abort();
-            Err(words(&error))
+            Err(verge_tls::explain(&error))
         }
     }
 }

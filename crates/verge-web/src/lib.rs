@@ -4,10 +4,11 @@
 //! how they are written, and it never makes the data path wait: what the dashboard shows it reads through
 //! [`LiveGateway`](verge_domain::live::LiveGateway), what it pushes are bytes that wiring made.
 //!
-//! Reading order: `push`; `fetch` (packages of models from a web service); then `dashboard`; `est` (certificates for devices);
-//! `metrics`, out of status documents.
+//! Reading order: `dial` (connections to web services); `push`; `fetch` (packages of models from a web service); then
+//! `dashboard`; `est` (certificates for devices); `metrics`, out of status documents.
 
 pub mod dashboard;
+mod dial;
 pub mod est;
 mod fetch;
 pub mod metrics;

@@ -9,6 +9,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 
+use crate::certificate::hex;
 use crate::unreadable;
 
 /// In the authority's folder.
@@ -118,15 +119,18 @@ impl Entry {
 
     fn written(&self) -> String {
         let Self { name, days, until, hash } = self;
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{name} {days} {until} {hash}\n")
+        format!("{name} {days} {until} {}\n", hex(hash))
     }
 
-    fn is_for(&self, name: &str, token: &str, now: i64) -> bool {
+    fn is_for(&self, name: &str, hash: &[u8], now: i64) -> bool {
         // The hash is compared whatever the name is.
-        let is_hash = verify_slices_are_equal(digest(&SHA256, token.as_bytes()).as_ref(), &self.hash).is_ok();
+        let is_hash = verify_slices_are_equal(hash, &self.hash).is_ok();
         is_hash && self.name == name && now < self.until
     }
+}
+
+fn hash_of(token: &str) -> Vec<u8> {
+    digest(&SHA256, token.as_bytes()).as_ref().to_vec()
 }
 
 impl Tokens {
@@ -149,9 +153,9 @@ impl Tokens {
     pub fn make(&self, name: &str, days: u32, seconds: i64, now: i64) -> Result<Token, TokenFault> {
         let mut bytes = [0; TOKEN_BYTES];
         rand::fill(&mut bytes).map_err(|_| TokenFault::Random)?;
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = hex(&bytes);
         let until = now + seconds;
-        let hash = digest(&SHA256, text.as_bytes()).as_ref().to_vec();
+        let hash = hash_of(&text);
         self.change(Damaged::Refused, |tokens| {
             tokens.retain(|token| token.name != name && now < token.until);
             if tokens.len() >= MOST_TOKENS {
@@ -168,9 +172,9 @@ impl Tokens {
     /// # Errors
     /// See [`TokenFault`].
     pub fn days_of(&self, name: &str, token: &str, now: i64) -> Result<Option<u32>, TokenFault> {
-        let tokens = self.all()?.tokens;
+        let (tokens, hash) = (self.all()?.tokens, hash_of(token));
         let found: Vec<u32> =
-            tokens.iter().filter(|entry| entry.is_for(name, token, now)).map(|entry| entry.days).collect();
+            tokens.iter().filter(|entry| entry.is_for(name, &hash, now)).map(|entry| entry.days).collect();
         Ok(found.first().copied())
     }
 
@@ -179,9 +183,10 @@ impl Tokens {
     /// # Errors
     /// See [`TokenFault`].
     pub fn use_up(&self, name: &str, token: &str, now: i64) -> Result<bool, TokenFault> {
+        let hash = hash_of(token);
         self.change(Damaged::PassedOver, |tokens| {
             let before = tokens.len();
-            tokens.retain(|entry| !entry.is_for(name, token, now));
+            tokens.retain(|entry| !entry.is_for(name, &hash, now));
             Ok(tokens.len() < before)
         })
     }

@@ -8,7 +8,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -72,6 +72,9 @@ pub(crate) struct Action {
 #[derive(Debug)]
 pub(crate) struct ActionLog {
     folder: PathBuf,
+    /// Held from the number of an action until it is listed: actions are written in the order of their numbers.
+    writing: Mutex<()>,
+    /// Held for moments, never while the file is written: the thread of the connections waits for it.
     state: Mutex<Recorded>,
 }
 
@@ -106,33 +109,38 @@ impl ActionLog {
                 Err(error) => tracing::error!(file = name, %error, "the record of actions cannot be read"),
             }
         }
-        Self { folder: folder.to_owned(), state: Mutex::new(state) }
+        Self { folder: folder.to_owned(), writing: Mutex::default(), state: Mutex::new(state) }
     }
 
     /// Records one. It is durable afterwards, unless the log says that it cannot be written.
     fn add(&self, at: UtcMillis, who: &str, what: ActionWord, about: Value) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = state.last + 1;
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.last() + 1;
         let mut action =
             Action { number, at: at.0, who: who.to_owned(), what: what.as_str().to_owned(), about };
-        if line_of(&action).len() > MAX_LINE_BYTES {
+        let mut line = line_of(&action);
+        if line.len() > MAX_LINE_BYTES {
             action.about = json!({});
+            line = line_of(&action);
         }
-        if let Err(error) = append(&self.folder, &line_of(&action)) {
+        if let Err(error) = append(&self.folder, &line) {
             tracing::error!(%error, who, %what, "an action cannot be recorded in {FILE}: it is listed until the gateway stops");
         }
-        state.keep(Arc::new(action));
+        self.lock().keep(Arc::new(action));
     }
 
     /// The number of the newest.
     pub(crate) fn last(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).last
+        self.lock().last
     }
 
     /// Those behind a number, in order, that are still kept.
     pub(crate) fn behind(&self, number: u64) -> Vec<Arc<Action>> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.newest.iter().filter(|action| action.number > number).cloned().collect()
+        self.lock().newest.iter().filter(|action| action.number > number).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Recorded> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -237,6 +245,15 @@ mod tests {
         }
         assert_eq!(log.behind(0).len(), KEPT);
         assert_eq!(ActionLog::open(folder.path()).last(), 2);
+    }
+
+    #[test]
+    fn the_list_can_be_read_while_an_action_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = ActionLog::open(folder.path());
+        add(&log, "anna");
+        let _writing = log.writing.lock().unwrap();
+        assert_eq!((log.last(), log.behind(0).len()), (1, 1));
     }
 
     #[test]

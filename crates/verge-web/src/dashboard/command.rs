@@ -12,7 +12,7 @@ use super::access::Who;
 use super::actions::ActionWord;
 use super::events::{EventView, find};
 use super::problem::Problem;
-use super::site::Site;
+use super::site::{Site, to_its_end};
 
 /// What is not durable after this time is answered as unconfirmed. Less than what a request may take.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(8);
@@ -92,19 +92,14 @@ pub(crate) async fn carry_out(site: &Arc<Site>, who: &Who, command: &Value) -> R
     // Nobody waits any more if this fails.
     let done = Box::new(move |reply| drop(done.send(reply)));
     site.live.carry_out(command.to_string().as_bytes(), &by, done);
-    // A task of its own: this one ends with its client or by its time.
     let (site, user, command) = (Arc::clone(site), who.user.clone(), command.clone());
-    let recorded = tokio::spawn(async move {
+    to_its_end(CONFIRMED_WITHIN, async move {
         match reply.await {
             Ok(reply) => answered(&site, &user, &command, reply).await,
             Err(_) => Err(Problem::Unavailable("it stops")),
         }
-    });
-    match tokio::time::timeout(CONFIRMED_WITHIN, recorded).await {
-        Ok(Ok(done)) => done,
-        Ok(Err(_)) => Err(Problem::Unavailable("it stops")),
-        Err(_) => Err(Problem::Unconfirmed),
-    }
+    })
+    .await
 }
 
 /// Records a command that was done.

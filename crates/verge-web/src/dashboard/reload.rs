@@ -13,7 +13,7 @@ use super::actions::ActionWord;
 use super::command::operator;
 use super::problem::Problem;
 use super::shown::Shown;
-use super::site::Site;
+use super::site::{Site, to_its_end};
 
 /// What takes longer is answered as unconfirmed: it goes on, and the log says how it ended. Less than what a request may take.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(9);
@@ -39,9 +39,8 @@ pub(crate) async fn reload(site: &Arc<Site>, who: &Who, dry_run: bool) -> Result
     if !site.live.configured().reload(dry_run, &operator(who), done) {
         return Err(Problem::Unavailable("another reload waits, or this program does not reload"));
     }
-    // A task of its own: this one ends with its client or by its time.
     let (site, user) = (Arc::clone(site), who.user.clone());
-    let recorded = tokio::spawn(async move {
+    to_its_end(CONFIRMED_WITHIN, async move {
         let reply = reply.await.map_err(|_| Problem::Unavailable("it stops"))?;
         if reply.outcome == ReloadOutcome::Done && !dry_run {
             let lines = reply.words.iter().skip(1).take(MAX_RECORDED).map(|line| Shown::sentence(line).text);
@@ -50,10 +49,6 @@ pub(crate) async fn reload(site: &Arc<Site>, who: &Who, dry_run: bool) -> Result
             site.record(&user, ActionWord::Reload, json!({ "changed": changed, "more": more })).await;
         }
         Ok(reply)
-    });
-    match tokio::time::timeout(CONFIRMED_WITHIN, recorded).await {
-        Ok(Ok(done)) => done,
-        Ok(Err(_)) => Err(Problem::Unavailable("it stops")),
-        Err(_) => Err(Problem::Unconfirmed),
-    }
+    })
+    .await
 }

@@ -74,6 +74,19 @@ impl Site {
     }
 }
 
+/// Does something in a task of its own, as the one that asks ends with its client or by its time. What takes longer
+/// than `within` goes on, and is answered as unconfirmed.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    within: Duration,
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(within, tokio::spawn(work)).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => Err(Problem::Unavailable("it stops")),
+        Err(_) => Err(Problem::Unconfirmed),
+    }
+}
+
 /// Who asks, for handlers that the table lets in only with a login.
 impl<S: Sync> FromRequestParts<S> for Who {
     type Rejection = Problem;

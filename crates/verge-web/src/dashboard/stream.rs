@@ -101,8 +101,8 @@ async fn stream(
         return Err(Problem::TooManyListeners { limit: MAX_LISTENERS });
     };
     let mut input = Input::query(query.as_deref());
-    let expected = "some of verdict, status, camera, action with commas between";
-    let kinds = input.read("kinds", expected, |kinds| Kinds::read(kinds.as_str()?));
+    let expected = format!("some of {} with commas between", Kind::ALL.map(Kind::as_str).join(", "));
+    let kinds = input.read("kinds", &expected, |kinds| Kinds::read(kinds.as_str()?));
     let of = OfCameras { source: input.name("source"), device: input.name("device") };
     let fits = |id: &&str| id.len() <= MAX_ID;
     let after = input.read("after", "an id", |id| id.as_str().filter(fits).map(ToOwned::to_owned));

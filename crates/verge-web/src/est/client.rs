@@ -7,15 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use verge_tls::enrolment::{base64_lines, certificates_in};
 use verge_tls::{ClientConfig, Secret};
 
 use super::{ROOT, request};
+use crate::dial::{dial, request_to};
 use crate::{PushTarget, PushTargetError};
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -117,15 +115,9 @@ impl EstClient {
     }
 
     async fn exchange(&self, proof: &EstProof<'_>, request_der: &[u8]) -> Result<(u16, Bytes), String> {
-        let words = |error: hyper::Error| verge_tls::explain(&error);
-        let address = (self.target.bare_host(), self.target.port());
-        let stream = TcpStream::connect(address).await.map_err(|error| verge_tls::explain(&error))?;
-        let stream = verge_tls::connect(Arc::clone(&self.tls), self.target.bare_host(), stream)
-            .await
-            .map_err(|error| verge_tls::explain(&error))?;
-        let (mut send, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(words)?;
-        let connection = tokio::spawn(async { drop(connection.await) });
-        let response = send.send_request(self.request(proof, request_der)?).await.map_err(words)?;
+        let (mut send, connection) = dial(&self.target, Some(Arc::clone(&self.tls))).await?;
+        let response = send.send_request(self.request(proof, request_der)?).await;
+        let response = response.map_err(|error| verge_tls::explain(&error))?;
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         connection.abort();
@@ -137,14 +129,10 @@ impl EstClient {
             EstProof::Token(..) => "simpleenroll",
             EstProof::Certificate => "simplereenroll",
         };
-        let mut request = Request::new(Full::new(Bytes::from(base64_lines(request_der))));
+        let mut request = request_to(&self.target, Bytes::from(base64_lines(request_der)));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = format!("{ROOT}{operation}").parse().map_err(|_| "no path".to_owned())?;
         let headers = request.headers_mut();
-        if let Ok(host) = self.target.authority().parse() {
-            headers.insert(HOST, host);
-        }
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("verge/", env!("CARGO_PKG_VERSION"))));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/pkcs10"));
         headers.insert("content-transfer-encoding", HeaderValue::from_static("base64"));
         if let EstProof::Token(name, token) = proof {

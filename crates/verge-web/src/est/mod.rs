@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use axum::response::Response;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, Request, StatusCode};
@@ -41,6 +41,8 @@ const MAX_BODY_BYTES: usize = 16 * 1024;
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// After an accept that failed, mostly for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(200);
+/// A certificate that was refused in the handshake is in the log this often at most, as anybody can show one.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 /// Where everything is (RFC 7030, section 3.2.2).
 const ROOT: &str = "/.well-known/est/";
 const CERTIFICATES: &str = "application/pkcs7-mime; smime-type=certs-only";
@@ -63,7 +65,12 @@ impl EstServer {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
-        let desk = Arc::new(Desk { enrolment, attempts: Mutex::default(), began: Instant::now() });
+        let desk = Arc::new(Desk {
+            enrolment,
+            attempts: Mutex::default(),
+            warned: Mutex::default(),
+            began: Instant::now(),
+        });
         Ok(Self { address, accepting: tokio::spawn(accept(listener, tls, desk)) })
     }
 
@@ -98,7 +105,7 @@ async fn accept(listener: TcpListener, tls: ServerTls, desk: Arc<Desk>) {
             let _place = place;
             match acceptor.accept(stream, HANDSHAKE_WITHIN).await {
                 Ok(stream) => serve_device(stream, address, desk).await,
-                Err(error @ TlsError::Refused(_)) => {
+                Err(error @ TlsError::Refused(_)) if desk.may_warn() => {
                     tracing::warn!(%address, %error, "a device's certificate was refused, no certificate was given out");
                 }
                 Err(error) => tracing::debug!(%address, %error, "a connection for enrolment failed"),
@@ -114,7 +121,7 @@ async fn serve_device(stream: TlsStream, address: IpAddr, desk: Arc<Desk>) {
         async move { desk.answer(request, address, shown).await }
     };
     if tokio::time::timeout(EXCHANGE_WITHIN, serve_once(stream, address, answer)).await.is_err() {
-        tracing::debug!(%address, "a connection for enrolment was not finished within 30 s");
+        tracing::debug!(%address, "a connection for enrolment was not finished within {} s", EXCHANGE_WITHIN.as_secs());
     }
 }
 
@@ -123,6 +130,8 @@ async fn serve_device(stream: TlsStream, address: IpAddr, desk: Arc<Desk>) {
 struct Desk {
     enrolment: Enrolment,
     attempts: Mutex<Attempts>,
+    /// When the log last named a certificate that was refused in the handshake.
+    warned: Mutex<Option<Instant>>,
     began: Instant,
 }
 
@@ -178,8 +187,12 @@ impl Desk {
                 let now = seconds();
                 let of = name.clone();
                 let enrolling = move |desk: &Self| {
-                    desk.warn_of_damage();
-                    Ok(desk.enrolment.enrol(&of, &token, &asked, now)?)
+                    let enrolled = desk.enrolment.enrol(&of, &token, &asked, now);
+                    // The token may stand in a line that is damaged.
+                    if matches!(enrolled, Err(EnrolRefusal::Token)) {
+                        desk.warn_of_damage();
+                    }
+                    Ok(enrolled?)
                 };
                 let enrolled = self.apart(enrolling).await;
                 if !matches!(enrolled, Err(EstRefusal::Enrol(EnrolRefusal::Token))) {
@@ -206,6 +219,15 @@ impl Desk {
         }
         attempts.begin(address, name, now);
         Ok(())
+    }
+
+    fn may_warn(&self) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY);
+        if may {
+            *warned = Some(Instant::now());
+        }
+        may
     }
 
     fn warn_of_damage(&self) {
@@ -239,7 +261,9 @@ fn seconds() -> i64 {
 async fn body(request: Request<Incoming>) -> Result<Vec<u8>, EstRefusal> {
     let collecting = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
     let collected = tokio::time::timeout(BODY_WITHIN, collecting).await.map_err(|_| EstRefusal::Late)?;
-    let collected = collected.map_err(|_| EstRefusal::TooLarge)?;
+    let collected = collected.map_err(|error| {
+        if error.is::<LengthLimitError>() { EstRefusal::TooLarge } else { EstRefusal::Broken }
+    })?;
     request::decoded(&collected.to_bytes()).ok_or(EstRefusal::Body)
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use hyper::{Method, StatusCode};
 use verge_tls::enrolment::EnrolRefusal;
 
+use super::MAX_BODY_BYTES;
+
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EstRefusal {
     #[error(
@@ -21,8 +23,10 @@ pub(super) enum EstRefusal {
     NoCertificate,
     #[error("the request did not come in time")]
     Late,
-    #[error("the request has more than 16384 bytes")]
+    #[error("the request has more than {MAX_BODY_BYTES} bytes")]
     TooLarge,
+    #[error("the request broke off")]
+    Broken,
     #[error("the body is no base64: expected a request in PKCS #10, as `openssl req -new` makes it")]
     Body,
     #[error(transparent)]
@@ -42,6 +46,7 @@ impl EstRefusal {
             Self::NoCertificate => "no_certificate",
             Self::Late => "late",
             Self::TooLarge => "too_large",
+            Self::Broken => "broken",
             Self::Body => "body",
             Self::Enrol(EnrolRefusal::Token) => "token",
             Self::Enrol(EnrolRefusal::Certificate(_)) => "certificate",
@@ -55,7 +60,7 @@ impl EstRefusal {
 
     /// Whether it says nothing of a device that waits for a certificate.
     pub(super) const fn is_common(&self) -> bool {
-        matches!(self, Self::Unknown | Self::Method(_) | Self::Login | Self::TooMany(_))
+        matches!(self, Self::Unknown | Self::Method(_) | Self::Login | Self::TooMany(_) | Self::NoCertificate)
     }
 
     pub(super) const fn status(&self) -> StatusCode {
@@ -67,7 +72,7 @@ impl EstRefusal {
             Self::NoCertificate | Self::Enrol(EnrolRefusal::Certificate(_)) => StatusCode::FORBIDDEN,
             Self::Late => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Body | Self::Enrol(EnrolRefusal::Request(_) | EnrolRefusal::Name { .. }) => {
+            Self::Broken | Self::Body | Self::Enrol(EnrolRefusal::Request(_) | EnrolRefusal::Name { .. }) => {
                 StatusCode::BAD_REQUEST
             }
             Self::Enrol(EnrolRefusal::Authority(_) | EnrolRefusal::Tokens(_)) | Self::Internal => {

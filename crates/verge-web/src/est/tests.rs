@@ -80,3 +80,21 @@ async fn wrong_tokens_are_limited_and_a_right_one_is_not_used_up_by_a_bad_reques
     assert_eq!((&seen[..10], seen[10]), (&[401; 10][..], 429));
     assert_eq!(desks.enrolment.tokens().state(seconds()).unwrap().open, 1);
 }
+
+#[tokio::test]
+async fn what_anybody_can_cause_does_not_fill_the_log() {
+    for common in [EstRefusal::Unknown, EstRefusal::Login, EstRefusal::NoCertificate] {
+        assert!(common.is_common(), "{common}");
+    }
+    for other in [EstRefusal::TooLarge, EstRefusal::Broken, EstRefusal::Enrol(EnrolRefusal::Token)] {
+        assert!(!other.is_common(), "{other}");
+    }
+    assert_eq!(EstRefusal::TooLarge.to_string(), "the request has more than 16384 bytes");
+    let desk = Desk {
+        enrolment: started().enrolment,
+        attempts: Mutex::default(),
+        warned: Mutex::default(),
+        began: Instant::now(),
+    };
+    assert_eq!([desk.may_warn(), desk.may_warn()], [true, false]);
+}

@@ -8,24 +8,21 @@ use aws_lc_rs::hmac;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::client::conn::http1::SendRequest;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use verge_tls::{ClientConfig, Secret};
 
 use super::PushSettings;
 use super::answer::Answer;
+use crate::dial::{dial, request_to};
 
 /// Of the body of an answer this much is read, so that the connection can be used again; a longer one ends it.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// For this long at most.
 const ANSWER_BODY: Duration = Duration::from_secs(1);
-/// Headers of an answer are read up to this size.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// What proves who sends.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +73,7 @@ impl Exchange {
         let PushCredentials { tls, token, signing_key } = (settings.access.0)()?;
         let authorization = token.as_ref().map(bearer).transpose()?;
         let signing_key = signing_key.map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.reveal().as_bytes()));
-        let dialled = timeout(settings.timeout, Self::dial(settings, tls)).await;
+        let dialled = timeout(settings.timeout, dial(&settings.target, tls)).await;
         let (send, connection) = dialled.map_err(|_| no_answer(settings.timeout))??;
         Ok(Self {
             send,
@@ -87,34 +84,6 @@ impl Exchange {
             used: false,
             is_given_up: false,
         })
-    }
-
-    async fn dial(
-        settings: &PushSettings,
-        tls: Option<Arc<ClientConfig>>,
-    ) -> Result<(SendRequest<Full<Bytes>>, JoinHandle<()>), String> {
-        let target = &settings.target;
-        let address = (target.bare_host(), target.port());
-        let stream = TcpStream::connect(address).await.map_err(|error| verge_tls::explain(&error))?;
-        // Each request is written at once and waits for its answer.
-        stream.set_nodelay(true).map_err(|error| verge_tls::explain(&error))?;
-        let mut http = http1::Builder::new();
-        http.max_buf_size(MAX_HEAD_BYTES);
-        match tls {
-            None => {
-                let (send, connection) =
-                    http.handshake(TokioIo::new(stream)).await.map_err(|error| explain(&error))?;
-                Ok((send, tokio::spawn(async { drop(connection.await) })))
-            }
-            Some(config) => {
-                let stream = verge_tls::connect(config, target.bare_host(), stream)
-                    .await
-                    .map_err(|error| verge_tls::explain(&error))?;
-                let (send, connection) =
-                    http.handshake(TokioIo::new(stream)).await.map_err(|error| explain(&error))?;
-                Ok((send, tokio::spawn(async { drop(connection.await) })))
-            }
-        }
     }
 
     /// Whether one of the ends has closed it.
@@ -153,24 +122,17 @@ impl Exchange {
     }
 
     fn request(&self, body: Bytes) -> Request<Full<Bytes>> {
-        let target = &self.settings.target;
-        let mut request = Request::new(Full::default());
+        let signed = self.signing_key.as_ref().map(|key| signature(key, &body).parse::<HeaderValue>());
+        let mut request = request_to(&self.settings.target, body);
         *request.method_mut() = hyper::Method::POST;
-        // The address was read as one: its parts are.
-        *request.uri_mut() = target.path().parse().unwrap_or_default();
         let headers = request.headers_mut();
-        if let Ok(host) = target.authority().parse() {
-            headers.insert(HOST, host);
-        }
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("verge/", env!("CARGO_PKG_VERSION"))));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.settings.content_type));
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        if let Some(Ok(signature)) = self.signing_key.as_ref().map(|key| signature(key, &body).parse()) {
+        if let Some(Ok(signature)) = signed {
             headers.insert("x-verge-signature", signature);
         }
-        *request.body_mut() = Full::new(body);
         request
     }
 }
