@@ -234,16 +234,23 @@ impl<C: Fn() -> Moment> Supervisor<C> {
             let began = Instant::now();
             let beginning = match next.take() {
                 Some(beginning) => beginning,
-                None => tokio::select! {
-                    beginning = ChildProcess::begin(&self.settings, &self.endpoint) => {
-                        self.report.send_modify(|state| state.restarts_total += u64::from(beginning.is_ok()));
+                None => {
+                    let begin = async {
+                        let beginning = ChildProcess::begin(&self.settings, &self.endpoint).await;
                         if beginning.is_ok() {
                             self.settings.retained.put_back(&self.endpoint).await;
                         }
                         beginning
+                    };
+                    tokio::select! {
+                        beginning = begin => {
+                            self.report.send_modify(|state| state.restarts_total += u64::from(beginning.is_ok()));
+                            beginning
+                        }
+                        // A child that has begun is killed as it is dropped.
+                        () = stopped(&mut self.stop) => return,
                     }
-                    () = stopped(&mut self.stop) => return,
-                },
+                }
             };
             let end = match beginning {
                 Ok(mut life) => {

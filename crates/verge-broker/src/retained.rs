@@ -4,8 +4,7 @@
 //! What goes beyond the bounds is not kept: the broker has it until it ends, and it is counted.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,16 +23,17 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 const MOST_MESSAGE_BYTES: usize = 64 * 1024;
 /// The file is written this often at most: a device that retains every reading must not wear the medium out.
 const WRITE_EVERY: Duration = Duration::from_secs(10);
-/// Clients wait this long for the broker to take all of them, and for one of them.
-const GIVEN_WITHIN: Duration = Duration::from_secs(20);
+/// For the broker to take all of them, and for one of them. Clients wait meanwhile, and are refused after 10 s
+/// (`BROKER_ANSWER` of the front): less, so that a client is let in although the broker does not take them.
+const GIVEN_WITHIN: Duration = Duration::from_secs(8);
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 /// Of a packet, beside topic and payload: the topic's length and the packet's number.
 const PUBLISH_BYTES: usize = 4;
 /// First bytes of the file; the number counts changes of its form.
-const BEGINNING: &[u8] = b"verge-retained 1\n";
+const BEGINNING: &[u8] = b"verge-retained 2\n";
 /// A topic's and a payload's length, and the check behind all.
 const LENGTH_BYTES: usize = 4;
-const CHECK_BYTES: usize = 8;
+const CHECK_BYTES: usize = 4;
 const CLIENT: &str = "retained";
 
 /// The retained messages of all devices. Clones are the same.
@@ -148,7 +148,7 @@ impl Retained {
         }
         let content = written(&kept.messages);
         drop(kept);
-        let done = replace(path, &content);
+        let done = verge_tls::replace_file(path, &content, 0o600);
         if done.is_err() {
             self.lock().is_changed = true;
         }
@@ -276,14 +276,14 @@ fn written(messages: &BTreeMap<String, Bytes>) -> Vec<u8> {
             content.extend_from_slice(part);
         }
     }
-    content.extend_from_slice(&check(&content).to_le_bytes());
+    content.extend_from_slice(&crc32c::crc32c(&content).to_le_bytes());
     content
 }
 
 /// Topics and payloads; `None` where the content is another.
 fn read(content: &[u8]) -> Option<Vec<(&str, &[u8])>> {
     let (content, at_end) = content.split_last_chunk::<CHECK_BYTES>()?;
-    if check(content) != u64::from_le_bytes(*at_end) {
+    if crc32c::crc32c(content) != u32::from_le_bytes(*at_end) {
         return None;
     }
     let mut rest = content.strip_prefix(BEGINNING)?;
@@ -300,25 +300,6 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (part, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
     *rest = behind;
     Some(part)
-}
-
-/// FNV-1a: whether a medium has changed bits, not whether somebody has.
-fn check(content: &[u8]) -> u64 {
-    content
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut open = std::fs::OpenOptions::new();
-    let mut file = open.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&fresh, path)?;
-    // The rename, too, is to stand a power cut.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
