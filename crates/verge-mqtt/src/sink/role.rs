@@ -1,5 +1,6 @@
 //! One uplink connection after another: its services asked for in order, its topics proven, then its verdicts.
 
+mod claim;
 mod incoming;
 
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use rumqttc::{AsyncClient, Event, LastWill, MqttOptions, Outgoing, Packet, QoS};
 use verge_domain::link::{Degraded, Service};
 
+use self::claim::{CLAIM_WAIT, ClaimState, MAX_UNCLAIMED};
 use super::services::{Care, Close, Plan, consequence};
 use super::shared::SharedUplink;
 use super::{ProofMessage, WillMessage};
@@ -22,21 +24,6 @@ const CAREFUL: Duration = Duration::from_secs(10);
 /// A careful connection that stands this long after its status was acknowledged is not closed for it: mosquitto 2.0.11
 /// acknowledges a message that its ACL forbids and then closes.
 const STATUS_SETTLES: Duration = Duration::from_secs(1);
-
-/// A status that is retained upstream comes at once behind the SUBACK; the link waits this long for it.
-const CLAIM_WAIT: Duration = Duration::from_secs(1);
-/// After this number of connections in a row without one, the link waits for none: the broker keeps none.
-const MAX_UNCLAIMED: u8 = 2;
-
-/// Whether it is known what upstream holds as the status of this gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ClaimState {
-    /// It is, or is not asked for.
-    Known,
-    Asked,
-    /// The broker has granted the subscription.
-    Awaited(Instant),
-}
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
