@@ -53,6 +53,25 @@ impl ContentDigest {
         }
     }
 
+    /// The one that is written in these 64 hexadecimal digits; nothing where they are none.
+    #[must_use]
+    pub fn of_digits(digits: &str) -> Option<Self> {
+        if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Of all of these, in their order.
     #[must_use]
     pub fn joined(all: &[Self]) -> Self {
@@ -71,5 +90,20 @@ impl fmt::Display for ContentDigest {
 impl fmt::Debug for ContentDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_stand_for_bytes() {
+        let digest = ContentDigest::of(b"verge");
+        assert_eq!(ContentDigest::of_digits(&digest.to_string()), Some(digest));
+        assert_eq!(ContentDigest::of_digits(&"aB".repeat(32)).unwrap().as_bytes(), &[0xab; 32]);
+        for digits in ["", "ab", &"+b".repeat(32), &"é".repeat(32), &"ab".repeat(33)] {
+            assert_eq!(ContentDigest::of_digits(digits), None, "{digits}");
+        }
     }
 }

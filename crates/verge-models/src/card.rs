@@ -29,6 +29,7 @@ pub use output::{
     Nms, NumbersAxis, OutputCard, OutputDecoder, OutputForm, OutputRole, RowColumn, RowsForm, TupleForm,
 };
 pub use successor::Successor;
+pub use written::quoted;
 
 /// A card is a page of text; a larger file is something else.
 const MAX_CARD_BYTES: u64 = 64 * 1024;

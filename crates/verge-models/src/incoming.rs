@@ -3,7 +3,7 @@
 //! The receiver asks for parts and checks each; nothing that was not asked for is kept. What is on the disk outlives a lost
 //! connection and a restart. Pure of any network: what asks and brings is handed in elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ pub struct Incoming {
     /// Parts that came ahead of their turn.
     ahead: BTreeMap<u64, Vec<u8>>,
     /// Parts that were asked for.
-    asked: BTreeMap<u64, ()>,
+    asked: BTreeSet<u64>,
     window: usize,
     last: Instant,
     slowest: Option<Duration>,
@@ -89,7 +89,7 @@ impl Incoming {
             synced: have,
             resumed: have > 0,
             ahead: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            asked: BTreeSet::new(),
             window: 1,
             last: now,
             slowest: None,
@@ -117,7 +117,7 @@ impl Incoming {
         }
         let mut from = self.have;
         while from < self.total {
-            if !self.asked.contains_key(&from) && !self.ahead.contains_key(&from) {
+            if !self.asked.contains(&from) && !self.ahead.contains_key(&from) {
                 // What waits in memory stays within the window.
                 let is_near = from - self.have < self.part_bytes * WINDOW as u64;
                 return is_near.then(|| self.range(from));
@@ -136,7 +136,7 @@ impl Incoming {
         if self.asked.is_empty() {
             self.last = now;
         }
-        self.asked.insert(range.from, ());
+        self.asked.insert(range.from);
     }
 
     /// The connection is new: what was asked for may be on its way still, so the wait for it begins anew.

@@ -20,7 +20,11 @@ impl EditableModel {
         let mut replaced: BTreeMap<String, String> = BTreeMap::new();
         let mut kept = Vec::with_capacity(graph.node.len());
         for node in std::mem::take(&mut graph.node) {
-            let (Some(from), Some(to)) = (node.input.first(), node.output.first()) else { continue };
+            let (Some(from), Some(to)) = (node.input.first(), node.output.first()) else {
+                // A `Constant` reads nothing.
+                kept.push(node);
+                continue;
+            };
             match (node.op_type(), constants.get(from)) {
                 ("DequantizeLinear", Some(whole)) => {
                     let axis = node.attribute.iter().find(|one| one.name() == "axis").and_then(|one| one.i);

@@ -14,7 +14,7 @@ pub const RELABELLED: i64 = 12;
 /// The version of the file format that version 12 of the operators came with.
 const IR_VERSION: i64 = 7;
 /// Those that mean the same.
-const SAME: [&str; 42] = [
+const SAME: [&str; 44] = [
     "Abs",
     "Add",
     "AveragePool",
@@ -52,14 +52,14 @@ const SAME: [&str; 42] = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "Split",
     "Sqrt",
     "Squeeze",
     "Sub",
     "Tanh",
     "Transpose",
+    "Unsqueeze",
 ];
-/// As above, and they split or join sides.
-const SIDES: [&str; 2] = ["Split", "Unsqueeze"];
 
 impl EditableModel {
     /// Writes the model in version [`RELABELLED`] of the operators, where all of them are known to mean the same there.
@@ -93,7 +93,7 @@ impl EditableModel {
             return Ok(());
         }
         let is_attribute = |name: &str| node.attribute.iter().any(|one| one.name() == name);
-        let is_same = SAME.contains(&operator.as_str()) || SIDES.contains(&operator.as_str());
+        let is_same = SAME.contains(&operator.as_str());
         if version < OLDEST || operator == "BatchNormalization" && is_attribute("spatial") {
             return Err(refused());
         }

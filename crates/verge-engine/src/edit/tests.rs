@@ -71,3 +71,25 @@ fn what_is_said_of_a_constant_elsewhere_goes_with_its_old_shape() {
     model.replace_initializer("w", &[1], &Tensor::I8(vec![3])).unwrap();
     assert_eq!((model.graph().input.len(), model.graph().value_info.len()), (1, 0));
 }
+
+#[test]
+fn a_constant_that_is_a_node_stays_where_a_model_becomes_one_of_ordinary_numbers() {
+    let graph = GraphProto {
+        node: vec![
+            node("Constant", &[], &["sides"]),
+            node("QuantizeLinear", &["x", "scale"], &["whole"]),
+            node("DequantizeLinear", &["whole", "scale"], &["back"]),
+            node("Reshape", &["back", "sides"], &["y"]),
+        ],
+        initializer: vec![constant::constant("scale", &[], &Tensor::F32(vec![0.5])).unwrap()],
+        input: vec![value("x")],
+        output: vec![value("y")],
+        ..Default::default()
+    };
+    let mut model = model(graph);
+    model.dequantise().unwrap();
+    let operators: Vec<&str> = model.views().map(|node| node.operator()).collect();
+    assert_eq!(operators, ["Constant", "Reshape"]);
+    assert_eq!(model.graph().node[1].input, ["x", "sides"]);
+    assert!(model.graph().initializer.is_empty());
+}

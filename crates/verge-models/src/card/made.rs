@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use verge_engine::ProcessorClass;
 
-use super::Wrong;
+use super::{Wrong, quoted};
 
 /// How a file came to be.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -61,8 +61,6 @@ impl Made {
     /// The table as it stands in a card.
     #[must_use]
     pub fn table(&self) -> String {
-        // A string of JSON is a basic string of TOML too.
-        let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let mut text = format!("[made]\ncommand = {}\n", quoted(&self.command));
         let mut line = |key: &str, value: String| text.push_str(&format!("{key} = {value}\n"));
         line("source_sha256", quoted(&self.source_sha256));
@@ -101,16 +99,31 @@ impl Made {
         )
     }
 
-    /// Why its figures do not hold on this machine, where that is so.
+    /// Why its figures do not hold on this machine, where that is so. `runtime`: the version of the library in use.
     #[must_use]
-    pub fn remark(&self, here: ProcessorClass) -> Option<String> {
-        (self.processor != here.as_str()).then(|| {
+    pub fn remark(&self, here: ProcessorClass, runtime: Option<&str>) -> Option<String> {
+        let made_for = ProcessorClass::named(&self.processor);
+        // Weights of 7 bits are right where products are added in 32 bits, too.
+        let runs = made_for == Some(here)
+            || (made_for, here) == (Some(ProcessorClass::X86), ProcessorClass::X86Vnni);
+        let processor = (!runs).then(|| {
             format!(
                 "made for a processor of kind {}, and this one is {}: `verge model bench` says whether it runs right here",
                 self.processor,
                 here.as_str()
             )
-        })
+        });
+        // What is no full version (`libonnxruntime.so.1`) says nothing.
+        let is_full = |version: &str| version.matches('.').count() == 2;
+        let other = runtime.filter(|runtime| *runtime != self.onnxruntime && is_full(runtime));
+        let library = other.filter(|_| is_full(&self.onnxruntime)).map(|runtime| {
+            format!(
+                "it was made with ONNX Runtime {}, this is {runtime}: measure it again with `verge model bench`",
+                self.onnxruntime
+            )
+        });
+        let remarks: Vec<String> = processor.into_iter().chain(library).collect();
+        (!remarks.is_empty()).then(|| remarks.join("; "))
     }
 }
 
@@ -168,7 +181,21 @@ mod tests {
 
     #[test]
     fn another_processor_is_remarked() {
-        assert_eq!(made().remark(ProcessorClass::X86), None);
-        assert!(made().remark(ProcessorClass::X86Vnni).unwrap().contains("x86-vnni"));
+        assert_eq!(made().remark(ProcessorClass::X86, None), None);
+        assert_eq!(made().remark(ProcessorClass::X86Vnni, None), None, "7 bits run right there, too");
+        assert!(made().remark(ProcessorClass::Arm, None).unwrap().contains("this one is arm"));
+        let wide = Made { processor: "x86-vnni".to_owned(), ..made() };
+        assert!(wide.remark(ProcessorClass::X86, None).unwrap().contains("this one is x86"));
+    }
+
+    #[test]
+    fn another_library_is_remarked() {
+        let remark = |runtime| made().remark(ProcessorClass::X86, Some(runtime));
+        assert_eq!((remark("1.32.0"), remark("1")), (None, None));
+        assert!(remark("1.33.1").unwrap().contains("ONNX Runtime 1.32.0, this is 1.33.1"));
+        let unknown = Made { onnxruntime: "unknown".to_owned(), ..made() };
+        assert_eq!(unknown.remark(ProcessorClass::X86, Some("1.33.1")), None);
+        let both = made().remark(ProcessorClass::Arm, Some("1.33.1")).unwrap();
+        assert!(both.contains("this one is arm") && both.contains("this is 1.33.1"), "{both}");
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::{Card, CardError, Made};
+use super::{Card, CardError, Made, quoted};
 
 /// What is new about a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +29,6 @@ impl Successor<'_> {
     pub fn card(&self, text: &str, path: &Path) -> Result<String, CardError> {
         Card::parse(text, path)?;
         let mut text = without_made(text);
-        let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let wanted = [
             ("version", Some(self.version)),
             ("file", Some(self.file)),

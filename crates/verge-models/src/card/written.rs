@@ -88,8 +88,9 @@ impl InputCard {
     }
 }
 
-/// A string of JSON is a basic string of TOML too.
-pub(super) fn quoted(text: &str) -> String {
+/// A text as it stands in a card: a string of JSON is a basic string of TOML too.
+#[must_use]
+pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

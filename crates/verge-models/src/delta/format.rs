@@ -76,7 +76,7 @@ impl Header {
         }
         let cut = DeltaError::Damaged("it is cut");
         let end = delta.len().checked_sub(HASH).filter(|end| *end >= HEAD).ok_or(cut)?;
-        if ContentDigest::of(&delta[..end]).to_string() != hex(&delta[end..]) {
+        if ContentDigest::of(&delta[..end]).as_bytes() != &delta[end..] {
             return Err(DeltaError::Damaged("its SHA-256 is not the one it ends with"));
         }
         let hash = |index: usize| hex(&delta[MARK.len() + index * HASH..][..HASH]);
@@ -96,10 +96,6 @@ impl Header {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn digits(hash: &str) -> impl Iterator<Item = u8> + '_ {
-    (0..hash.len() / 2).filter_map(|at| u8::from_str_radix(&hash[2 * at..2 * at + 2], 16).ok())
 }
 
 /// Writes a delta.
@@ -125,14 +121,14 @@ pub(super) fn write(base: &[u8], target: &[u8], pieces: &[Piece], body: &[u8]) -
     }
     let mut delta = MARK.to_vec();
     for file in [base, target] {
-        delta.extend(digits(&ContentDigest::of(file).to_string()));
+        delta.extend_from_slice(ContentDigest::of(file).as_bytes());
     }
     for number in [target.len(), list.len(), body.len()] {
         delta.extend((number as u64).to_le_bytes());
     }
     delta.extend(deflated(&[&list, body]));
-    let hash = ContentDigest::of(&delta).to_string();
-    delta.extend(digits(&hash));
+    let hash = ContentDigest::of(&delta);
+    delta.extend_from_slice(hash.as_bytes());
     delta
 }
 

@@ -127,14 +127,6 @@ impl Rules {
     }
 }
 
-/// What a distribution loses where another stands for it, in nats (Kullback and Leibler, 1951).
-#[must_use]
-pub fn divergence(old: &[f32], new: &[f32]) -> f64 {
-    const LEAST: f64 = 1e-9;
-    let pairs = old.iter().zip(new).map(|(old, new)| (f64::from(*old), f64::from(*new).max(LEAST)));
-    pairs.filter(|(old, _)| *old > 0.0).map(|(old, new)| old * (old / new).ln()).sum::<f64>().max(0.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,13 +177,5 @@ mod tests {
         assert_eq!(Agreed::of_boxes(&[], &[]).share(), 1.0);
         let twice = [found(0, 0.0, 0.5), found(0, 1.0, 0.6)];
         assert_eq!(Agreed::of_boxes(&one[..1], &twice), Agreed { same: 1.0, of: 1.5 });
-    }
-
-    #[test]
-    fn a_distribution_loses_nothing_to_itself() {
-        assert_eq!(divergence(&[0.2, 0.8], &[0.2, 0.8]), 0.0);
-        let lost = divergence(&[0.5, 0.5], &[0.9, 0.1]);
-        assert!((lost - 0.510_825_6).abs() < 1e-6, "{lost}: scipy.stats.entropy says .5108256");
-        assert!(divergence(&[1.0, 0.0], &[0.0, 1.0]).is_finite());
     }
 }

@@ -130,7 +130,10 @@ impl Sums {
         }
         add_times(&mut self.features, 1.0, &other.features);
         self.classes = classes;
-        self.pictures = (self.pictures.0 + other.pictures.0, self.pictures.1 + other.pictures.1);
+        self.pictures = (
+            self.pictures.0.saturating_add(other.pictures.0),
+            self.pictures.1.saturating_add(other.pictures.1),
+        );
         self.weighted = (self.weighted.0 + other.weighted.0, self.weighted.1 + other.weighted.1);
         Ok(())
     }

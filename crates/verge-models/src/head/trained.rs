@@ -13,14 +13,16 @@ pub const FOLDS: usize = 5;
 /// The penalty of descent on the squares of weights.
 const PENALTY: f64 = 1e-2;
 
-/// How weights are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Method {
-    /// By one solve.
-    #[default]
-    Ridge,
-    /// By descent.
-    Softmax,
+verge_domain::words! {
+    /// How weights are found.
+    #[derive(Default)]
+    pub enum Method {
+        /// By one solve.
+        #[default]
+        Ridge = "ridge",
+        /// By descent.
+        Softmax = "softmax",
+    }
 }
 
 /// Pictures whose classes are known, as far as a head is about them: rows of features belong to them.
@@ -85,13 +87,24 @@ impl Samples {
         (part, rows)
     }
 
-    /// Folds of rows that divide no group.
-    fn folds(&self) -> Vec<Vec<usize>> {
+    /// Rows of each group.
+    fn blocks(&self) -> Vec<Vec<usize>> {
         let most = self.groups.iter().max().map_or(0, |most| most + 1);
         let mut groups = vec![Vec::new(); most];
         self.groups.iter().enumerate().for_each(|(row, group)| groups[*group].push(row));
         groups.retain(|group: &Vec<usize>| !group.is_empty());
-        folds(&groups, &self.labels, FOLDS)
+        groups
+    }
+
+    /// What is left out at once where λ and temperature are chosen: a group, since the others of it would say what it says.
+    fn left_together(&self) -> Vec<Vec<usize>> {
+        let blocks = self.blocks();
+        if blocks.len() < 2 { self.pictures.clone() } else { blocks }
+    }
+
+    /// Folds of rows that divide no group.
+    fn folds(&self) -> Vec<Vec<usize>> {
+        folds(&self.blocks(), &self.labels, FOLDS)
     }
 
     fn targets(&self) -> (Matrix, Vec<f64>) {
@@ -120,7 +133,7 @@ impl Samples {
         let mut scores = match method {
             Method::Ridge => {
                 let ridge = Ridge::new(&rows, &targets);
-                let (lambda, _) = ridge.best(&self.pictures)?;
+                let (lambda, _) = ridge.best(&self.left_together())?;
                 ridge.solve(lambda * ridge.scale(), &folds)?.left_out
             }
             Method::Softmax => {
@@ -153,7 +166,7 @@ impl Head {
         let (weights, constant, lambda, left_out) = match method {
             Method::Ridge => {
                 let (targets, means) = samples.targets();
-                let (lambda, solution) = Ridge::new(&rows, &targets).best(&samples.pictures)?;
+                let (lambda, solution) = Ridge::new(&rows, &targets).best(&samples.left_together())?;
                 (solution.weights, means, lambda, solution.left_out)
             }
             Method::Softmax => {

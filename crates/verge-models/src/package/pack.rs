@@ -143,7 +143,7 @@ fn flat(text: &str, weights: &Path, labels: Option<&Path>) -> String {
             let path = path.filter(|path| !is_flat(&path.to_string_lossy()))?;
             let (_, value) = table.get_ref().iter().find(|(known, _)| known.get_ref() == key)?;
             // A string of JSON is a basic string of TOML too.
-            Some((value.span(), serde_json::Value::from(name(path)).to_string()))
+            Some((value.span(), card::quoted(&name(path))))
         })
         .collect();
     edits.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));

@@ -183,10 +183,7 @@ pub fn whole_operator(model: &EditableModel) -> Option<&str> {
 #[must_use]
 pub fn may_overflow(model: &EditableModel, processor: ProcessorClass) -> bool {
     const FITS: u8 = 64;
-    let adds_in_16_bits = match processor {
-        ProcessorClass::X86Vnni | ProcessorClass::Arm => false,
-        ProcessorClass::X86 | ProcessorClass::Other => true,
-    };
+    let adds_in_16_bits = Target { processor }.largest_weight() < i8::MAX;
     // Weights that the library only quantises when it loads the file may use all bits.
     adds_in_16_bits
         && whole_operator(model).is_some()

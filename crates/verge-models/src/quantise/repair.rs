@@ -98,7 +98,9 @@ pub fn repaired(
         for (core, (is, was)) in wave.iter().zip(is.iter().zip(&was)) {
             let corrections: Vec<(f64, f64)> =
                 is.iter().zip(was).map(|(is, was)| is.correction(*was)).collect();
-            correct(&mut changed, core, &corrections)?;
+            // Of the changed model: what was corrected before stands under a name of its own.
+            let now = planned.cores.iter().find(|one| one.made == core.made).unwrap_or(core);
+            correct(&mut changed, now, &corrections)?;
         }
     }
     Ok(changed)
@@ -123,16 +125,13 @@ fn sums(
 }
 
 fn correct(model: &mut EditableModel, core: &Core, corrections: &[(f64, f64)]) -> Result<(), QuantiseError> {
-    // Corrected before, under a name of its own.
-    let now = cores(model, &core.input).into_iter().find(|one| one.made == core.made);
-    let now = now.unwrap_or_else(|| core.clone());
-    let Some((dims, mut weights)) = model.floats(&now.weights) else { return Ok(()) };
-    for (channel, weight) in channels(&dims, now.axis).zip(&mut weights) {
+    let Some((dims, mut weights)) = model.floats(&core.weights) else { return Ok(()) };
+    for (channel, weight) in channels(&dims, core.axis).zip(&mut weights) {
         if let Some((stretch, _)) = corrections.get(channel) {
             *weight = near(f64::from(*weight) * stretch);
         }
     }
-    let bias = now.bias.as_ref().and_then(|bias| model.floats(bias)).map(|(_, numbers)| numbers);
+    let bias = core.bias.as_ref().and_then(|bias| model.floats(bias)).map(|(_, numbers)| numbers);
     let bias = bias.unwrap_or_else(|| vec![0.0; corrections.len()]);
     let bias: Vec<f32> = bias
         .iter()

@@ -29,7 +29,7 @@ pub const FOLDER: &str = "models";
 /// Where packages arrive.
 pub const INCOMING: &str = "incoming";
 /// What was received of a package is kept this long after the last change.
-pub const INCOMING_DAYS: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
+pub const INCOMING_KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
 
 /// What is accepted, and how much is kept.
 #[derive(Debug, Clone)]
@@ -97,6 +97,12 @@ impl ModelStore {
     #[must_use]
     pub fn version(&self, id: &str) -> StoredVersion {
         StoredVersion::of(&self.folder(), id)
+    }
+
+    /// When its slots were changed last; nothing where there are none.
+    #[must_use]
+    pub fn changed(&self) -> Option<std::time::SystemTime> {
+        self.folder().join(slots::SLOTS).metadata().and_then(|found| found.modified()).ok()
     }
 
     /// The slots; where they are damaged, those that are restored, and why.
@@ -353,7 +359,7 @@ fn is_on_its_way(entry: &fs::DirEntry) -> bool {
     let Some((hash, end)) = name.to_str().and_then(|name| name.split_once('.')) else { return false };
     let is_hash = hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
     let changed = entry.metadata().ok().filter(fs::Metadata::is_file).and_then(|found| found.modified().ok());
-    let is_new = changed.is_some_and(|at| at.elapsed().unwrap_or_default() < INCOMING_DAYS);
+    let is_new = changed.is_some_and(|at| at.elapsed().unwrap_or_default() < INCOMING_KEPT);
     is_hash && ["part", "json", "next"].contains(&end) && is_new
 }
 
@@ -379,7 +385,8 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Bytes of all files below a folder.
-fn bytes_of(folder: &Path) -> u64 {
+#[must_use]
+pub fn bytes_of(folder: &Path) -> u64 {
     let of = |entry: fs::DirEntry| match entry.metadata() {
         Ok(found) if found.is_dir() => bytes_of(&entry.path()),
         Ok(found) => found.len(),

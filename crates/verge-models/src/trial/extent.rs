@@ -6,10 +6,9 @@ use verge_engine::ContentDigest;
 /// candidate has others.
 #[must_use]
 pub fn chosen(device: &str, candidate: &str, share: u32) -> bool {
-    let digest = ContentDigest::of(format!("{device}\0{candidate}").as_bytes()).to_string();
-    // The first 8 digits are 32 bits.
-    let hash = digest.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-    hash.is_some_and(|hash| hash % 100 < share)
+    let digest = ContentDigest::of(format!("{device}\0{candidate}").as_bytes());
+    let [first, second, third, fourth, ..] = *digest.as_bytes();
+    u32::from_be_bytes([first, second, third, fourth]) % 100 < share
 }
 
 /// Memory that a version needs beside the one in use, in bytes: its weights with what the library makes of them, and what `workers`

@@ -28,7 +28,7 @@ const SLACK: Duration = Duration::from_millis(1);
 /// Runs on each side before times are compared.
 const LEAST_RUNS: usize = 50;
 /// Share of runs that a deadline may end.
-const OVERRUNS: f64 = 0.05;
+pub const OVERRUNS: f64 = 0.05;
 /// Frames that a version must have judged before it is confirmed.
 pub const CONFIRM_FRAMES: u64 = 200;
 
@@ -214,7 +214,7 @@ pub struct Trial {
     agreed: Agreed,
     /// Frames that were compared and on which there was something to agree about.
     compared: u64,
-    /// What the last look found.
+    /// What was decided.
     looked: Option<bool>,
     is_confirmed: bool,
 }
@@ -276,8 +276,8 @@ impl Trial {
         self.agreed = self.agreed.and(agreed);
         self.compared += 1;
         match self.rules.gate.look(self.agreed, self.compared) {
-            Look::Decided(decision) => self.looked = Some(decision.passes),
             // What was decided stands: a later look would be another chance to be wrong.
+            Look::Decided(decision) => drop(self.looked.get_or_insert(decision.passes)),
             Look::Early(_) | Look::Open(_) | Look::Over => {}
         }
     }

@@ -64,7 +64,7 @@ impl FrameViewer {
                     if on_trial.model != run.model {
                         seen.by_candidate.push(judge);
                     }
-                    if view != View::Still {
+                    if view != View::Still && on_trial.follow == 0 && of.given_up < GivenUp::Models {
                         self.kept.push(KeptView { judge, view: view.clone(), by_candidate: true });
                     }
                     return Some(Ok(view));
@@ -75,7 +75,9 @@ impl FrameViewer {
             }
         }
         let looked = run.look(judge, (&mut self.models[..], &self.picture), of, (memory, &mut seen.crops));
-        let is_shadow = trial.is_some_and(|(_, candidate)| candidate.share.is_none());
+        // Crops around what was found before, or a smaller model, show something else than a look at the whole.
+        let is_like = run.follow == 0 && of.given_up < GivenUp::Models;
+        let is_shadow = is_like && trial.is_some_and(|(_, candidate)| candidate.share.is_none());
         if let Ok(view) = &looked
             && is_shadow
             && *view != View::Still
