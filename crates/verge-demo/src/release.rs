@@ -109,7 +109,9 @@ impl Release {
     /// What has not.
     pub(super) fn lacking(&self) -> Option<String> {
         let next = STEPS.get(self.lines.len()).map(|step| step.arguments.join(" "));
-        self.fault.clone().or(next.map(|next| format!("verge model {next}: it has not ended")))
+        let uncompared = || self.trial.is_none().then(|| "on trial: no frame was compared".to_owned());
+        let unended = next.map(|next| format!("verge model {next}: it has not ended"));
+        self.fault.clone().or(unended).or_else(uncompared)
     }
 }
 

@@ -84,7 +84,8 @@ impl<T, E: Into<anyhow::Error>> ExitWith<T> for Result<T, E> {
 }
 
 /// What an error says without its exit code.
-pub(crate) fn reason(error: &anyhow::Error) -> String {
+#[must_use]
+pub fn reason(error: &anyhow::Error) -> String {
     let code = Exit::of(error).to_string();
     let words = error.chain().map(ToString::to_string).filter(|words| *words != code);
     words.collect::<Vec<_>>().join(": ")

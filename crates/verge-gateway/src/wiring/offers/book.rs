@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use verge_domain::model_order::{ModelOffer, ModelRefusal};
-use verge_models::store::INCOMING_DAYS;
+use verge_models::store::INCOMING_KEPT;
 use verge_pipeline::status::OfferStatus;
 
 /// Packages that are received, or wait for it, at most.
@@ -85,7 +85,7 @@ impl OpenOffer {
     pub(super) fn is_old(&self, incoming: &Path) -> bool {
         let changed = |path: PathBuf| path.metadata().and_then(|found| found.modified()).ok();
         let newest = changed(self.part(incoming)).max(changed(self.file(incoming)));
-        newest.is_some_and(|at| at.elapsed().unwrap_or_default() >= INCOMING_DAYS)
+        newest.is_some_and(|at| at.elapsed().unwrap_or_default() >= INCOMING_KEPT)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use verge_domain::model_order::{ModelAnswer, ModelRefusal, PART_BYTES};
 use verge_models::incoming::Incoming;
-use verge_models::store::INCOMING_DAYS;
+use verge_models::store::INCOMING_KEPT;
 use verge_mqtt::{Publisher, QoS};
 use verge_pipeline::commands::model_report;
 use verge_web::{Fetch, FetchSettings, PushTarget};
@@ -43,7 +43,7 @@ pub(super) async fn fetch_all(shared: Arc<Shared>) {
             continue;
         };
         if offer.is_old(&shared.incoming) {
-            let days = INCOMING_DAYS.as_secs() / 86_400;
+            let days = INCOMING_KEPT.as_secs() / 86_400;
             end(&shared, &offer, Err(ModelRefusal::GivenUp { days })).await;
             continue;
         }

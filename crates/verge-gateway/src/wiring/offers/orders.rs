@@ -1,13 +1,13 @@
 //! What is asked of the models, one order after the other.
 
 use std::ffi::OsStr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use verge_domain::model_order::{ModelAnswer, ModelOffer, ModelOrder, ModelRefusal};
+use verge_models::store::{FOLDER, ModelStore, bytes_of};
 use verge_web::PushTarget;
 
 use super::book::OpenOffer;
@@ -52,10 +52,7 @@ pub(super) async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send +
 
 /// When the slots of each model were changed last.
 fn changes(shared: &Shared) -> Vec<Option<std::time::SystemTime>> {
-    let slots = shared.managed.iter().filter_map(|model| model.store.as_ref());
-    slots
-        .map(|store| store.folder().join("slots.json").metadata().and_then(|found| found.modified()).ok())
-        .collect()
+    shared.managed.iter().filter_map(|model| model.store.as_ref()).map(ModelStore::changed).collect()
 }
 
 impl Shared {
@@ -109,8 +106,7 @@ impl Shared {
 
     /// Bytes that are left of the cap.
     fn room(&self) -> u64 {
-        let models = self.state_dir.join(verge_models::store::FOLDER);
-        self.rules.cap.saturating_sub(bytes_below(&models))
+        self.rules.cap.saturating_sub(bytes_of(&self.state_dir.join(FOLDER)))
     }
 
     fn check_url(&self, url: &str) -> Result<(), ModelRefusal> {
@@ -126,14 +122,4 @@ impl Shared {
         }
         Ok(())
     }
-}
-
-/// Bytes of all files below a folder.
-fn bytes_below(folder: &Path) -> u64 {
-    let of = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(found) if found.is_dir() => bytes_below(&entry.path()),
-        Ok(found) => found.len(),
-        Err(_) => 0,
-    };
-    std::fs::read_dir(folder).into_iter().flatten().flatten().map(of).sum()
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::json;
 use verge_domain::backoff::Backoff;
 use verge_domain::model_order::PART_BYTES;
+use verge_engine::ContentDigest;
 use verge_models::incoming::{Incoming, PartRange};
 use verge_mqtt::{ConnectionSettings, Subscriber, SubscriberEvent};
 
@@ -83,7 +84,7 @@ async fn receive(
 ) -> io::Result<Fetched> {
     let mut pace = Pace::new(shared.rules.rate);
     let (mut is_connected, mut moved, mut why) = (false, Instant::now(), "upstream is silent".to_owned());
-    let hash = digest(&offer.sha256);
+    let hash = ContentDigest::of_digits(&offer.sha256);
     while !incoming.is_whole() {
         let now = Instant::now();
         if now.duration_since(moved) >= TURN {
@@ -147,16 +148,11 @@ fn request(id: &str, sha256: &str, range: PartRange) -> Bytes {
 }
 
 /// Where a part begins, and its bytes; nothing where it is one of another package.
-fn part<'a>(payload: &'a Bytes, hash: &[u8; 32]) -> Option<(u64, &'a [u8])> {
+fn part<'a>(payload: &'a Bytes, hash: &ContentDigest) -> Option<(u64, &'a [u8])> {
     let (head, bytes) = payload.split_at_checked(HEAD)?;
     let (found, from) = head.split_at(32);
     let from = u64::from_le_bytes(from.try_into().ok()?);
-    (found == hash).then_some((from, bytes))
-}
-
-fn digest(digits: &str) -> Option<[u8; 32]> {
-    let bytes = (0..32).map(|at| u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok());
-    bytes.collect::<Option<Vec<u8>>>()?.try_into().ok()
+    (found == hash.as_bytes()).then_some((from, bytes))
 }
 
 #[cfg(test)]
@@ -165,14 +161,13 @@ mod tests {
 
     #[test]
     fn parts_name_their_package_and_their_place() {
-        let hash = digest(&"ab".repeat(32)).unwrap();
+        let hash = ContentDigest::of_digits(&"ab".repeat(32)).unwrap();
         let whole = [&[0xab; 32][..], &7_u64.to_le_bytes(), b"bytes"].concat();
         assert_eq!(part(&Bytes::from(whole.clone()), &hash), Some((7, &b"bytes"[..])));
-        assert_eq!(part(&Bytes::from(whole.clone()), &[0; 32]), None);
+        assert_eq!(part(&Bytes::from(whole.clone()), &ContentDigest::of(b"another")), None);
         for length in 0..HEAD {
             assert_eq!(part(&Bytes::copy_from_slice(&whole[..length]), &hash), None);
         }
-        assert_eq!(digest("ab"), None);
     }
 
     #[test]

@@ -127,7 +127,9 @@ impl VersionTrial {
         (runtime, loaded): (Option<&Runtime>, &[Arc<FrameModel>]),
         (known, needs): (Option<Arc<FrameModel>>, Option<u64>),
     ) {
-        let (Some(place), Some(runtime)) = (self.place, runtime) else {
+        // A reload may have taken the last judge over frames away.
+        let place = self.place.filter(|place| *place < loaded.len());
+        let (Some(place), Some(runtime)) = (place, runtime) else {
             self.left_out = Some(NO_FRAMES.to_owned());
             return;
         };
@@ -230,7 +232,7 @@ fn fits(
     place: usize,
     version: &Arc<FrameModel>,
 ) -> anyhow::Result<()> {
-    let task = loaded[place].frames().task;
+    let task = loaded.get(place).context("no judge looks at frames any more")?.frames().task;
     let found = version.frames().task;
     ensure!(
         found == task,

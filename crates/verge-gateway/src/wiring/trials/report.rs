@@ -4,7 +4,8 @@ use verge_domain::finding::{Expected, Member};
 use verge_domain::id::{DeviceId, JudgeId, Lane, SignalId, SourceId};
 use verge_domain::time::{DeviceClock, Moment};
 use verge_domain::verdict::{Body, Detector, Health, Model, Severity, Subject, Times, Verdict};
-use verge_models::trial::ReturnCause;
+use verge_models::gate::Rules;
+use verge_models::trial::{OVERRUNS, ReturnCause};
 
 /// The judge and the source of these verdicts.
 const NAME: &str = "models";
@@ -39,10 +40,12 @@ impl VersionEvent {
                 let ms = |span: &std::time::Duration| span.as_secs_f64() * 1e3;
                 (Member::ModelSlow, ms(p95), most(ms(limit)))
             }
-            ReturnCause::Overruns(share) => (Member::ModelFailed, (share * 1e2).round(), most(5.0)),
+            ReturnCause::Overruns(share) => {
+                (Member::ModelFailed, (share * 1e2).round(), most(OVERRUNS * 1e2))
+            }
             ReturnCause::Starts(starts) => (Member::ModelUnproved, f64::from(*starts), most(0.0)),
             ReturnCause::Disagrees(figures) => {
-                let expected = Expected { low: Some(0.9), high: None };
+                let expected = Expected { low: Some(Rules::default().agreement), high: None };
                 (Member::ModelDisagrees, figures.share / 1e2, expected)
             }
         };

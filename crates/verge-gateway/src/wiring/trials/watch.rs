@@ -177,6 +177,10 @@ impl ModelsAtWork {
         let present = self.present();
         for trial in present.trials.iter().filter(|trial| !trial.is_over()) {
             let next = trial.desk.with(|counted| counted.next(trial.at_work()));
+            // Only what others do may change what was decided, and that is read in some looks.
+            if next == TrialNext::Stay && !reads {
+                continue;
+            }
             if let Err(error) = self.act(trial, &next, present.share) {
                 tracing::warn!(model = %trial.model, version = %trial.id, %error, "what is due for the version waits");
             }

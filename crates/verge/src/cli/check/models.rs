@@ -52,7 +52,7 @@ pub(super) fn look(settings: &Settings, report: &mut CheckReport) {
         .models
         .iter()
         .filter_map(|model| {
-            let loaded = look_at_frames(&mut catalogue, model, report).ok()?;
+            let loaded = look_at_frames(&mut catalogue, model, runtime.version(), report).ok()?;
             look_at_saturation(&runtime, (model, &loaded), settings.engine.limits, report);
             Some(loaded)
         })
@@ -190,6 +190,7 @@ fn look_at_windows(
 fn look_at_frames(
     catalogue: &mut Catalogue,
     model: &ModelFiles,
+    runtime: Option<&str>,
     report: &mut CheckReport,
 ) -> Result<Arc<FrameModel>, Failed> {
     let section = format!("model.{}", model.name);
@@ -199,7 +200,7 @@ fn look_at_frames(
     report.note(&section, what, Ok(describe(&loaded)), Exit::BadConfig);
     if let Some(made) = &loaded.card().made {
         report.note(&section, "made by", Ok(made.words()), Exit::BadConfig);
-        let remark = made.remark(ProcessorClass::here());
+        let remark = made.remark(ProcessorClass::here(), runtime);
         report.warnings.extend(remark.map(|remark| Warning { key: section.clone(), remark }));
     }
     match wiring::try_model(&loaded) {

@@ -14,7 +14,7 @@ use verge_vision::detect::{Candidate, select};
 use verge_vision::viewer::Inference;
 
 use super::{ModelArgs, SeenPicture, look_at, of_another_task, write_file};
-use crate::cli::labelled::objects::{self, truth};
+use crate::cli::labelled::objects::{self, found, truth};
 use crate::cli::output::json_line;
 use verge_gateway::exit::{Exit, ExitWith};
 
@@ -130,15 +130,6 @@ fn regroup(objects: &mut Vec<Candidate>, groups: &[Vec<usize>], iou: f32) {
         group.is_some()
     });
     select(objects, Some(Nms { iou, per_class: true }));
-}
-
-fn found(object: &Candidate) -> FoundObject {
-    let [left, top, right, bottom] = object.corners.map(f64::from);
-    FoundObject {
-        class: object.label,
-        area: [left, top, right - left, bottom - top],
-        score: f64::from(object.score),
-    }
 }
 
 /// One entry of a COCO result (cocodataset.org, "Results format").

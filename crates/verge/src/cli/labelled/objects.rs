@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use verge_models::gate::average_precision::LabelledObject;
+use verge_models::gate::average_precision::{FoundObject, LabelledObject};
+use verge_vision::detect::Candidate;
 
 use crate::cli::pictures;
 
@@ -18,6 +19,16 @@ pub(crate) struct MarkedPicture {
 /// An object in pixels of its picture.
 pub(crate) fn truth((class, [x, y, w, h]): (usize, [f64; 4]), width: f64, height: f64) -> LabelledObject {
     LabelledObject { class, area: [(x - w / 2.0) * width, (y - h / 2.0) * height, w * width, h * height] }
+}
+
+/// What a detector found, as average precision takes it.
+pub(crate) fn found(object: &Candidate) -> FoundObject {
+    let [left, top, right, bottom] = object.corners.map(f64::from);
+    FoundObject {
+        class: object.label,
+        area: [left, top, right - left, bottom - top],
+        score: f64::from(object.score),
+    }
 }
 
 /// Pictures of a folder, or of its folders, with the objects in each.

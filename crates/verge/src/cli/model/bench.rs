@@ -12,6 +12,7 @@ use verge_engine::{ModelLimits, Optimisation, ProcessorClass, Provider, Runtime}
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
 use verge_models::ModelFiles;
+use verge_models::gate::bootstrap::ALPHA;
 use verge_models::gate::{Agreed, Cost, Decision, Rules};
 
 use super::super::output::{Progress, json_line};
@@ -25,8 +26,6 @@ use super::probe;
 const LOOKS: usize = 200;
 /// Time of each model after which it ends too, once every picture was looked at.
 const LONG: Duration = Duration::from_secs(5);
-/// Bounds of shares hold with 95 % each.
-const ALPHA: f64 = 0.05;
 
 #[derive(Debug, Args)]
 #[command(

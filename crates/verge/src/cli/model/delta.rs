@@ -1,6 +1,5 @@
 //! `verge model delta` and `patch`: what changed from one version of a model to the next.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +13,7 @@ use verge_models::package::PackageError;
 use verge_models::package::changes::{self, is_package, read_at_most};
 
 use super::super::output::json_line;
+use super::files::write_one;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -81,7 +81,7 @@ pub(super) fn delta(args: &DeltaArgs, as_json: bool, out: &mut impl Write) -> an
             return Err(error).exit_with(Exit::BadInput);
         }
         let made = delta::make(&read(&args.old, most)?, &read(&args.new, most)?);
-        put(&args.output, &made.bytes)?;
+        write_one(&args.output, &made.bytes)?;
         made
     };
     let bytes = size(&args.output)?;
@@ -119,7 +119,7 @@ pub(super) fn patch(args: &PatchArgs, as_json: bool, out: &mut impl Write) -> an
         let changes = read(&args.changes, most)?;
         let new = delta::apply(&old, &changes, most);
         let new = new.with_context(|| args.changes.display().to_string()).exit_with(Exit::BadInput)?;
-        put(&args.output, &new)?;
+        write_one(&args.output, &new)?;
         ContentDigest::of(&new).to_string()
     };
     let bytes = size(&args.output)?;
@@ -165,26 +165,5 @@ fn refused(error: PackageError) -> anyhow::Error {
         PackageError::Io { source, .. } if is_full(source) => Exit::Temporary,
         _ => Exit::BadInput,
     };
-    Err::<(), _>(error).exit_with(exit).expect_err("an error")
-}
-
-/// Writes a file in place of another at once; both it and its name are durable then.
-fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = PathBuf::from(beside);
-    let write = || -> std::io::Result<()> {
-        // What was given up there, or a link that somebody laid.
-        if beside.symlink_metadata().is_ok() {
-            std::fs::remove_file(&beside)?;
-        }
-        let mut file = File::create_new(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
-    };
-    let written = write().inspect_err(|_| drop(std::fs::remove_file(&beside)));
-    written.with_context(|| format!("{} cannot be written", path.display())).exit_with(Exit::Temporary)
+    anyhow::Error::from(error).context(exit)
 }

@@ -5,10 +5,10 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::exit::{Exit, ExitWith, reason};
 
 use super::super::output::json_line;
 
@@ -86,9 +86,14 @@ impl NewFiles {
         for (file, path) in staged {
             file.persist(path).map_err(|error| cannot(path, error.error))?;
         }
-        let folder = folder_of(&self.card);
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot(folder, error))
+        keep_names(&self.card)
     }
+}
+
+/// The names in the folder of a file are durable from now on.
+fn keep_names(path: &Path) -> anyhow::Result<()> {
+    let folder = folder_of(path);
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| cannot(folder, error))
 }
 
 /// That a file beside the model can be written is found out before the work.
@@ -96,9 +101,10 @@ pub(super) fn can_be_written(path: &Path) -> anyhow::Result<()> {
     stage(path, &[]).map(drop)
 }
 
-/// Writes one file as a whole.
+/// Writes one file in place of another at once; both it and its name are durable then.
 pub(super) fn write_one(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    stage(path, bytes)?.persist(path).map_err(|error| cannot(path, error.error)).map(drop)
+    stage(path, bytes)?.persist(path).map_err(|error| cannot(path, error.error))?;
+    keep_names(path)
 }
 
 /// The name of a file, without its folder.
@@ -128,16 +134,14 @@ fn cannot(path: &Path, error: std::io::Error) -> anyhow::Error {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Exit::Temporary,
         _ => Exit::BadInput,
     };
-    let cannot = || format!("cannot write {}", path.display());
-    Err::<(), _>(error).with_context(cannot).exit_with(exit).expect_err("an error")
+    anyhow::Error::from(error).context(format!("cannot write {}", path.display())).context(exit)
 }
 
-/// Whoever reads JSON finds one object, where there is bad input or no room, too.
+/// Whoever reads JSON finds one object, whatever this ends with.
 pub(super) fn no_model(error: &anyhow::Error, as_json: bool, out: &mut impl Write) {
-    if as_json && matches!(Exit::of(error), Exit::BadInput | Exit::Temporary) {
-        let why = error.chain().skip(1).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    if as_json {
         // The error itself is what this ends with, whether or not anyone reads the object.
-        drop(json_line(out, &json!({ "written": false, "refused": why })));
+        drop(json_line(out, &json!({ "written": false, "refused": reason(error) })));
     }
 }
 

@@ -122,11 +122,11 @@ fn forms(package: &Path, old: &[PathBuf], most: u64) -> anyhow::Result<(String, 
     }
     let mut forms = Vec::new();
     for old in old {
-        let beside = package.with_extension(format!("{}.delta", std::process::id()));
+        let folder = tempfile::tempdir().context("a folder for what changed").exit_with(Exit::Temporary)?;
+        let beside = folder.path().join("changes.vmodel");
         let made = changes::changes(old, package, &beside, most);
         let read =
             made.map_err(anyhow::Error::from).and_then(|made| Ok((read_at_most(&beside, most)?, made.base)));
-        drop(std::fs::remove_file(&beside));
         let (bytes, base) = read.exit_with(Exit::BadInput)?;
         forms.push(Form::new(bytes, Some(base)));
     }
@@ -147,8 +147,7 @@ impl Form {
         let begin = usize::try_from(from).ok()?;
         let end = begin.checked_add(usize::try_from(bytes.min(PART_BYTES)).ok()?)?;
         let content = self.bytes.get(begin..end)?;
-        let digits = |at: usize| u8::from_str_radix(&self.sha256[2 * at..2 * at + 2], 16).unwrap_or(0);
-        let mut part: Vec<u8> = (0..32).map(digits).collect();
+        let mut part = ContentDigest::of_digits(&self.sha256)?.as_bytes().to_vec();
         part.extend(from.to_le_bytes());
         part.extend_from_slice(content);
         Some(part.into())

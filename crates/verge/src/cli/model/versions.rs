@@ -80,7 +80,7 @@ fn stored(error: StoreError) -> anyhow::Error {
         error if error.is_of_configuration() => Exit::BadConfig,
         _ => Exit::BadInput,
     };
-    Err::<(), _>(error).exit_with(exit).expect_err("an error")
+    anyhow::Error::from(error).context(exit)
 }
 
 /// All managed models.
@@ -178,9 +178,7 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
     };
     let pushed = store.push(&lock, &args.package, &rules, digest, factory.as_deref(), &mut probe);
     let pushed = pushed.map_err(|error| match error {
-        StoreError::Probe { reason } if unavailable => {
-            Err::<(), _>(anyhow!(reason)).exit_with(Exit::Unavailable).expect_err("an error")
-        }
+        StoreError::Probe { reason } if unavailable => anyhow!(reason).context(Exit::Unavailable),
         error => stored(error),
     })?;
     let saturation = probed.and_then(|probed: Probed| probed.saturation);

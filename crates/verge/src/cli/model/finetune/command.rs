@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use verge_domain::frame::EncodedFrame;
-use verge_engine::digest::Digester;
 use verge_engine::{ContentDigest, ModelLimits, ProcessorClass, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
@@ -26,7 +25,7 @@ use super::data::{self, Dropped, Kept, Labelled};
 use super::features::{Features, Taps};
 use super::from::from;
 use super::gate::{Answer, Answers};
-use super::tried::{costs, hold_out, said_by, same_as_head};
+use super::tried::{costs, hold_out, noted, said_by, same_as_head};
 use super::words::{print, refused};
 use super::written::NewHead;
 
@@ -97,7 +96,7 @@ fn made_of(
     let runtime = Runtime::load(&wiring::user_runtime_search()).exit_with(Exit::Unavailable)?;
     let card = args.card.with_extension("toml");
     let mut old = Subject::load(&runtime, &card, ModelLimits::default())?;
-    can_be_tuned(&old).exit_with(Exit::Usage)?;
+    can_be_tuned(&old).exit_with(Exit::BadInput)?;
     let files = NewFiles::of(&args.output)?;
     files.are_free(&card, &card.with_file_name(&old.model.card().file))?;
     args.statistics.as_deref().map_or(Ok(()), can_be_written)?;
@@ -185,14 +184,9 @@ fn made_of(
         let known = training.kept.clone();
         let answers = hold_out(folder, (&mut old, &mut new), &classes, known, progress);
         let answers = answers.exit_with(Exit::BadInput)?;
-        report["hold_out"] = answers.json();
-        report["hold_out"]["unknown"] = json!(answers.share_of(UNKNOWN));
-        let (top1, low, high) = answers.share();
-        made.figures.insert("hold-out top-1 %".to_owned(), top1);
-        made.bounds.insert("hold-out top-1 %".to_owned(), [low, high]);
-        let refusal = answers.guesses(1, "of the hold-out");
+        let refusal = noted(&answers, &rules, &mut report, &mut made);
         progress.clear()?;
-        if let Some(reason) = refusal.or_else(|| answers.worse(&rules, "on the hold-out")) {
+        if let Some(reason) = refusal {
             return refused(reason, report, as_json, out);
         }
     }
@@ -278,10 +272,18 @@ fn training(
     let rehearsed =
         kept.iter().position(|one| !is_of_data.contains(&one.labelled.path)).unwrap_or(kept.len());
     let groups = data::groups(&kept);
+    let apart = groups.iter().collect::<BTreeSet<_>>().len();
+    ensure!(
+        apart > 1,
+        "{}: all {} pictures say the same (near doubles, or of one folder within that of their class): nothing can be tested; \
+         take pictures of other parts, places or times",
+        data.display(),
+        kept.len()
+    );
     let names: Vec<&String> = counts.keys().collect();
     let (mut samples, mut rows) =
         (Samples { classes: counts.len(), labels: vec![], groups: vec![], pictures: vec![] }, Vec::new());
-    let (mut digests, mut old) = (Digester::default(), Vec::new());
+    let (mut digests, mut old) = (Vec::new(), Vec::new());
     for (place, one) in seen.into_iter().enumerate() {
         let label =
             names.iter().position(|name| **name == kept[place].labelled.class).context("a known class")?;
@@ -289,11 +291,12 @@ fn training(
         samples.labels.extend(one.rows.iter().map(|_| label));
         samples.groups.extend(one.rows.iter().map(|_| groups[place]));
         rows.extend(one.rows);
-        digests.add(one.digest.to_string().as_bytes());
+        digests.push(one.digest);
         old.push(one.old);
     }
     let features = Features::of(rows);
-    Ok(Training { kept, rehearsed, old, features, samples, counts, dropped, digest: digests.end(), frames })
+    let digest = ContentDigest::joined(&digests);
+    Ok(Training { kept, rehearsed, old, features, samples, counts, dropped, digest, frames })
 }
 
 /// Products that it takes to compute taps: those before the last are computed for it anyway, as far as one leads to the other.
@@ -328,11 +331,7 @@ fn choose(method: Method, of: &Taps, training: &Training, progress: &mut Progres
 }
 
 fn made(args: &FinetuneArgs, old: &Subject, runtime: &Runtime, training: &Training, folds: &Answers) -> Made {
-    let method = match args.method {
-        Method::Ridge => "ridge",
-        Method::Softmax => "softmax",
-    };
-    let command = format!("finetune --tap {} --method {method}", args.tap);
+    let command = format!("finetune --tap {} --method {}", args.tap, args.method);
     let (top1, low, high) = folds.share();
     Made {
         pictures: training.kept.len() as u64,

@@ -122,7 +122,8 @@ fn of_table(folder: &Path, table: &Path) -> anyhow::Result<Vec<Labelled>> {
             bail!("{place}, line {line}: no picture {}", paths[0].display());
         };
         let group = group.and_then(|group| record.get(group)).filter(|group| !group.is_empty());
-        let place = group.map(str::to_owned);
+        // Each table numbers its own.
+        let place = group.map(|group| format!("{place}/{group}"));
         found.push(Labelled { path: path.clone(), class: class.to_owned(), place });
     }
     Ok(found)

@@ -16,8 +16,8 @@ use super::super::measure::Subject;
 use super::FinetuneArgs;
 use super::command::made_here;
 use super::features::Taps;
-use super::gate::share_of;
-use super::tried::hold_out;
+use super::gate::{guesses, share_of};
+use super::tried::{hold_out, noted};
 use super::words::{print, refused};
 use super::written::NewHead;
 
@@ -52,6 +52,11 @@ pub(super) fn from(
         "hold_out": null, "temperature": head.temperature, "lambda": head.lambda, "unknown": null,
         "before": { "bytes": old.model.bytes().len() }, "after": { "bytes": weights.len() },
     });
+    let rows: f64 = sums.rows.iter().sum();
+    let chance = sums.rows.iter().copied().fold(0.0, f64::max) / rows.max(1.0);
+    if let Some(reason) = guesses((right, pictures), chance, 1, "in the places' own cross-validation") {
+        return refused(reason, report, as_json, out);
+    }
     let trial = tempfile::tempdir().context("a folder for what is tried").exit_with(Exit::Temporary)?;
     let tried = files.within(trial.path());
     // Of its own: the old model looks at pictures meanwhile.
@@ -63,9 +68,7 @@ pub(super) fn from(
         let rules = Rules { max_drop: args.max_drop, strict: args.strict, ..Rules::default() };
         let answers = hold_out(folder, (old, &mut new), &sums.classes, Vec::new(), progress);
         let answers = answers.exit_with(Exit::BadInput)?;
-        report["hold_out"] = answers.json();
-        let refusal = answers.guesses(1, "of the hold-out");
-        if let Some(reason) = refusal.or_else(|| answers.worse(&rules, "on the hold-out")) {
+        if let Some(reason) = noted(&answers, &rules, &mut report, &mut made) {
             return refused(reason, report, as_json, out);
         }
     }

@@ -1,16 +1,15 @@
 //! Whether a new head is accepted: better than chance, and no worse than the old model where both have the classes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use verge_models::gate::bootstrap::ALPHA;
 use verge_models::gate::labelled::compare;
 use verge_models::gate::share::{at_least, wilson};
 use verge_models::gate::{Drop, Pair, Rules};
 
 /// A head that guesses gets this far with this probability, over all taps that were tried.
 const CHANCE: f64 = 0.01;
-/// Each bound of a share holds with 95 %.
-const ALPHA: f64 = 0.05;
 
 /// What was said of a labelled picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,15 +53,10 @@ impl Answers {
     /// Why it is no better than chance, where that is so, after `tried` choices.
     pub(super) fn guesses(&self, tried: usize, what: &str) -> Option<String> {
         let (right, seen, chance) = (self.right(), self.0.len(), self.chance());
-        #[expect(clippy::cast_precision_loss, reason = "12 taps at most")]
-        let p = (at_least(right as u64, seen as u64, chance) * tried.max(1) as f64).min(1.0);
-        (p > CHANCE).then(|| {
-            format!(
-                "no better than chance: {right} of {seen} right {what}, where always saying the most frequent class has {:.0} right \
-                 (p = {p:.2}); more pictures of each class, or labels that are right, are needed",
-                chance * f64::from(u32::try_from(seen).unwrap_or(u32::MAX))
-            )
-        })
+        // Pictures that say the same prove as much as one of them.
+        let groups = self.0.iter().map(|one| one.group).collect::<BTreeSet<_>>().len();
+        let of_groups = (right * groups / seen.max(1)) as u64;
+        guesses((of_groups, groups as u64), chance, tried, what)
     }
 
     /// Beside the old model, where both have classes.
@@ -91,6 +85,19 @@ impl Answers {
         });
         json!({ "top1": top1, "low": low, "high": high, "pictures": self.0.len(), "drop": drop })
     }
+}
+
+/// Why `right` of `seen` answers are no better than chance, where that is so, after `tried` choices.
+pub(super) fn guesses((right, seen): (u64, u64), chance: f64, tried: usize, what: &str) -> Option<String> {
+    #[expect(clippy::cast_precision_loss, reason = "12 taps at most")]
+    let p = (at_least(right, seen, chance) * tried.max(1) as f64).min(1.0);
+    (p > CHANCE).then(|| {
+        format!(
+            "no better than chance: {right} of {seen} right {what} (pictures that say the same count once), where always saying the \
+             most frequent class has {:.0} % right (p = {p:.2}); more pictures of each class, or labels that are right, are needed",
+            100.0 * chance
+        )
+    })
 }
 
 /// A share with its bounds, in percent.
@@ -130,6 +137,10 @@ mod tests {
     fn guesses_and_losses_are_refused() {
         assert!(answers(60, 60, 0).guesses(1, "in folds").unwrap().contains("60 of 120 right in folds"));
         assert_eq!(answers(100, 20, 0).guesses(12, "in folds"), None);
+        // Twelve groups of ten that say the same are twelve answers.
+        let mut bursts = answers(90, 30, 0);
+        bursts.0.iter_mut().for_each(|one| one.group /= 10);
+        assert!(bursts.guesses(1, "in folds").is_some());
         // Four of four is no proof.
         assert!(answers(4, 0, 0).guesses(1, "in folds").is_some());
         let rules = Rules::default();

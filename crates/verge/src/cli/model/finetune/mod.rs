@@ -80,11 +80,7 @@ pub(super) struct FinetuneArgs {
 }
 
 fn method(text: &str) -> Result<Method, String> {
-    match text {
-        "ridge" => Ok(Method::Ridge),
-        "softmax" => Ok(Method::Softmax),
-        _ => Err("ridge or softmax".to_owned()),
-    }
+    Method::named(text).ok_or_else(|| "ridge or softmax".to_owned())
 }
 
 fn augmentation(text: &str) -> Result<Augmentation, String> {

@@ -1,10 +1,14 @@
 //! Both models on pictures: what each says, and what that costs.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{bail, ensure};
+use serde_json::{Value, json};
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::DeviceId;
+use verge_models::card::Made;
+use verge_models::gate::Rules;
 use verge_models::head::matrix::greatest;
 use verge_models::head::{Head, Matrix, Samples};
 use verge_vision::viewer::Inference;
@@ -12,7 +16,7 @@ use verge_vision::viewer::Inference;
 use super::super::super::output::Progress;
 use super::super::super::pictures::{PictureFiles, PictureLimits};
 use super::super::measure::Subject;
-use super::command::TRIED;
+use super::command::{TRIED, UNKNOWN};
 use super::data::{self, Dropped, Kept};
 use super::gate::{Answer, Answers};
 
@@ -86,6 +90,17 @@ pub(super) fn costs(
     Ok((median(before), median(after)))
 }
 
+/// Notes what both models say of pictures that were not trained with. Gives why the new one is refused, where it is.
+pub(super) fn noted(answers: &Answers, rules: &Rules, report: &mut Value, made: &mut Made) -> Option<String> {
+    report["hold_out"] = answers.json();
+    report["hold_out"]["unknown"] = json!(answers.share_of(UNKNOWN));
+    let (top1, low, high) = answers.share();
+    made.figures.insert("hold-out top-1 %".to_owned(), top1);
+    made.bounds.insert("hold-out top-1 %".to_owned(), [low, high]);
+    let guesses = answers.guesses(1, "of the hold-out");
+    guesses.or_else(|| answers.worse(rules, "on the hold-out"))
+}
+
 /// Both models on pictures that were not trained with.
 pub(super) fn hold_out(
     folder: &Path,
@@ -113,7 +128,16 @@ pub(super) fn hold_out(
         dropped.duplicate.len(),
         dropped.damaged.len()
     );
-    let groups = data::groups(&known[trained..]);
-    answers.iter_mut().zip(groups).for_each(|(answer, group)| answer.group = group);
+    let groups = data::groups(&known);
+    answers.iter_mut().zip(&groups[trained..]).for_each(|(answer, group)| answer.group = *group);
+    // What says the same as a picture of the training is no test, no more than a double of it.
+    let seen: BTreeSet<usize> = groups[..trained].iter().copied().collect();
+    let found = answers.len();
+    answers.retain(|answer| !seen.contains(&answer.group));
+    ensure!(
+        !answers.is_empty(),
+        "{}: each of its {found} pictures is like one that was trained with, or of a folder that was: take pictures of another day or place",
+        folder.display()
+    );
     Ok(Answers(answers))
 }

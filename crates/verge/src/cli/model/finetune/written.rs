@@ -3,7 +3,7 @@
 use serde_json::Value;
 use verge_engine::ContentDigest;
 use verge_models::FrameModel;
-use verge_models::card::Made;
+use verge_models::card::{Made, quoted};
 
 use super::super::files::{NewFiles, NewModel, name};
 
@@ -30,7 +30,6 @@ impl NewHead<'_> {
     /// The old card is about another output and other labels: of it the input stays.
     fn card(&self, files: &NewFiles, made: &Made) -> String {
         let card = self.old.card();
-        let quoted = |text: &str| Value::from(text).to_string();
         let digest = ContentDigest::of(self.weights).to_string();
         let weights = name(&files.weights);
         let stem = weights.trim_end_matches(".onnx");

@@ -3,14 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use verge_models::gate::average_precision::FoundObject;
+use verge_gateway::exit::{Exit, ExitWith};
 use verge_models::gate::labelled::{compare, compare_detections};
 use verge_models::gate::{Agreed, Cost, Decision, DetectionPair, Drop, Pair, Rules};
-use verge_vision::detect::Candidate;
 use verge_vision::viewer::Inference;
 
 use super::pictures::{PictureSet, Truth};
-use crate::cli::labelled::objects::truth;
+use crate::cli::labelled::objects::{found, truth};
 use crate::cli::model::bench::at;
 use crate::cli::model::measure::{Subject, Took};
 use crate::cli::output::Progress;
@@ -47,8 +46,8 @@ impl Answers {
         let (mut seen, mut sizes) = (Vec::new(), Vec::new());
         for (number, frame) in set.frames.iter().enumerate() {
             progress.show(&format!("{what}: {number} of {} pictures", set.frames.len()))?;
-            let (answer, _) =
-                subject.look_down_to(frame, least).with_context(|| set.names[number].clone())?;
+            let answer = subject.look_down_to(frame, least).with_context(|| set.names[number].clone());
+            let (answer, _) = answer.exit_with(Exit::BadInput)?;
             seen.push(answer);
             sizes.push(subject.size());
         }
@@ -127,15 +126,6 @@ fn lost(truths: &[Truth], groups: &[usize], old: &Answers, new: &Answers) -> Opt
     if detections.is_empty() { compare(&pairs) } else { compare_detections(&detections) }
 }
 
-fn found(object: &Candidate) -> FoundObject {
-    let [left, top, right, bottom] = object.corners.map(f64::from);
-    FoundObject {
-        class: object.label,
-        area: [left, top, right - left, bottom - top],
-        score: object.score.into(),
-    }
-}
-
 /// What two models cost, looking at the same pictures in turn.
 pub(super) fn costs(
     old: (&mut Subject, u64),
@@ -154,7 +144,7 @@ pub(super) fn costs(
         let turns = if look % 2 == 0 { [0, 1] } else { [1, 0] };
         for turn in turns {
             let subject = if turn == 0 { &mut *old.0 } else { &mut *new.0 };
-            took[turn].push(subject.look(frame)?.1);
+            took[turn].push(subject.look(frame).exit_with(Exit::BadInput)?.1);
         }
     }
     let cost = |took: &[Took], bytes| Cost {

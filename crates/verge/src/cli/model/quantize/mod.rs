@@ -245,7 +245,7 @@ fn show(progress: &mut Progress, what: &str, done: usize, all: usize) {
 fn refused(source: &std::path::Path, error: QuantiseError) -> anyhow::Error {
     if error.is_memory() {
         let why = anyhow!("{}: memory is refused, even for one tensor at a time: {error}", source.display());
-        return Err::<(), _>(why).exit_with(Exit::Temporary).expect_err("an error");
+        return why.context(Exit::Temporary);
     }
     let names_itself = matches!(error, QuantiseError::Graph(_) | QuantiseError::Picture { .. });
     let why = if names_itself {
@@ -253,5 +253,5 @@ fn refused(source: &std::path::Path, error: QuantiseError) -> anyhow::Error {
     } else {
         anyhow!("{}: {}", source.display(), words(&error))
     };
-    Err::<(), _>(why).exit_with(Exit::BadInput).expect_err("an error")
+    why.context(Exit::BadInput)
 }

@@ -7,9 +7,10 @@ use anyhow::Context;
 use serde_json::{Value, json};
 use verge_gateway::exit::Exit;
 use verge_models::gate::Cost;
+use verge_models::gate::bootstrap::ALPHA;
 
 use super::QuantizeArgs;
-use super::search::{ALPHA, Found};
+use super::search::Found;
 use super::written::Figures;
 use crate::cli::output::json_line;
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use sha2::{Digest, Sha256};
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::DeviceId;
 use verge_engine::{ContentDigest, Tensor};
@@ -38,7 +37,7 @@ pub(super) struct PictureSet {
     pub(super) names: Vec<String>,
     pub(super) truths: Option<Vec<Truth>>,
     /// SHA-256 of the list of their digests.
-    pub(super) digest: String,
+    pub(super) digest: ContentDigest,
     /// Pictures that are equal have the same number.
     pub(super) groups: Vec<usize>,
     /// How many there are that no other is equal to.
@@ -52,15 +51,14 @@ impl PictureSet {
         let spread = limit.min(found.len());
         let mut files = PictureFiles::new(PictureLimits::default());
         let (mut frames, mut names, mut truths) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut list, mut known, mut groups) = (Sha256::new(), BTreeMap::new(), Vec::new());
+        let (mut digests, mut known, mut groups) = (Vec::new(), BTreeMap::new(), Vec::new());
         for number in 0..spread {
             let (path, truth) = &found[number * found.len() / spread];
             let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let digest = ContentDigest::of(&bytes).to_string();
-            list.update(&digest);
-            list.update("\n");
+            let digest = ContentDigest::of(&bytes);
+            digests.push(digest);
             let next = known.len();
-            groups.push(*known.entry(digest).or_insert(next));
+            groups.push(*known.entry(*digest.as_bytes()).or_insert(next));
             match files.of_bytes(bytes, DeviceId::new("quantize")?)? {
                 Ok(frame) => frames.push(frame),
                 Err(reason) => bail!("{}: no frame: {reason}", path.display()),
@@ -68,12 +66,11 @@ impl PictureSet {
             names.push(path.display().to_string());
             truths.push(truth.clone());
         }
-        let digest = list.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Self {
             frames,
             names,
             truths: truths.into_iter().collect(),
-            digest,
+            digest: ContentDigest::joined(&digests),
             groups,
             distinct: known.len(),
         })

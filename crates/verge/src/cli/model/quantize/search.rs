@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use tempfile::TempDir;
 use verge_engine::{ModelLimits, Runtime};
+use verge_gateway::exit::{Exit, ExitWith};
 use verge_models::card::{Made, ModelTask};
 use verge_models::gate::{Agreed, Cost, Decision, Rules};
 use verge_models::quantise::{Quantised, Quantiser, RangeMethod, Target};
@@ -18,9 +19,6 @@ use super::{QuantizeArgs, outcome, refused, runs_here, show};
 use crate::cli::model::files::NewFiles;
 use crate::cli::model::measure::{Pictures, SATURATION_PICTURES, Subject, saturation};
 use crate::cli::output::Progress;
-
-/// The bounds of shares hold with 95 % each.
-pub(super) const ALPHA: f64 = 0.05;
 
 /// What is tried, and with what.
 pub(super) struct Search<'a> {
@@ -206,7 +204,7 @@ impl Search<'_> {
             command: self.args.command(),
             source_sha256: model.graph().digest().to_string(),
             pictures: self.set.frames.len() as u64,
-            pictures_sha256: Some(self.set.digest.clone()),
+            pictures_sha256: Some(self.set.digest.to_string()),
             processor: self.target.processor.as_str().to_owned(),
             verge: env!("CARGO_PKG_VERSION").to_owned(),
             onnxruntime: self.runtime.version().unwrap_or("unknown").to_owned(),
@@ -236,8 +234,9 @@ impl Search<'_> {
             let pictures = Pictures { frames, are_drawn: false };
             let card = NewFiles::of(&self.folder.path().join("candidate"))?;
             self.write(&old.model, &quantised, &card)?;
-            saturated =
-                saturation(self.runtime, &ModelFiles::of_card(&card.card), &mut subject, &pictures, None)?;
+            let files = ModelFiles::of_card(&card.card);
+            let written = saturation(self.runtime, &files, &mut subject, &pictures, None);
+            saturated = written.exit_with(Exit::BadInput)?;
             let of_cost = rules.cost(&measured.0, &measured.1);
             if decision.passes && !of_cost.passes {
                 decision = of_cost;
