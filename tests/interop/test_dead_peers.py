@@ -114,7 +114,6 @@ def test_dead_peers_leave_the_others_all_they_are_given(
             "modbus": 2 * plc.point()[14],
         }
         wait_for(lambda: min(counts().values()) >= 2 * EVENTS, "each of them has all of it", 60)
-        assert {name: count >= 2 * EVENTS for name, count in counts().items()} == dict.fromkeys(counts(), True)
         assert counts()["mqtt"] == 2 * EVENTS and counts()["modbus"] == 2 * EVENTS
     finally:
         over.set()

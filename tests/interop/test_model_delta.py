@@ -91,8 +91,11 @@ def test_a_head_is_a_fifth_of_the_packed_file_at_most(tmp_path: Path) -> None:
             bytes_ = delta(source, new, changes)["bytes"]
             lines.append((name, "all" if all_of_it else "head", bytes_, packed(new)))
     print("\nbytes of a delta, and of the packed file:", *lines, sep="\n  ")
-    (bytes_, whole) = next(line[2:] for line in lines if line[:2] == ("mobilenet_v2_1.0_224_quant", "head"))
-    assert bytes_ <= whole / 5, (bytes_, whole)
+    heads = {name: (bytes_, whole) for name, what, bytes_, whole in lines if what == "head"}
+    # Not of v1_0.25_128, which misses it with 32 %: half of that file is its last layer.
+    for name in ("mobilenet_v2_1.0_224_quant", "mobilenet_v1_0.75_192_quant"):
+        bytes_, whole = heads[name]
+        assert bytes_ <= whole / 5, (name, bytes_, whole)
     # The same file twice is next to nothing.
     assert delta(source, source, tmp_path / "none")["bytes"] < 200
 

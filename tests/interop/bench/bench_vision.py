@@ -160,8 +160,7 @@ def main() -> None:
                 continue
             known = [task for task in TASKS if task.name == name]
             task = replace(known[0] if known else made(name, bench), watched=True)
-            # The weights of ResNet50 alone take more than the mark of small models.
-            report[name] = judged(task, arguments, bench, Wanted(SHARE, 120 if known else None))
+            report[name] = judged(task, arguments, bench, Wanted(SHARE))
         if arguments.model in (None, "gate"):
             report["gate"] = gate(arguments, bench)
     if arguments.model in (None, "parts"):
