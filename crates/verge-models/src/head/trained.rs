@@ -11,7 +11,7 @@ use super::unknown::{MOST_KEPT, Unknown};
 /// Folds of the cross-validation.
 pub const FOLDS: usize = 5;
 /// The penalty of descent on the squares of weights.
-const PENALTY: f64 = 1e-2;
+pub(super) const PENALTY: f64 = 1e-2;
 
 verge_domain::words! {
     /// How weights are found.
@@ -103,7 +103,7 @@ impl Samples {
     }
 
     /// Folds of rows that divide no group.
-    fn folds(&self) -> Vec<Vec<usize>> {
+    pub(super) fn folds(&self) -> Vec<Vec<usize>> {
         folds(&self.blocks(), &self.labels, FOLDS)
     }
 

@@ -3,7 +3,8 @@
 //!
 //! Reading order: [`Quantiser`] (all of it), [`plan`] (which parts of a graph), [`range`](mod@range) (which numbers the steps stand for),
 //! [`weights`] (whole numbers), [`apply`] (the new graph), [`observe`] (models that are looked into), [`sensitivity`] (which
-//! layers lose most), [`repair`] (means and deviations put back).
+//! layers lose most), [`repair`] (means and deviations put back), [`shrink`] (weights alone: pruned, of 4 bits, of 8 bits beside
+//! activations that are counted while the model runs).
 
 pub mod apply;
 mod error;
@@ -12,6 +13,7 @@ pub mod plan;
 pub mod range;
 pub mod repair;
 pub mod sensitivity;
+pub mod shrink;
 pub mod weights;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,18 +66,7 @@ impl<'a> Quantiser<'a> {
         pictures: &mut dyn PreparedPictures,
         step: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, QuantiseError> {
-        let original = EditableModel::read(graph.bytes())?;
-        look_through(&original)?;
-        let mut model = EditableModel::read(&basic::simplified(bench.runtime, graph.bytes())?)?;
-        model.tidy();
-        if model.opset("").is_some_and(|version| version < OPSET) {
-            relabel(&mut model, &bench, pictures)?;
-        }
-        if bench.contract.input.element != ElementType::F32
-            && model.views().all(|node| node.operator() != "Cast")
-        {
-            return Err(QuantiseError::NotF32 { element: bench.contract.input.element.as_str() });
-        }
+        let model = simplified(graph, &bench, pictures, OPSET)?;
         let planned = plan::plan(&model, &bench.contract.input.name, &BTreeSet::new());
         if planned.cores.is_empty() {
             return Err(QuantiseError::Nothing);
@@ -188,6 +179,27 @@ pub fn may_overflow(model: &EditableModel, processor: ProcessorClass) -> bool {
     adds_in_16_bits
         && whole_operator(model).is_some()
         && model.largest_weight().is_none_or(|largest| largest > FITS)
+}
+
+/// A float model as it is changed: simplified, without what nothing reads, in this version of the operators or a later one.
+fn simplified(
+    graph: &Graph,
+    bench: &Bench<'_>,
+    pictures: &mut dyn PreparedPictures,
+    opset: i64,
+) -> Result<EditableModel, QuantiseError> {
+    let original = EditableModel::read(graph.bytes())?;
+    look_through(&original)?;
+    let mut model = EditableModel::read(&basic::simplified(bench.runtime, graph.bytes())?)?;
+    model.tidy();
+    if model.opset("").is_some_and(|version| version < opset) {
+        relabel(&mut model, bench, pictures)?;
+    }
+    let element = bench.contract.input.element;
+    if element != ElementType::F32 && model.views().all(|node| node.operator() != "Cast") {
+        return Err(QuantiseError::NotF32 { element: element.as_str() });
+    }
+    Ok(model)
 }
 
 /// Refuses what is not a model of ordinary numbers, or does not always run the same nodes.

@@ -114,6 +114,18 @@ impl Subject {
         Self::of_files(runtime, &ModelFiles::of_card(card), limits)
     }
 
+    /// The same; it says how probable each of its classes is, not the best alone.
+    pub(in crate::cli) fn load_for_all(
+        runtime: &Runtime,
+        card: &Path,
+        limits: ModelLimits,
+    ) -> anyhow::Result<Self> {
+        let model =
+            FrameModel::load(runtime, &ModelFiles::of_card(card), limits).exit_with(Exit::BadInput)?;
+        let all = model.labels().len().max(1);
+        Self::with_classes(Arc::new(model), limits, all)
+    }
+
     /// Loads a model.
     fn of_files(runtime: &Runtime, files: &ModelFiles, limits: ModelLimits) -> anyhow::Result<Self> {
         let model = Arc::new(FrameModel::load(runtime, files, limits).exit_with(Exit::BadInput)?);
@@ -122,9 +134,13 @@ impl Subject {
 
     /// A model that is loaded.
     pub(in crate::cli) fn of_model(model: Arc<FrameModel>, limits: ModelLimits) -> anyhow::Result<Self> {
+        Self::with_classes(model, limits, TOP)
+    }
+
+    fn with_classes(model: Arc<FrameModel>, limits: ModelLimits, top: usize) -> anyhow::Result<Self> {
         let settings = ViewerSettings {
             models: vec![Arc::clone(&model)],
-            judges: vec![Some(VisionJudge { top: TOP, ..VisionJudge::of(0) })],
+            judges: vec![Some(VisionJudge { top, ..VisionJudge::of(0) })],
             looks: Vec::new(),
             masks: SourceMasks::default(),
             names: Vec::new(),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod finetune;
+mod prices;
 mod quantize;
 
 use std::io::Write;
@@ -44,7 +45,8 @@ pub(super) struct ModelsArgs {
 type Section = (&'static str, fn(&Workbench) -> anyhow::Result<Vec<Mark>>);
 
 /// All of them, in the order in which they are printed.
-const SECTIONS: &[Section] = &[("finetune", finetune::marks), ("quantize", quantize::marks)];
+const SECTIONS: &[Section] =
+    &[("finetune", finetune::marks), ("quantize", quantize::marks), ("prices", prices::marks)];
 
 /// A figure, and what it is to be.
 struct Mark {

@@ -71,7 +71,7 @@ fn detector(workbench: &Workbench) -> anyhow::Result<Vec<Mark>> {
 }
 
 /// The float twin: weights are what they stand for, and activations are no longer rounded.
-fn twin(workbench: &Workbench) -> anyhow::Result<PathBuf> {
+pub(super) fn twin(workbench: &Workbench) -> anyhow::Result<PathBuf> {
     let known = workbench.card(QUANTISED)?;
     let weights = workbench.data.join(format!("models/imagenet/{QUANTISED}.onnx"));
     let bytes = fs::read(&weights).with_context(|| text(&weights))?;
@@ -94,11 +94,11 @@ fn twin(workbench: &Workbench) -> anyhow::Result<PathBuf> {
     Ok(card)
 }
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn number(ran: &Ran, pointer: &str) -> anyhow::Result<f64> {
+pub(super) fn number(ran: &Ran, pointer: &str) -> anyhow::Result<f64> {
     let value = ran.said.pointer(pointer).and_then(Value::as_f64);
     value.with_context(|| format!("no number {pointer} in {}: {}", ran.said, ran.errors.trim()))
 }

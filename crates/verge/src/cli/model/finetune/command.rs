@@ -61,11 +61,11 @@ struct Training {
 }
 
 /// What the head is to read, and what is known of it.
-struct Choice {
+pub(super) struct Choice {
     /// All that it could read, by places of taps.
-    all: Vec<Vec<usize>>,
+    pub(super) all: Vec<Vec<usize>>,
     /// The place of what was chosen among these.
-    chosen: usize,
+    pub(super) chosen: usize,
     /// Right ones of each, and of how many.
     right: Vec<usize>,
     compared: usize,
@@ -107,7 +107,8 @@ fn made_of(
     let mut taps = Taps::of(&old.model, &args.tap).exit_with(Exit::BadInput)?;
     let training = training(args, &mut old, &mut taps, progress).exit_with(Exit::BadInput)?;
     let classes: Vec<String> = training.counts.keys().cloned().collect();
-    let choice = choose(args.method, &taps, &training, progress).exit_with(Exit::BadInput)?;
+    let known = (&training.samples, &training.features);
+    let choice = choose(args.method, &taps, known, progress).exit_with(Exit::BadInput)?;
     let chosen = &choice.all[choice.chosen];
     let tapped: Vec<Tap> = chosen.iter().map(|tap| taps.taps[*tap].clone()).collect();
     let names: Vec<&str> = tapped.iter().map(|tap| tap.tensor.as_str()).collect();
@@ -213,7 +214,7 @@ fn made_of(
     Ok(Exit::Fine)
 }
 
-fn can_be_tuned(old: &Subject) -> anyhow::Result<()> {
+pub(super) fn can_be_tuned(old: &Subject) -> anyhow::Result<()> {
     let frames = old.model.frames();
     match frames.task {
         ModelTask::Classify if frames.state.is_empty() => Ok(()),
@@ -305,15 +306,19 @@ fn products(taps: &[Tap], places: &[usize]) -> u64 {
 }
 
 /// The cheapest choice that is as good as the best.
-fn choose(method: Method, of: &Taps, training: &Training, progress: &mut Progress) -> anyhow::Result<Choice> {
-    let whole = &training.samples;
+pub(super) fn choose(
+    method: Method,
+    of: &Taps,
+    (whole, features): (&Samples, &Features),
+    progress: &mut Progress,
+) -> anyhow::Result<Choice> {
     let (all, taps) = (of.choices.clone(), &of.taps[..]);
     let step = if all.len() > 1 { whole.pictures.len().div_ceil(COMPARED) } else { 1 };
     let (samples, rows) = whole.every(step);
     let mut trials = Vec::new();
     for (number, places) in all.iter().enumerate() {
         progress.show(&format!("layers {} of {}", number + 1, all.len()))?;
-        trials.push(samples.cross_validate(&training.features.matrix(places, &rows), method));
+        trials.push(samples.cross_validate(&features.matrix(places, &rows), method));
     }
     let right: Vec<usize> =
         trials.iter().map(|trial| trial.as_ref().map_or(0, |trial| trial.right)).collect();
@@ -324,7 +329,7 @@ fn choose(method: Method, of: &Taps, training: &Training, progress: &mut Progres
     let mut trial = trials.swap_remove(chosen);
     if compared < whole.pictures.len() {
         let every: Vec<usize> = (0..whole.labels.len()).collect();
-        trial = whole.cross_validate(&training.features.matrix(&all[chosen], &every), method);
+        trial = whole.cross_validate(&features.matrix(&all[chosen], &every), method);
     }
     let trial = trial.context("the features of these pictures allow no solution")?;
     Ok(Choice { all, chosen, right, compared, trial })

@@ -34,6 +34,7 @@ const NAMED: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Labelled {
     pub(super) path: PathBuf,
+    /// Empty where nobody knows it.
     pub(super) class: String,
     /// Pictures of one place say the same: a folder within that of the class, or the column `group` of a table.
     pub(super) place: Option<String>,
@@ -161,7 +162,8 @@ pub(super) fn read<T>(
         let quality = PictureQuality::of(&picture);
         let double = known.iter().find(|one| one.quality.distance(&quality) <= DOUBLE);
         if let Some(double) = double {
-            if double.labelled.class != labelled.class {
+            let are_known = !double.labelled.class.is_empty() && !labelled.class.is_empty();
+            if are_known && double.labelled.class != labelled.class {
                 let (other, class) = (double.labelled.path.display(), &double.labelled.class);
                 say(&format!(
                     "{path}: left out: it shows what {other} shows, which is of the class {class:?}"

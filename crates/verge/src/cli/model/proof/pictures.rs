@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::DeviceId;
 use verge_engine::{ContentDigest, Tensor};
+use verge_gateway::wiring;
 use verge_models::FrameModel;
 use verge_models::card::ModelTask;
 use verge_models::quantise::PreparedPictures;
@@ -24,7 +25,7 @@ const CALIBRATED: usize = 100;
 
 /// What is in a picture.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Truth {
+pub(in crate::cli::model) enum Truth {
     /// Its class.
     Class(usize),
     /// The objects in it, in shares of its sides.
@@ -32,21 +33,25 @@ pub(super) enum Truth {
 }
 
 /// Pictures, and what is in them where that is known.
-pub(super) struct PictureSet {
-    pub(super) frames: Vec<EncodedFrame>,
-    pub(super) names: Vec<String>,
-    pub(super) truths: Option<Vec<Truth>>,
+pub(in crate::cli::model) struct PictureSet {
+    pub(in crate::cli::model) frames: Vec<EncodedFrame>,
+    pub(in crate::cli::model) names: Vec<String>,
+    pub(in crate::cli::model) truths: Option<Vec<Truth>>,
     /// SHA-256 of the list of their digests.
-    pub(super) digest: ContentDigest,
+    pub(in crate::cli::model) digest: ContentDigest,
     /// Pictures that are equal have the same number.
-    pub(super) groups: Vec<usize>,
+    pub(in crate::cli::model) groups: Vec<usize>,
     /// How many there are that no other is equal to.
-    pub(super) distinct: usize,
+    pub(in crate::cli::model) distinct: usize,
 }
 
 impl PictureSet {
     /// Those of a folder, at most `limit`, evenly spread.
-    pub(super) fn read(folder: &Path, limit: usize, model: &FrameModel) -> anyhow::Result<Self> {
+    pub(in crate::cli::model) fn read(
+        folder: &Path,
+        limit: usize,
+        model: &FrameModel,
+    ) -> anyhow::Result<Self> {
         let found = find(folder, model)?;
         let spread = limit.min(found.len());
         let mut files = PictureFiles::new(PictureLimits::default());
@@ -110,7 +115,7 @@ fn are_classes(folders: &[PathBuf], model: &FrameModel) -> bool {
 }
 
 /// Pictures as a model reads them.
-pub(super) struct Prepared<'a> {
+pub(in crate::cli::model) struct Prepared<'a> {
     set: &'a PictureSet,
     /// Positions of those that are used.
     used: Vec<usize>,
@@ -121,16 +126,17 @@ pub(super) struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    pub(super) fn new(set: &'a PictureSet, model: &FrameModel, max_picture_bytes: usize) -> Self {
+    pub(in crate::cli::model) fn new(set: &'a PictureSet, model: &FrameModel) -> Self {
         let (all, count) = (set.frames.len(), set.frames.len().min(CALIBRATED));
         let used: Vec<usize> = (0..count).map(|number| number * all / count).collect();
         let preprocess = Preprocess::new(&model.frames().input, model.width(), model.height());
         let kept = used.iter().map(|_| None).collect();
-        Self { set, used, preprocess, picture: Picture::within(max_picture_bytes), kept, room: KEPT }
+        let picture = Picture::within(wiring::picture_bytes(PictureLimits::default().max_pixels));
+        Self { set, used, preprocess, picture, kept, room: KEPT }
     }
 
     /// The darkest and the brightest sample of all of them.
-    pub(super) fn brightness(&mut self) -> anyhow::Result<(u8, u8)> {
+    pub(in crate::cli::model) fn brightness(&mut self) -> anyhow::Result<(u8, u8)> {
         let mut found = (u8::MAX, u8::MIN);
         for number in &self.used {
             let name = || self.set.names[*number].clone();

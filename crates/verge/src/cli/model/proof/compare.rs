@@ -24,19 +24,19 @@ const FEW_LOOKS: usize = 16;
 const LONG: Duration = Duration::from_secs(15);
 
 /// What a model says of each picture.
-pub(super) struct Answers {
+pub(in crate::cli::model) struct Answers {
     seen: Vec<Inference>,
     sizes: Vec<(u32, u32)>,
 }
 
 /// Two models on the same pictures.
-pub(super) struct Compared {
-    pub(super) agreed: Agreed,
-    pub(super) drop: Option<Drop>,
+pub(in crate::cli::model) struct Compared {
+    pub(in crate::cli::model) agreed: Agreed,
+    pub(in crate::cli::model) drop: Option<Drop>,
 }
 
 impl Answers {
-    pub(super) fn of(
+    pub(in crate::cli::model) fn of(
         subject: &mut Subject,
         set: &PictureSet,
         what: &str,
@@ -68,7 +68,7 @@ fn reported(answer: &Inference, least: f32) -> Inference {
 }
 
 impl Compared {
-    pub(super) fn of(
+    pub(in crate::cli::model) fn of(
         set: &PictureSet,
         (old, old_answers): (&Subject, &Answers),
         (new, new_answers): (&Subject, &Answers),
@@ -84,7 +84,7 @@ impl Compared {
     }
 
     /// Whether the new one may take the place of the old one, as far as its answers go.
-    pub(super) fn decision(&self, rules: &Rules) -> Decision {
+    pub(in crate::cli::model) fn decision(&self, rules: &Rules) -> Decision {
         match &self.drop {
             Some(drop) => rules.labelled(drop),
             None => rules.unlabelled(self.agreed),
@@ -92,7 +92,7 @@ impl Compared {
     }
 
     /// Of two, which loses less: on labels where there are some, else on the answers.
-    pub(super) fn is_better_than(&self, other: &Self) -> bool {
+    pub(in crate::cli::model) fn is_better_than(&self, other: &Self) -> bool {
         let points = |one: &Self| one.drop.map_or(0.0, |drop| drop.points);
         let lost = |one: &Self| 1.0 - one.agreed.share();
         (points(self), lost(self)) < (points(other), lost(other))
@@ -127,7 +127,7 @@ fn lost(truths: &[Truth], groups: &[usize], old: &Answers, new: &Answers) -> Opt
 }
 
 /// What two models cost, looking at the same pictures in turn.
-pub(super) fn costs(
+pub(in crate::cli::model) fn costs(
     old: (&mut Subject, u64),
     new: (&mut Subject, u64),
     set: &PictureSet,
