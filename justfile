@@ -62,17 +62,22 @@ frames *ARGS: venv
     cargo build --release -p verge
     VERGE_FULL=1 {{ python }} -m pytest -s {{ frame_tests }} {{ ARGS }}
 
-# How soon verdicts are at a web service and at a Sparkplug host, also beside one that is dead: half a minute
+# How soon verdicts are at a web service, a Sparkplug host and a node of OPC UA, also beside a service that is dead, and the history of an outage: a minute; each mark is a row
 bench-outputs *ARGS: venv
     cargo build --release -p verge --features opcua
     {{ python }} tests/interop/bench/bench_outputs.py {{ ARGS }}
+
+# How soon a verdict is in a register of Modbus TCP, what polls cost, what 10,000 points take: half a minute; each mark is a row
+bench-modbus *ARGS: venv
+    cargo build --release -p verge
+    {{ python }} tests/interop/bench/bench_modbus.py {{ ARGS }}
 
 # How fast a site of RSMP sends 10,000 messages that were held back, at 1 ms to each acknowledgement: two minutes
 bench-rsmp *ARGS: venv
     cargo build --release -p verge
     VERGE_FULL=1 {{ python }} -m pytest -s tests/interop/test_rsmp.py -k buffered {{ ARGS }}
 
-# What the dashboard costs, unwatched and with ten viewers, also of four cameras, and how soon it shows an alarm: three minutes
+# What the dashboard costs, unwatched and with ten viewers, also of four cameras, how soon an alarm is on the screen, and reloads of 10,000 signals: five minutes; each mark is a row
 bench-dashboard *ARGS: venv
     cargo build --release -p verge
     {{ python }} tests/interop/bench/bench_dashboard.py {{ ARGS }}

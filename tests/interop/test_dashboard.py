@@ -232,6 +232,8 @@ def test_an_acknowledged_event_is_durable_and_upstream_and_on_every_page(scene: 
     assert Hooks(anna.get("/events?state=open").text).events == {}
     kinds = [action["kind"] for action in actions(receiver)]
     assert kinds.count("acknowledged") == 1 and "shelved" in kinds and "unshelved" in kinds
+    (labelled,) = [action for action in actions(receiver) if action["kind"] == "labelled"]
+    assert (labelled["by"], labelled["note"]) == ("dashboard: operator", "real")
     # Who did what outlived the kill, and what was refused is not in it.
     recorded = anna.get("/api/v1/actions").json()["actions"]
     assert [action["what"] for action in recorded] == ["login", "acknowledge", "shelve", "unshelve", "label"]

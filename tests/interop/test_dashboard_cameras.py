@@ -174,6 +174,13 @@ def test_a_wall_turns_to_the_camera_of_the_worst_alarm(scene: Scene, clip: list[
         wait_for(lambda: operator.get("/api/v1/cameras").json()["cameras"], "the camera is known")
     page.wait_for_selector(f'[data-camera="{CAMERA}"]', timeout=30_000)
     page.wait_for_selector("text=no picture since")
+    # Whoever is sent the event sees the camera that it is about.
+    event = page.get_attribute(".alarms a", "href")
+    phone = screen(chromium, gateway, PHONE).log_in()
+    phone.open(event).wait_for_selector(f'[data-camera="{CAMERA}"]')
+    phone.is_accessible("an event of a camera")
+    assert phone.fits()
+    phone.end()
     with driving(scene, clip):
         page.wait_for_selector("text=No event is open.", timeout=30_000)
         wait_for(lambda: page.locator("[data-camera]").count() == 0, "it turns away", 30)
@@ -306,3 +313,11 @@ def test_axe_finds_nothing_serious_with_a_camera(scene: Scene, clip: list[bytes]
         phone.is_accessible(f"a fault, {scheme}")
         assert phone.fits() and page.input_value("fieldset:has(input[value='zone-1']) input[name$='-x0']") == "0.5"
     phone.end()
+    # Who may not see pictures, nor draw.
+    viewer = screen(chromium, gateway, PHONE, scheme).log_in("viewer")
+    for path in ("/cameras", f"/cameras/{CAMERA}", f"/lines/{CAMERA}"):
+        viewer.open(path)
+        viewer.is_accessible(f"{path} of a viewer, {scheme}")
+        assert viewer.fits(), path
+    viewer.errors = [error for error in viewer.errors if "403" not in error]
+    viewer.end()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from faults.chaos import Chaos, Mode
 from gateway import Gateway, Settings
+from marks import Mark, rows
 from peers import HOST
 from programs import is_full
 from rsmp import AUX, LOOP, MAIN, SCHEMA, SITE, Supervisor, Traffic
@@ -354,6 +355,7 @@ def test_what_is_buffered_goes_out_quickly(scene: Scene, supervisor: Supervisor)
     wait_for(lambda: len(alarms()) >= count, "all alarms, then all but the last of these", 60)
     lasted, sent = time.monotonic() - began, len(supervisor.of("Alarm", 2) + supervisor.of("AggregatedStatus", 2))
     print(f"{sent} buffered messages in {lasted:.1f} s, {sent / lasted:.0f}/s, at 1 ms to each acknowledgement")
+    print(rows([Mark.at_most("10,000 buffered messages, s", 10_000 * lasted / sent, 60.0)]))
     # The mark is 10,000 in a minute; that all came within the minute above is what any machine has to do.
     assert [fault for said in supervisor.said[-count::50] for fault in SCHEMA.faults(said.content)] == []
     assert gateway.stop() == 0

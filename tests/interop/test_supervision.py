@@ -4,8 +4,10 @@ outage, a full store and a slow model are not."""
 import io
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,31 @@ def test_without_a_broker_it_is_ready_all_the_same(scene: Scene, manager: Servic
     assert any("site broker not connected" in words for words in manager.statuses())
     assert gateway.stop() == 0
     manager.check(pid)
+
+
+def test_while_the_store_opens_it_lives_and_is_not_ready(scene: Scene) -> None:
+    """Another program holds the file of the store, which takes as long as a check of a large one."""
+    gateway, browser = plain(scene), Browser(free_port())
+    gateway.settings["dashboard"] = {"listen": f"{HOST}:{browser.port}"}
+    scene.start(gateway)
+    send(scene, 1)
+    gateway.kill()
+
+    def status(path: str, **headers: str) -> int:
+        try:
+            return browser.get(path, **headers).status
+        except ConnectionError:
+            return 0
+
+    store = gateway.state_dir / "store" / "outbox.db"
+    with closing(sqlite3.connect(store, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        gateway.start()
+        wait_for(lambda: status("/healthz") == 204, "it lives", 10)
+        assert (status("/readyz"), status("/"), status("/healthz", Host="rebound.example")) == (503, 503, 421)
+        holder.execute("ROLLBACK")
+    wait_for(lambda: status("/readyz") == 204, "it is ready", 20)
+    assert (status("/"), gateway.stop()) == (303, 0)
 
 
 def test_a_socket_that_nobody_reads_holds_nothing_up(scene: Scene, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ crate::words! {
         Unshelved = "unshelved",
         /// Moved a limit of the judge.
         Set = "set",
+        /// Said what it was; the note is the remark.
+        Labelled = "labelled",
     }
 }
 

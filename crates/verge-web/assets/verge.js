@@ -33,11 +33,11 @@ function say(text) {
   failure.hidden = !text;
 }
 
-// Whether somebody types in a part, or has opened something there.
+// Whether somebody types in a part, or has opened or selected something there.
 function isBusy(part) {
   const active = document.activeElement;
-  const types = part.contains(active) && active.matches("input, select, textarea");
-  return types || part.querySelector("details[open]") !== null;
+  const types = part.contains(active) && active.matches("input:not([type=checkbox]), select, textarea");
+  return types || part.querySelector("details[open], input:checked") !== null;
 }
 
 // Events with which somebody is busy stay as they are, the others of the list are exchanged.
@@ -190,6 +190,7 @@ async function send(form, button) {
     if (answer.type === "opaqueredirect" || answer.ok) {
       const details = form.closest("details");
       if (details) details.open = false;
+      for (const box of form.elements) if (box.type === "checkbox") box.checked = false;
       await refresh();
       return;
     }

@@ -64,7 +64,7 @@ codes!(Severity { 0 Info, 1 Warning, 2 Critical });
 codes!(EventState { 0 Raised, 1 Updated, 2 Cleared });
 codes!(EventChange { 0 Renewed, 1 Turned, 2 Grown, 3 Adapted });
 codes!(GroupKind { 0 Machine, 1 Flood });
-codes!(ActionKind { 0 Acknowledged, 1 Shelved, 2 Unshelved, 3 Set });
+codes!(ActionKind { 0 Acknowledged, 1 Shelved, 2 Unshelved, 3 Set, 4 Labelled });
 codes!(ClockJudgement { 1 Trusted, 2 Skewed });
 codes!(PartialReason { 0 Start, 1 Gap, 2 Rate, 3 Clock, 4 Health, 5 Overload });
 codes!(TimeBasis { 0 Captured, 1 Received });

@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import marks  # noqa: E402
 from junction_drive import Site  # noqa: E402
 
 SECONDS, PACE = 900, 5.0
@@ -67,11 +68,16 @@ def main() -> None:
     for name, delays in rows.items():
         print(f"{name:14} {statistics.fmean(delays):6.1f} s ({min(delays):.1f} to {max(delays):.1f})")
     own, call = statistics.fmean(rows["own"]), statistics.fmean(rows["call"])
-    print(f"verge to own loops {statistics.fmean(rows['verge']) / own:.3f} (mark 1.15)")
-    print(f"killed to stuck at call {statistics.fmean(rows['verge, killed']) / call:.3f} (mark 1.2)")
     ordered = sorted(latencies)
     p99 = 1e3 * ordered[int(0.99 * len(ordered))]
-    print(f"presence to register: p50 {1e3 * statistics.median(ordered):.0f} ms, p99 {p99:.0f} ms of {len(ordered)} (mark 300 ms)")
+    print(f"presence to register: p50 {1e3 * statistics.median(ordered):.0f} ms, p99 {p99:.0f} ms of {len(ordered)}")
+    found = [
+        Mark.at_most("mean delay, times that of the own loops", statistics.fmean(rows["verge"]) / own, 1.15, "{:.3f}"),
+        Mark.at_most("killed for a minute, times stuck at call", statistics.fmean(rows["verge, killed"]) / call, 1.2, "{:.3f}"),
+        Mark.at_most("presence edge to register, p99, ms", p99, 300.0, "{:.0f}"),
+    ]
+    print(marks.rows(found))
+    print(marks.summary(found))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@
 Every reading causes a verdict. A gateway pushes by HTTP, one is a Sparkplug edge node, one has both, and one has the edge
 node beside a web service that takes connections and never answers. All without TLS; the load, mosquitto and the receivers
 share the machine with the gateway. A client of OPC UA reads a node again and again while values pass through it (a build with
-`opcua`). Then an edge node whose broker was away replays what waited, beside new alarms.
+`opcua`). Then an edge node whose broker was away replays what waited, beside new alarms. Each mark is a row of the table at the
+end.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pathlib import Path
 import bench
 from gateway import Gateway, Settings
 from load import Generator, Load
+from marks import Mark, rows, summary
 from opcua import UaClient, meaning, until
 from peers import HOST, free_port
 from raw_mqtt import Connection, Watcher
@@ -34,6 +36,8 @@ from wire import decode
 
 SECONDS = 5.0
 GROUP, NODE = "bench", "bench"
+# From commit to a socket or a node, which is less than what is measured: from publishing a reading.
+MOST_MS = 20.0
 
 
 class Service:
@@ -107,12 +111,14 @@ def start(
     return gateway
 
 
-def latencies(site: bench.Site, rate: int, arrivals: dict[str, Callable[[], list[tuple[float, float]]]]) -> dict[str, str]:
+def latencies(
+    site: bench.Site, rate: int, arrivals: dict[str, Callable[[], list[tuple[float, float]]]], case: str
+) -> list[Mark]:
     """From publishing a reading to the arrival of its verdict, of each output."""
     load = Load(1, int(rate * SECONDS), rate)
     generator = Generator(load, site.local.port, site.login.username, site.login.password).start()
     generator.join(60)
-    words = {}
+    marks = []
     for name, of in arrivals.items():
         wait_for(lambda of=of: len({value for value, _ in of()}) >= 0.99 * load.readings, f"verdicts by {name}", 60)
         wait_until_quiet(lambda of=of: len(of()))
@@ -123,11 +129,13 @@ def latencies(site: bench.Site, rate: int, arrivals: dict[str, Callable[[], list
         # What was committed before a birth goes as history.
         numbers = [number for number in range(load.readings) if float(number) in first]
         p50, p99 = percentiles([first[float(number)] - generator.sent[number] for number in numbers])
-        words[name] = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms"
-    return words
+        what = name if name == case else f"{case}: {name}"
+        print(f"{what}, {rate} verdicts/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms", flush=True)
+        marks.append(Mark.at_most(f"{what} at {rate:,} verdicts/s, p99, ms", p99, MOST_MS))
+    return marks
 
 
-def nodes(folder: Path, site: bench.Site, rate: int) -> str:
+def nodes(folder: Path, site: bench.Site, rate: int) -> Mark:
     """From publishing a reading to the node that shows it, or a later one: the time of the reads is part of it."""
     port = free_port()
     served = {"kind": "opcua", "listen": f"{HOST}:{port}", "anonymous": True, "insecure_none": True}
@@ -161,10 +169,11 @@ def nodes(folder: Path, site: bench.Site, rate: int) -> str:
     # Those before the first read are not known.
     numbers = range(int(values[0]), load.readings)
     p50, p99 = percentiles([first(number) - generator.sent[number] for number in numbers])
-    return f"OPC UA, {rate} verdicts/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {len(read):,} reads that saw another value"
+    print(f"OPC UA, {rate} verdicts/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {len(read):,} reads that saw another value", flush=True)
+    return Mark.at_most(f"OPC UA at {rate:,} verdicts/s, p99, ms", p99, MOST_MS)
 
 
-def replay(folder: Path, site: bench.Site, backlog: int) -> str:
+def replay(folder: Path, site: bench.Site, backlog: int) -> list[Mark]:
     """The broker of the edge node was away: how fast what waited goes as history, and how soon a new value is there."""
     node = edge_node(site) | {"history_rate": 1_000_000}
     gateway = start(folder, site, {"scada": node})
@@ -189,7 +198,11 @@ def replay(folder: Path, site: bench.Site, backlog: int) -> str:
     slowest = max(at - generator.sent[int(value)] for value, at in fresh.items())
     gateway.stop()
     rate = len(history) / (max(history) - min(history))
-    return f"history of {len(history):,} values at {rate:,.0f}/s, new values beside it after {1e3 * slowest:.0f} ms at most"
+    print(f"history of {len(history):,} values at {rate:,.0f}/s, new values beside it after {1e3 * slowest:.0f} ms at most", flush=True)
+    return [
+        Mark.at_least("Sparkplug, history, verdicts/s", rate, 1_000, "{:,.0f}"),
+        Mark.at_most("Sparkplug, a new value beside the history, ms", 1e3 * slowest, 2_000, "{:,.0f}"),
+    ]
 
 
 def main() -> None:
@@ -199,7 +212,7 @@ def main() -> None:
     parser.add_argument("--backlog", type=int, default=40_000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="verge-bench-") as name:
-        folder = Path(name)
+        folder, marks = Path(name), []
         for number, case in enumerate(("HTTP", "Sparkplug", "both", "Sparkplug beside a dead web service")):
             site = bench.Site(folder / f"site-{number}", None)
             service = Service(answers="dead" not in case)
@@ -215,21 +228,22 @@ def main() -> None:
             try:
                 gateway = start(folder / f"gateway-{number}", site, uplinks)
                 time.sleep(bench.IDLE_S)
-                for output, words in latencies(site, arguments.rate, arrivals).items():
-                    print(f"{case}, {arguments.rate} verdicts/s: {output} {words}", flush=True)
+                marks += latencies(site, arguments.rate, arrivals, case)
                 gateway.stop()
             finally:
                 site.close()
         site = bench.Site(folder / "nodes", None)
         try:
-            print(nodes(folder / "opcua", site, arguments.rate), flush=True)
+            marks.append(nodes(folder / "opcua", site, arguments.rate))
         finally:
             site.close()
         site = bench.Site(folder / "replay", None)
         try:
-            print(replay(folder / "history", site, arguments.backlog), flush=True)
+            marks += replay(folder / "history", site, arguments.backlog)
         finally:
             site.close()
+    print(rows(marks))
+    print(summary(marks))
     print(machine(), file=sys.stderr)
 
 

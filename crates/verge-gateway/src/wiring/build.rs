@@ -18,6 +18,7 @@ use verge_wire::read_verdict;
 
 use super::Autoencoders;
 use super::broker::LocalPlan;
+use super::dashboard::OpeningServer;
 use super::frames::FramePath;
 use super::links::OpenedUplink;
 use super::readings::{self, ReadingJudges};
@@ -29,7 +30,7 @@ use super::trials::start::note_starts;
 use crate::exit::{Exit, ExitWith};
 use crate::settings::Settings;
 
-/// The parts. No thread runs and no connection is made.
+/// The parts. No connection is made, and no thread runs but the one that answers for the dashboard until it is there.
 pub(super) struct Built<'a> {
     /// How to come by the site's broker.
     pub(super) local: LocalPlan<'a>,
@@ -53,6 +54,8 @@ pub(super) struct Built<'a> {
     pub(super) at_work: JudgesAtWork,
     /// What is to be reported of versions of models.
     pub(super) versions: Vec<VersionEvent>,
+    /// Answers in the place of the dashboard.
+    pub(super) opening: Option<OpeningServer>,
 }
 
 impl<'a> Built<'a> {
@@ -64,6 +67,7 @@ impl<'a> Built<'a> {
         // Before anything is written with a clock that may not be set.
         let known = newest_time_in(&settings.gateway.state_dir);
         let lock = StateLock::take(&settings.gateway.state_dir).exit_with(Exit::Temporary)?;
+        let opening = OpeningServer::start(settings);
         // Another gateway that runs here may be about to renew: behind the lock, and before a certificate is read.
         renewal::finish(settings);
         let local = LocalPlan::of(&settings.local, &settings.sources).exit_with(Exit::BadConfig)?;
@@ -123,6 +127,7 @@ impl<'a> Built<'a> {
             judges,
             at_work,
             versions,
+            opening,
         })
     }
 }

@@ -24,7 +24,7 @@ use verge_pipeline::history::SignalRoom;
 use verge_pipeline::status::Status;
 use verge_tls::ServerConfig;
 use verge_vision::Memory;
-use verge_web::dashboard::{Dashboard, DashboardSettings, ServerTls};
+use verge_web::dashboard::{Dashboard, DashboardSettings, Opening, ServerTls};
 use verge_wire::{SiteZone, verdict_json, verdict_words};
 
 use super::Gateway;
@@ -90,12 +90,38 @@ impl LiveView {
     }
 }
 
+/// Most gateways have opened within this time: then nothing ever answers in the place of the dashboard.
+const OPENS_WITHIN: Duration = Duration::from_secs(2);
+
+/// What answers in the place of the dashboard while the gateway opens. It ends when it is dropped.
+pub(super) struct OpeningServer {
+    _opening: Opening,
+    _thread: IoThread,
+}
+
+impl OpeningServer {
+    /// Serves, where the configuration asks for a dashboard. What is wrong with that is reported when the dashboard starts.
+    pub(super) fn start(settings: &Settings) -> Option<Self> {
+        let section = settings.dashboard.as_ref()?;
+        let tls = section.tls().ok()?.map(|tls| -> ServerTls { Arc::new(move || Arc::clone(&tls)) });
+        // Nobody expects its beat: the gateway that opens has none yet.
+        let thread = IoThread::start("verge-opening", &Arc::default()).ok()?;
+        let start = || Opening::start(section.listen, section.names(), tls, OPENS_WITHIN);
+        Some(Self { _opening: thread.within(start), _thread: thread })
+    }
+}
+
 impl WebServer {
-    /// Serves, where the configuration asks for it.
+    /// Serves, where the configuration asks for it, in the place of what has answered until now.
     ///
     /// # Errors
     /// It cannot listen, or its certificate cannot be used.
-    pub(super) fn start(settings: &Settings, live: LiveView) -> anyhow::Result<Option<Self>> {
+    pub(super) fn start(
+        settings: &Settings,
+        live: LiveView,
+        opening: Option<OpeningServer>,
+    ) -> anyhow::Result<Option<Self>> {
+        drop(opening);
         let Some(section) = &settings.dashboard else { return Ok(None) };
         let tls = section.tls().exit_with(Exit::BadConfig)?.map(|first| renewed(section.clone(), first));
         let cannot = || format!("dashboard.listen: cannot listen on {}", section.listen);

@@ -111,6 +111,7 @@ impl Gateway {
             judges,
             at_work,
             versions,
+            opening,
         } = Built::open(settings)?;
         let (local, broker) = local.carry_out(&settings.gateway.state_dir, clock, &counters.beats).await?;
         let site = broker.as_ref().map_or(Site::Broker(&local), SiteBroker::site);
@@ -201,7 +202,7 @@ impl Gateway {
         let model_watch = models.watch((commits, clock), configured.desk());
         let (seen, commands) = ((&board, &status, &counters, signals), (&store, &desks, route_desks));
         let live = LiveView::of(settings, seen, commands, &configured, (clock, watched));
-        let dashboard = WebServer::start(settings, live)?;
+        let dashboard = WebServer::start(settings, live, opening)?;
         let outgoing = Outgoing {
             settings,
             uplinks: &uplinks,

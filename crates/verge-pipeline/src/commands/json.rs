@@ -49,7 +49,7 @@ pub(crate) fn parse(payload: &[u8], door: &OperatorText) -> CommandRequest {
         (_, Some("ledger")) => {
             only(&keys, &["id", "command"], "id and command").map(|()| RemoteCommand::Ledger)
         }
-        (_, Some("label")) => orders::label(&keys),
+        (_, Some("label")) => orders::label(&keys, door),
         (_, Some("snapshot")) => snapshots::snapshot(&keys),
         (_, Some("maintenance")) => orders::maintenance(&keys).map(RemoteCommand::Order),
         (_, Some("acknowledge")) => alarms::acknowledge(&keys, door),

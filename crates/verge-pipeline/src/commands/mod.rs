@@ -49,8 +49,8 @@ pub(crate) enum RemoteCommand {
 /// An order about an event that is known by its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EventOrder {
-    /// A remark on it.
-    Label(Remark),
+    /// A remark on it, and by whom.
+    Label(Remark, OperatorText),
     /// To acknowledge it.
     Acknowledge(Operator),
     /// To shelve the alarms of its judge about its subject, or to put them back.
@@ -62,7 +62,7 @@ impl EventOrder {
     fn about(self, event: &KnownEvent) -> Order {
         let selector = event.selector();
         match self {
-            Self::Label(remark) => Order::Label { selector, remark, event: Some(event.clone()) },
+            Self::Label(remark, by) => Order::Label { selector, remark, event: Some(event.clone()), by },
             Self::Acknowledge(operator) => {
                 Order::Acknowledge { selector, event: Some(event.clone()), operator }
             }

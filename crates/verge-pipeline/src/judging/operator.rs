@@ -7,7 +7,7 @@ use verge_domain::finding::{Condition, Standing, Strand};
 use verge_domain::id::{JudgeId, OperatorText};
 use verge_domain::observation::Captured;
 use verge_domain::policy::Observed;
-use verge_domain::stage::Judge;
+use verge_domain::stage::{Judge, Remark};
 use verge_domain::time::Moment;
 use verge_domain::verdict::{ActionKind, AlarmHandling, Event, OperatorAction, Subject, Verdict};
 
@@ -59,7 +59,8 @@ impl<J: Judge> Instance<J> {
         for open in self.open.iter().filter(|open| which(open)) {
             found += 1;
             let next = handling(open.event.handling);
-            if next != open.event.handling {
+            // A remark changes nothing of the event, and is reported all the same.
+            if next != open.event.handling || action.kind == ActionKind::Labelled {
                 let strand = open.strand();
                 reports.extend(self.life.handle(&strand, next, when).map(|event| (strand, event)));
             }
@@ -144,6 +145,33 @@ impl<D, J: Judge> JudgeSet<D, J> {
         }
         tracing::info!(%selector, by = %operator.by, acknowledged, "alarms are acknowledged");
         Ok(Outcome::Acknowledged { events: acknowledged, already: found - acknowledged })
+    }
+
+    /// Reports what an operator said of an event with it, as long as it is open; without one that is meant, of the last that was
+    /// raised of each that is selected.
+    pub(super) fn labelled(
+        &mut self,
+        selector: &Selector,
+        event: Option<&KnownEvent>,
+        (remark, by): (Remark, &OperatorText),
+        now: Moment,
+        out: &mut Decision,
+    ) {
+        let meant: Vec<_> = match event {
+            Some(event) => vec![Some(event.number)],
+            None => {
+                let of = |instance: &Instance<J>| instance.open.iter().map(|open| open.number).max();
+                self.instances.iter().filter_map(|(_, instance)| of(instance)).collect()
+            }
+        };
+        let operator = Operator { by: by.clone(), note: OperatorText::new(remark.as_str()).ok() };
+        self.handle(
+            |judge, subject| selector.means(judge, subject),
+            |open| meant.contains(&open.number),
+            |handling| handling,
+            &operator.did(ActionKind::Labelled),
+            (now, out),
+        );
     }
 
     /// Shelves the alarms of a judge about what is selected: nothing new is raised about it for a limited time.

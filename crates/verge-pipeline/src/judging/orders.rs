@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_domain::id::{DeviceId, JudgeId, JudgeIndex, SignalId, SourceId};
+use verge_domain::id::{DeviceId, JudgeId, JudgeIndex, OperatorText, SignalId, SourceId};
 use verge_domain::settable::LimitKey;
 use verge_domain::stage::{Judge, Remark};
 use verge_domain::time::Moment;
@@ -79,6 +79,8 @@ pub enum Order {
         remark: Remark,
         /// The alarm; `None`: the last one of each instance.
         event: Option<KnownEvent>,
+        /// Where it came in, and the person where that is known.
+        by: OperatorText,
     },
     /// To raise nothing for a limited time; at its end the instances receive [`Remark::Maintenance`].
     Maintenance {
@@ -272,17 +274,18 @@ impl<D, J: Judge> JudgeSet<D, J> {
         out: &mut Decision,
     ) -> Result<Outcome, OrderError> {
         match order {
-            Order::Label { selector, remark, event } => {
+            Order::Label { selector, remark, event, by } => {
                 self.meant(selector)?;
                 let applied =
                     self.apply((*remark, event.as_ref()), Some(selector), now, out, |judge, one| {
                         one.subjects().any(|subject| selector.means(judge, &subject))
                     });
                 let Applied { matched, changed, signals, replaced, unlearnt } = applied;
+                self.labelled(selector, event.as_ref(), (*remark, by), now, out);
                 // The label itself must outlive a restart, whatever was learnt from it.
                 out.checkpoints.push(self.naming.register.saved_labels());
                 let number = event.as_ref().map(|event| event.number.0);
-                tracing::info!(%selector, number, ?remark, matched, changed, "a remark from upstream");
+                tracing::info!(%selector, number, ?remark, %by, matched, changed, "an alarm is labelled");
                 Ok(Outcome::Applied { matched, changed, signals, replaced, unlearnt })
             }
             Order::Maintenance { selector, length } if length.is_zero() => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
-use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, SourceId};
+use verge_domain::id::{DeviceId, GatewayId, JudgeId, Lane, OperatorText, SourceId};
 use verge_domain::observation::Observable;
 use verge_domain::policy::EventPolicy;
 use verge_domain::reading::{Inbound, Receipt, SourceIndex};
@@ -228,7 +228,13 @@ async fn a_source_of_both_classes_is_accounted_for_once_and_orders_reach_both() 
         site.counters.sources().iter().map(|source| source.readings_judged_total.get()).collect();
     assert_eq!(judged, [1, 1]);
 
-    let label = |device| Order::Label { selector: selector(device), remark: Remark::Real, event: None };
+    let by = OperatorText::new("anna").unwrap();
+    let label = |device| Order::Label {
+        selector: selector(device),
+        remark: Remark::Real,
+        event: None,
+        by: by.clone(),
+    };
     let applied = |judges| {
         Ok(Outcome::Applied {
             matched: judges,

@@ -10,9 +10,6 @@ use verge_domain::verdict::{Body, Event, EventState, Severity, Verdict};
 use super::form::Form;
 use super::site::Site;
 
-/// Events that are listed at most.
-pub(crate) const MOST_LISTED: usize = 500;
-
 /// An event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct EventView {

@@ -23,6 +23,7 @@ use super::access::Proof;
 use super::cut::Cut;
 use super::pages;
 use super::problem::Problem;
+use super::server::Answers;
 use super::site::Site;
 
 /// Bodies at most; more is not read.
@@ -77,16 +78,6 @@ impl Front {
         Self { site, router: TowerToHyperService::new(router) }
     }
 
-    /// Counts a connection that a limit has ended.
-    pub(super) fn count(&self, cut: Cut) {
-        self.site.cuts.count(cut);
-    }
-
-    /// Answers a request from the network.
-    pub(super) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response {
-        self.serve(request.map(Body::new), peer).await
-    }
-
     pub(super) async fn serve(&self, mut request: Request<Body>, peer: Peer) -> Response {
         let (path, is_head) = (request.uri().path().to_owned(), request.method() == Method::HEAD);
         let answer = match self.admit(&mut request, &peer) {
@@ -103,7 +94,7 @@ impl Front {
     /// Refuses what did not come from where it should; notes who asks.
     fn admit(&self, request: &mut Request<Body>, peer: &Peer) -> Result<(), Problem> {
         let host = host_of(request.uri(), request.headers());
-        if !self.is_ours(&host, peer) {
+        if !is_ours(&self.site.settings.hosts, &host, peer) {
             return Err(Problem::ForeignHost(super::shown::Shown::of(&host).text));
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD)
@@ -137,18 +128,28 @@ impl Front {
         request.extensions_mut().insert(peer.clone());
         Ok(())
     }
+}
 
-    /// Whether a name is one of ours. An address is safe where the connection came to it: pages of other sites can have
-    /// any name that leads here, and no address of ours.
-    fn is_ours(&self, host: &str, peer: &Peer) -> bool {
-        let bare = bare_host(host);
-        let is_address_of_ours = bare
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address == peer.local || address.is_loopback() && peer.local.is_loopback());
-        is_address_of_ours
-            || bare == "localhost"
-            || self.site.settings.hosts.iter().any(|known| is_named(&bare_host(known), &bare))
+impl Answers for Front {
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response {
+        self.serve(request.map(Body::new), peer).await
     }
+
+    fn count(&self, cut: Cut) {
+        self.site.cuts.count(cut);
+    }
+}
+
+/// Whether a name is one of ours, which are those of `hosts` and the address. An address is safe where the connection came to it:
+/// pages of other sites can have any name that leads here, and no address of ours.
+pub(super) fn is_ours(hosts: &[String], host: &str, peer: &Peer) -> bool {
+    let bare = bare_host(host);
+    let is_address_of_ours = bare
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address == peer.local || address.is_loopback() && peer.local.is_loopback());
+    is_address_of_ours
+        || bare == "localhost"
+        || hosts.iter().any(|known| is_named(&bare_host(known), &bare))
 }
 
 /// Bytes that the body for a path has at most.
@@ -217,7 +218,7 @@ fn proofs(headers: &HeaderMap, peer: &Peer) -> [Option<Proof>; 2] {
 }
 
 /// Writes what a refusal says, and the headers that every answer has.
-fn finish(mut answer: Response, path: &str, is_head: bool) -> Response {
+pub(super) fn finish(mut answer: Response, path: &str, is_head: bool) -> Response {
     if let Some(problem) = answer.extensions_mut().remove::<Problem>() {
         let (mut parts, _) = answer.into_parts();
         let is_api =

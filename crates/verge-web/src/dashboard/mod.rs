@@ -3,7 +3,7 @@
 //! It sees the gateway through [`LiveGateway`] alone, and runs on a thread of its own. What it shows is read when it is asked
 //! for; whoever reads slowly loses his place and begins anew.
 //!
-//! Reading order: [`Dashboard`], `server` and `http2` (connections and their limits, `cut`: those that they end), `front` (what every request passes: names,
+//! Reading order: [`Dashboard`], [`Opening`] (before it), `server` and `http2` (connections and their limits, `cut`: those that they end), `front` (what every request passes: names,
 //! origins, headers), `routes` (the table of paths and roles), `access` (logins), `site` (what handlers share), `actions` (the record of what people did); then what is
 //! served: `pages`, `api`, `stream`, `metrics`, `health`, `assets`. `shown` makes foreign names fit to be shown.
 
@@ -23,6 +23,7 @@ mod health;
 mod http2;
 mod maintenance;
 mod metrics;
+mod opening;
 mod pages;
 mod past;
 mod problem;
@@ -46,6 +47,7 @@ use verge_domain::live::LiveGateway;
 use verge_tls::ServerConfig;
 
 pub(crate) use cut::{Cut, Cuts};
+pub use opening::Opening;
 pub use server::Dashboard;
 
 /// Certificates of the listener as they are now; asked for at each new connection, since files change.

@@ -21,7 +21,7 @@ use verge_tls::{Acceptor, peer_name, speaks_http2};
 
 use super::access::{NoRandom, Role};
 use super::cut::Cut;
-use super::front::{Front, Peer};
+use super::front::Peer;
 use super::pages::login::ONCE;
 use super::site::Site;
 use super::stall::NoStall;
@@ -100,7 +100,16 @@ async fn beat(site: Arc<Site>) {
     }
 }
 
-async fn accept(listener: TcpListener, tls: Option<ServerTls>, front: Front) {
+/// Whoever answers the requests of connections.
+pub(super) trait Answers: Clone + Send + Sync + 'static {
+    /// Answers one.
+    fn answer(&self, request: Request<Incoming>, peer: Peer) -> impl Future<Output = Response> + Send;
+
+    /// Counts a connection that a limit has ended.
+    fn count(&self, cut: Cut);
+}
+
+pub(super) async fn accept(listener: TcpListener, tls: Option<ServerTls>, front: impl Answers) {
     let places = Places::default();
     loop {
         let (stream, from) = match listener.accept().await {
@@ -136,7 +145,12 @@ async fn accept(listener: TcpListener, tls: Option<ServerTls>, front: Front) {
     }
 }
 
-async fn serve_pages(stream: impl AsyncRead + AsyncWrite + Unpin, front: Front, peer: Peer, is_http2: bool) {
+async fn serve_pages(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    front: impl Answers,
+    peer: Peer,
+    is_http2: bool,
+) {
     let address = peer.address;
     let answering = front.clone();
     let answer = move |request| {

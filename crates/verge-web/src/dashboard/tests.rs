@@ -58,7 +58,15 @@ impl Bench {
     }
 
     fn of(settings: impl Fn(&TempDir) -> DashboardSettings) -> Self {
-        let (folder, gateway) = (tempfile::tempdir().unwrap(), Arc::new(TestGateway::new()));
+        Self::before(TestGateway::new(), settings)
+    }
+
+    fn with(gateway: TestGateway) -> Self {
+        Self::before(gateway, settings)
+    }
+
+    fn before(gateway: TestGateway, settings: impl Fn(&TempDir) -> DashboardSettings) -> Self {
+        let (folder, gateway) = (tempfile::tempdir().unwrap(), Arc::new(gateway));
         let mut file = AccessFile::default();
         let mut tokens = Vec::new();
         for role in Role::ALL {

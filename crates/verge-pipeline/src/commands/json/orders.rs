@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use verge_domain::id::{DeviceId, EventNumber, NameError};
+use verge_domain::id::{DeviceId, EventNumber, NameError, OperatorText};
 use verge_domain::stage::Remark;
 use verge_domain::verdict::Detector;
 
@@ -15,7 +15,10 @@ use crate::commands::{CommandError, EventOrder, RemoteCommand};
 use crate::judging::{KnownEvent, LONGEST_WINDOW, Order, Outcome, Selector};
 
 /// Reads a remark on alarms: on the last ones of what is named, or on that of one event.
-pub(super) fn label(keys: &Map<String, Value>) -> Result<RemoteCommand, CommandError> {
+pub(super) fn label(
+    keys: &Map<String, Value>,
+    door: &OperatorText,
+) -> Result<RemoteCommand, CommandError> {
     const KNOWN: &[&str] = &["id", "command", "remark", "event", "device", "signal", "judge", "source"];
     const OF_EVENT: &[&str] = &["id", "command", "remark", "event"];
     only(keys, KNOWN, "id, command, remark, event, device, signal, judge and source")?;
@@ -23,11 +26,12 @@ pub(super) fn label(keys: &Map<String, Value>) -> Result<RemoteCommand, CommandE
     let remark =
         remark.ok_or(CommandError::Bad { key: "remark", expected: r#""false", "maintenance" or "real""# })?;
     let Some(event) = keys.get("event") else {
-        return Ok(RemoteCommand::Order(Order::Label { selector: selector(keys)?, remark, event: None }));
+        let (selector, by) = (selector(keys)?, door.clone());
+        return Ok(RemoteCommand::Order(Order::Label { selector, remark, event: None, by }));
     };
     only(keys, OF_EVENT, "id, command, remark and event: the number says what it is about")?;
     let number = number(event)?;
-    Ok(RemoteCommand::OfEvent { number, what: EventOrder::Label(remark) })
+    Ok(RemoteCommand::OfEvent { number, what: EventOrder::Label(remark, door.clone()) })
 }
 
 /// The number of an event.
@@ -179,8 +183,12 @@ mod tests {
     use crate::commands::RemoteCommand;
     use crate::commands::json::parse as parse_from;
 
+    fn door() -> OperatorText {
+        OperatorText::new("uplink wan").unwrap()
+    }
+
     fn parse(text: &[u8]) -> crate::commands::json::CommandRequest {
-        parse_from(text, &verge_domain::id::OperatorText::new("uplink wan").unwrap())
+        parse_from(text, &door())
     }
 
     fn order(text: &str) -> Result<Order, String> {
@@ -198,7 +206,7 @@ mod tests {
         let all = r#"{"id":"a","command":"label","remark":"real","device":"p"}"#;
         assert_eq!(
             order(all),
-            Ok(Order::Label { selector: selector.clone(), remark: Remark::Real, event: None })
+            Ok(Order::Label { selector: selector.clone(), remark: Remark::Real, event: None, by: door() })
         );
         let one = r#"{"id":"a","command":"label","remark":"maintenance","device":"p","signal":"s","judge":"j","source":"o"}"#;
         let exact = Selector {
@@ -209,7 +217,7 @@ mod tests {
         };
         assert_eq!(
             order(one),
-            Ok(Order::Label { selector: exact, remark: Remark::Maintenance, event: None })
+            Ok(Order::Label { selector: exact, remark: Remark::Maintenance, event: None, by: door() })
         );
         let week = r#"{"id":"a","command":"maintenance","device":"p","minutes":10080}"#;
         let length = Duration::from_secs(604_800);
@@ -249,7 +257,7 @@ mod tests {
         let number = EventNumber(142);
         assert_eq!(
             parse(text).command,
-            Ok(RemoteCommand::OfEvent { number, what: EventOrder::Label(Remark::False) })
+            Ok(RemoteCommand::OfEvent { number, what: EventOrder::Label(Remark::False, door()) })
         );
         let event = KnownEvent {
             number,

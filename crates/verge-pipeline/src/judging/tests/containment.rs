@@ -1,5 +1,7 @@
 //! A judge that panics loses the reading and its own state.
 
+use verge_domain::id::OperatorText;
+
 use super::*;
 
 /// Above ten is abnormal. Some values are traps: 666 at once, others at the next call of their kind.
@@ -118,7 +120,8 @@ fn time_saving_remarks_and_rates_are_contained_as_well() {
         trial.send(1, "b temp 1");
         trial.tick(2);
         trial.save();
-        let order = Order::Label { selector: selector("a", None, None), remark: Remark::Real, event: None };
+        let by = OperatorText::new("anna").unwrap();
+        let order = Order::Label { selector: selector("a", None, None), remark: Remark::Real, event: None, by };
         let matched = trial.set.carry_out(&order, false, at(3), &mut trial.out);
         let changed = usize::from(trap != APPLY);
         assert!(

@@ -70,6 +70,33 @@ fn an_acknowledgement_is_a_verdict_of_its_event_and_outlives_a_restart() {
 }
 
 #[test]
+fn what_was_said_of_an_open_event_is_reported_with_it() {
+    let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
+    trial.send(0, "a temp 11");
+    trial.send(0, "b temp 11");
+    trial.acknowledge(1, None).unwrap();
+    let handling = AlarmHandling { acknowledged: Some(UtcMillis(1_000)), ..OPEN };
+    let by = OperatorText::new("dashboard: anna").unwrap();
+    let label = |event| {
+        let selector = selector("a", Some("temp"), Some("hot"));
+        Order::Label { selector, remark: Remark::False, event, by: by.clone() }
+    };
+    let before = trial.out.verdicts.len();
+    trial.set.carry_out(&label(None), false, at(2), &mut trial.out).unwrap();
+    assert_eq!(trial.out.verdicts.len(), before + 1, "the other device is not meant");
+    let said = (EventState::Updated, handling, Some((ActionKind::Labelled, "dashboard: anna")));
+    assert_eq!(trial.newest(), said, "what was done about it before stays");
+    let action = trial.out.verdicts.last().unwrap().action.clone().unwrap();
+    assert_eq!(action.note.as_ref().map(OperatorText::as_str), Some("false"));
+    // Once it is over there is nothing to report; the label counts all the same.
+    trial.send(3, "a temp 1");
+    let before = trial.out.verdicts.len();
+    let labelled = trial.set.carry_out(&label(None), false, at(4), &mut trial.out);
+    assert!(matches!(labelled, Ok(Outcome::Applied { matched: 1, .. })), "{labelled:?}");
+    assert_eq!(trial.out.verdicts.len(), before);
+}
+
+#[test]
 fn a_shelved_alarm_comes_back_unacknowledged_and_raises_nothing_meanwhile() {
     let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
     trial.send(0, "a temp 11");

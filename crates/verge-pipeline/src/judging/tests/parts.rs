@@ -45,7 +45,7 @@ impl Trial<Zones> {
     }
 
     fn label(&mut self, zone: Option<&str>, remark: Remark) -> Result<Outcome, OrderError> {
-        self.order(9, &Order::Label { selector: selector("a", zone, None), remark, event: None })
+        self.order(9, &Order::Label { selector: selector("a", zone, None), remark, event: None, by: OperatorText::new("anna").unwrap() })
     }
 
     fn labels(&self) -> [Option<Remark>; 2] {

@@ -73,6 +73,13 @@ pub(super) fn worst(site: &Site, who: &Who, open: &EventList) -> Option<Figure> 
     Some(Figure::of(site, who, &camera, (&site.open_words(), FigureSize::Small)))
 }
 
+/// The camera that an open event is about, if it is about one and its picture may be seen here.
+pub(super) fn of_event(site: &Site, who: &Who, event: &EventView) -> Option<Figure> {
+    site.shows_pictures(who).ok()?;
+    let camera = site.camera(&named(&event.source, &event.device).ok()?).ok()?;
+    event.is_open().then(|| Figure::of(site, who, &camera, (&site.open_words(), FigureSize::Small)))
+}
+
 fn figures(site: &Site, who: &Who) -> (Vec<Figure>, usize) {
     let cameras = site.cameras();
     let more = cameras.len().saturating_sub(MOST);

@@ -1,18 +1,21 @@
 //! Events: the list with its filter, one event, and what operators do about it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
+use tokio::time::Instant;
 use verge_domain::history::Step;
 use verge_domain::time::UtcMillis;
 
-use super::{Chrome, Page, html, number};
+use super::figure::Figure;
+use super::{Chrome, Page, cameras, html, number};
 use crate::dashboard::access::{Role, Who};
 use crate::dashboard::chart::Picture;
 use crate::dashboard::command::{EventCommand, of_event};
-use crate::dashboard::events::{EventFilter, EventList, EventView, ListedState, MOST_LISTED, Range, find};
+use crate::dashboard::events::{EventFilter, EventList, EventView, ListedState, Range, find};
 use crate::dashboard::form::Form;
 use crate::dashboard::past::{self, PastQuery};
 use crate::dashboard::problem::Problem;
@@ -23,8 +26,13 @@ use crate::dashboard::site::Site;
 
 const SEES: Allowed = Allowed::From(Role::Viewer);
 const OPERATES: Allowed = Allowed::From(Role::Operator);
-/// Past events of one page.
-const PAST_ROWS: usize = 50;
+/// Events of one page: of names that need all of their room a page stays below 300 kB.
+const ROWS: usize = 50;
+/// Those that were selected are acknowledged within this time, less than what a request may take: the entrance for commands takes
+/// ten a second.
+const SEVERAL_WITHIN: Duration = Duration::from_secs(8);
+/// After an answer that too many commands came in.
+const PAUSE: Duration = Duration::from_millis(250);
 
 pub(super) const PAGE: Page = Page {
     path: "/events",
@@ -33,6 +41,7 @@ pub(super) const PAGE: Page = Page {
         routes
             .get("/events", SEES, list)
             .get("/events/{id}", SEES, one)
+            .post("/events/acknowledge", OPERATES, acknowledge_several)
             .post("/events/{id}/acknowledge", OPERATES, acknowledge)
             .post("/events/{id}/shelve", OPERATES, shelve)
             .post("/events/{id}/unshelve", OPERATES, unshelve)
@@ -114,6 +123,8 @@ pub(super) fn range_words(range: Range) -> String {
 struct Events {
     chrome: Chrome,
     operates: bool,
+    /// Several may be selected: one waits, for somebody who may acknowledge it.
+    selects: bool,
     lines: Vec<Line>,
     more: usize,
     filter: EventFilter,
@@ -124,6 +135,8 @@ struct Events {
     to: String,
     /// It is of the store, and goes on here.
     older: Option<String>,
+    /// It is of the board, and goes on here.
+    next: Option<String>,
     /// Nothing more was found back to then.
     looked_to: Option<String>,
     /// The query, so that a form leads back to the same list.
@@ -139,25 +152,29 @@ async fn list(
     let form = Form::read(query.as_bytes());
     let filter = EventFilter::of(&form);
     let (mut older, mut looked_to) = (None, None);
-    let list = if filter.state == Some(ListedState::Past) {
-        let past = past::events(&site, &PastQuery::of(&site, &form)?, PAST_ROWS).await?;
-        older = past.next.map(|next| {
-            let mut link = form_urlencoded::Serializer::new("/events?".to_owned());
-            for key in ["state", "severity", "judge", "device", "from", "to"] {
-                if let Some(value) = form.text(key) {
-                    link.append_pair(key, value);
-                }
+    let behind = |key: &str, place: &str| {
+        let mut link = form_urlencoded::Serializer::new("/events?".to_owned());
+        for key in ["state", "severity", "judge", "device", "from", "to"] {
+            if let Some(value) = form.text(key) {
+                link.append_pair(key, value);
             }
-            link.append_pair("before", &next.to_string()).finish()
-        });
+        }
+        link.append_pair(key, place).finish()
+    };
+    let list = if filter.state == Some(ListedState::Past) {
+        let past = past::events(&site, &PastQuery::of(&site, &form)?, ROWS).await?;
+        older = past.next.map(|next| behind("before", &next.to_string()));
         looked_to = past.looked_to.map(|at| site.live.time_words(at));
         EventList { events: past.events, more: 0, next: None }
     } else {
-        EventList::of(&site, &filter, MOST_LISTED)
+        // Behind an event that is not in the list any more it begins anew.
+        let list = EventList::behind(&site, &filter, (form.text("after"), ROWS));
+        list.unwrap_or_else(|| EventList::of(&site, &filter, ROWS))
     };
     Ok(html(&Events {
         chrome: Chrome::of(&site, &who, (PAGE.name, PAGE.path), false),
         operates: who.operates(),
+        selects: who.operates() && list.events.iter().any(EventView::waits),
         lines: list.events.iter().map(|event| Line::of(&site, event)).collect(),
         more: list.more,
         state: filter.state.map_or("", ListedState::as_str),
@@ -166,6 +183,7 @@ async fn list(
         from: form.raw("from").to_owned(),
         to: form.raw("to").to_owned(),
         older,
+        next: list.next.map(|next| behind("after", &next)),
         looked_to,
         back: own_path(&format!("/events?{query}")).to_owned(),
     }))
@@ -182,6 +200,9 @@ struct OneEvent {
     parts: Vec<(Shown, String, String)>,
     /// The chart of its signal around it, and the path of that.
     picture: Option<(Picture, String)>,
+    /// The camera that it is about, and what makes its picture follow.
+    watched: Option<Figure>,
+    script: &'static str,
     back: String,
 }
 
@@ -205,7 +226,12 @@ async fn one(
         p: event.p.map(number),
         parts: parts.collect(),
         picture: picture_of(&site, &event),
-        back: format!("/events/{}", event.id),
+        watched: cameras::of_event(&site, &who, &event),
+        script: crate::dashboard::assets::cameras_script(),
+        back: match &event.row {
+            Some(row) if !event.is_open() => format!("/events/{}?row={row}", event.id),
+            _ => format!("/events/{}", event.id),
+        },
         whole: event,
     }))
 }
@@ -256,6 +282,38 @@ async fn acknowledge(
     carry_out(&site, &who, &id, &form, EventCommand::Acknowledge { note: note(&form) }).await
 }
 
+/// Acknowledges those of the list that were selected. One that was over meanwhile needs nobody any more.
+async fn acknowledge_several(
+    State(site): State<Arc<Site>>,
+    who: Who,
+    form: Form,
+) -> Result<Response, Problem> {
+    let selected = form.all("event");
+    if selected.is_empty() || selected.len() > ROWS {
+        let expected = format!("expected 1 to {ROWS} events: select them in the list");
+        return Err(Problem::Invalid { what: "event".to_owned(), expected });
+    }
+    let (until, mut done) = (Instant::now() + SEVERAL_WITHIN, 0_usize);
+    for id in &selected {
+        let Some(event) = find(&site, id) else { continue };
+        loop {
+            match of_event(&site, &who, &event, EventCommand::Acknowledge { note: note(&form) }).await {
+                Err(Problem::TooOften(_)) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+                Err(Problem::TooOften(_)) => {
+                    let all = selected.len();
+                    return Err(Problem::TooOften(format!(
+                        "{done} of {all} events are acknowledged, then there was no time left: select the others again"
+                    )));
+                }
+                Ok(_) => break done += 1,
+                Err(Problem::CommandUnknown(_) | Problem::CommandConflict(_)) => break,
+                Err(problem) => return Err(problem),
+            }
+        }
+    }
+    Ok(see_other(own_path(form.text("back").unwrap_or("/events"))))
+}
+
 async fn shelve(
     State(site): State<Arc<Site>>,
     who: Who,
@@ -279,6 +337,7 @@ async fn unshelve(
     carry_out(&site, &who, &id, &form, EventCommand::Unshelve).await
 }
 
+/// Also of an event that is over: most are labelled then.
 async fn label(
     State(site): State<Arc<Site>>,
     who: Who,
@@ -286,5 +345,8 @@ async fn label(
     form: Form,
 ) -> Result<Response, Problem> {
     let remark = form.text("remark").unwrap_or_default().to_owned();
-    carry_out(&site, &who, &id, &form, EventCommand::Label { remark }).await
+    let event = past::find_anywhere(&site, &id, form.text("row")).await?;
+    let event = event.ok_or_else(|| Problem::NoEvent(Shown::of(&id).text))?;
+    of_event(&site, &who, &event, EventCommand::Label { remark }).await?;
+    Ok(see_other(own_path(form.text("back").unwrap_or("/events"))))
 }

@@ -31,6 +31,8 @@ pub(super) const PAGE: Page = Page {
 
 /// Alarms that are listed.
 const LISTED: usize = 8;
+/// Open events that are looked at to tell how machines are.
+const MOST_EVENTS: usize = 500;
 /// Machines with a tile.
 const MACHINES: usize = 60;
 /// Cameras with a tile.
@@ -90,7 +92,7 @@ async fn overview(State(site): State<Arc<Site>>, who: Who, RawQuery(query): RawQ
     let wall = query.split('&').any(|field| field == "wall" || field.starts_with("wall="));
     let status = site.status();
     let filter = EventFilter { state: Some(ListedState::Open), ..EventFilter::of(&Form::default()) };
-    let open = EventList::of(&site, &filter, super::super::events::MOST_LISTED);
+    let open = EventList::of(&site, &filter, MOST_EVENTS);
     let mut tiles = machine_tiles(&open);
     tiles.extend(camera_tiles(&site.cameras()));
     tiles.extend(source_tiles(&status));

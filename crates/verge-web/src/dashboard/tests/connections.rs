@@ -1,5 +1,6 @@
 //! Real connections: slow ones, half-open ones, many.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::gateway::TestGateway;
 use super::settings;
-use crate::dashboard::Dashboard;
+use crate::dashboard::{Dashboard, Opening};
 
 fn start(folder: &tempfile::TempDir) -> Dashboard {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -16,7 +17,11 @@ fn start(folder: &tempfile::TempDir) -> Dashboard {
 }
 
 async fn ask(dashboard: &Dashboard, request: &str) -> String {
-    let mut stream = TcpStream::connect(dashboard.address()).await.unwrap();
+    ask_at(dashboard.address(), request).await
+}
+
+async fn ask_at(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
@@ -74,4 +79,42 @@ async fn half_open_connections_take_no_place_for_long_and_others_go_on() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), answered).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_gateway_that_still_opens_is_alive_and_not_ready() {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = free();
+    let opening =
+        |after| Opening::start(address, vec!["cabinet-7.example".to_owned()], None, Duration::from_secs(after));
+    let soon_over = opening(3_600);
+    assert!(TcpStream::connect(address).await.is_err(), "most gateways have opened before");
+    drop(soon_over);
+    let opening = opening(0);
+    while TcpStream::connect(address).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let get = |path: &str, host: &str| {
+        ask_at_owned(address, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    };
+    assert!(get("/healthz", "localhost").await.starts_with("HTTP/1.1 204"));
+    assert!(get("/healthz", "cabinet-7.example").await.starts_with("HTTP/1.1 204"));
+    assert!(get("/readyz", "localhost").await.starts_with("HTTP/1.1 503"));
+    assert!(get("/healthz", "evil.example").await.starts_with("HTTP/1.1 421"));
+    let page = get("/events", "localhost").await;
+    assert!(page.starts_with("HTTP/1.1 503") && page.contains("still opens its store"), "{page}");
+    for header in ["\r\nrefresh: 5\r\n", "\r\nretry-after: 2\r\n", "\r\ncontent-security-policy: default-src 'none'"] {
+        assert!(page.contains(header), "{header} in {page}");
+    }
+    let program = get("/api/v1/status", "localhost").await;
+    assert!(program.contains("application/problem+json") && program.contains("\"unavailable\""), "{program}");
+    drop(opening);
+    // Its place is free at once, as soon as its task has ended.
+    while std::net::TcpListener::bind(address).is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn ask_at_owned(address: SocketAddr, request: String) -> String {
+    ask_at(address, &request).await
 }

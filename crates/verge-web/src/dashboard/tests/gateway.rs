@@ -108,15 +108,20 @@ pub(super) fn word(number: u8, device: &str, state: EventState) -> LastWord {
 
 impl TestGateway {
     pub(super) fn new() -> Self {
-        let words = [
+        Self::of(vec![
             word(1, HOSTILE, EventState::Raised),
             word(2, "pump-2", EventState::Cleared),
             word(3, "pump-3", EventState::Updated),
-        ];
+        ])
+    }
+
+    /// With these on its board and in its store.
+    pub(super) fn of(words: Vec<LastWord>) -> Self {
+        let words: Vec<_> = words.into_iter().map(Arc::new).collect();
         Self {
             id: GatewayId::new("g<b>").unwrap(),
-            stored: Mutex::new(words.clone().map(Arc::new).to_vec()),
-            words: words.map(Arc::new).to_vec(),
+            stored: Mutex::new(words.clone()),
+            words,
             damaged: Mutex::default(),
             behind: Mutex::default(),
             commands: Mutex::default(),

@@ -2,8 +2,9 @@
 
 use hyper::{Method, StatusCode};
 use verge_domain::configured::ReloadOutcome;
+use verge_domain::verdict::EventState;
 
-use super::gateway::{HOSTILE, event_id, signal_path};
+use super::gateway::{HOSTILE, TestGateway, event_id, signal_path, word};
 use super::{Bench, text};
 use crate::dashboard::access::Role;
 
@@ -55,6 +56,61 @@ async fn nothing_that_a_device_says_becomes_markup() {
     let list = text(bench.get("/events", Some(Role::Operator)).await).await;
     assert!(list.contains("&#60;script&#62;alert(1)") && list.contains("[U+202E]"), "{list}");
     assert!(HOSTILE.len() < 128);
+}
+
+#[tokio::test]
+async fn a_flood_of_events_is_shown_page_by_page() {
+    // Names that take all of their room and are escaped throughout.
+    let name = |number: u8| format!("{number:03}{}", "<".repeat(125));
+    let words: Vec<_> = (1..=120).map(|number| word(number, &name(number), EventState::Raised)).collect();
+    let bench = Bench::with(TestGateway::of(words));
+    let (mut path, mut seen) = ("/events".to_owned(), Vec::new());
+    loop {
+        let page = text(bench.get(&path, Some(Role::Operator)).await).await;
+        assert!(page.len() < 300_000, "{path}: {} bytes", page.len());
+        seen.extend(page.split("data-event=\"").skip(1).map(|rest| rest[..32].to_owned()));
+        let next = page.split_once("rel=\"next\"").and_then(|(before, _)| before.rsplit_once("href=\""));
+        let Some((_, next)) = next else { break };
+        path = next.split_once('"').unwrap().0.replace("&#38;", "&");
+    }
+    let all: std::collections::BTreeSet<_> = seen.iter().collect();
+    assert_eq!((seen.len(), all.len()), (120, 120), "each once");
+    // Behind an event that is not there any more the list begins anew.
+    let page = text(bench.get(&format!("/events?after={}", "0".repeat(32)), Some(Role::Viewer)).await).await;
+    assert!(page.contains(&seen[0]) && page.contains("70 more"));
+    assert!(!page.contains("type=\"checkbox\""), "a viewer selects nothing");
+}
+
+#[tokio::test]
+async fn several_events_are_acknowledged_at_once() {
+    let bench = Bench::with(TestGateway::of((1..=3).map(|n| word(n, "pump", EventState::Raised)).collect()));
+    let post = |body: String| {
+        let request = bench.request(Method::POST, "/events/acknowledge", Some(Role::Operator), &body);
+        bench.ask(request)
+    };
+    assert_eq!(post(String::new()).await.status(), StatusCode::UNPROCESSABLE_ENTITY, "nothing is selected");
+    let body = format!("event={}&event={}&event={}&note=seen", event_id(1), event_id(9), event_id(2));
+    assert_eq!(post(body).await.status(), StatusCode::SEE_OTHER, "one is over already");
+    let commands = bench.gateway.commands();
+    let numbers: Vec<_> = commands.iter().map(|(_, command)| command["event"].as_u64()).collect();
+    assert_eq!(numbers, [Some(1), Some(2)]);
+    assert!(commands.iter().all(|(by, command)| by == "dashboard: operator" && command["note"] == "seen"));
+    let many = format!("event={}&", event_id(1)).repeat(51);
+    assert_eq!(post(many).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn an_event_that_is_over_is_labelled() {
+    let bench = Bench::new();
+    let page = text(bench.get(&format!("/events/{}", event_id(2)), Some(Role::Operator)).await).await;
+    assert!(page.contains("This was") && !page.contains(">Acknowledge"), "{page}");
+    let path = format!("/events/{}/label", event_id(2));
+    let answer = bench.ask(bench.request(Method::POST, &path, Some(Role::Operator), "remark=false")).await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    let (_, command) = bench.gateway.commands().remove(0);
+    assert_eq!((&command["command"], &command["event"]), (&"label".into(), &2.into()));
+    let viewed = text(bench.get(&format!("/events/{}", event_id(2)), Some(Role::Viewer)).await).await;
+    assert!(!viewed.contains("This was"), "a viewer does not");
 }
 
 #[tokio::test]
