@@ -119,6 +119,15 @@ def measure(name: str, port: int, pid: int, contexts: dict[str, ssl.SSLContext],
     """One broker."""
     found, (device, tls) = Measured(), next(iter(contexts.items()))
     print(f"\n{name}")
+    # First, as what a load leaves behind would be used again.
+    before = resident_kib(pid)
+    idle = [connect(tls, port, f"{one}:idle{number}") for one, tls in contexts.items() for number in range(PER_DEVICE)]
+    # Buffers of a connection shrink once it has sent nothing for two seconds.
+    time.sleep(4)
+    found.kib_idle = (resident_kib(pid) - before) / len(idle)
+    print(f"  memory for each of {len(idle)} idle connections: {found.kib_idle:.1f} KiB")
+    for stream in idle:
+        stream.close()
     for size, connections in CELLS:
         rate = load(contexts, port, connections, size, seconds)
         found.rates[size, connections] = rate
@@ -130,14 +139,6 @@ def measure(name: str, port: int, pid: int, contexts: dict[str, ssl.SSLContext],
     found.trip_ms = half or 0.0
     print(f"  round trip at QoS 1: {half:.2f} ms (p50), {most:.2f} ms (p99)")
     print(f"  handshakes: {handshakes(tls, port, device, seconds):,.0f} a second")
-    before = resident_kib(pid)
-    idle = [connect(tls, port, f"{one}:idle{number}") for one, tls in contexts.items() for number in range(PER_DEVICE)]
-    # Buffers of a connection shrink once it has sent nothing for two seconds.
-    time.sleep(4)
-    found.kib_idle = (resident_kib(pid) - before) / len(idle)
-    print(f"  memory for each of {len(idle)} idle connections: {found.kib_idle:.1f} KiB")
-    for stream in idle:
-        stream.close()
     return found
 
 

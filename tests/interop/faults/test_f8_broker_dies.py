@@ -66,8 +66,9 @@ def test_a_broker_that_dies_or_hangs_is_started_again_and_nothing_committed_is_l
         slowest = {name: round(max(times), 1) for name, times in noticed.items() if times}
         figures.note(
             "F8", kills=KILLS, hangs=HANGS, acknowledged=sum(map(len, acknowledged.values())), lost=0, noticed_after_s=slowest,
-            serves_again_p50_s=round(percentile(again, 50), 1), serves_again_slowest_s=round(max(again), 1),
+            first_serves_again_s=round(again[0], 1), serves_again_p50_s=round(percentile(again, 50), 1),
+            serves_again_slowest_s=round(max(again), 1),
         )
         if is_full():
             assert max(slowest.values()) <= NOTICED_WITHIN_S
-            assert site.broker()["restarts"] == KILLS + HANGS
+            assert site.broker_until(lambda broker: broker["restarts"] >= KILLS + HANGS)["restarts"] == KILLS + HANGS
