@@ -29,6 +29,7 @@ mod models;
 mod offers;
 #[cfg(feature = "opcua")]
 mod opcua;
+mod open_files;
 mod past;
 mod readings;
 mod renewal;

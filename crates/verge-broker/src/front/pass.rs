@@ -20,7 +20,8 @@ use crate::policy::Refusal;
 /// Time for what is in flight when one side has ended: the client's DISCONNECT must reach the broker, or its last
 /// will is published.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Time for a packet to get complete, from its first byte, beside that for its payload at the slowest pace.
+/// How far a packet may lag behind the slowest pace, from its first byte on. What it claims to hold buys no time, only what
+/// has come of it.
 const PACKET: Duration = Duration::from_secs(10);
 const SLOWEST_BYTES_PER_SECOND: usize = 8 * 1024;
 /// The pace of a message for which room is set aside that others wait for.
@@ -163,8 +164,7 @@ async fn upward(
     answering: mpsc::Sender<ToClient>,
 ) -> Result<(), PassEnd> {
     let mut buffer = Buffer::of(rest);
-    // The packet that is not complete, by its number, and when it must be.
-    let mut slow: Option<(u64, Instant)> = None;
+    let mut incomplete: Option<Incomplete> = None;
     let mut new_bytes = rest.len();
     let (five, delivering) = (guard.five().cloned(), guard.delivers_to().cloned());
     // Room for the message that is being collected, and when it must be complete where others wait for room.
@@ -223,19 +223,14 @@ async fn upward(
             pacing.devices.spend(pacing.device, guard.packets() - packets, new_bytes, Instant::now())
         {
             tokio::time::sleep(wait).await;
+            // The front's doing, not the client's.
+            incomplete = incomplete.map(|packet| Incomplete { began: packet.began + wait, ..packet });
         }
         let is_complete = buffer.held().is_empty() && guard.left() == 0;
-        slow = match slow {
-            _ if is_complete => None,
-            Some((number, until)) if number == guard.packets() => Some((number, until)),
-            _ => {
-                let seconds = guard.left() / SLOWEST_BYTES_PER_SECOND;
-                Some((guard.packets(), Instant::now() + PACKET + Duration::from_secs(seconds as u64)))
-            }
-        };
+        incomplete = (!is_complete).then(|| Incomplete::after(incomplete, guard.packets(), new_bytes));
         let silent = Instant::now() + pacing.silence;
-        let (until, why) = match slow {
-            Some((_, until)) if until < silent => (until, Refusal::SlowPacket),
+        let (until, why) = match incomplete.map(|packet| packet.until()) {
+            Some(until) if until < silent => (until, Refusal::SlowPacket),
             _ => (silent, Refusal::Silent),
         };
         let wanted = room.as_ref().map(|(_, wanted)| *wanted);
@@ -259,6 +254,29 @@ async fn upward(
             return to_broker.shutdown().await;
         }
         buffer.filled(new_bytes);
+    }
+}
+
+/// A packet that is not complete.
+#[derive(Debug, Clone, Copy)]
+struct Incomplete {
+    number: u64,
+    began: Instant,
+    /// What has come of it: exact but for the first read, which may hold the end of the packet before.
+    bytes: usize,
+}
+
+impl Incomplete {
+    fn after(before: Option<Self>, number: u64, new_bytes: usize) -> Self {
+        match before {
+            Some(before) if before.number == number => Self { bytes: before.bytes + new_bytes, ..before },
+            _ => Self { number, began: Instant::now(), bytes: new_bytes },
+        }
+    }
+
+    /// When more must have come.
+    fn until(&self) -> Instant {
+        self.began + PACKET + Duration::from_secs((self.bytes / SLOWEST_BYTES_PER_SECOND) as u64)
     }
 }
 
@@ -348,37 +366,53 @@ mod tests {
         );
     }
 
+    /// Of a message of 16 MiB this many bytes come every five seconds: when it is given up, at most a minute long.
+    async fn given_up_after(bytes: usize, others_wait: bool) -> Option<u64> {
+        const MIB: usize = 1024 * 1024;
+        let Made { guard, standing, delivering, device, devices, change: _change } = made().await;
+        let begun = b"\x32\x85\x80\x80\x08\0\x01a\0\x07";
+        let (from_client, mut client) = tokio::io::duplex(MIB);
+        let (answering, _answers) = mpsc::channel(1);
+        let pacing = Pacing { device: &device, devices: &devices, silence: Duration::from_secs(5000) };
+        let began = Instant::now();
+        let passing = upward(from_client, ToBroker(Vec::new()), begun, (guard, standing), pacing, answering);
+        let dripping = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                drop(client.write_all(&vec![b'x'; bytes]).await);
+            }
+        };
+        let waiting = async {
+            if others_wait {
+                tokio::time::sleep(LOOK).await;
+                // All that there is: it waits until the slow one has ended.
+                drop(delivering.inputs.room(64 * MIB).await);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = passing => match ended {
+                Err(PassEnd::Refused(refused)) => assert_eq!(refused.why, Refusal::SlowPacket),
+                other => panic!("{other:?}"),
+            },
+            () = dripping => {}
+            () = waiting => {}
+            () = tokio::time::sleep(Duration::from_secs(60)) => return None,
+        }
+        Some(began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_packet_has_the_time_that_its_bytes_have_earned_whatever_length_it_claims() {
+        assert_eq!(given_up_after(0, false).await, Some(10));
+        assert_eq!(given_up_after(1, false).await, Some(10));
+        // Half of the slowest pace: at 10 s it lags by 10 s less what it has earned.
+        assert!((15..=25).contains(&given_up_after(20 * 1024, false).await.unwrap()));
+        assert_eq!(given_up_after(50 * 1024, false).await, None);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_slow_message_gives_way_once_others_wait_for_room() {
-        const MIB: usize = 1024 * 1024;
-        let ended_after = async |others_wait: bool| {
-            let Made { guard, standing, delivering, device, devices, change: _change } = made().await;
-            // QoS 1, 16 MiB, of which nothing comes.
-            let begun = b"\x32\x85\x80\x80\x08\0\x01a\0\x07";
-            let (from_client, _silent) = tokio::io::duplex(16);
-            let (answering, _answers) = mpsc::channel(1);
-            let pacing = Pacing { device: &device, devices: &devices, silence: Duration::from_secs(5000) };
-            let began = Instant::now();
-            let passing =
-                upward(from_client, ToBroker(Vec::new()), begun, (guard, standing), pacing, answering);
-            let waiting = async {
-                if others_wait {
-                    tokio::time::sleep(LOOK).await;
-                    // All that there is: it waits until the slow one has ended.
-                    drop(delivering.inputs.room(64 * MIB).await);
-                }
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                ended = passing => match ended {
-                    Err(PassEnd::Refused(refused)) => assert_eq!(refused.why, Refusal::SlowPacket),
-                    other => panic!("{other:?}"),
-                },
-                () = waiting => {}
-            }
-            began.elapsed().as_secs()
-        };
-        assert!((26..=28).contains(&ended_after(true).await));
-        assert!((2_000..2_100).contains(&ended_after(false).await));
+        assert!((26..=28).contains(&given_up_after(50 * 1024, true).await.unwrap()));
     }
 }
