@@ -22,6 +22,8 @@ from quantized import HERE, Twin, run, top1
 
 DONE, REFUSED, USAGE, BAD_INPUT = 0, 1, 64, 65
 SIDE, PATCH, WIDTH = 64, 8, 192
+# Pictures of ImageNet that are looked at.
+SOME = 60
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +114,12 @@ def operators(path: Path) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load(path).graph.node)
 
 
+def top1_of(path: Path, twin: Twin) -> float:
+    """What the reference runtime makes of the pictures that the command has looked at."""
+    places = [number * len(twin.inputs) // SOME for number in range(SOME)]
+    return top1(run(path, [twin.inputs[place] for place in places]), [twin.classes[place] for place in places])
+
+
 def inner(path: Path, tensor: str, inputs: list[np.ndarray]) -> np.ndarray:
     """What a tensor within a model holds, over all inputs."""
     model = onnx.load(path)
@@ -128,29 +136,36 @@ def error(of: np.ndarray, beside: np.ndarray) -> float:
 
 def test_pruned_weights_are_zero_and_the_price_is_said(twin: Twin, tmp_path: Path) -> None:
     pictures = data() / "imagenet_sample"
-    code, said, errors = command("prune", twin.card, "--sparsity", "0.3", "--data", pictures, "-o", tmp_path / "no")
+    arguments = ["--sparsity", "0.3", "--data", pictures, "--limit", "30"]
+    code, said, errors = command("prune", twin.card, *arguments, "-o", tmp_path / "no")
     assert code == REFUSED and said["written"] is False, errors
     assert "--max-drop" in said["refused"] and "no time" in said["refused"]
     assert list(tmp_path.iterdir()) == []
     out = tmp_path / "pruned"
-    arguments = ["--sparsity", "30%", "--max-drop", "40", "--keep-slower", "--data", pictures, "-o", out]
+    arguments = ["--sparsity", "30%", "--max-drop", "40", "--keep-slower", "--data", pictures, "--limit", str(SOME), "-o", out]
     code, said, errors = command("prune", twin.card, *arguments)
     assert code == DONE and said["written"] is True and said["refused"] is None, errors + str(said)
     weights = {one.name: numpy_helper.to_array(one) for one in onnx.load(f"{out}.onnx").graph.initializer}
-    layers = [weights[node.input[1]] for node in onnx.load(f"{out}.onnx").graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    # Those of depthwise convolutions, of which each channel has nine, stay.
+    layers, others = [], []
+    for node in onnx.load(f"{out}.onnx").graph.node:
+        if node.op_type in ("Conv", "Gemm", "MatMul"):
+            (others if weights[node.input[1]].shape[1] == 1 else layers).append(weights[node.input[1]])
+    assert all((layer == 0).mean() < 0.05 for layer in others) and len(others) == 17
     shares = [float((layer == 0).mean()) for layer in layers]
-    assert len(layers) == said["layers"] > 50
+    assert len(layers) == said["layers"] == 36
     for share, layer in zip(shares, layers):
         assert share >= 0.3 - 1 / layer.size, f"{share} of {layer.shape}"
     total = 100 * sum(int((layer == 0).sum()) for layer in layers) / sum(layer.size for layer in layers)
     assert said["zeros"] == pytest.approx(total) and said["sparsity"] == pytest.approx(30)
     # Repair gives back a part of what was lost, and costs no zero.
     assert said["unrepaired"]["top1"] < said["after"]["top1"] < said["before"]["top1"] and said["repaired"] is True
-    assert abs(top1(run(tmp_path / "pruned.onnx", twin.inputs), twin.classes) - said["after"]["top1"]) < 2
+    assert said["after"]["top1"] > 60
+    assert abs(top1_of(tmp_path / "pruned.onnx", twin) - said["after"]["top1"]) < 4
     for side, path in (("before", twin.weights), ("after", tmp_path / "pruned.onnx")):
         assert said[side]["bytes"] == path.stat().st_size
         assert said[side]["packed"] == pytest.approx(len(zlib.compress(path.read_bytes(), 6)), rel=0.03)
-    assert said["after"]["packed"] < 0.9 * said["before"]["packed"]
+    assert said["after"]["packed"] < 0.95 * said["before"]["packed"]
     assert said["after"]["ms"] == pytest.approx(said["before"]["ms"], rel=0.5)
     onnx.checker.check_model(f"{out}.onnx", full_check=True)
     report = json.loads((tmp_path / "pruned.report.json").read_text())
@@ -166,20 +181,23 @@ def test_pruned_weights_are_zero_and_the_price_is_said(twin: Twin, tmp_path: Pat
 
 def test_convolutions_of_4_bits_are_refused_unless_the_loss_is_asked_for(twin: Twin, tmp_path: Path) -> None:
     pictures = data() / "imagenet_sample"
-    code, said, errors = command("quantize", twin.card, "--bits", "4", "--data", pictures, "-o", tmp_path / "no")
+    arguments = ["--bits", "4", "--data", pictures, "--limit", "30"]
+    code, said, errors = command("quantize", twin.card, *arguments, "-o", tmp_path / "no")
     assert code == REFUSED and said["written"] is False and "no time" in said["refused"], errors
     out = tmp_path / "int4"
-    arguments = ["--bits", "4", "--max-drop", "60", "--keep-slower", "--data", pictures, "-o", out]
+    arguments = ["--bits", "4", "--max-drop", "40", "--keep-slower", "--data", pictures, "--limit", str(SOME), "-o", out]
     code, said, errors = command("quantize", twin.card, *arguments)
     assert code == DONE and said["weight_bits"] == 4, errors + str(said)
     assert said["unrepaired"]["top1"] <= said["after"]["top1"] or said["repaired"] is False
     assert said["after"]["bytes"] < 0.2 * said["before"]["bytes"] and said["after"]["packed"] < 0.25 * said["before"]["packed"]
     onnx.checker.check_model(f"{out}.onnx", full_check=True)
     whole = [one for one in onnx.load(f"{out}.onnx").graph.initializer if one.data_type == TensorProto.INT4]
-    assert len(whole) == said["layers"] > 50
+    assert len(whole) == said["layers"] == 36
+    assert sum(one.data_type == TensorProto.INT8 for one in onnx.load(f"{out}.onnx").graph.initializer) == 17
     assert {int(numpy_helper.to_array(one).astype(int).min()) for one in whole} == {-8}, "all steps are used"
     # The reference runtime gives the same answers.
-    assert abs(top1(run(tmp_path / "int4.onnx", twin.inputs), twin.classes) - said["after"]["top1"]) < 2
+    assert said["after"]["top1"] > 60
+    assert abs(top1_of(tmp_path / "int4.onnx", twin) - said["after"]["top1"]) < 4
     code, said, errors = command("quantize", tmp_path / "int4.toml", "--data", pictures, "-o", tmp_path / "again")
     assert code == BAD_INPUT and "quantised already" in said["refused"]
 

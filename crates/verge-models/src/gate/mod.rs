@@ -27,11 +27,13 @@ pub struct Rules {
     pub agreement: f64,
     /// A version that is meant to be faster may be as slow as the old one: its bytes are the point.
     pub keep_slower: bool,
+    /// A loss up to `max_drop` is consented to: that it is one beyond chance does not refuse it.
+    pub is_loss_consented: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { max_drop: 1.0, strict: false, agreement: 0.9, keep_slower: false }
+        Self { max_drop: 1.0, strict: false, agreement: 0.9, keep_slower: false, is_loss_consented: false }
     }
 }
 

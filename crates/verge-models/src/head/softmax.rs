@@ -84,9 +84,8 @@ fn loss(
     let mut away = super::ridge::say(rows, &at.weights, &at.constant);
     let share = 1.0 / count(rows.rows().max(1));
     let mut loss = 0.0;
-    for row in 0..rows.rows() {
-        let temperature = temperatures[row];
-        let likely = probabilities(away.row(row), temperature);
+    for (row, temperature) in temperatures.iter().enumerate() {
+        let likely = probabilities(away.row(row), *temperature);
         for ((away, likely), target) in away.row_mut(row).iter_mut().zip(likely).zip(targets.row(row)) {
             loss -= share * temperature.powi(2) * target * likely.max(f64::MIN_POSITIVE).ln();
             *away = share * temperature * (likely - target);

@@ -99,6 +99,9 @@ pub fn repaired(
 /// the changed one.
 pub(super) type Applied = (EditableModel, Vec<(String, Core)>);
 
+/// What gives that of a changed model and some of its layers.
+pub(super) type Apply<'a> = dyn FnMut(&EditableModel, &[Core]) -> Result<Applied, QuantiseError> + 'a;
+
 /// Repairs layers, some at a time. `was` is the model as it was, and a changed one that is repaired; `applied` gives what is run
 /// of it.
 pub(super) fn by_waves(
@@ -107,7 +110,7 @@ pub(super) fn by_waves(
     mut all: Vec<Core>,
     pictures: &mut dyn PreparedPictures,
     step: &mut dyn FnMut(usize, usize),
-    applied: &mut dyn FnMut(&EditableModel, &[Core]) -> Result<Applied, QuantiseError>,
+    applied: &mut Apply<'_>,
 ) -> Result<EditableModel, QuantiseError> {
     all.retain(|core| core.takes_bias);
     for (number, wave) in all.chunks(WAVE).enumerate() {

@@ -19,18 +19,22 @@ const DYNAMIC_OPSET: i64 = 11;
 /// How weights are changed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Change {
-    /// This share of the weights of each layer, those nearest to zero, becomes zero.
+    /// This share of the weights of each layer, those nearest to zero, becomes zero. Depthwise convolutions stay as they are.
     Prune(f64),
-    /// Weights of 4 bits, in blocks of 32 with a step of their own.
+    /// Weights of 4 bits, in blocks of 32 with a step of their own. Those of depthwise convolutions have 8.
     FourBits,
     /// Weights of matrix products of 8 bits; what they read is quantised while the model runs, by its own least and greatest number.
     Dynamic(Target),
 }
 
 impl Change {
-    /// Whether it changes a layer.
-    fn is_of(self, core: &Core) -> bool {
-        !matches!(self, Self::Dynamic(_)) || !core.is_spatial
+    /// Whether it changes a layer. Of a depthwise convolution each channel has a handful of weights, and all of them count: without
+    /// a third of these a MobileNet knows nothing any more, and they are few bytes.
+    fn is_of(self, model: &EditableModel, core: &Core) -> bool {
+        match self {
+            Self::Prune(_) | Self::FourBits => !is_depthwise(model, core),
+            Self::Dynamic(_) => !core.is_spatial,
+        }
     }
 
     const fn opset(self) -> i64 {
@@ -104,13 +108,14 @@ impl<'a> Shrinker<'a> {
         pictures: &mut dyn PreparedPictures,
         step: &mut dyn FnMut(usize, usize),
     ) -> Result<Option<Shrunk>, QuantiseError> {
-        let all = self.cores(&self.model);
+        // Of layers that are not changed what comes in is.
+        let all = self.all(&self.model);
         if matches!(self.change, Change::Dynamic(_)) || all.iter().all(|core| !core.takes_bias) {
             return Ok(None);
         }
         let begun = (&self.model, self.begun()?);
         let repaired = repair::by_waves(&self.bench, begun, all, pictures, step, &mut |changed, wave| {
-            let known = self.cores(changed);
+            let known = self.all(changed);
             let found = |core: &Core| {
                 let now = known.iter().find(|one| one.made == core.made).unwrap_or(core);
                 (core.made.clone(), now.clone())
@@ -134,7 +139,12 @@ impl<'a> Shrinker<'a> {
         let (mut applied, cores) = (model.clone(), self.cores(model));
         match self.change {
             Change::Prune(_) => {}
-            Change::FourBits => four_bits::four_bits(&mut applied, &cores)?,
+            Change::FourBits => {
+                four_bits::four_bits(&mut applied, &cores)?;
+                let all = self.all(model).into_iter();
+                let others: Vec<Core> = all.filter(|core| is_depthwise(model, core)).collect();
+                four_bits::eight_bits(&mut applied, &others)?;
+            }
             Change::Dynamic(target) => dynamic::dynamic(&mut applied, &cores, target)?,
         }
         applied.tidy();
@@ -156,9 +166,18 @@ impl<'a> Shrinker<'a> {
 
     /// Layers whose weights are changed.
     fn cores(&self, model: &EditableModel) -> Vec<Core> {
-        let all = cores(model, &self.bench.contract.input.name);
-        all.into_iter().filter(|core| self.change.is_of(core)).collect()
+        self.all(model).into_iter().filter(|core| self.change.is_of(model, core)).collect()
     }
+
+    /// Layers with weights.
+    fn all(&self, model: &EditableModel) -> Vec<Core> {
+        cores(model, &self.bench.contract.input.name)
+    }
+}
+
+/// Whether each channel of a convolution reads one channel alone.
+fn is_depthwise(model: &EditableModel, core: &Core) -> bool {
+    core.is_spatial && model.dims(&core.weights).is_some_and(|dims| dims[0] > 1 && dims[1] == 1)
 }
 
 fn length(count: usize) -> i64 {

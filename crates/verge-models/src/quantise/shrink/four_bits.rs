@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use verge_engine::{EditError, EditableModel, NewNode, Tensor};
+use verge_engine::{EditError, EditableModel, NewNode, ProcessorClass, Tensor};
 
 use super::super::plan::Core;
+use super::super::weights::{self, Target};
 use super::{length, turned};
 
 /// Weights that share a step.
@@ -15,6 +16,8 @@ const ZERO: i8 = 8;
 const DOMAIN: &str = "com.microsoft";
 /// The version from which the standard operator reads numbers of 4 bits. That of the other domain does in any.
 const STANDARD: i64 = 21;
+/// The version from which it takes a step for each channel.
+const PER_CHANNEL: i64 = 13;
 
 pub(super) fn four_bits(model: &mut EditableModel, cores: &[Core]) -> Result<(), EditError> {
     // Weights that several layers read in one way are written once.
@@ -115,19 +118,7 @@ fn dequantised(
     model.add_four_bits(&packed, &[length(scales.len()), length(block)], &elements.concat())?;
     model.add_initializer(&scale, &[length(scales.len())], &Tensor::F32(scales))?;
     model.add_initializer(&shape, &[length(dims.len())], &Tensor::I64(dims.to_vec()))?;
-    let is_standard = model.opset("").is_some_and(|version| version >= STANDARD);
-    let domain = if is_standard { "" } else { DOMAIN };
-    if !is_standard {
-        model.import(DOMAIN, 1);
-    }
-    model.insert(&NewNode {
-        operator: "DequantizeLinear",
-        domain,
-        inputs: &[&packed, &scale],
-        outputs: &[&flat],
-        integers: &[("axis", 0)],
-        ..NewNode::default()
-    })?;
+    unpacked(model, STANDARD, [&packed, &scale], &flat)?;
     model.insert(&NewNode {
         operator: "Reshape",
         inputs: &[&flat, &shape],
@@ -135,6 +126,44 @@ fn dequantised(
         ..NewNode::default()
     })?;
     Ok(made)
+}
+
+/// Weights of convolutions of 8 bits with a step for each channel.
+pub(super) fn eight_bits(model: &mut EditableModel, cores: &[Core]) -> Result<(), EditError> {
+    // Nothing is added up in them: they are ordinary numbers before they are multiplied.
+    const WHOLE: Target = Target { processor: ProcessorClass::X86Vnni };
+    let mut known: BTreeMap<&str, String> = BTreeMap::new();
+    for core in cores {
+        let Some((dims, numbers)) = model.floats(&core.weights) else { continue };
+        if !known.contains_key(core.weights.as_str()) {
+            let weights = weights::whole((&dims, &numbers), core.axis, WHOLE, None, 1.0);
+            let mut name = |what: &str| model.fresh(&format!("{}_{what}", core.weights));
+            let [elements, scale, made] = ["quantized", "scale", "dequantized"].map(&mut name);
+            model.add_initializer(&elements, &dims, &Tensor::I8(weights.elements))?;
+            model.add_initializer(&scale, &[length(weights.scales.len())], &Tensor::F32(weights.scales))?;
+            unpacked(model, PER_CHANNEL, [&elements, &scale], &made)?;
+            known.insert(&core.weights, made);
+        }
+        model.read_instead(&core.made, 1, &known[core.weights.as_str()])?;
+    }
+    Ok(())
+}
+
+/// What makes ordinary numbers of whole ones, with a step for each of the first side; `standard`: the version from which the standard
+/// operator does.
+fn unpacked(model: &mut EditableModel, standard: i64, inputs: [&str; 2], made: &str) -> Result<(), EditError> {
+    let is_standard = model.opset("").is_some_and(|version| version >= standard);
+    if !is_standard {
+        model.import(DOMAIN, 1);
+    }
+    model.insert(&NewNode {
+        operator: "DequantizeLinear",
+        domain: if is_standard { "" } else { DOMAIN },
+        inputs: &inputs,
+        outputs: &[made],
+        integers: &[("axis", 0)],
+        ..NewNode::default()
+    })
 }
 
 /// A block in steps: the number that is furthest from zero stands at -8, whatever its sign, so that all 16 steps are used.

@@ -74,6 +74,9 @@ impl Shrinking<'_> {
         let optimisation = if self.runs_here { Optimisation::Full } else { Optimisation::AsWritten };
         // Where nobody says what is right, what may be lost is a share of the answers.
         let agreement = AGREEMENT.min(1.0 - self.rules.max_drop / 100.0);
+        // Whoever asks for fewer bytes at this price gets them.
+        let is_loss_consented =
+            self.pays() == Pays::Bytes && self.rules.max_drop > Rules::default().max_drop;
         let mut proving = Proving {
             runtime: &runtime,
             folder: folder()?,
@@ -82,7 +85,7 @@ impl Shrinking<'_> {
             set: &set,
             limits: ModelLimits { optimisation, ..limits },
             runs_here: self.runs_here,
-            rules: Rules { agreement, ..self.rules },
+            rules: Rules { agreement, is_loss_consented, ..self.rules },
             pays: self.pays(),
             command: self.command.clone(),
             processor: self.target.processor.as_str(),
