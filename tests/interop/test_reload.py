@@ -146,6 +146,36 @@ def test_sighup_does_the_same_and_other_files_are_refused(scene: Scene, tmp_path
     assert done.returncode == 69 and "no gateway runs on" in done.stderr, done.stderr
 
 
+def test_files_that_cannot_be_taken_up_change_nothing(scene: Scene) -> None:
+    receiver = scene.receiver()
+    judges = {"each": threshold(["numbers"], **EVERY_VALUE)}
+    gateway = scene.start(scene.gateway({"numbers": number_source("numbers/+/value")}, judges))
+    device, good, expected = scene.device(), gateway.configuration.read_text(), 0
+    without = good + '[model.m]\nfile = "nowhere.onnx"\n[judge.seen]\ninputs = ["numbers"]\ndetector = "detect"\nmodel = "m"\n'
+    files: dict[str, bytes | None] = {
+        "cut off": good.encode()[:-9],
+        "empty": b"",
+        "no text": b"\x00\xff" * 500,
+        "a model that is not there": without.encode(),
+        "another state folder": good.replace("/state", "/other").encode(),
+        "not there": None,
+    }
+    for case, content in files.items():
+        gateway.configuration.unlink(missing_ok=True)
+        if content is not None:
+            gateway.configuration.write_bytes(content)
+        os.kill(gateway.pid, signal.SIGHUP)
+        expected += 1
+        wait_for(lambda: gateway.whole_log().count("not reloaded") == expected, f"it is refused: {case}", 10)
+        device.publish("numbers/counter/value", str(expected))
+        device.flush()
+        wait_for(lambda: len(verdicts(receiver, "each")) == expected, f"it goes on: {case}", 10)
+    gateway.configuration.write_text(good)
+    code, answer = reload(gateway)
+    assert (code, answer["outcome"], answer["changed"]) == (0, "reloaded", []), answer
+    assert gateway.stop() == 0
+
+
 def junction(folder: Path, version: str) -> Path:
     """The card of the junction's detector under this version; the weights are copied once."""
     folder.mkdir(exist_ok=True)
