@@ -12,6 +12,7 @@ mod probe;
 mod proof;
 mod prune;
 mod quantize;
+mod rollback;
 mod send;
 mod shrink;
 mod stages;
@@ -73,7 +74,7 @@ enum ModelAction {
     /// Put the candidate of a model in use, or on trial beside the active version
     Promote(stages::PromoteArgs),
     /// Put the version before in use again
-    Rollback(versions::RollbackArgs),
+    Rollback(rollback::RollbackArgs),
     /// List the versions of managed models
     Ls(ls::LsArgs),
     /// Load a model once in a process with limits, and say what it took; `bench` and `push` start this
@@ -95,7 +96,7 @@ pub(super) fn model(args: &ModelCommand, json: bool, out: &mut impl Write) -> an
         ModelAction::Patch(args) => delta::patch(args, json, out),
         ModelAction::Push(args) => versions::push(args, json, out),
         ModelAction::Promote(args) => versions::promote(args, json, out),
-        ModelAction::Rollback(args) => versions::rollback(args, json, out),
+        ModelAction::Rollback(args) => rollback::rollback(args, json, out),
         ModelAction::Ls(args) => ls::ls(args, json, out),
         ModelAction::Probe(args) => probe::probe(args, out),
     }
