@@ -115,7 +115,7 @@ fn without_resumption(mut config: ServerConfig) -> ServerConfig {
 }
 
 /// TLS 1.3 alone.
-const NEWEST: &[&'static SupportedProtocolVersion] = &[&rustls::version::TLS13];
+const NEWEST: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 fn accepting(identity: &TlsIdentity, clients: Option<Arc<ClientVerifier>>) -> ServerConfig {
     accepting_versions(identity, clients, rustls::DEFAULT_VERSIONS)
