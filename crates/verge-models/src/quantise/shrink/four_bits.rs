@@ -151,7 +151,12 @@ pub(super) fn eight_bits(model: &mut EditableModel, cores: &[Core]) -> Result<()
 
 /// What makes ordinary numbers of whole ones, with a step for each of the first side; `standard`: the version from which the standard
 /// operator does.
-fn unpacked(model: &mut EditableModel, standard: i64, inputs: [&str; 2], made: &str) -> Result<(), EditError> {
+fn unpacked(
+    model: &mut EditableModel,
+    standard: i64,
+    inputs: [&str; 2],
+    made: &str,
+) -> Result<(), EditError> {
     let is_standard = model.opset("").is_some_and(|version| version >= standard);
     if !is_standard {
         model.import(DOMAIN, 1);

@@ -39,6 +39,19 @@ fn layers_of_4_bits_are_those_that_the_library_reads() {
 }
 
 #[test]
+fn convolutions_of_8_bits_keep_their_shape() {
+    let (model, spatial, _) = changed(|model, cores| {
+        let spatial: Vec<Core> = cores.iter().filter(|core| core.is_spatial).cloned().collect();
+        four_bits::eight_bits(model, &spatial).unwrap();
+    });
+    assert_eq!(
+        (count(&model, "DequantizeLinear"), count(&model, "Reshape")),
+        (spatial, count(&net().0, "Reshape"))
+    );
+    assert_eq!(model.largest_weight(), Some(127));
+}
+
+#[test]
 fn matrix_products_are_counted_while_they_run_and_convolutions_stay() {
     let target = Target { processor: ProcessorClass::X86 };
     let (model, _, flat) = changed(|model, cores| {

@@ -75,8 +75,7 @@ impl Shrinking<'_> {
         // Where nobody says what is right, what may be lost is a share of the answers.
         let agreement = AGREEMENT.min(1.0 - self.rules.max_drop / 100.0);
         // Whoever asks for fewer bytes at this price gets them.
-        let is_loss_consented =
-            self.pays() == Pays::Bytes && self.rules.max_drop > Rules::default().max_drop;
+        let is_loss_consented = self.pays() == Pays::Bytes && self.rules.max_drop > Rules::default().max_drop;
         let mut proving = Proving {
             runtime: &runtime,
             folder: folder()?,

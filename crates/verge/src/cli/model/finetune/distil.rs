@@ -264,7 +264,7 @@ impl Folds {
         if self.labelled.0.is_empty() { "as the teacher" } else { "cross-validation top-1" }
     }
 
-    /// Why the head is refused, where it is. With a hold-out, that decides what is lost.
+    /// Why the head is refused, where it is. With a hold-out, that decides whether it is worse than the old one.
     fn refusal(&self, rules: &Rules, choices: usize, has_hold_out: bool) -> Option<String> {
         let by_chance = || {
             if self.labelled.0.is_empty() {
@@ -273,14 +273,13 @@ impl Folds {
                 self.labelled.guesses(choices, "in cross-validation")
             }
         };
-        let lost = || {
+        let alone = || {
             let alone = self.beside_labels.drop().map(|drop| rules.labelled(&drop));
             let alone = alone.filter(|decision| !decision.passes);
-            let alone =
-                alone.map(|decision| format!("beside a head from the labels alone: {}", decision.reason));
-            self.labelled.worse(rules, "in cross-validation").or(alone)
+            alone.map(|decision| format!("beside a head from the labels alone: {}", decision.reason))
         };
-        by_chance().or_else(|| if has_hold_out { None } else { lost() })
+        let lost = || if has_hold_out { None } else { self.labelled.worse(rules, "in cross-validation") };
+        by_chance().or_else(lost).or_else(alone)
     }
 }
 

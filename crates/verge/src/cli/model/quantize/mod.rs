@@ -159,7 +159,13 @@ impl QuantizeArgs {
     }
 
     const fn rules(&self) -> Rules {
-        Rules { max_drop: self.max_drop, strict: self.strict, keep_slower: self.keep_slower, agreement: 0.9, is_loss_consented: false }
+        Rules {
+            max_drop: self.max_drop,
+            strict: self.strict,
+            keep_slower: self.keep_slower,
+            agreement: 0.9,
+            is_loss_consented: false,
+        }
     }
 
     /// The command, as it stands in `[made]`.
