@@ -16,6 +16,7 @@ mod five;
 mod fuzz;
 mod holds;
 mod identity;
+mod incomplete;
 mod owners;
 mod packets;
 mod pass;

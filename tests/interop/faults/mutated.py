@@ -122,8 +122,8 @@ def exchange(port: int, source: str, data: bytes) -> bytes:
             stream.shutdown(socket.SHUT_WR)
             while more := stream.recv(65_536):
                 answer += more
-        except ConnectionError:
-            # What was still unread there resets the connection.
+        except OSError:
+            # What was still unread there resets the connection, at any of these steps.
             pass
     return answer
 

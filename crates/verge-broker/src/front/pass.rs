@@ -13,6 +13,7 @@ use super::buffer::{BUFFER_BYTES, Buffer, IDLE};
 use super::devices::{Device, Devices};
 use super::downward::downward;
 use super::five::{self, Five};
+use super::incomplete::{Incomplete, PACKET};
 use super::packets::{Delivering, Guard, Next, Refused, ToClient};
 use super::standing::Standing;
 use crate::policy::Refusal;
@@ -20,10 +21,6 @@ use crate::policy::Refusal;
 /// Time for what is in flight when one side has ended: the client's DISCONNECT must reach the broker, or its last
 /// will is published.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// How far a packet may lag behind the slowest pace, from its first byte on. What it claims to hold buys no time, only what
-/// has come of it.
-const PACKET: Duration = Duration::from_secs(10);
-const SLOWEST_BYTES_PER_SECOND: usize = 8 * 1024;
 /// The pace of a message for which room is set aside that others wait for.
 const WANTED_BYTES_PER_SECOND: usize = 1024 * 1024;
 /// How often it is looked whether others wait.
@@ -63,7 +60,8 @@ impl From<Refusal> for PassEnd {
     }
 }
 
-/// Passes on what the client may send, first what came with its CONNECT.
+/// Passes on what the client may send, first what came with its CONNECT. Boxes: what is handed from one of these functions to the
+/// next would take its room in each of them, for as long as the connection stands.
 ///
 /// # Errors
 /// The client broke off, or did what it may not.
@@ -71,8 +69,8 @@ pub(super) async fn pass<S>(
     outside: S,
     inside: TcpStream,
     rest: &[u8],
-    guard: Guard,
-    (pacing, standing): (Pacing<'_>, Standing),
+    guard: Box<Guard>,
+    (pacing, standing): (Pacing<'_>, Box<Standing>),
 ) -> Result<(), PassEnd>
 where
     S: AsyncRead + AsyncWrite,
@@ -159,7 +157,7 @@ async fn upward(
     mut from_client: impl AsyncRead + Unpin,
     mut to_broker: ToBroker<impl AsyncWrite + Unpin>,
     rest: &[u8],
-    (mut guard, mut standing): (Guard, Standing),
+    (mut guard, mut standing): (Box<Guard>, Box<Standing>),
     pacing: Pacing<'_>,
     answering: mpsc::Sender<ToClient>,
 ) -> Result<(), PassEnd> {
@@ -178,7 +176,7 @@ async fn upward(
             if let Some(delivering) = delivering.as_ref().filter(|_| begun > BUFFER_BYTES) {
                 let free =
                     async { (pacing.device.holds.room(begun).await, delivering.inputs.room(begun).await) };
-                let under = (&mut guard, &mut standing);
+                let under = (&mut *guard, &mut *standing);
                 let free = to_broker.wait(free, delivering, (pacing.silence, is_between), under).await?;
                 let seconds = begun / WANTED_BYTES_PER_SECOND;
                 room = Some((free, Instant::now() + PACKET + Duration::from_secs(seconds as u64)));
@@ -210,11 +208,11 @@ async fn upward(
                 let at = (pacing.silence, true);
                 if let Some(message) = guard.completed() {
                     let handed_on = delivering.inputs.hand_on(message, &delivering.acks);
-                    to_broker.wait(handed_on, delivering, at, (&mut guard, &mut standing)).await?;
+                    to_broker.wait(handed_on, delivering, at, (&mut *guard, &mut *standing)).await?;
                     drop(room.take());
                 }
                 while guard.left() == 0 && delivering.acks.is_long() {
-                    let under = (&mut guard, &mut standing);
+                    let under = (&mut *guard, &mut *standing);
                     to_broker.wait(delivering.acks.freed(), delivering, at, under).await?;
                 }
             }
@@ -224,7 +222,7 @@ async fn upward(
         {
             tokio::time::sleep(wait).await;
             // The front's doing, not the client's.
-            incomplete = incomplete.map(|packet| Incomplete { began: packet.began + wait, ..packet });
+            incomplete = incomplete.map(|packet| packet.later_by(wait));
         }
         let is_complete = buffer.held().is_empty() && guard.left() == 0;
         incomplete = (!is_complete).then(|| Incomplete::after(incomplete, guard.packets(), new_bytes));
@@ -254,29 +252,6 @@ async fn upward(
             return to_broker.shutdown().await;
         }
         buffer.filled(new_bytes);
-    }
-}
-
-/// A packet that is not complete.
-#[derive(Debug, Clone, Copy)]
-struct Incomplete {
-    number: u64,
-    began: Instant,
-    /// What has come of it: exact but for the first read, which may hold the end of the packet before.
-    bytes: usize,
-}
-
-impl Incomplete {
-    fn after(before: Option<Self>, number: u64, new_bytes: usize) -> Self {
-        match before {
-            Some(before) if before.number == number => Self { bytes: before.bytes + new_bytes, ..before },
-            _ => Self { number, began: Instant::now(), bytes: new_bytes },
-        }
-    }
-
-    /// When more must have come.
-    fn until(&self) -> Instant {
-        self.began + PACKET + Duration::from_secs((self.bytes / SLOWEST_BYTES_PER_SECOND) as u64)
     }
 }
 
@@ -375,7 +350,8 @@ mod tests {
         let (answering, _answers) = mpsc::channel(1);
         let pacing = Pacing { device: &device, devices: &devices, silence: Duration::from_secs(5000) };
         let began = Instant::now();
-        let passing = upward(from_client, ToBroker(Vec::new()), begun, (guard, standing), pacing, answering);
+        let under = (Box::new(guard), Box::new(standing));
+        let passing = upward(from_client, ToBroker(Vec::new()), begun, under, pacing, answering);
         let dripping = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(5)).await;
