@@ -85,7 +85,8 @@ fn taught(workbench: &Workbench) -> anyhow::Result<Vec<Mark>> {
     let (small, large) = (workbench.card(SMALL)?, text(&workbench.card(TEACHER)?));
     let card = workbench.path("teacher");
     let known = ["--data", &school, "--hold-out", &later, "--tap", "last", "--no-unknown"];
-    let arguments = [&["model", "finetune", &large, "-o", &text(&card)], &known[..]].concat();
+    let stem = text(&card);
+    let arguments = [&["model", "finetune", &large, "-o", &stem], &known[..]].concat();
     let teacher = workbench.done(&arguments)?;
     let out = workbench.path("small-taught");
     let ran = workbench.done(&[
