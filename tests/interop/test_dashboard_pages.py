@@ -15,6 +15,7 @@ from gateway import Gateway
 from peers import HOST, free_port
 from programs import REPOSITORY
 from scene import Scene, frame_source, looking
+from test_dashboard import Browser as Client
 from test_dashboard import PASSWORD, add, dashboard, pressure, start
 from waiting import wait_for
 
@@ -224,21 +225,21 @@ def test_a_store_that_takes_nothing_is_said_on_every_page(scene: Scene, chromium
     """Another program holds the file of the store for longer than the gateway waits."""
     gateway = started(scene)
     pressure(scene, "8.25")
-    screens = [screen(chromium, gateway, size, scheme).log_in() for size, scheme in ((PHONE, "light"), (DESK, "dark"))]
+    program = Client(int(gateway.settings["dashboard"]["listen"].split(":")[1]))
+    phone, wall = screen(chromium, gateway, PHONE).log_in(), screen(chromium, gateway, WALL, "dark").log_in()
     with closing(sqlite3.connect(gateway.state_dir / "store" / "outbox.db", isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         pressure(scene, "9", "pump-9")
-        screens[0].open("/").wait_for_selector("text=does not take verdicts: look at its disk", timeout=30_000)
-        for one in screens:
-            for path in ("/", "/?wall", "/events", "/accounts"):
-                one.open(path)
-                one.is_accessible(f"{path}, a store in fault")
-                assert one.fits(), path
+        wait_for(lambda: program.get("/readyz").status == 503, "the store is in fault", 30)
+        assert phone.open("/").locator("text=does not take verdicts: look at its disk").is_visible()
+        for one, path in ((phone, "/"), (phone, "/accounts"), (wall, "/?wall")):
+            one.open(path)
+            one.is_accessible(f"{path}, a store in fault")
+            assert one.fits(), path
         holder.execute("ROLLBACK")
-    page = screens[1].open("/events")
-    page.wait_for_selector('[data-device="pump-9"]', timeout=30_000)
-    for one in screens:
-        one.end()
+    phone.open("/events").wait_for_selector('[data-device="pump-9"]', timeout=30_000)
+    phone.end()
+    wall.end()
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK])
