@@ -194,7 +194,7 @@ fn made(args: &QuantizeArgs, progress: &mut Progress) -> anyhow::Result<Found> {
     let (dark, bright) = prepared.brightness().exit_with(Exit::BadInput)?;
     if u32::from(bright - dark) * 10 < 255 {
         let error = anyhow!(
-            "{}: all pictures are alike: their samples lie between {dark} and {bright}, less than a tenth of the input's range: take \
+            "{}: all pictures are alike: the samples of most lie between {dark} and {bright}, less than a tenth of the input's range: take \
              pictures with the camera uncovered and in light",
             args.data.display()
         );

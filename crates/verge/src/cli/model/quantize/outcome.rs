@@ -22,6 +22,7 @@ impl Found {
             ("agreement %".to_owned(), self.compared.agreed.share() * 100.0),
             ("weight bits".to_owned(), f64::from(self.target.weight_bits())),
         ]);
+        figures.extend(self.compared.divergence.mean().map(|mean| ("divergence nats".to_owned(), mean)));
         let mut bounds = BTreeMap::from([("agreement %".to_owned(), [low * 100.0, high * 100.0])]);
         if let Some(drop) = &self.compared.drop {
             let what = if self.is_detector { "AP50 %" } else { "top1 %" };
@@ -63,7 +64,7 @@ impl Found {
                 "points": drop.points, "low": drop.low, "high": drop.high, "p": drop.p,
             })),
             "agreement": compared.agreed.share() * 100.0,
-            "agreement_low": low * 100.0, "agreement_high": high * 100.0,
+            "agreement_low": low * 100.0, "agreement_high": high * 100.0, "divergence": compared.divergence.mean(),
             "saturation": self.saturation.map(|agreed| agreed.share() * 100.0),
             "pictures": self.pictures,
         })
@@ -122,6 +123,11 @@ fn lines(args: &QuantizeArgs, found: &Found) -> Vec<String> {
         low * 100.0,
         high * 100.0
     ));
+    if let Some(mean) = found.compared.divergence.mean() {
+        lines.push(format!(
+            "probabilities: {mean:.4} nats from those of the old model (mean Kullback-Leibler divergence)"
+        ));
+    }
     match &found.costs {
         Some((old, new)) => lines.push(format!(
             "time: {:.2} ms of CPU instead of {:.2} ({:.2}x)",
