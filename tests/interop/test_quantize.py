@@ -58,6 +58,11 @@ def test_a_float_twin_of_mobilenet_becomes_small_and_fast(twin: Twin, tmp_path: 
     assert right >= reference - 1, f"{right}, and the foreign tool's file {reference}"
     # Pillow rounds otherwise than the gateway: of 111 pictures that is one or two.
     assert abs(right - said["after"]["top1"]) < 2
+    # How far the probabilities are apart, over all classes; the command takes the less probable ones together.
+    float_, whole = (np.array([one[0][0] for one in answers], dtype=np.float64) for answers in (run(twin.weights, twin.inputs), fused))
+    float_, whole = (np.maximum(one / one.sum(axis=1, keepdims=True), 1e-6) for one in (float_, whole))
+    apart = (float_ * np.log(float_ / whole)).sum(axis=1).mean()
+    assert 0.5 * apart < said["divergence"] < 1.3 * apart, f"{said['divergence']} beside {apart}"
     # As the reference runtime runs it, and as the file is written.
     written = run(tmp_path / "int8.onnx", twin.inputs[:32], optimised=False)
     same = [np.argmax(one[0]) == np.argmax(other[0]) for one, other in zip(fused, written)]
@@ -162,6 +167,10 @@ def test_what_cannot_be_quantised_is_refused_by_name(models: Models, tmp_path: P
         shutil.copy(folder / "000.jpg", same / f"{number}.jpg")
     refusal(card, same, out, BAD_INPUT, "1 different pictures")
     dark = some_pictures(tmp_path / "dark", 40, lambda pixels: pixels // 40)
+    refusal(card, dark, out, BAD_INPUT, "all pictures are alike")
+    # Three frames with the lamp on do not make up for it.
+    for number in range(3):
+        shutil.copy(folder / f"{number:03}.jpg", dark / f"lamp{number}.jpg")
     refusal(card, dark, out, BAD_INPUT, "all pictures are alike")
 
     def square(nodes: list, constants: list) -> None:

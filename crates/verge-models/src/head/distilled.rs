@@ -52,7 +52,7 @@ impl Lesson {
     fn left_out(&self, features: &Matrix, samples: &Samples, used: &[bool]) -> Matrix {
         let rows = Standard::of(features).apply(features);
         let mut scores = Matrix::zeros(rows.rows(), self.targets.columns());
-        for fold in samples.folds() {
+        for fold in samples.folds(0) {
             let others: Vec<usize> =
                 (0..rows.rows()).filter(|row| used[*row] && !fold.contains(row)).collect();
             let (weights, constant) = self.learnt(&rows, &others);

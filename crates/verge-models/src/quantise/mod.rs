@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use error::QuantiseError;
 pub use observe::{Bench, PreparedPictures};
 pub use range::RangeMethod;
-use range::{Observed, Range};
+use range::{Grid, Observed, Range};
 use verge_engine::{EditableModel, ElementType, Graph, ProcessorClass, basic};
 pub use weights::Target;
 
@@ -43,6 +43,8 @@ pub struct Quantiser<'a> {
     model: EditableModel,
     target: Target,
     observed: BTreeMap<String, Observed>,
+    /// Tensors that keep out what is below zero: their steps have no sign.
+    clamped: BTreeSet<String>,
 }
 
 /// What was made of a model.
@@ -71,6 +73,8 @@ impl<'a> Quantiser<'a> {
         if planned.cores.is_empty() {
             return Err(QuantiseError::Nothing);
         }
+        let clamped = planned.tensors.iter().filter(|tensor| tensor.is_clamped);
+        let clamped = clamped.map(|tensor| tensor.name.clone()).collect();
         let mut tensors: Vec<String> = planned.tensors.iter().map(|tensor| tensor.seen.clone()).collect();
         let mut known = BTreeSet::new();
         tensors.retain(|tensor| known.insert(tensor.clone()));
@@ -79,13 +83,19 @@ impl<'a> Quantiser<'a> {
             planned.tensors.into_iter().map(|tensor| tensor.name).filter(|name| known.insert(name.clone())),
         );
         let observed = bench.observe(&model, &tensors, pictures, true, step)?;
-        Ok(Self { bench, model, target, observed })
+        Ok(Self { bench, model, target, observed, clamped })
     }
 
     /// The ranges of a method.
     #[must_use]
     pub fn ranges(&self, method: RangeMethod) -> BTreeMap<String, Range> {
-        self.observed.iter().map(|(tensor, observed)| (tensor.clone(), observed.range(method))).collect()
+        let grid = |tensor: &String| {
+            let is_symmetric = self.target.is_signed() && !self.clamped.contains(tensor);
+            if is_symmetric { Grid::Symmetric } else { Grid::Affine }
+        };
+        let range =
+            |(tensor, observed): (&String, &Observed)| (tensor.clone(), observed.range(method, grid(tensor)));
+        self.observed.iter().map(range).collect()
     }
 
     /// Quantises it; `float`: nodes that stay as they are, by what they make.

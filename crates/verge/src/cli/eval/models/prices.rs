@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use super::bench::Workbench;
-use super::quantize::{number, text, twin};
+use super::bench::{Workbench, number, text};
+use super::quantize::twin;
 use super::{Bound, Mark};
 
 /// Classes of steel surfaces, and of each the pictures that the teacher learns from, that have labels, that have none, and that

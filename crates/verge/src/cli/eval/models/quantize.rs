@@ -1,14 +1,14 @@
 //! The marks of `verge model quantize`: a float twin of a MobileNet V2, and a detector that gains or is refused.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use serde_json::Value;
 use verge_engine::EditableModel;
 
-use super::bench::{Ran, Workbench};
+use super::bench::{Workbench, number, text};
 use super::{Bound, Mark};
 
 /// The model whose float twin is quantised again.
@@ -41,6 +41,12 @@ fn classifier(workbench: &Workbench) -> anyhow::Result<Vec<Mark>> {
             Bound::AtMost(80.0),
         ),
         Mark::new("MobileNet V2, answers as written", number("/saturation")?, "%", Bound::AtLeast(95.0)),
+        Mark::new(
+            "MobileNet V2, divergence of its probabilities",
+            number("/divergence")?,
+            "nats",
+            Bound::Shown,
+        ),
         Mark::new("MobileNet V2, longest run", ran.seconds, "s", Bound::Shown),
         Mark::new("MobileNet V2, most memory", ran.memory, "MiB", Bound::Shown),
     ])
@@ -92,13 +98,4 @@ pub(super) fn twin(workbench: &Workbench) -> anyhow::Result<PathBuf> {
     let card = workbench.path("twin.toml");
     fs::write(&card, lines.map(line).collect::<String>())?;
     Ok(card)
-}
-
-pub(super) fn text(path: &Path) -> String {
-    path.display().to_string()
-}
-
-pub(super) fn number(ran: &Ran, pointer: &str) -> anyhow::Result<f64> {
-    let value = ran.said.pointer(pointer).and_then(Value::as_f64);
-    value.with_context(|| format!("no number {pointer} in {}: {}", ran.said, ran.errors.trim()))
 }

@@ -11,7 +11,8 @@ use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
 use verge_models::card::{Made, ModelTask};
 use verge_models::gate::Rules;
-use verge_models::head::trained::{Trial, cheapest_within_one_error};
+use verge_models::head::cheapest::{Behind, behind_the_best, cheapest};
+use verge_models::head::trained::Trial;
 use verge_models::head::{Head, Method, Samples, Sums, append};
 use verge_models::taps::Tap;
 use verge_vision::Picture;
@@ -32,7 +33,7 @@ use super::written::NewHead;
 /// The class for what is like nothing of the training.
 pub(super) const UNKNOWN: &str = "unknown";
 /// Pictures that taps are compared on at most: the solve of each takes the third power of them.
-const COMPARED: usize = 600;
+const COMPARED: usize = 400;
 /// Pictures that both models look at for their cost, and on which the new one is held against its head.
 pub(super) const TRIED: usize = 24;
 
@@ -66,9 +67,11 @@ pub(super) struct Choice {
     pub(super) all: Vec<Vec<usize>>,
     /// The place of what was chosen among these.
     pub(super) chosen: usize,
-    /// Right ones of each, and of how many.
-    right: Vec<usize>,
+    /// Right ones of each, the mean of several divisions into folds, and of how many.
+    right: Vec<f64>,
     compared: usize,
+    /// How far each is behind the best.
+    behind: Vec<Behind>,
     trial: Trial,
 }
 
@@ -122,10 +125,11 @@ fn made_of(
     };
     let folds = Answers((0..training.rehearsed).map(answer).collect());
     let rehearsal = Answers((training.rehearsed..training.kept.len()).map(answer).collect());
-    let tried = choice.all.iter().zip(&choice.right).map(|(places, right)| {
+    let tried = choice.all.iter().zip(&choice.right).zip(&choice.behind).map(|((places, right), behind)| {
         let of: Vec<&Tap> = places.iter().map(|place| &taps.taps[*place]).collect();
         json!({
             "tap": of.iter().map(|tap| &tap.tensor).collect::<Vec<_>>(), "right": right, "of": choice.compared,
+            "behind": behind.share * 100.0, "error": behind.error * 100.0, "as_good": behind.is_as_good(),
             "features": of.iter().map(|tap| tap.width()).sum::<usize>(), "products": products(&taps.taps, places),
         })
     });
@@ -320,19 +324,27 @@ pub(super) fn choose(
         progress.show(&format!("layers {} of {}", number + 1, all.len()))?;
         trials.push(samples.cross_validate(&features.matrix(places, &rows), method));
     }
-    let right: Vec<usize> =
-        trials.iter().map(|trial| trial.as_ref().map_or(0, |trial| trial.right)).collect();
+    // What allows no solution has no picture right.
+    let shares: Vec<Vec<f64>> = trials
+        .iter()
+        .map(|trial| {
+            trial.as_ref().map_or_else(|| vec![0.0; samples.pictures.len()], |trial| trial.shares.clone())
+        })
+        .collect();
+    let groups: Vec<usize> = samples.pictures.iter().map(|rows| samples.groups[rows[0]]).collect();
+    let behind = behind_the_best(&shares, &groups);
     #[expect(clippy::cast_precision_loss, reason = "only their order counts")]
     let costs: Vec<f64> = all.iter().map(|places| products(taps, places) as f64).collect();
     let compared = samples.pictures.len();
-    let chosen = cheapest_within_one_error(&costs, &right, compared).context("a layer")?;
+    let right = shares.iter().map(|shares| shares.iter().sum()).collect();
+    let chosen = cheapest(&costs, &behind).context("a layer")?;
     let mut trial = trials.swap_remove(chosen);
     if compared < whole.pictures.len() {
         let every: Vec<usize> = (0..whole.labels.len()).collect();
         trial = whole.cross_validate(&features.matrix(&all[chosen], &every), method);
     }
     let trial = trial.context("the features of these pictures allow no solution")?;
-    Ok(Choice { all, chosen, right, compared, trial })
+    Ok(Choice { all, chosen, right, compared, behind, trial })
 }
 
 fn made(args: &FinetuneArgs, old: &Subject, runtime: &Runtime, training: &Training, folds: &Answers) -> Made {

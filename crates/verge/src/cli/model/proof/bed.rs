@@ -69,8 +69,8 @@ impl Bed {
         let (dark, bright) = Prepared::new(&set, &old.model).brightness().exit_with(Exit::BadInput)?;
         if u32::from(bright - dark) * 10 < 255 {
             let error = anyhow!(
-                "{}: all pictures are alike: their samples lie between {dark} and {bright}, less than a tenth of the input's range: take \
-                 pictures with the camera uncovered and in light",
+                "{}: all pictures are alike: the samples of most lie between {dark} and {bright}, less than a tenth of the input's range: \
+                 take pictures with the camera uncovered and in light",
                 data.display()
             );
             return Err(error).exit_with(Exit::BadInput);

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_models::gate::labelled::{compare, compare_detections};
-use verge_models::gate::{Agreed, Cost, Decision, DetectionPair, Drop, Pair, Rules};
+use verge_models::gate::{Agreed, Cost, Decision, DetectionPair, Divergence, Drop, Pair, Rules};
 use verge_vision::viewer::Inference;
 
 use super::pictures::{PictureSet, Truth};
 use crate::cli::labelled::objects::{found, truth};
 use crate::cli::model::bench::at;
-use crate::cli::model::measure::{Subject, Took};
+use crate::cli::model::measure::{Subject, Took, divergence};
 use crate::cli::output::Progress;
 
 /// Boxes down to this score count for average precision.
@@ -32,6 +32,8 @@ pub(in crate::cli::model) struct Answers {
 /// Two models on the same pictures.
 pub(in crate::cli::model) struct Compared {
     pub(in crate::cli::model) agreed: Agreed,
+    /// How far the probabilities are apart, of models that give any.
+    pub(in crate::cli::model) divergence: Divergence,
     pub(in crate::cli::model) drop: Option<Drop>,
 }
 
@@ -73,14 +75,15 @@ impl Compared {
         (old, old_answers): (&Subject, &Answers),
         (new, new_answers): (&Subject, &Answers),
     ) -> anyhow::Result<Self> {
-        let mut agreed = Agreed::default();
+        let (mut agreed, mut apart) = (Agreed::default(), Divergence::default());
         for (old_answer, new_answer) in old_answers.seen.iter().zip(&new_answers.seen) {
             let (one, other) = (reported(old_answer, old.least()), reported(new_answer, old.least()));
             let same = old.agrees(&one, new, &other);
             agreed = agreed.and(same.context("a model answers in one way")?);
+            apart = divergence(old_answer, new_answer).map_or(apart, |one| apart.and(one));
         }
         let drop = set.truths.as_ref().and_then(|truths| lost(truths, &set.groups, old_answers, new_answers));
-        Ok(Self { agreed, drop })
+        Ok(Self { agreed, divergence: apart, drop })
     }
 
     /// Whether the new one may take the place of the old one, as far as its answers go.

@@ -41,6 +41,7 @@ impl Proof {
         let mut figures: BTreeMap<String, f64> =
             own.iter().map(|(what, value)| ((*what).to_owned(), *value)).collect();
         figures.insert("agreement %".to_owned(), self.compared.agreed.share() * 100.0);
+        figures.extend(self.compared.divergence.mean().map(|mean| ("divergence nats".to_owned(), mean)));
         let mut bounds = BTreeMap::from([("agreement %".to_owned(), [low * 100.0, high * 100.0])]);
         if let Some(drop) = &self.compared.drop {
             let what = self.score();
@@ -94,7 +95,7 @@ impl Proof {
                 "points": drop.points, "low": drop.low, "high": drop.high, "p": drop.p,
             })),
             "agreement": compared.agreed.share() * 100.0,
-            "agreement_low": low * 100.0, "agreement_high": high * 100.0,
+            "agreement_low": low * 100.0, "agreement_high": high * 100.0, "divergence": compared.divergence.mean(),
             "saturation": self.saturation.map(|agreed| agreed.share() * 100.0),
             "pictures": self.pictures,
         });
@@ -162,6 +163,11 @@ impl Proof {
             high * 100.0,
             unrepaired(|compared| Some(compared.agreed.share() * 100.0)),
         ));
+        if let Some(mean) = self.compared.divergence.mean() {
+            lines.push(format!(
+                "probabilities: {mean:.4} nats from those of the old model (mean Kullback-Leibler divergence)"
+            ));
+        }
         match &self.costs {
             Some((old, new)) => lines.push(format!(
                 "time: {:.2} ms of CPU instead of {:.2} ({:.2}x)",
