@@ -92,8 +92,8 @@ def standing(site: Site, device: str = "other-1") -> Iterator[Standing]:
 
 
 def p99_ms(times: list[float]) -> float:
-    """In milliseconds."""
-    return round(percentile(times, 99) * 1000, 2)
+    """In milliseconds; 0 where a step was over before anything was measured, as in short forms."""
+    return round(percentile(times, 99) * 1000, 2) if times else 0.0
 
 
 def at_once(count: int, run: Callable[[int], None]) -> None:
