@@ -147,9 +147,7 @@ pub(super) fn is_ours(hosts: &[String], host: &str, peer: &Peer) -> bool {
     let is_address_of_ours = bare
         .parse::<IpAddr>()
         .is_ok_and(|address| address == peer.local || address.is_loopback() && peer.local.is_loopback());
-    is_address_of_ours
-        || bare == "localhost"
-        || hosts.iter().any(|known| is_named(&bare_host(known), &bare))
+    is_address_of_ours || bare == "localhost" || hosts.iter().any(|known| is_named(&bare_host(known), &bare))
 }
 
 /// Bytes that the body for a path has at most.

@@ -29,12 +29,7 @@ impl Opening {
     /// Serves at this address once this time has passed: most gateways have opened before. Where it cannot listen it serves nothing;
     /// the dashboard will say so.
     #[must_use]
-    pub fn start(
-        address: SocketAddr,
-        hosts: Vec<String>,
-        tls: Option<ServerTls>,
-        after: Duration,
-    ) -> Self {
+    pub fn start(address: SocketAddr, hosts: Vec<String>, tls: Option<ServerTls>, after: Duration) -> Self {
         let answers = Unopened { hosts: hosts.into() };
         Self(tokio::spawn(async move {
             tokio::time::sleep(after).await;

@@ -15,10 +15,7 @@ use crate::commands::{CommandError, EventOrder, RemoteCommand};
 use crate::judging::{KnownEvent, LONGEST_WINDOW, Order, Outcome, Selector};
 
 /// Reads a remark on alarms: on the last ones of what is named, or on that of one event.
-pub(super) fn label(
-    keys: &Map<String, Value>,
-    door: &OperatorText,
-) -> Result<RemoteCommand, CommandError> {
+pub(super) fn label(keys: &Map<String, Value>, door: &OperatorText) -> Result<RemoteCommand, CommandError> {
     const KNOWN: &[&str] = &["id", "command", "remark", "event", "device", "signal", "judge", "source"];
     const OF_EVENT: &[&str] = &["id", "command", "remark", "event"];
     only(keys, KNOWN, "id, command, remark, event, device, signal, judge and source")?;

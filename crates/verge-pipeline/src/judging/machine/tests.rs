@@ -190,7 +190,12 @@ fn an_event_of_one_state_is_suspended_in_the_others() {
         judge: None,
         source: None,
     };
-    let order = Order::Label { selector, remark: Remark::Maintenance, event: None, by: verge_domain::id::OperatorText::new("anna").unwrap() };
+    let order = Order::Label {
+        selector,
+        remark: Remark::Maintenance,
+        event: None,
+        by: verge_domain::id::OperatorText::new("anna").unwrap(),
+    };
     let outcome = trial.set.carry_out(&order, false, Moment::from_wall(UtcMillis(62_000)), &mut trial.out);
     let unlearnt = Some((verge_domain::verdict::Detector::Threshold, Remark::Maintenance));
     let applied =

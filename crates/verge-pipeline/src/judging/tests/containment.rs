@@ -121,7 +121,8 @@ fn time_saving_remarks_and_rates_are_contained_as_well() {
         trial.tick(2);
         trial.save();
         let by = OperatorText::new("anna").unwrap();
-        let order = Order::Label { selector: selector("a", None, None), remark: Remark::Real, event: None, by };
+        let order =
+            Order::Label { selector: selector("a", None, None), remark: Remark::Real, event: None, by };
         let matched = trial.set.carry_out(&order, false, at(3), &mut trial.out);
         let changed = usize::from(trap != APPLY);
         assert!(

@@ -45,7 +45,15 @@ impl Trial<Zones> {
     }
 
     fn label(&mut self, zone: Option<&str>, remark: Remark) -> Result<Outcome, OrderError> {
-        self.order(9, &Order::Label { selector: selector("a", zone, None), remark, event: None, by: OperatorText::new("anna").unwrap() })
+        self.order(
+            9,
+            &Order::Label {
+                selector: selector("a", zone, None),
+                remark,
+                event: None,
+                by: OperatorText::new("anna").unwrap(),
+            },
+        )
     }
 
     fn labels(&self) -> [Option<Remark>; 2] {

@@ -85,8 +85,9 @@ async fn half_open_connections_take_no_place_for_long_and_others_go_on() {
 async fn a_gateway_that_still_opens_is_alive_and_not_ready() {
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let address = free();
-    let opening =
-        |after| Opening::start(address, vec!["cabinet-7.example".to_owned()], None, Duration::from_secs(after));
+    let opening = |after| {
+        Opening::start(address, vec!["cabinet-7.example".to_owned()], None, Duration::from_secs(after))
+    };
     let soon_over = opening(3_600);
     assert!(TcpStream::connect(address).await.is_err(), "most gateways have opened before");
     drop(soon_over);
@@ -103,7 +104,9 @@ async fn a_gateway_that_still_opens_is_alive_and_not_ready() {
     assert!(get("/healthz", "evil.example").await.starts_with("HTTP/1.1 421"));
     let page = get("/events", "localhost").await;
     assert!(page.starts_with("HTTP/1.1 503") && page.contains("still opens its store"), "{page}");
-    for header in ["\r\nrefresh: 5\r\n", "\r\nretry-after: 2\r\n", "\r\ncontent-security-policy: default-src 'none'"] {
+    for header in
+        ["\r\nrefresh: 5\r\n", "\r\nretry-after: 2\r\n", "\r\ncontent-security-policy: default-src 'none'"]
+    {
         assert!(page.contains(header), "{header} in {page}");
     }
     let program = get("/api/v1/status", "localhost").await;
