@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from life import NAME, Life
-from models import Models
+from models import Models, sha256
 from programs import verge
 from scene import Scene, frame_source, looking
 from waiting import wait_for
@@ -218,7 +218,8 @@ def test_a_file_made_elsewhere_is_pointed_at_and_tested_anew(scene: Scene, model
     listed = lambda: [one for status in receiver.statuses()[-1:] for one in status.get("made_elsewhere", [])]  # noqa: E731
     found = lambda: next((one for one in listed() if one["tested"] or one.get("error")), None)  # noqa: E731
     one = wait_for(found, "it is tested", 90)
-    assert (one["model"], one["source_sha256"], one["saturates"]) == (NAME, "ab" * 32, False) and "error" not in one, one
+    weights = sha256(life.folder / "v0" / ONNX)
+    assert (one["model"], one["sha256"], one["saturates"]) == (NAME, weights, False) and "error" not in one, one
     words = "made for a processor of kind arm, and this one is"
     assert words in one["remark"] and gateway.whole_log().count(words) == 1
     done = life.verge("check", "--offline", "-c", str(life.configuration))

@@ -1,6 +1,6 @@
 //! Files of models that commands of Verge made on another kind of processor or with another ONNX Runtime: the figures in their
-//! cards are of there. It is said when a gateway begins to use them, and whether they saturate here is found out anew, in a
-//! process of its own and with time of the processor that nobody else wants.
+//! cards are of there. It is reported when a gateway begins to use them, and whether they saturate here is tested again, in a
+//! process of its own at the lowest priority.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,6 +32,8 @@ pub(super) struct MadeElsewhere {
 struct Untested {
     model: String,
     files: ModelFiles,
+    /// Of its weights.
+    sha256: String,
 }
 
 /// What the process says; the rest is for others.
@@ -50,7 +52,9 @@ impl MadeElsewhere {
         // It is loaded already where there are models.
         let Ok(runtime) = Runtime::load(&runtime_search(settings)) else { return };
         let made = settings.models.iter().zip(loaded);
-        let made = made.filter_map(|(files, loaded)| Some((files, loaded.card().made.as_ref()?)));
+        let made = made.filter_map(|(files, loaded)| {
+            Some((files, loaded.card().made.as_ref()?, loaded.digest().to_string()))
+        });
         let untested = self.note(made, ProcessorClass::here(), runtime.version());
         if untested.is_empty() {
             return;
@@ -70,24 +74,25 @@ impl MadeElsewhere {
     /// Notes what is remarkable of files that are in use, and forgets the others. Gives those that are new.
     fn note<'a>(
         &self,
-        made: impl IntoIterator<Item = (&'a ModelFiles, &'a Made)>,
+        made: impl IntoIterator<Item = (&'a ModelFiles, &'a Made, String)>,
         here: ProcessorClass,
         runtime: Option<&str>,
     ) -> Vec<Untested> {
         let mut known = locked(&self.known);
         let before = std::mem::take(&mut *known);
         let mut untested = Vec::new();
-        for (files, made) in made {
+        for (files, made, sha256) in made {
             let model = &files.name;
             let Some(remark) = made.remark(here, runtime) else { continue };
-            let source = made.source_sha256.clone();
-            let same =
-                before.get(model).filter(|same| (&same.remark, &same.source_sha256) == (&remark, &source));
+            let same = before.get(model).filter(|same| (&same.remark, &same.sha256) == (&remark, &sha256));
             let status = same.cloned().unwrap_or_else(|| {
                 tracing::warn!(model = %model, "{remark}");
-                untested.push(Untested { model: model.clone(), files: files.clone() });
-                let status = MadeElsewhereStatus::default();
-                MadeElsewhereStatus { model: model.clone(), remark, source_sha256: source, ..status }
+                untested.push(Untested {
+                    model: model.clone(),
+                    files: files.clone(),
+                    sha256: sha256.clone(),
+                });
+                MadeElsewhereStatus { model: model.clone(), remark, sha256, ..MadeElsewhereStatus::default() }
             });
             known.insert(model.clone(), status);
         }
@@ -119,14 +124,12 @@ impl Untested {
                 );
             }
             Ok(Tested { saturation: None, .. }) => {
-                tracing::info!(
-                    model,
-                    "this processor does not overflow on it, or that was not found out in time"
-                );
+                tracing::info!(model, "nothing in it can overflow on this processor");
             }
             Err(why) => tracing::warn!(model, "whether it saturates here is not known: {why}"),
         }
-        if let Some(status) = locked(known).get_mut(model) {
+        // After a reload the model may have another file.
+        if let Some(status) = locked(known).get_mut(model).filter(|status| status.sha256 == self.sha256) {
             status.tested = tested.is_ok();
             status.saturation = tested.as_ref().ok().and_then(|tested| tested.saturation);
             status.saturates = tested.as_ref().is_ok_and(|tested| tested.saturates == Some(true));
@@ -193,7 +196,8 @@ mod tests {
             [("x86", "1.32.0"), ("arm", "1.32.0"), ("x86", "1.20.0")].map(|(a, b)| made(a, b));
         let look = |models: &[(&str, &Made)]| -> Vec<String> {
             let files: Vec<ModelFiles> = models.iter().map(|(name, _)| files(name)).collect();
-            let models = files.iter().zip(models).map(|(files, (_, made))| (files, *made));
+            let models = files.iter().zip(models);
+            let models = models.map(|(files, (_, made))| (files, *made, made.source_sha256.clone()));
             let untested = elsewhere.note(models, ProcessorClass::X86, Some("1.32.0"));
             untested.into_iter().map(|one| one.model).collect()
         };
@@ -211,7 +215,7 @@ mod tests {
     fn a_test_that_cannot_be_made_says_why() {
         let elsewhere = MadeElsewhere::default();
         let arm = made("arm", "1.32.0");
-        let untested = elsewhere.note([(&files("b"), &arm)], ProcessorClass::X86, None);
+        let untested = elsewhere.note([(&files("b"), &arm, "ab".to_owned())], ProcessorClass::X86, None);
         // The program of these tests knows no such command.
         untested[0].test(Path::new("none"), 1, &elsewhere.known);
         let status = &elsewhere.status()[0];

@@ -42,19 +42,18 @@ impl Lesson {
         (0..self.targets.rows()).map(|row| greatest(self.targets.row(row))).collect()
     }
 
-    /// The class that each picture is given by a head that has not seen its fold. `used`: rows that are learnt from at all.
+    /// The scores that each picture is given by a head that has not seen its fold. `used`: rows that are learnt from at all; a fold
+    /// without any of these beside it has scores of zero.
     #[must_use]
-    pub fn cross_validate(&self, features: &Matrix, samples: &Samples, used: &[bool]) -> Vec<usize> {
-        let scores = self.left_out(features, samples, used);
-        (0..scores.rows()).map(|row| greatest(scores.row(row))).collect()
-    }
-
-    fn left_out(&self, features: &Matrix, samples: &Samples, used: &[bool]) -> Matrix {
+    pub fn left_out(&self, features: &Matrix, samples: &Samples, used: &[bool]) -> Matrix {
         let rows = Standard::of(features).apply(features);
         let mut scores = Matrix::zeros(rows.rows(), self.targets.columns());
         for fold in samples.folds(0) {
             let others: Vec<usize> =
                 (0..rows.rows()).filter(|row| used[*row] && !fold.contains(row)).collect();
+            if others.is_empty() {
+                continue;
+            }
             let (weights, constant) = self.learnt(&rows, &others);
             let said = say(&rows.chosen(&fold), &weights, &constant);
             for (place, row) in fold.iter().enumerate() {
@@ -72,16 +71,22 @@ impl Lesson {
         (found.weights, found.constant)
     }
 
-    /// The head. Its temperature makes probabilities of scores for what people say, and what the teacher thinks most of.
+    /// The head. Its temperature makes probabilities of scores for what people say, and what the teacher thinks most of; it is found
+    /// on the scores that [`left_out`](Self::left_out) gives for all rows.
     #[must_use]
-    pub fn head(&self, features: &Matrix, samples: &Samples) -> Head {
+    pub fn head(&self, features: &Matrix, left_out: &Matrix) -> Head {
         let standard = Standard::of(features);
         let every: Vec<usize> = (0..features.rows()).collect();
         let (weights, constant) = self.learnt(&standard.apply(features), &every);
-        let left_out = self.left_out(features, samples, &vec![true; features.rows()]);
-        let temperature = temperature(&left_out, &self.labels());
+        let temperature = temperature(left_out, &self.labels());
         Head { standard, weights, constant, temperature, lambda: 0.0, unknown: None }
     }
+}
+
+/// The class of the greatest score, row by row.
+#[must_use]
+pub fn chosen(scores: &Matrix) -> Vec<usize> {
+    (0..scores.rows()).map(|row| greatest(scores.row(row))).collect()
 }
 
 /// Probabilities as they would be had the scores been divided by a temperature. Their sum need not be one: classes may have been
@@ -131,12 +136,13 @@ mod tests {
         let soft: Vec<(Vec<f64>, Option<usize>)> = said.iter().map(|said| (said.clone(), None)).collect();
         let lesson = Lesson::new(3, &soft);
         assert_eq!(lesson.labels(), samples.labels);
-        let given = lesson.cross_validate(&features, &samples, &[true; 120]);
+        let left_out = lesson.left_out(&features, &samples, &[true; 120]);
+        let given = chosen(&left_out);
         let right =
             |given: &[usize]| given.iter().zip(&samples.labels).filter(|(one, other)| one == other).count();
         assert!(right(&given) >= 108, "{} of 120", right(&given));
         // Its order among classes is the teacher's as well, not the best alone.
-        let head = lesson.head(&features, &samples);
+        let head = lesson.head(&features, &left_out);
         let least = |of: &[f64]| greatest(&of.iter().map(|one| -one).collect::<Vec<f64>>());
         let answers = head.answer(&features);
         let same =
@@ -145,9 +151,29 @@ mod tests {
         // People turn the classes round: the head follows them.
         let turned: Vec<(Vec<f64>, Option<usize>)> =
             said.iter().map(|said| (said.clone(), Some((greatest(said) + 1) % 3))).collect();
-        let given = Lesson::new(3, &turned).cross_validate(&features, &samples, &[true; 120]);
+        let given = chosen(&Lesson::new(3, &turned).left_out(&features, &samples, &[true; 120]));
         let follows =
             given.iter().zip(&samples.labels).filter(|(one, label)| **one == (**label + 1) % 3).count();
         assert!(follows >= 100, "{follows} of 120");
+    }
+
+    #[test]
+    fn a_fold_with_all_that_is_learnt_from_has_no_scores() {
+        let rows: [[f32; 2]; 6] = [[0.0, 1.0], [0.1, 0.9], [0.2, 1.1], [1.0, 0.0], [0.9, 0.1], [1.1, 0.2]];
+        let features = Matrix::of_rows(2, rows.iter().map(|row| &row[..]));
+        let known: Vec<(Vec<f64>, Option<usize>)> =
+            (0..6).map(|row| (vec![0.5, 0.5], Some(row / 3))).collect();
+        let lesson = Lesson::new(2, &known);
+        let samples = Samples {
+            classes: 2,
+            labels: lesson.labels(),
+            groups: (0..6).collect(),
+            pictures: (0..6).map(|row| vec![row]).collect(),
+        };
+        let mut used = [false; 6];
+        used[2] = true;
+        let scores = lesson.left_out(&features, &samples, &used);
+        assert_eq!(scores.row(2), [0.0, 0.0]);
+        assert!(scores.row(5).iter().any(|score| *score != 0.0));
     }
 }

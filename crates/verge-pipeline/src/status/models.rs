@@ -83,8 +83,8 @@ pub struct MadeElsewhereStatus {
     pub model: String,
     /// What differs, in words.
     pub remark: String,
-    /// SHA-256 of the weights that it was made from.
-    pub source_sha256: String,
+    /// SHA-256 of its weights.
+    pub sha256: String,
     /// Whether it saturates was found out since the start.
     pub tested: bool,
     /// Share of its answers that are those of the file as it is written, in percent, where this processor may overflow on it.

@@ -28,6 +28,8 @@ use super::measure::{Pictures, SATURATION_LEAST, Subject, may_saturate, saturati
 
 /// Time that a model has to load and to look at one picture, of the clock and of the processor.
 const LIMIT: Duration = Duration::from_secs(60);
+/// The same at the lowest priority.
+const IDLE_LIMIT: Duration = Duration::from_secs(540);
 /// Beyond that the process is ended from outside: it may be where it cannot end itself.
 const GRACE: Duration = Duration::from_secs(10);
 /// The lowest priority there is (nice).
@@ -81,11 +83,13 @@ pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Ex
     set_parent_process_death_signal(Some(Signal::KILL)).context("signal of the parent's death")?;
     let runtime = Runtime::load(&wiring::user_runtime_search()).exit_with(Exit::Unavailable)?;
     limit(&args.card)?;
+    // At the lowest priority the time that passes says little: that of the processor is limited all the same.
+    let longest = if args.idle { IDLE_LIMIT } else { LIMIT };
     let (done, ended) = mpsc::channel::<()>();
     std::thread::spawn(move || {
-        if ended.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if ended.recv_timeout(longest) == Err(mpsc::RecvTimeoutError::Timeout) {
             // The library may hang in the thread that loads: nothing but the end of the process ends that.
-            drop(writeln!(std::io::stderr(), "verge: {STILL} {} s", LIMIT.as_secs()));
+            drop(writeln!(std::io::stderr(), "verge: {STILL} {} s", longest.as_secs()));
             // Handlers of an ordinary end would wait for a library that is still at work.
             kill_process(getpid(), Signal::KILL).ok();
         }
@@ -106,9 +110,9 @@ pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Ex
         wiring::try_model(&Arc::new(model)).exit_with(Exit::BadInput)?;
     }
     let memory = memory("VmHWM").zip(before).map(|(most, before)| most.saturating_sub(before));
-    let is_quick = began.elapsed() < SATURATION_LIMIT;
+    let is_quick = args.idle || began.elapsed() < SATURATION_LIMIT;
     let saturation = if args.saturation && !is_of_windows && is_quick {
-        let until = Some(Instant::now() + SATURATION_LIMIT);
+        let until = (!args.idle).then(|| Instant::now() + SATURATION_LIMIT);
         let mut subject = Subject::load(&runtime, &args.card, limits)?;
         let pictures = Pictures::drawn()?;
         let agreed = if may_saturate(&subject.model) {

@@ -23,7 +23,8 @@ It gains no time, and it costs accuracy: of a MobileNet V2 with 30 % zeros, 9 po
 
 The pictures are those that the cameras take, with labels where there are some, as for `verge model quantize`. Printed are the bytes \
 of the file and those in a package, the accuracy before and after repair, and the time, each beside the old model's. Refused, with 1 \
-and without a file, is what loses more than --max-drop points or is worse beyond chance, what is not smaller in a package, and what \
+and without a file, is what loses more than --max-drop points (at the usual 1 point also what is worse beyond chance), what is not smaller in a \
+package, and what \
 is slower (--keep-slower takes that). Without labels 90 % of the answers must be those of the old model, or 100 less --max-drop where \
 that is less.
 

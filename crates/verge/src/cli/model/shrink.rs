@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 use verge_engine::{ModelLimits, Optimisation};
 use verge_gateway::exit::{Exit, ExitWith};
+use verge_models::card::ANY_PROCESSOR;
 use verge_models::gate::{Decision, Rules};
 use verge_models::quantise::shrink::{Change, Shrinker, Shrunk};
 use verge_models::quantise::{Bench, Target};
@@ -15,9 +16,6 @@ use verge_models::quantise::{Bench, Target};
 use super::files::no_model;
 use super::proof::{Answers, Bed, Pays, Prepared, Proof, Proving, folder, refused, show};
 use crate::cli::output::Progress;
-
-/// Share of answers that are those of the old model at least where nobody says what is right, whatever may be lost.
-const AGREEMENT: f64 = 0.9;
 
 /// What such a command is given.
 pub(super) struct Shrinking<'a> {
@@ -72,10 +70,10 @@ impl Shrinking<'_> {
         let failed = |error| refused(&source, error);
         let shrinker = Shrinker::new(model.graph(), bench, self.change, &mut prepared).map_err(failed)?;
         let optimisation = if self.runs_here { Optimisation::Full } else { Optimisation::AsWritten };
-        // Where nobody says what is right, what may be lost is a share of the answers.
-        let agreement = AGREEMENT.min(1.0 - self.rules.max_drop / 100.0);
-        // Whoever asks for fewer bytes at this price gets them.
+        // Whoever asks for fewer bytes at this price gets them. Where nobody says what is right, the price is a share of the answers.
         let is_loss_consented = self.pays() == Pays::Bytes && self.rules.max_drop > Rules::default().max_drop;
+        let usual = self.rules.agreement;
+        let agreement = if is_loss_consented { usual.min(1.0 - self.rules.max_drop / 100.0) } else { usual };
         let mut proving = Proving {
             runtime: &runtime,
             folder: folder()?,
@@ -87,7 +85,7 @@ impl Shrinking<'_> {
             rules: Rules { agreement, is_loss_consented, ..self.rules },
             pays: self.pays(),
             command: self.command.clone(),
-            processor: self.target.processor.as_str(),
+            processor: self.processor(),
             suffix: self.suffix(),
             progress,
         };
@@ -113,6 +111,14 @@ impl Shrinking<'_> {
         proof.note(&self.figures(&made));
         proving.keep(&proof, &old, &proof.report(self.json(&made)))?;
         Ok((proof, made))
+    }
+
+    /// The kind of processor that the weights are made for.
+    fn processor(&self) -> &'static str {
+        match self.change {
+            Change::Prune(_) | Change::FourBits => ANY_PROCESSOR,
+            Change::Dynamic(_) => self.target.processor.as_str(),
+        }
     }
 
     const fn pays(&self) -> Pays {
@@ -153,7 +159,7 @@ impl Shrinking<'_> {
     }
 
     fn json(&self, made: &Made) -> Value {
-        let (processor, layers, repaired) = (self.target.processor.as_str(), made.layers, made.is_repaired);
+        let (processor, layers, repaired) = (self.processor(), made.layers, made.is_repaired);
         let quantised = |bits: u32, method: &str| {
             json!({
                 "for": processor, "weight_bits": bits, "method": method, "repaired": repaired, "kept_float": [],

@@ -266,7 +266,7 @@ fn training(
         let old = said_by(old, &read.labelled.class, &read.frame)?;
         Ok(Seen { rows, old, digest: ContentDigest::of(&read.frame.bytes) })
     })?;
-    let blurred = data::blurred(&kept);
+    let blurred = data::blurred(&kept, |place| &kept[place].labelled.class);
     dropped.blurred = blurred.iter().map(|place| kept[*place].labelled.path.clone()).collect();
     for place in blurred.iter().rev() {
         let one: Kept = kept.remove(*place);

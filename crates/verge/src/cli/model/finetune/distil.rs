@@ -11,7 +11,7 @@ use verge_engine::{ContentDigest, ModelLimits, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
 use verge_models::gate::{Cost, Rules};
-use verge_models::head::distilled::TEMPERATURE;
+use verge_models::head::distilled::{TEMPERATURE, chosen};
 use verge_models::head::{Matrix, Method, append};
 use verge_models::taps::Tap;
 
@@ -40,9 +40,9 @@ It helps most below 10 labels a class; with 20 of each, `verge model finetune` i
 sees in the pictures, and those of the labels. The head is put behind the cheapest layer that is as good as the best, as by \
 `verge model finetune`.
 
-The head is refused, with 1 and without a file, where it is no better than chance; with labels, where it is worse than CARD is \
-for the classes that both have, or than a head from the labels alone; and where it takes no less time than the teacher \
-(--keep-slower). Without labels nothing says how often the teacher is right: what is shown is how often the head says the same.
+The head is refused, with 1 and without a file, where it is no better than chance; where it is worse than CARD is for the classes \
+that both have (beside what the teacher says, where there are no labels), or than a head from the labels alone; and where it \
+takes no less time than the teacher (--keep-slower). Without labels nothing says how often the teacher is right: what is shown is how often the head says the same.
 
 It runs in one thread at the lowest priority (nice 19), beside a gateway on the same box."
 )]
@@ -80,6 +80,27 @@ pub(in super::super) struct DistilArgs {
     /// Only this many pictures of --data, evenly spread over all
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
+}
+
+impl DistilArgs {
+    /// As it stands in `[made]`.
+    fn command(&self, teacher: &Subject) -> String {
+        let name = &teacher.model.card().identity.name;
+        let digest = teacher.model.digest().to_string();
+        let flags = [
+            (" --labels", self.labels.is_some()),
+            (" --strict", self.strict),
+            (" --keep-slower", self.keep_slower),
+        ];
+        let flags: String =
+            flags.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag).collect();
+        format!(
+            "distil --teacher {name} ({}) --tap {} --max-drop {}{flags}",
+            &digest[..12],
+            self.tap,
+            self.max_drop
+        )
+    }
 }
 
 pub(in super::super) fn distil(
@@ -142,12 +163,11 @@ fn made_of(
         return refused(reason, report, as_json, out);
     }
     progress.show("the head is trained")?;
-    let head = lesson.head(&matrix, samples);
+    let head = lesson.head(&matrix, &folds.left_out);
     let mut graph = taps.graph.clone();
     let output = append(&mut graph, &tapped, &head).context("the new graph").exit_with(Exit::BadInput)?;
     let weights = graph.write();
-    let mut made =
-        made_here(format!("distil --tap {} --max-drop {}", args.tap, args.max_drop), &old, &runtime);
+    let mut made = made_here(args.command(&teacher), &old, &runtime);
     made.pictures = kept.len() as u64;
     made.pictures_sha256 = Some(ContentDigest::joined(&taught.digests).to_string());
     let (top1, low, high) = folds.shown().share();
@@ -224,16 +244,19 @@ struct Folds {
     labelled: Answers,
     /// The same; `old` is a head from the labels alone.
     beside_labels: Answers,
-    /// Beside what the teacher thinks most of.
+    /// Beside what the teacher thinks most of; `old` is the model as it was.
     beside_teacher: Answers,
+    /// The scores behind them.
+    left_out: Matrix,
 }
 
 impl Folds {
     fn of(taught: &Taught, features: &Matrix) -> Self {
         let Taught { kept, classes, samples, lesson, labelled, old, teacher, .. } = taught;
-        let said = lesson.cross_validate(features, samples, &vec![true; labelled.len()]);
+        let left_out = lesson.left_out(features, samples, &vec![true; labelled.len()]);
+        let said = chosen(&left_out);
         let has_labels = labelled.iter().any(|known| *known);
-        let alone = has_labels.then(|| lesson.cross_validate(features, samples, labelled));
+        let alone = has_labels.then(|| chosen(&lesson.left_out(features, samples, labelled)));
         let known: Vec<usize> = (0..labelled.len()).filter(|place| labelled[*place]).collect();
         let answer = |place: usize, old: Option<String>| Answer {
             class: kept[place].labelled.class.clone(),
@@ -241,8 +264,10 @@ impl Folds {
             old,
             group: samples.groups[place],
         };
+        // Of pictures with labels the old model was asked for another class.
+        let of_old = |place: usize| if labelled[place] { None } else { old[place].clone() };
         let of_teacher =
-            |place: usize| Answer { class: classes[teacher[place]].clone(), ..answer(place, None) };
+            |place: usize| Answer { class: classes[teacher[place]].clone(), ..answer(place, of_old(place)) };
         Self {
             labelled: Answers(known.iter().map(|place| answer(*place, old[*place].clone())).collect()),
             beside_labels: Answers(
@@ -252,6 +277,7 @@ impl Folds {
                     .collect(),
             ),
             beside_teacher: Answers((0..labelled.len()).map(of_teacher).collect()),
+            left_out,
         }
     }
 
@@ -267,7 +293,8 @@ impl Folds {
     /// Why the head is refused, where it is. With a hold-out, that decides whether it is worse than the old one.
     fn refusal(&self, rules: &Rules, choices: usize, has_hold_out: bool) -> Option<String> {
         let by_chance = || {
-            if self.labelled.0.is_empty() {
+            // Few labels show nothing by themselves, however right the head is.
+            if !self.labelled.suffice(choices) {
                 self.beside_teacher.guesses(choices, "beside the teacher, in cross-validation")
             } else {
                 self.labelled.guesses(choices, "in cross-validation")
@@ -278,7 +305,11 @@ impl Folds {
             let alone = alone.filter(|decision| !decision.passes);
             alone.map(|decision| format!("beside a head from the labels alone: {}", decision.reason))
         };
-        let lost = || if has_hold_out { None } else { self.labelled.worse(rules, "in cross-validation") };
+        let lost = || match (has_hold_out, self.labelled.0.is_empty()) {
+            (true, _) => None,
+            (false, true) => self.beside_teacher.worse(rules, "held against the teacher"),
+            (false, false) => self.labelled.worse(rules, "in cross-validation"),
+        };
         by_chance().or_else(lost).or_else(alone)
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct Taught {
     pub(super) lesson: Lesson,
     /// Whether people know the class of each picture.
     pub(super) labelled: Vec<bool>,
-    /// What the model as it was says of each, where it has the class that people know.
+    /// What the model as it was says of each, where it has the class that people know, or else that the teacher thinks most of.
     pub(super) old: Vec<Option<String>>,
     /// The class that the teacher thinks most of.
     pub(super) teacher: Vec<usize>,
@@ -70,6 +70,7 @@ impl Lessons<'_> {
     ) -> anyhow::Result<Taught> {
         let mut all = self.labels.map(data::find).transpose()?.unwrap_or_default();
         all.extend(self.unlabelled()?);
+        let labels: Vec<String> = teacher.model.labels().iter().map(ToString::to_string).collect();
         let step = (all.len() / TRIED).max(1);
         let (mut kept, mut dropped, mut frames, mut number) = (Vec::new(), Dropped::default(), Vec::new(), 0);
         let mut seen = data::read(&all, &mut kept, &mut dropped, progress, |read| {
@@ -78,21 +79,24 @@ impl Lessons<'_> {
             }
             number += 1;
             let name = || read.labelled.path.display().to_string();
-            let class = &read.labelled.class;
+            let said = probabilities(teacher, &read.frame).with_context(name)?;
+            let class = class_of(&read.labelled.class, &labels, &said);
             Ok(Seen {
                 rows: taps.read(&read.picture).with_context(name)?,
-                old: if class.is_empty() { None } else { said_by(old, class, &read.frame)? },
-                said: probabilities(teacher, &read.frame).with_context(name)?,
+                old: class.map_or(Ok(None), |class| said_by(old, class, &read.frame))?,
+                said,
                 digest: ContentDigest::of(&read.frame.bytes),
             })
         })?;
-        let blurred = data::blurred(&kept);
+        let class_of_place = |place: usize| {
+            class_of(&kept[place].labelled.class, &labels, &seen[place].said).unwrap_or_default()
+        };
+        let blurred = data::blurred(&kept, class_of_place);
         dropped.blurred = blurred.iter().map(|place| kept[*place].labelled.path.clone()).collect();
         blurred.iter().rev().for_each(|place| {
             kept.remove(*place);
             seen.remove(*place);
         });
-        let labels: Vec<String> = teacher.model.labels().iter().map(ToString::to_string).collect();
         let classes = self.classes(&labels, &kept, &seen)?;
         let place_of = |class: &str| classes.iter().position(|known| known == class);
         // Of each picture: what the teacher gives the classes, and the class that people know.
@@ -167,10 +171,7 @@ impl Lessons<'_> {
     fn classes(&self, labels: &[String], kept: &[Kept], seen: &[Seen]) -> anyhow::Result<Vec<String>> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for (one, seen) in kept.iter().zip(seen) {
-            let class = match one.labelled.class.as_str() {
-                "" => best(labels, &seen.said),
-                class => Some(class),
-            };
+            let class = class_of(&one.labelled.class, labels, &seen.said);
             class.into_iter().for_each(|class| *counts.entry(class).or_default() += 1);
         }
         let of_people: BTreeSet<&str> =
@@ -195,6 +196,11 @@ impl Lessons<'_> {
         );
         Ok(counts.into_keys().map(str::to_owned).collect())
     }
+}
+
+/// The class that people know, else what the teacher thinks most of.
+fn class_of<'a>(known: &'a str, labels: &'a [String], said: &[f64]) -> Option<&'a str> {
+    if known.is_empty() { best(labels, said) } else { Some(known) }
 }
 
 /// What the teacher thinks most of; nothing where that is none of its classes.

@@ -39,7 +39,8 @@ written, and the command ends with 1.
 ranges while the model runs, convolutions stay float. --bits 4 is an option of size: \
 weights take an eighth of the bytes, no time is gained (weights of convolutions \
 are unpacked for every frame, which --keep-slower consents to), and it costs \
-accuracy: --max-drop says how much. Both need pictures for the proof.
+accuracy: --max-drop says how much, in points or, without labels, in answers of a \
+hundred that are others. Both need pictures for the proof.
 
 Weights have 7 bits on x86 without VNNI, which adds products of 8 bit numbers \
 in 16 bits and overflows. --for makes a file for another machine; its speed is \
