@@ -103,7 +103,10 @@ fn a_delta_that_lies_about_itself_is_refused_without_memory() {
     assert!(matches!(apply(&old, &says(TARGET, 1 << 40), LIMIT), Err(DeltaError::TooLarge { .. })));
     for at in [LIST, BODY] {
         for bytes in [1 << 40, u64::MAX, 9] {
-            assert!(matches!(apply(&old, &says(at, bytes), LIMIT), Err(DeltaError::Damaged(_))), "{at} {bytes}");
+            assert!(
+                matches!(apply(&old, &says(at, bytes), LIMIT), Err(DeltaError::Damaged(_))),
+                "{at} {bytes}"
+            );
         }
     }
     // What it says is small, and what it holds is not.
