@@ -226,6 +226,17 @@ fn deadlines_that_end_runs_count_against_a_candidate_unless_they_end_the_active_
     assert_eq!(early.next(ms(0)), TrialNext::Stay);
     runs(&mut early, TrialSide::Candidate, 1, TrialRun::Overrun(ms(50)));
     assert_eq!(early.next(ms(0)), TrialNext::Return(ReturnCause::Overruns(0.06)));
+    // Frames come late to both just after a start; runs of before say nothing of that, however many there were.
+    for carried in [0, 1_000] {
+        let mut before = trial(TrialPhase::Shadow, false);
+        runs(&mut before, TrialSide::Active, carried, TrialRun::Answered(ms(50)));
+        let mut late = Trial::new(TrialPhase::Canary, TrialRules::default(), Some(before.usual()));
+        runs(&mut late, TrialSide::Candidate, 3, TrialRun::Overrun(ms(50)));
+        assert_eq!(late.next(ms(0)), TrialNext::Stay, "the active version has not looked yet");
+        runs(&mut late, TrialSide::Active, 20, TrialRun::Answered(ms(50)));
+        runs(&mut late, TrialSide::Active, 10, TrialRun::Overrun(ms(50)));
+        assert_eq!(late.next(ms(0)), TrialNext::Stay, "of 30 it was late with 10");
+    }
 }
 
 #[test]

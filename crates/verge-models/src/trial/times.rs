@@ -33,6 +33,8 @@ pub struct SideRuns {
 #[derive(Debug, Clone, Default)]
 pub(super) struct KindRuns {
     pub(super) times: RunTimes,
+    /// Runs since overruns are counted.
+    counted: u64,
     overruns: u64,
 }
 
@@ -41,6 +43,7 @@ impl SideRuns {
     pub(super) fn note(&mut self, kind: LookKind, took: Duration, is_overrun: bool) {
         let runs = &mut self.by_kind[kind as usize];
         runs.times.note(took);
+        runs.counted += 1;
         runs.overruns += u64::from(is_overrun);
     }
 
@@ -73,15 +76,20 @@ impl SideRuns {
 
     /// The same without those that a deadline ended.
     pub(super) fn times_alone(&self) -> Self {
-        Self { by_kind: self.by_kind.clone().map(|runs| KindRuns { overruns: 0, ..runs }) }
+        Self { by_kind: self.by_kind.clone().map(|runs| KindRuns { counted: 0, overruns: 0, ..runs }) }
     }
 }
 
 impl KindRuns {
-    /// Share of the runs that a deadline ended, 0 to 1, of this many runs at least.
+    /// Runs of which it is known how many a deadline ended.
+    pub(super) const fn counted(&self) -> u64 {
+        self.counted
+    }
+
+    /// Share of these that a deadline ended, 0 to 1, of this many runs at least.
     pub(super) fn overrun_share(&self, least: u64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "numbers of runs")]
-        let share = self.overruns as f64 / self.times.runs().max(least).max(1) as f64;
+        let share = self.overruns as f64 / self.counted.max(least).max(1) as f64;
         share
     }
 }

@@ -7,6 +7,7 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use verge_domain::model_order::ModelAnswer;
+use verge_models::store::FACTORY;
 
 use super::book::write_durably;
 
@@ -130,6 +131,12 @@ impl OrderBook {
         self.keep();
     }
 
+    /// It could not be carried out for now, and was about no version yet: where it comes again, it is about what is there then.
+    pub(super) fn forget(&mut self, key: &OrderKey) {
+        self.known.retain(|known| known.key != *key || known.version != FACTORY || known.done.is_some());
+        self.keep();
+    }
+
     /// What was answered to an order that was carried out before.
     pub(super) fn answer(&self, key: &OrderKey) -> Option<ModelAnswer> {
         let done = self.known.iter().find(|known| known.key == *key)?.done.as_ref()?;
@@ -158,6 +165,20 @@ mod tests {
 
     fn done(state: &'static str, repeated: bool) -> ModelAnswer {
         ModelAnswer::Done { state, report: r#"{"active":"1-a"}"#.to_owned(), repeated }
+    }
+
+    #[test]
+    fn an_order_about_no_version_that_must_wait_is_about_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut book = OrderBook::load(folder.path());
+        let promote = key("a", "promote parts active");
+        assert_eq!(book.begin(&promote, || FACTORY.to_owned()), Begun::With(FACTORY.to_owned()));
+        book.forget(&promote);
+        let mut book = OrderBook::load(folder.path());
+        assert_eq!(book.begin(&promote, || "3-c".to_owned()), Begun::With("3-c".to_owned()));
+        // With a version it stays one about that.
+        book.forget(&promote);
+        assert_eq!(book.begin(&promote, || panic!("it is known")), Begun::With("3-c".to_owned()));
     }
 
     #[test]

@@ -101,7 +101,12 @@ impl Shared {
         tracing::info!(order = %key.what, %version, by = %key.door, "an order about a model from upstream is carried out");
         let last = version.as_str();
         let arguments: Vec<&OsStr> = words.iter().chain([&last]).map(OsStr::new).collect();
-        let report = command::run(&self.file, &arguments)?;
+        let report = command::run(&self.file, &arguments).inspect_err(|refusal| {
+            // A push holds the store while it tests its version, which becomes the candidate at its end.
+            if refusal.is_temporary() {
+                locked(&self.done).forget(key);
+            }
+        })?;
         let answer = ModelAnswer::Done { state, report, repeated: false };
         locked(&self.done).end(key, &answer);
         Ok(answer)
