@@ -23,7 +23,7 @@ from quantized import HERE, Twin, run, top1
 DONE, REFUSED, USAGE, BAD_INPUT = 0, 1, 64, 65
 SIDE, PATCH, WIDTH = 64, 8, 192
 # Pictures of ImageNet that are looked at.
-SOME = 60
+SOME = 40
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +120,14 @@ def top1_of(path: Path, twin: Twin) -> float:
     return top1(run(path, [twin.inputs[place] for place in places]), [twin.classes[place] for place in places])
 
 
+def weights(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Weights of all layers, those of depthwise convolutions apart."""
+    graph = onnx.load(path).graph
+    known = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    found = [known[node.input[1]] for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
+    return [one for one in found if one.shape[1] != 1], [one for one in found if one.shape[1] == 1]
+
+
 def inner(path: Path, tensor: str, inputs: list[np.ndarray]) -> np.ndarray:
     """What a tensor within a model holds, over all inputs."""
     model = onnx.load(path)
@@ -136,7 +144,7 @@ def error(of: np.ndarray, beside: np.ndarray) -> float:
 
 def test_pruned_weights_are_zero_and_the_price_is_said(twin: Twin, tmp_path: Path) -> None:
     pictures = data() / "imagenet_sample"
-    arguments = ["--sparsity", "0.3", "--data", pictures, "--limit", "30"]
+    arguments = ["--sparsity", "0.3", "--data", pictures, "--limit", "20"]
     code, said, errors = command("prune", twin.card, *arguments, "-o", tmp_path / "no")
     assert code == REFUSED and said["written"] is False, errors
     assert "--max-drop" in said["refused"] and "no time" in said["refused"]
@@ -145,13 +153,10 @@ def test_pruned_weights_are_zero_and_the_price_is_said(twin: Twin, tmp_path: Pat
     arguments = ["--sparsity", "30%", "--max-drop", "40", "--keep-slower", "--data", pictures, "--limit", str(SOME), "-o", out]
     code, said, errors = command("prune", twin.card, *arguments)
     assert code == DONE and said["written"] is True and said["refused"] is None, errors + str(said)
-    weights = {one.name: numpy_helper.to_array(one) for one in onnx.load(f"{out}.onnx").graph.initializer}
+    layers, others = weights(tmp_path / "pruned.onnx")
     # Those of depthwise convolutions, of which each channel has nine, stay.
-    layers, others = [], []
-    for node in onnx.load(f"{out}.onnx").graph.node:
-        if node.op_type in ("Conv", "Gemm", "MatMul"):
-            (others if weights[node.input[1]].shape[1] == 1 else layers).append(weights[node.input[1]])
-    assert all((layer == 0).mean() < 0.05 for layer in others) and len(others) == 17
+    before = [float((layer == 0).mean()) for layer in weights(twin.weights)[1]]
+    assert [float((layer == 0).mean()) for layer in others] == pytest.approx(before) and len(others) == 17
     shares = [float((layer == 0).mean()) for layer in layers]
     assert len(layers) == said["layers"] == 36
     for share, layer in zip(shares, layers):
@@ -164,7 +169,7 @@ def test_pruned_weights_are_zero_and_the_price_is_said(twin: Twin, tmp_path: Pat
     assert abs(top1_of(tmp_path / "pruned.onnx", twin) - said["after"]["top1"]) < 4
     for side, path in (("before", twin.weights), ("after", tmp_path / "pruned.onnx")):
         assert said[side]["bytes"] == path.stat().st_size
-        assert said[side]["packed"] == pytest.approx(len(zlib.compress(path.read_bytes(), 6)), rel=0.03)
+        assert said[side]["packed"] == pytest.approx(len(zlib.compress(path.read_bytes(), 6)), rel=0.1)
     assert said["after"]["packed"] < 0.95 * said["before"]["packed"]
     assert said["after"]["ms"] == pytest.approx(said["before"]["ms"], rel=0.5)
     onnx.checker.check_model(f"{out}.onnx", full_check=True)
@@ -181,7 +186,7 @@ def test_pruned_weights_are_zero_and_the_price_is_said(twin: Twin, tmp_path: Pat
 
 def test_convolutions_of_4_bits_are_refused_unless_the_loss_is_asked_for(twin: Twin, tmp_path: Path) -> None:
     pictures = data() / "imagenet_sample"
-    arguments = ["--bits", "4", "--data", pictures, "--limit", "30"]
+    arguments = ["--bits", "4", "--data", pictures, "--limit", "20"]
     code, said, errors = command("quantize", twin.card, *arguments, "-o", tmp_path / "no")
     assert code == REFUSED and said["written"] is False and "no time" in said["refused"], errors
     out = tmp_path / "int4"

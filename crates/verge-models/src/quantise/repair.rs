@@ -80,7 +80,7 @@ pub fn repaired(
     let picture = bench.contract.input.name.clone();
     let kept = |core: &Core| !float.contains(&core.made);
     let all = cores(model, &picture).into_iter().filter(kept).collect();
-    by_waves(bench, (model, model.clone()), all, pictures, step, &mut |changed, wave| {
+    by_waves(bench, (model, model.clone()), (all, WAVE), pictures, step, &mut |changed, wave| {
         let planned = plan(changed, &picture, float);
         let applied = apply(changed, &planned, ranges, target)?;
         let found = |core: &Core| {
@@ -102,28 +102,30 @@ pub(super) type Applied = (EditableModel, Vec<(String, Core)>);
 /// What gives that of a changed model and some of its layers.
 pub(super) type Apply<'a> = dyn FnMut(&EditableModel, &[Core]) -> Result<Applied, QuantiseError> + 'a;
 
-/// Repairs layers, some at a time. `was` is the model as it was, and a changed one that is repaired; `applied` gives what is run
-/// of it.
+/// Repairs layers, `size` at a time. `was` is the model as it was, and a changed one that is repaired; `applied` gives what is run of
+/// it. What one layer of several at a time drifts is corrected in those behind it as well: of large changes each stands alone.
 pub(super) fn by_waves(
     bench: &Bench<'_>,
     (model, mut changed): (&EditableModel, EditableModel),
-    mut all: Vec<Core>,
+    (mut all, size): (Vec<Core>, usize),
     pictures: &mut dyn PreparedPictures,
     step: &mut dyn FnMut(usize, usize),
     applied: &mut Apply<'_>,
 ) -> Result<EditableModel, QuantiseError> {
     all.retain(|core| core.takes_bias);
-    for (number, wave) in all.chunks(WAVE).enumerate() {
-        step(number * WAVE, all.len());
-        let made: Vec<String> = wave.iter().map(|core| core.made.clone()).collect();
-        let was = sums(bench, model, wave, &made, pictures)?;
-        let (run, found) = applied(&changed, wave)?;
-        let tensors: Vec<String> = found.iter().map(|(tensor, _)| tensor.clone()).collect();
-        let is = sums(bench, &run, wave, &tensors, pictures)?;
-        for ((_, now), (is, was)) in found.iter().zip(is.iter().zip(&was)) {
-            let corrections: Vec<(f64, f64)> =
-                is.iter().zip(was).map(|(is, was)| is.correction(*was)).collect();
-            correct(&mut changed, now, &corrections)?;
+    for (number, chunk) in all.chunks(WAVE).enumerate() {
+        let made: Vec<String> = chunk.iter().map(|core| core.made.clone()).collect();
+        let was = sums(bench, model, chunk, &made, pictures)?;
+        for (place, wave) in chunk.chunks(size).enumerate() {
+            step(number * WAVE + place * size, all.len());
+            let (run, found) = applied(&changed, wave)?;
+            let tensors: Vec<String> = found.iter().map(|(tensor, _)| tensor.clone()).collect();
+            let is = sums(bench, &run, wave, &tensors, pictures)?;
+            for ((_, now), (is, was)) in found.iter().zip(is.iter().zip(&was[place * size..])) {
+                let corrections: Vec<(f64, f64)> =
+                    is.iter().zip(was).map(|(is, was)| is.correction(*was)).collect();
+                correct(&mut changed, now, &corrections)?;
+            }
         }
     }
     Ok(changed)

@@ -114,15 +114,16 @@ impl<'a> Shrinker<'a> {
             return Ok(None);
         }
         let begun = (&self.model, self.begun()?);
-        let repaired = repair::by_waves(&self.bench, begun, all, pictures, step, &mut |changed, wave| {
-            let known = self.all(changed);
-            let found = |core: &Core| {
-                let now = known.iter().find(|one| one.made == core.made).unwrap_or(core);
-                (core.made.clone(), now.clone())
-            };
-            let found = wave.iter().map(found).collect();
-            Ok((self.applied(changed)?, found))
-        })?;
+        let repaired =
+            repair::by_waves(&self.bench, begun, (all, 1), pictures, step, &mut |changed, wave| {
+                let known = self.all(changed);
+                let found = |core: &Core| {
+                    let now = known.iter().find(|one| one.made == core.made).unwrap_or(core);
+                    (core.made.clone(), now.clone())
+                };
+                let found = wave.iter().map(found).collect();
+                Ok((self.applied(changed)?, found))
+            })?;
         self.written(&repaired).map(Some)
     }
 
