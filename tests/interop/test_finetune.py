@@ -139,7 +139,7 @@ def test_the_head_is_the_one_that_numpy_solves(tuning: Tuning) -> None:
     assert found["dropped"] == {"duplicate": 0, "damaged": 0, "blurred": 0}
     taps = found["tap"]
     (of_tap,) = [one for one in found["choices"] if one["tap"] == taps]
-    assert of_tap["as_good"] and of_tap["behind"] <= min(of_tap["error"], 2) + 1e-6
+    assert of_tap["as_good"] and of_tap["behind"] <= min(of_tap["error"], 1) + 1e-6
     assert max(one["right"] for one in found["choices"]) - of_tap["right"] == pytest.approx(of_tap["behind"] / 100 * 60)
     fits = [one for one in found["choices"] if one["as_good"]]
     assert of_tap["products"] == min(one["products"] for one in fits), "the cheapest that is as good"

@@ -1,6 +1,7 @@
 //! A head as nodes behind a graph: features of its planes, weights, softmax, and what is unknown. Its numbers are f32 whatever the
 //! graph before it runs on.
 
+use half::f16;
 use verge_engine::{EditError, EditableModel, ElementType, Tensor};
 
 use super::Head;
@@ -39,7 +40,7 @@ pub fn append(model: &mut EditableModel, taps: &[Tap], head: &Head) -> Result<St
         None => (likely, classes),
         Some(unknown) => {
             let kept = unknown.kept.transposed();
-            let kept = constant_of(model, "head_known", &[width, whole(unknown.kept.rows())], kept.values())?;
+            let kept = known(model, &[width, whole(unknown.kept.rows())], kept.values())?;
             let ones = constant_of(model, "head_ones", &[width, 1], &vec![1.0; head.weights.rows()])?;
             let least = constant_of(model, "head_least", &[1], &[f64::from(LEAST)])?;
             let steep = STEEP / (0.1 * unknown.limit.max(1e-3));
@@ -93,6 +94,16 @@ fn constant_of(
     let numbers = numbers.iter().map(|number| *number as f32).collect();
     model.add_initializer(&name, dims, &Tensor::F32(numbers))?;
     Ok(name)
+}
+
+/// The pictures of the training in numbers of 16 bits: of small trunks they are most of the file, and a cosine changes in its fourth
+/// place. The library makes ordinary numbers of them once.
+fn known(model: &mut EditableModel, dims: &[i64], numbers: &[f64]) -> Result<String, EditError> {
+    const FLOAT: i64 = 1;
+    let name = model.fresh("head_known");
+    let numbers = numbers.iter().map(|number| f16::from_f64(*number)).collect();
+    model.add_initializer(&name, dims, &Tensor::F16(numbers))?;
+    node(model, "Cast", &[&name], "head_known_wide", &[("to", FLOAT)])
 }
 
 fn whole(number: usize) -> i64 {
