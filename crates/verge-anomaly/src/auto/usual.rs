@@ -68,7 +68,9 @@ impl AutoDetector {
             let distance = seen.expected.distance(seen.observed);
             (distance.unwrap_or_else(|| self.distance(views)), seen.expected)
         });
-        Reported { expected, distance, shown }
+        // Members whose probabilities are alike are reported by turns: what the signal shows counts whichever it is.
+        let by_value = usual.distance(value).filter(|_| !is_back && !usual.contains(value));
+        Reported { expected, distance: distance.max(by_value.unwrap_or_default()), shown }
     }
 
     /// Where what a member observes lies in 98 % of the past, as far as that is known: in the past of the member, and of the
@@ -126,8 +128,8 @@ impl AutoDetector {
     }
 }
 
-/// How a reading is reported: the distance is that of what was observed from what was expected, of which the ends are one;
-/// of members that measure surprise, that of what the signal shows from what is usual.
+/// How a reading is reported: the distance is that of what was observed from what was expected, of which the ends are one,
+/// or that of what the signal shows from what is usual, where that is greater; of members that measure surprise the latter.
 pub(super) struct Reported {
     pub(super) expected: Expected,
     pub(super) distance: f64,

@@ -190,7 +190,21 @@ impl AnomalyWords<'_> {
             | Member::ModelDisagrees
             | Member::ModelDamaged => self.0.member.as_str().to_owned(),
         };
-        occasion.lasting(what)
+        occasion.lasting(what + &self.farther())
+    }
+
+    /// The value beside what is usual of it, where that is farther out than what the member observes: the distance is its own.
+    fn farther(&self) -> String {
+        let looks_back =
+            matches!(self.0.member, Member::Mean | Member::Median | Member::Profile | Member::Volatility);
+        let Some(shown) = self.shown().filter(|shown| looks_back && !shown.is_usual()) else {
+            return String::new();
+        };
+        let far = |seen: &Quantity| seen.range.distance(seen.value).unwrap_or_default();
+        match far(&shown) > far(&self.seen()) {
+            true => format!(", now {}{}", shown.value(), shown.normally()),
+            false => String::new(),
+        }
     }
 
     /// What is so again.

@@ -170,6 +170,16 @@ fn what_is_unusual_is_said_in_the_unit_of_the_signal() {
             "89.1 °C (normal 86 to 88)",
         ),
         (
+            Body::Anomaly(Anomaly {
+                value: Some(133.0),
+                usual: within(91.0, 96.0),
+                value_unit: Unit::new("°C").ok(),
+                ..unusual(Member::Volatility, 7.1, at_most(1.2))
+            }),
+            "fluctuates more than usual: steps of 7.1 mm/s (normally at most 1.2), now 133 °C (normally 91 to 96)",
+            "steps of 7.1 mm/s (normal at most 1.2)",
+        ),
+        (
             seen(Member::Pattern, 9.0, at_most(4.0)),
             "a shape that it has not shown before",
             "its shapes are known again",

@@ -72,7 +72,13 @@ fn printed_distance(assessment: &Assessment) -> Option<f64> {
     let (_, shown) = assessment.shown?;
     match assessment.member {
         Member::Context | Member::TimeOfDay | Member::Shift => shown.usual.distance(shown.value),
-        _ => assessment.expected.distance(assessment.observed),
+        _ => {
+            let (expected, observed) = (assessment.expected, assessment.observed);
+            let of_value = shown.usual.distance(shown.value).filter(|_| !shown.usual.contains(shown.value));
+            let of_value =
+                of_value.filter(|_| !expected.contains(observed) || expected == Expected::default());
+            expected.distance(observed).into_iter().chain(of_value).reduce(f64::max)
+        }
     }
 }
 
@@ -131,7 +137,8 @@ fn on_the_first_day_what_is_a_little_off_is_near_and_a_step_is_far() {
         let (mut detector, mut next) = (detector(), day_with_noise(swing, per_hour, phase));
         for reading in 0..per_hour * 24 {
             let (value, time) = (next(reading), UtcMillis((reading * 3_600_000 / per_hour) as i64));
-            if reading > 5 * per_hour && reading % per_hour == 0 {
+            // Nothing is found before the warm-up is over.
+            if reading > 300 && reading % per_hour == 0 {
                 let distance = |off: f64| {
                     let assessment = detector.clone().observe(time, value + off);
                     assessment.shown.map_or(0.0, |(distance, _)| distance)
