@@ -34,7 +34,7 @@ fn rows_of_several_devices_are_series_of_their_own() {
         assert_eq!(alarms, ["t 2026-04-20T08:20:00.000Z"], "{report}");
         assert!(report.contains(&words.replace("`device`", &format!("`{}`", &head[5..][..head.len() - 10]))));
         assert!(report.contains("alarms: hall 1%2Fpump-1 t 1, hall 1%2Fpump-1 u 0, pump-2 t 0, pump-2 u 0"));
-        assert!(report.contains("median interval 1m"), "{report}");
+        assert!(report.contains("median interval 1 min"), "{report}");
     }
     // With a device of their own all rows are one series.
     let (alarms, _) = judged(folder.path(), &table("time,device,t,u\n"), &["--device", "all"]);

@@ -106,6 +106,13 @@ fn a_person_upstream_labels_an_alarm() {
         (&document[0]["open"][0]["number"], &document[0]["tags"][0]["alarms"]),
         (&1.into(), &1.into())
     );
+    // 8.5 above a limit of 7.1.
+    assert_eq!(document[0]["open"][0]["distance"], 1.2);
+    let mistyped = ask(&["alarms", "--judge", "hihg"]).expect(64).stderr;
+    assert!(
+        mistyped.contains("there is no judge \"hihg\"") && mistyped.contains("high is probably meant"),
+        "{mistyped}"
+    );
     let labelled = ask(&["label", "--device", "pump-1", "real"]).expect(0);
     let again = "threshold does not learn from labels: the same will alarm again";
     assert_eq!(labelled.stdout, format!("noted for 1 signal; {again}\n"));

@@ -118,6 +118,25 @@ fn a_judge_with_while_judges_the_running_machine_alone() {
 }
 
 #[test]
+fn what_explains_most_events_is_suggested_also_where_the_judge_does_not_look_at_it() {
+    let folder = folder();
+    for (file, contact) in [("p1.csv", "pump:XS701"), ("p1.log", "plc:XS701")] {
+        // By rules no budget is kept, and events follow the machine all the same.
+        let ended = verge(folder.path(), &["judge", "-c", "gateway.toml", "always", file]).expect(0);
+        let words = format!(
+            "19 of the last 20 events came within 30 s after {contact} became 0: consider while = {{ signal = \"{contact}\", \
+             equals = 1, settle = \"30s\" }}"
+        );
+        assert!(ended.stderr.contains(&words), "{file}: {}", ended.stderr);
+        let judged = verge(folder.path(), &["judge", "-c", "gateway.toml", "running", file]).expect(0);
+        assert!(!judged.stderr.contains("consider"), "it depends on the contact already: {}", judged.stderr);
+    }
+    let table = verge(folder.path(), &["judge", "-c", "gateway.toml", "always", "p1.csv"]).expect(0).stderr;
+    assert!(table.contains("p1.csv: alarms: pressure 30\n"), "{table}");
+    assert!(table.contains("p1.csv: the judge does not look at XS701\n"), "{table}");
+}
+
+#[test]
 fn a_judge_with_by_learns_rest_and_run_apart() {
     let folder = folder();
     let apart = lives(folder.path(), "apart", "p1.csv");

@@ -89,7 +89,7 @@ fn one_history_is_judged_alike_in_every_form() {
     let epoch = 1_776_672_000_u64;
     let at = |minute: u32| format!("2026-04-20T08:{minute:02}:00Z");
     check("plain", &lines("time,t\n", |m, v| format!("{},{v}", at(m))), &[], "judged: `t`; time: `time`");
-    check("period", &lines("time,t\n", |m, v| format!("{},{v}", at(m))), &[], "median interval 1m");
+    check("period", &lines("time,t\n", |m, v| format!("{},{v}", at(m))), &[], "median interval 1 min");
     check(
         "decimal comma",
         &lines("Zeit;t\n", |m, v| format!("20.04.2026 08:{m:02};{}", comma(v))),

@@ -39,6 +39,8 @@ def test_sources_that_hear_nothing_or_cannot_read_what_they_hear_are_named(scene
         "words": number_source("words/+/level"),
         "kept": number_source("kept/+/level"),
     }
+    rare = {"inputs": ["pump"], "alarm_budget": "1/year", "budget_of": "signal"}
+    gateway.settings["judge"]["usual"] = {"detector": "auto"} | rare
     device = scene.device()
     device.publish("kept/k1/level", "1", retain=True)
     device.publish("mute/m1/level", "1" * 40_000_000, retain=True)
@@ -71,7 +73,8 @@ def test_sources_that_hear_nothing_or_cannot_read_what_they_hear_are_named(scene
         'not_a_number on "words/w2/level", 3 bytes, `7,5`, which looks like a decimal comma',
         "1 that the broker had retained",
         "a message larger than the gateway takes was received, on \"mute/m1/level\": 400000",
-        "is good, with 4 warnings",
+        "judge.usual.alarm_budget: can never be supported: pump-1 level sends ",
+        "is good, with 5 warnings",
     ):
         assert words in done.stdout, f"{words!r} is not in\n{said(done)}"
 

@@ -63,15 +63,19 @@ impl AlarmSettings {
     /// A hold-off beyond 100,000.
     pub fn new(budget: Option<AlarmBudget>, hold_off: u32) -> Result<Self, SettingsError> {
         check_count("hold_off", u64::from(hold_off), 0, 100_000)?;
-        let (budget_of, while_learning) = (BudgetOf::Signal, WhileLearning::Alarm);
-        Ok(Self { budget, hold_off, budget_of, while_learning })
+        Ok(Self { budget, hold_off, ..Self::default() })
     }
 
-    /// The same with another meaning of the budget, which is each signal's own otherwise, and with events while learning,
-    /// which are alarms otherwise.
+    /// The same with another owner of the budget than each signal, and with events while learning that are no alarms.
     #[must_use]
     pub const fn with(self, budget_of: BudgetOf, while_learning: WhileLearning) -> Self {
         Self { budget_of, while_learning, ..self }
+    }
+
+    /// False alarms that are accepted.
+    #[must_use]
+    pub const fn budget(&self) -> Option<AlarmBudget> {
+        self.budget
     }
 
     /// Whose alarms the budget is for.

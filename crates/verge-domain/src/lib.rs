@@ -8,7 +8,7 @@
 //! (why some of it does not), [`excerpt`] and [`looks`] (what it was, shown and guessed), [`finding`] (what a judge says), [`policy`] (how findings become events with a
 //! life), [`verdict`] (what goes out) with its [`body`], [`withdrawn`] (what will not come),
 //! [`interval`], [`sequence`] and [`life`] (bookkeeping both ends share), [`filter`] (topics and which of them are meant),
-//! [`backoff`], [`link`] (what a link reports of itself), [`board`] (what is true now), [`mod@image`] (the same for readers that poll), [`address`] (who may), [`live`] (a gateway as people see it) with [`configured`], [`history`] (what signals showed of late), [`stage`] (the traits that join the crates; those of
+//! [`backoff`], [`link`] (what a link reports of itself), [`board`] (what is true now), [`mod@image`] (the same for readers that poll), [`address`] (who may), [`live`] (a gateway as people see it) with [`configured`], [`history`] (what signals showed of late), [`judge_account`] (how often judges alarm, in words), [`stage`] (the traits that join the crates; those of
 //! [`store`] and [`sink`] have files of their own), [`stored`] (what a store is given and gives back).
 
 pub mod action;
@@ -28,6 +28,7 @@ pub mod history;
 pub mod id;
 pub mod image;
 pub mod interval;
+pub mod judge_account;
 pub mod life;
 pub mod link;
 pub mod live;

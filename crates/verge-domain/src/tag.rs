@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::finding::Expected;
 use crate::id::{SourceId, TagText, Unit};
 use crate::verdict::Subject;
 
 /// What a verdict repeats of it, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SignalTag {
     /// What the signal is.
     pub description: Option<TagText>,

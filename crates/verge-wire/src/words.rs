@@ -5,7 +5,9 @@ use verge_domain::finding::{Expected, Member};
 use verge_domain::group::{AlarmGroup, GroupKind, GroupMember};
 use verge_domain::id::{DeviceId, Unit};
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{ActionKind, Event, EventChange, EventState, OperatorAction, Subject, Verdict};
+use verge_domain::verdict::{
+    ActionKind, Body, Detector, Event, EventChange, EventState, OperatorAction, Subject, Verdict,
+};
 use verge_domain::withdrawn::{Tombstone, Withdrawal};
 
 use crate::SiteZone;
@@ -27,7 +29,20 @@ pub fn verdict_words(verdict: &Verdict, zone: &SiteZone) -> String {
     let learning = learning.map_or("", |_| "; no alarm: it is still being learnt what is usual");
     let action =
         verdict.action.as_ref().map_or_else(String::new, |action| action_words(action, verdict, zone));
-    format!("{device}{signal}{tag}: {action}{words}{learning}{group}")
+    let waits = waiting_words(verdict);
+    format!("{device}{signal}{tag}: {action}{words}{waits}{learning}{group}")
+}
+
+/// What it means that a signal does not come that says in which state a machine is: of what learns or follows a rule, that
+/// alone is silent.
+fn waiting_words(verdict: &Verdict) -> String {
+    let silent = matches!(&verdict.body, Body::Health(health) if health.cause == Member::Silent);
+    let reports_silence = matches!(verdict.detector, Detector::Health | Detector::Silence);
+    let is_over = verdict.event.is_some_and(|event| event.state == EventState::Cleared);
+    match silent && !reports_silence && !is_over {
+        true => format!("; judge {} waits for it and does not judge meanwhile", verdict.judge),
+        false => String::new(),
+    }
 }
 
 /// What an operator did, in front of how the event stands.

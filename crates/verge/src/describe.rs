@@ -1,5 +1,7 @@
 //! A verdict in one line, for people, and dates and times as people read them.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use verge_domain::id::{GatewayId, Lane};
 use verge_domain::time::UtcMillis;
@@ -34,6 +36,26 @@ pub(crate) fn date_and_time(at: UtcMillis) -> String {
         .map_or_else(|_| at.0.to_string(), |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
 }
 
+/// A duration in its two greatest units: "46 days", "1 day 3 h", "12 min 5 s", "1.5 s", "40 ms".
+pub(crate) fn span(span: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3_600, "h"), (60, "min"), (1, "s")];
+    let seconds = span.as_secs();
+    if seconds == 0 {
+        return format!("{} ms", span.subsec_millis());
+    }
+    if seconds < 60 && span.subsec_millis() > 0 {
+        return format!("{:.1} s", span.as_secs_f64());
+    }
+    let first = UNITS.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(UNITS.len() - 1);
+    let (unit, name) = UNITS[first];
+    let (whole, rest) = (seconds / unit, seconds % unit);
+    let name = if name == "day" && whole > 1 { "days" } else { name };
+    match UNITS.get(first + 1).map(|(unit, name)| (rest / unit, *name)) {
+        Some((more, smaller)) if more > 0 => format!("{whole} {name} {more} {smaller}"),
+        _ => format!("{whole} {name}"),
+    }
+}
+
 /// Date and time of day in UTC, with a fraction where there is one.
 pub(crate) fn short_utc(at: UtcMillis) -> String {
     let text = date_and_time(at);
@@ -52,6 +74,24 @@ pub(crate) mod tests {
         let message = include_bytes!("../../verge-wire/tests/wire/alarm.json");
         let message = verge_wire::read_message(message, verge_wire::WireLimits::default()).unwrap();
         message.verdicts.into_iter().next().unwrap().1
+    }
+
+    #[test]
+    fn a_duration_has_two_units_at_most() {
+        let check = |seconds: f64, expected: &str| {
+            assert_eq!(span(Duration::from_secs_f64(seconds)), expected, "{seconds}");
+        };
+        check(4_022_784.0, "46 days 13 h");
+        check(172_800.0, "2 days");
+        check(86_400.0, "1 day");
+        check(90_000.0, "1 day 1 h");
+        check(3_600.0, "1 h");
+        check(725.0, "12 min 5 s");
+        check(60.0, "1 min");
+        check(1.5, "1.5 s");
+        check(1.0, "1 s");
+        check(0.04, "40 ms");
+        check(0.0, "0 ms");
     }
 
     #[test]

@@ -109,14 +109,6 @@ impl BesideMembers {
         }
     }
 
-    /// How far out a step or jump is, in usual widths, of which the half is one.
-    pub(super) fn distance(seen: &SeenBeside) -> f64 {
-        let Sight { step, width, .. } = seen.sight;
-        let jump = seen.jump.map(|jump| (jump.to - jump.from).abs());
-        let step = jump.or(step.filter(|_| seen.by_step));
-        step.filter(|_| width > 0.0).map_or(0.0, |step| 2.0 * step / width)
-    }
-
     /// Learns a reading; where the signal stays only where nothing is wrong with that.
     pub(super) fn learn(&mut self, seen: &SeenBeside, level: f64, is_usual_place: bool) {
         if let Some(step) = seen.sight.step {
@@ -160,7 +152,7 @@ impl BesideMembers {
 
 impl SeenBeside {
     /// A single step is what is strange, not where the signal stays or jumped to.
-    pub(super) const fn is_single_step(&self) -> bool {
+    pub(super) const fn is_single_step(self) -> bool {
         self.by_step && self.jump.is_none() && self.sight.step.is_some()
     }
 

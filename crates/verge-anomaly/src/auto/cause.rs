@@ -1,10 +1,10 @@
 //! What was abnormal last, so that an alarm ends when that does.
 
 use serde::{Deserialize, Serialize};
-use verge_domain::finding::{Expected, Member};
+use verge_domain::finding::Expected;
 
 use super::beside::SeenBeside;
-use super::views::Views;
+use super::views::{MemberView, Views};
 use super::{MEMBERS, VOLATILITY};
 
 /// In place of a member: a single step, of which the limit is another than that of mean steps.
@@ -26,28 +26,31 @@ impl EventCause {
         Self { low: f64::NEG_INFINITY, high: f64::INFINITY, p: 1.0, member: u8::MAX };
 
     pub(super) fn new(member: usize, by_beside: Option<&SeenBeside>, expected: Expected, p: f64) -> Self {
-        let is_step = by_beside.is_some_and(SeenBeside::is_single_step);
+        let is_step = by_beside.is_some_and(|seen| seen.is_single_step());
         let member = if is_step { SINGLE_STEP } else { member };
         let (low, high) = (expected.low.unwrap_or(f64::NEG_INFINITY), expected.high.unwrap_or(f64::INFINITY));
         Self { low, high, p: p as f32, member: member as u8 }
     }
 
-    /// The member, and what it observes now.
-    pub(super) fn now(&self, views: &Views) -> Option<(Member, f64)> {
+    /// The member, and what it observes now beside what it expected then.
+    pub(super) fn now(&self, views: &Views) -> Option<MemberView> {
         let place = usize::from(self.member);
-        if place == SINGLE_STEP {
+        let is_single_step = place == SINGLE_STEP;
+        let (member, observed) = if is_single_step {
             // A machine that starts or stops has none that counts.
-            return Some((MEMBERS[VOLATILITY], views.step.unwrap_or_default()));
-        }
-        Some((*MEMBERS.get(place)?, views.observed.get(place)?.0))
+            (MEMBERS[VOLATILITY], views.step.unwrap_or_default())
+        } else {
+            (*MEMBERS.get(place)?, views.observed.get(place)?.0)
+        };
+        Some(MemberView { member, observed, expected: self.expected(), is_single_step })
     }
 
     /// Whether the member still observes what it did not expect then.
     pub(super) fn still_off(&self, views: &Views) -> bool {
-        self.now(views).is_some_and(|(_, observed)| !(self.low..=self.high).contains(&observed))
+        self.now(views).is_some_and(|view| !(self.low..=self.high).contains(&view.observed))
     }
 
-    pub(super) fn expected(&self) -> Expected {
+    fn expected(&self) -> Expected {
         let end = |end: f64| end.is_finite().then_some(end);
         Expected { low: end(self.low), high: end(self.high) }
     }

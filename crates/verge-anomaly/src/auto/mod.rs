@@ -49,7 +49,7 @@ use crate::excursions::Excursions;
 use crate::lessons::{LessonStep, Lessons};
 use crate::pool::{AlarmPool, Level, Odds, PoolMember, SeenReading};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE};
-use beside::BesideMembers;
+use beside::{BesideMembers, SeenBeside};
 use cause::EventCause;
 pub use judge::AutoJudge;
 use novelty::{Predictor, Quantiser};
@@ -58,7 +58,7 @@ pub use settings::AutoSettings;
 use shift::Shift;
 use steps::Steps;
 use tails::{Marks, MemberScores, NO_MARKS, Tails};
-use views::{Centre, Views};
+use views::{Centre, MemberView, Views};
 
 /// The members.
 pub const MEMBERS: [Member; 8] = [
@@ -77,7 +77,7 @@ const _: () = assert!(matches!(MEMBERS[MEAN], Member::Mean));
 /// The one that looks at steps; it also reports a single one.
 const VOLATILITY: usize = 4;
 /// Independent members that the eight are worth.
-const EFFECTIVE_MEMBERS: f64 = 5.5;
+pub(crate) const EFFECTIVE_MEMBERS: f64 = 5.5;
 /// The level without a budget: half an alarm to one in a thousand readings. Smallest probability of a member.
 const MEMBER_P: f64 = 5.623_413_251_903_491e-4;
 
@@ -209,19 +209,18 @@ impl AutoDetector {
         let outcome = self.pool.judge(&mut self.alarms, settings, (odds, judging), how, still_off);
         let (still_off, was_open) = (still_off && !outcome.gives_way, was_open && !outcome.gives_way);
         // What was expected, and how far off this is, before it is learnt.
-        let (strangest, mut observed, mut expected) = self.words(&judged, &views, by_beside, level);
-        let mut member = MEMBERS[strangest];
+        let (strangest, observed, expected) = self.words(&judged, &views, by_beside, level);
+        let is_single_step = by_beside.is_some_and(SeenBeside::is_single_step);
+        let found = MemberView { member: MEMBERS[strangest], observed, expected, is_single_step };
         let far = outcome.abnormal && self.tails.is_far(&judged, level / EFFECTIVE_MEMBERS);
         // What would alarm, had nobody labelled it false, is known by that alone: the label may be taken back.
         let is_hidden = smallest > judged.without_labels && combined(judged.without_labels) <= level;
         let marks = if is_hidden { NO_MARKS } else { self.tails.learn(&judged) };
         // While nothing new is strange, an event reports what it is about, to its end.
         let about = !outcome.abnormal && (outcome.alarm || was_open);
-        if let Some((cause, seen)) = self.cause.now(&views).filter(|_| about) {
-            (member, observed, expected) = (cause, seen, self.cause.expected());
-        }
+        let view = self.cause.now(&views).filter(|_| about).unwrap_or(found);
         let off_normal = outcome.abnormal || was_open || outcome.standing != Standing::Normal;
-        let shown = off_normal.then(|| self.shown(&views, member, by_beside.as_ref()));
+        let reported = off_normal.then(|| self.report(&views, view, by_beside));
         // What is found later in an event was expected of what the event has taught, and ends nothing; what has come to
         // an end is no cause any more. What begins after a time without anything strange is another cause.
         let begins = outcome.standing == Standing::Renewed || (!still_off && !was_open);
@@ -253,10 +252,10 @@ impl AutoDetector {
             held: outcome.abnormal && !outcome.alarm,
             standing: outcome.standing,
             learning: outcome.learning,
-            member,
-            observed,
-            expected,
-            shown,
+            member: view.member,
+            observed: view.observed,
+            expected: reported.as_ref().map_or(view.expected, |reported| reported.expected),
+            shown: reported.map(|reported| (reported.distance, reported.shown)),
         };
         (assessment, members)
     }
@@ -293,7 +292,7 @@ impl AutoDetector {
         let middle = median5(&self.recent);
         let (is_first, step_between) = (self.pace.seen() <= 1, Steps::between(self.last, value));
         let (volatility, step) = if is_first { (0.0, 0.0) } else { self.restlessness(value, step_between) };
-        let symbol = self.quantiser.symbol(value);
+        let (range, symbol) = (self.quantiser.clone(), self.quantiser.symbol(value));
         self.context_bits.push(self.context.bits(0, symbol) as f32);
         self.hourly_bits.push(self.hourly.bits(1 + slot as u32, symbol) as f32);
         let context = mean_f32(self.context_bits.all());
@@ -302,6 +301,7 @@ impl AutoDetector {
         let shift = self.shift.score(value, self.readings, self.deviation);
         let off_median = (middle - self.median).abs();
         let views = Views {
+            range,
             step: step_between.filter(|_| !is_first),
             scores: [
                 Some(distance),

@@ -1,9 +1,14 @@
 //! What the members see in one reading.
 
+use verge_domain::finding::{Expected, Member};
+
 use super::MEMBERS;
+use super::novelty::Quantiser;
 
 /// What each member saw in one reading.
 pub(super) struct Views {
+    /// The range of values before it.
+    pub(super) range: Quantiser,
     /// The step from the reading before, where it counts.
     pub(super) step: Option<f64>,
     /// Absent where a member has no basis yet.
@@ -21,4 +26,15 @@ pub(super) enum Centre {
     Times,
     /// The score is what is observed.
     Itself,
+}
+
+/// What one member saw in a reading.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MemberView {
+    pub(super) member: Member,
+    pub(super) observed: f64,
+    /// What does not alarm.
+    pub(super) expected: Expected,
+    /// It is about one step, not about the mean of many.
+    pub(super) is_single_step: bool,
 }

@@ -1,10 +1,12 @@
 //! How judges decide.
 
+use std::time::Duration;
+
 use verge_domain::stage::Scope;
 use verge_domain::verdict::Detector;
 
-use crate::alarm::AlarmSettings;
-use crate::auto::AutoSettings;
+use crate::alarm::{AlarmSettings, BudgetOf};
+use crate::auto::{AutoSettings, EFFECTIVE_MEMBERS};
 use crate::camera::CameraHealthSettings;
 use crate::cusum::CusumSettings;
 use crate::health::HealthSettings;
@@ -97,6 +99,21 @@ impl JudgeSettings {
         }
     }
 
+    /// The time of one false alarm by the rarest budget that a signal supports of which a reading comes every `interval` seconds,
+    /// where that is not the budget that was asked for. Only signals that have a budget of their own have such a limit.
+    #[must_use]
+    pub fn rarest(&self, interval: f64) -> Option<Duration> {
+        let alarms = self.alarms().filter(|alarms| alarms.budget_of() == BudgetOf::Signal)?;
+        let (readings, needed) = match self {
+            Self::Auto(_) => (1.0, EFFECTIVE_MEMBERS),
+            Self::Pattern(shapes, _) => (shapes.stride() as f64, 1.0),
+            Self::Vibration(blocks, _) => (blocks.block_seconds() * blocks.sample_rate_hz(), 1.0),
+            // Models, and rows of several signals: their pace is not that of a signal.
+            _ => return None,
+        };
+        alarms.budget()?.rarest(readings * interval, needed)
+    }
+
     /// What one instance watches.
     #[must_use]
     pub const fn scope(&self) -> Scope {
@@ -115,5 +132,36 @@ impl JudgeSettings {
                 Scope::Camera
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alarm::WhileLearning;
+    use crate::budget::AlarmBudget;
+
+    #[test]
+    fn the_rarest_budget_of_a_signal_is_known_from_its_pace() {
+        let alarms = |days: f64, of| {
+            let budget = AlarmBudget::new(1.0, Duration::from_secs_f64(days * 86_400.0)).unwrap();
+            AlarmSettings::new(Some(budget), 100).unwrap().with(of, WhileLearning::Info)
+        };
+        let pattern = |days, of| JudgeSettings::Pattern(PatternSettings::new(64).unwrap(), alarms(days, of));
+        let hours =
+            |settings: JudgeSettings, hz: f64| settings.rarest(1.0 / hz).map(|each| each.as_secs() / 3_600);
+        assert_eq!(hours(pattern(7.0, BudgetOf::Signal), 1.0), None);
+        let at_125 = hours(pattern(365.0, BudgetOf::Signal), 125.0).unwrap();
+        assert!((24..24 * 365).contains(&at_125), "{at_125} hours");
+        // What is named is supported.
+        let slightly_oftener = pattern(0.99 * at_125 as f64 / 24.0, BudgetOf::Signal);
+        assert_eq!(hours(slightly_oftener, 125.0), None);
+        assert_eq!(
+            hours(pattern(365.0, BudgetOf::Judge), 125.0),
+            None,
+            "together signals have no such limit"
+        );
+        let auto = JudgeSettings::Auto(AutoSettings::new(alarms(365.0, BudgetOf::Signal), None).unwrap());
+        assert!(hours(auto, 1.0).is_some(), "once a year by readings of a second");
     }
 }

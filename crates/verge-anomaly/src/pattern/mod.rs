@@ -89,6 +89,11 @@ impl PatternSettings {
             + self.shapes * (shape + reservoir::BYTES_BESIDE_SHAPE)
     }
 
+    /// Readings from one shape that is judged to the next.
+    pub(crate) const fn stride(&self) -> usize {
+        self.stride
+    }
+
     fn points(&self) -> usize {
         self.window.min(MAX_POINTS)
     }

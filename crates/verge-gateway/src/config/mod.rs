@@ -30,7 +30,7 @@ pub use drawn::{DRAWN_FILE, DrawnSection};
 pub use effective::effective_settings;
 pub use environment::PREFIX;
 pub use fault::{Fault, FilePlace, Warning};
-pub(crate) use nearest::nearest;
+pub use nearest::nearest;
 pub use origin::Origins;
 pub use raw::Raw;
 pub(crate) use raw::*;

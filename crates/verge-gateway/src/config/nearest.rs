@@ -4,7 +4,8 @@
 const SIMILAR: f64 = 0.8;
 
 /// The known word that is nearest to this one, if one is near.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = plain(word);
     known
         .into_iter()

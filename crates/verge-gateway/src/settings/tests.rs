@@ -215,6 +215,13 @@ fn what_is_allowed_and_hardly_meant_is_a_warning() {
     assert!(warnings[0].to_string().contains("telemetry"), "{}", warnings[0]);
     let password = SMALL.replace("localhost:1883\"", "broker.example:1883\"\nusername = \"verge\"");
     assert!(settings(&password).unwrap().warnings[0].to_string().starts_with("local.url: the password"));
+    let bearing = "[judge.bearing]\ninputs = [\"pump\"]\ndetector = \"vibration\"\nsample_rate = 25600\nbudget_of = \"signal\"";
+    assert_eq!(settings(&format!("{SMALL}\n{bearing}")).unwrap().warnings, []);
+    let never = settings(&format!("{SMALL}\n{bearing}\nalarm_budget = \"1/year\"")).unwrap().warnings;
+    assert!(
+        never[0].to_string().starts_with("judge.bearing.alarm_budget: \"1/year\" can never be"),
+        "{never:?}"
+    );
     let threads = |number: u8| SMALL.replace("[local]", &format!("judging_threads = {number}\n[local]"));
     assert_eq!(settings(&threads(1)).unwrap().warnings, []);
     let warned = settings(&threads(3)).unwrap().warnings[0].to_string();

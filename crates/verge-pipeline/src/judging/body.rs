@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use verge_domain::finding::{Condition, Expected, Member};
+use verge_domain::finding::{Condition, Expected, Member, ShownValue};
 use verge_domain::id::Unit;
 use verge_domain::observation::Captured;
 use verge_domain::tag::TagEntry;
@@ -50,15 +50,17 @@ pub(super) fn body_of(condition: &Condition, unit: Option<&Unit>) -> Body {
 /// What is wrong with a sensor is not a matter of its value.
 pub(super) fn beyond_normal<'a>(condition: &'a Condition, tag: Option<&TagEntry>) -> Cow<'a, Condition> {
     let shown = condition.shown.filter(|_| !condition.member.is_health());
-    let value = shown.map(|shown| shown.value).or_else(|| {
-        let is_value = matches!(condition.member, Member::High | Member::Low);
-        is_value.then_some(condition.observed)
-    });
+    // What they observe is a value, and in words it stands beside what is expected.
+    let learns_values = matches!(condition.member, Member::Level | Member::Mean | Member::Median);
+    let is_value = learns_values || matches!(condition.member, Member::High | Member::Low);
+    let value = if is_value { Some(condition.observed) } else { shown.map(|shown| shown.value) };
     let normal = tag.map_or(Expected::default(), |tag| tag.normal);
     let beyond = value.filter(|value| !normal.contains(*value)).and_then(|value| normal.distance(value));
     match beyond {
         Some(beyond) if condition.distance().is_none_or(|distance| distance < beyond) => {
-            Cow::Owned(Condition { distance: Some(beyond), ..condition.clone() })
+            let shown = condition.shown.map(|shown| ShownValue { usual: normal, ..shown });
+            let expected = if learns_values { normal } else { condition.expected };
+            Cow::Owned(Condition { distance: Some(beyond), shown, expected, ..condition.clone() })
         }
         _ => Cow::Borrowed(condition),
     }

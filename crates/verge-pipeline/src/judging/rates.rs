@@ -14,7 +14,7 @@ use super::{JudgeSet, StateSuggestion};
 pub struct JudgeRate {
     /// Its name in the configuration.
     pub judge: JudgeId,
-    /// Instances with a known rate that are at work.
+    /// Instances with a known rate that are at work; none of a judge that follows rules.
     pub instances: u64,
     /// Alarms of all of them so far.
     pub alarms: u64,
@@ -90,7 +90,8 @@ impl JudgeRate {
 }
 
 impl<D, J: Judge> JudgeSet<D, J> {
-    /// How often each judge alarms, in the order of the configuration; judges without a rate are left out.
+    /// How often each judge alarms, in the order of the configuration; judges without a rate are left out, unless a contact
+    /// explains most of their events.
     #[must_use]
     pub fn alarm_rates(&self, now: Moment) -> Vec<JudgeRate> {
         let mut rates: Vec<(JudgeIndex, JudgeRate)> =
@@ -127,7 +128,8 @@ impl<D, J: Judge> JudgeSet<D, J> {
             suggestion: self.contacts.suggestion(&rate.judge, &self.sources),
             ..rate
         };
-        rates.into_iter().map(|(_, rate)| rate).filter(|rate| rate.instances > 0).map(suggest).collect()
+        let is_worth_it = |rate: &JudgeRate| rate.instances > 0 || rate.suggestion.is_some();
+        rates.into_iter().map(|(_, rate)| suggest(rate)).filter(is_worth_it).collect()
     }
 }
 

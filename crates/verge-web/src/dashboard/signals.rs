@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use verge_domain::board::{LastWord, PointKind};
 use verge_domain::finding::Expected;
 use verge_domain::history::{BandChange, Course, SignalNow};
 use verge_domain::id::{DeviceId, SignalId, SourceId};
+use verge_domain::judge_account::JudgeAccount;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, Severity, Subject};
 
@@ -299,18 +300,19 @@ pub(crate) fn read_path(path: &str) -> Option<Subject> {
     named(&source, &device, &signal).ok().filter(|_| parts.next().is_none())
 }
 
-/// How often judges alarm, in words, by their names.
+/// How often judges alarm, whether they still learn and what would help, in words, by their names.
 pub(crate) fn budgets(site: &Site) -> BTreeMap<String, String> {
-    let status = site.status();
-    let judges = status["judges"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let words = |judge: &serde_json::Value| {
-        let name = judge["name"].as_str()?.to_owned();
-        let expected = judge["expected_per_week"].as_f64()?;
-        let observed = judge["alarms_per_week"].as_f64();
-        let observed = observed.map_or_else(|| "no rate yet".to_owned(), |rate| format!("{rate:.2} a week"));
-        Some((name, format!("{observed} observed, {expected:.2} a week expected without cause")))
+    let words = |account: JudgeAccount| {
+        let words = account.words(|at| site.live.time_words(at));
+        (account.name, Shown::sentence(&words).to_string())
     };
-    judges.iter().filter_map(words).collect()
+    accounts(&site.status()).into_iter().map(words).collect()
+}
+
+/// What a status says of judges.
+pub(crate) fn accounts(status: &serde_json::Value) -> Vec<JudgeAccount> {
+    let judges = status["judges"].as_array().into_iter().flatten();
+    judges.filter_map(|judge| JudgeAccount::deserialize(judge).ok()).collect()
 }
 
 #[cfg(test)]

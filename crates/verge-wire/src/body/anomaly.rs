@@ -54,10 +54,15 @@ impl Portable for Contribution {
 
 impl Decided for Anomaly {
     fn words(&self, occasion: &Occasion<'_>) -> String {
-        let words = AnomalyWords(self);
-        let mut words = if occasion.is_cleared() { words.cleared(occasion) } else { words.lasting(occasion) };
+        let (mut words, is_off) = match AnomalyWords(self) {
+            words if occasion.is_cleared() => (words.cleared(occasion), false),
+            words => match words.abating(occasion) {
+                Some(words) => (words, false),
+                None => (words.lasting(occasion), true),
+            },
+        };
         // A limit that an engineer has set says by itself how far is far.
-        if let Some(distance) = self.distance.filter(|_| self.p_value.is_some() && !occasion.is_cleared()) {
+        if let Some(distance) = self.distance.filter(|_| self.p_value.is_some() && is_off) {
             words += &format!(", distance {}", number(distance));
         }
         if !self.feedback.is_empty() {
@@ -85,17 +90,36 @@ impl Decided for Anomaly {
 struct AnomalyWords<'a>(&'a Anomaly);
 
 impl AnomalyWords<'_> {
+    /// That it is as usual again, and since when it was not: an event waits for some calm before it is cleared. `None`
+    /// where what is shown is off still.
+    fn abating(&self, occasion: &Occasion<'_>) -> Option<String> {
+        let (seen, hour) = (self.seen(), occasion.hour());
+        let is_value = matches!(self.0.member, Member::Level | Member::Mean | Member::Median);
+        if !seen.is_within() || !(is_value || occasion.is_updated()) {
+            return None;
+        }
+        let (value, normally) = (seen.value(), seen.normally());
+        let now = match self.0.member {
+            Member::Level | Member::Mean | Member::Median => format!("{value} is usual again{normally}"),
+            Member::Profile => format!("{value} off its usual course for {hour} is usual again{normally}"),
+            Member::Volatility => format!("steps of {value} are usual again{normally}"),
+            Member::High | Member::Low | Member::Rise | Member::Fall => {
+                format!("{value} is within the limit again{}", seen.within("expected"))
+            }
+            Member::Context | Member::TimeOfDay | Member::Shift => match self.shown() {
+                // Where the signal lies says more than what a member makes of it.
+                Some(shown) if !shown.is_usual() => return None,
+                Some(shown) => format!("{} is usual again{}", shown.value(), shown.normally()),
+                None => "as usual again".to_owned(),
+            },
+            _ => self.again()?.to_owned(),
+        };
+        Some(occasion.abating(now))
+    }
+
     /// What it is, and for how long.
     fn lasting(&self, occasion: &Occasion<'_>) -> String {
         let (seen, shown, hour) = (self.seen(), self.shown(), occasion.hour());
-        // An event waits for some calm before it is cleared.
-        let is_value = matches!(self.0.member, Member::Level | Member::Mean | Member::Median);
-        if is_value && !seen.normally().is_empty() && seen.is_usual() {
-            return occasion.abating(format!("{} is usual again{}", seen.value(), seen.normally()));
-        }
-        if let Some(again) = self.again().filter(|_| occasion.is_updated() && seen.is_within()) {
-            return occasion.abating(again.to_owned());
-        }
         let what = match self.0.member {
             Member::High => format!("high, {}", seen.expected()),
             Member::Low => format!("low, {}", seen.expected()),
@@ -166,7 +190,21 @@ impl AnomalyWords<'_> {
             | Member::ModelDisagrees
             | Member::ModelDamaged => self.0.member.as_str().to_owned(),
         };
-        occasion.lasting(what)
+        occasion.lasting(what + &self.farther())
+    }
+
+    /// The value beside what is usual of it, where that is farther out than what the member observes: the distance is its own.
+    fn farther(&self) -> String {
+        let looks_back =
+            matches!(self.0.member, Member::Mean | Member::Median | Member::Profile | Member::Volatility);
+        let Some(shown) = self.shown().filter(|shown| looks_back && !shown.is_usual()) else {
+            return String::new();
+        };
+        let far = |seen: &Quantity| seen.range.distance(seen.value).unwrap_or_default();
+        match far(&shown) > far(&self.seen()) {
+            true => format!(", now {}{}", shown.value(), shown.normally()),
+            false => String::new(),
+        }
     }
 
     /// What is so again.

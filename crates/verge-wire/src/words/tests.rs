@@ -5,6 +5,7 @@ use verge_domain::verdict::{AlarmHandling, Anomaly, Body, Health, RegionBox, Reg
 
 use super::*;
 
+mod health;
 mod places;
 
 /// The verdict of a sample message.
@@ -16,6 +17,12 @@ fn sample() -> Verdict {
 
 /// An event that was observed at five to two in Berlin.
 fn words(body: Body, state: Option<EventState>) -> String {
+    let detector = if matches!(body, Body::Health(_)) { Detector::Health } else { sample().detector };
+    words_of(detector, body, state)
+}
+
+/// The same, of a judge with this detector.
+fn words_of(detector: Detector, body: Body, state: Option<EventState>) -> String {
     let since = UtcMillis(0);
     let event = state.map(|state| Event {
         id: EventId([0; 16]),
@@ -29,7 +36,7 @@ fn words(body: Body, state: Option<EventState>) -> String {
         group: None,
         handling: AlarmHandling::default(),
     });
-    let verdict = Verdict { event, body, ..sample() };
+    let verdict = Verdict { event, body, detector, ..sample() };
     let received = UtcMillis(1_795_481_700_000);
     let verdict = Verdict { times: Times { received, ..verdict.times }, ..verdict };
     verdict_words(&verdict, &SiteZone::named("Europe/Berlin").expect("a zone of the database"))
@@ -163,6 +170,16 @@ fn what_is_unusual_is_said_in_the_unit_of_the_signal() {
             "89.1 °C (normal 86 to 88)",
         ),
         (
+            Body::Anomaly(Anomaly {
+                value: Some(133.0),
+                usual: within(91.0, 96.0),
+                value_unit: Unit::new("°C").ok(),
+                ..unusual(Member::Volatility, 7.1, at_most(1.2))
+            }),
+            "fluctuates more than usual: steps of 7.1 mm/s (normally at most 1.2), now 133 °C (normally 91 to 96)",
+            "steps of 7.1 mm/s (normal at most 1.2)",
+        ),
+        (
             seen(Member::Pattern, 9.0, at_most(4.0)),
             "a shape that it has not shown before",
             "its shapes are known again",
@@ -182,10 +199,43 @@ fn what_is_usual_again_before_it_is_cleared_says_so() {
     check(
         Body::Anomaly(body),
         Some(EventState::Updated),
-        "3 mm/s is usual again (normally 2.75 to 3.47), 10 min after it began, distance 16.4",
+        "3 mm/s is usual again (normally 2.75 to 3.47), 10 min after it began",
+    );
+    let at_most = |high| range(None, Some(high));
+    let of_value = |member| {
+        let own = unusual(member, 2.1, at_most(6.34));
+        let usual = range(Some(86.0), Some(88.0));
+        Anomaly { value: Some(87.0), usual, value_unit: Unit::new("°C").ok(), ..own }
+    };
+    let all = [
+        (
+            unusual(Member::Profile, 0.253, at_most(0.37)),
+            "0.253 mm/s off its usual course for 01:00 is usual again (normally at most 0.37)",
+        ),
+        (
+            unusual(Member::Volatility, 0.008, at_most(0.133)),
+            "steps of 0.008 mm/s are usual again (normally at most 0.133)",
+        ),
+        (of_value(Member::Context), "87 °C is usual again (normally 86 to 88)"),
+        (of_value(Member::TimeOfDay), "87 °C is usual again (normally 86 to 88)"),
+        (of_value(Member::Shift), "87 °C is usual again (normally 86 to 88)"),
+        (
+            Anomaly { p_value: None, ..unusual(Member::High, 6.9, at_most(7.1)) },
+            "6.9 mm/s is within the limit again (expected at most 7.1)",
+        ),
+    ];
+    for (body, now) in all {
+        check(Body::Anomaly(body), Some(EventState::Updated), &format!("{now}, 10 min after it began"));
+    }
+    // What the signal shows is off still, whatever the member makes of it.
+    let off = Anomaly { value: Some(89.1), ..of_value(Member::TimeOfDay) };
+    check(
+        Body::Anomaly(off),
+        Some(EventState::Updated),
+        "89.1 °C is rare at 01:00 (normally 86 to 88), for 10 min, distance 16.4",
     );
     let machine = unusual(Member::Machine, 0.7, range(None, Some(1.1)));
-    let fits = "its signals fit together again, 10 min after it began, distance 16.4";
+    let fits = "its signals fit together again, 10 min after it began";
     check(Body::Anomaly(machine), Some(EventState::Updated), fits);
     let sends = Health {
         cause: Member::Silent,
@@ -271,78 +321,6 @@ fn a_frame_that_looks_unusual_says_where() {
     );
     let cleared = "cleared after 10 min: looks as its model knows it again";
     check(of(Vec::new()), Some(EventState::Cleared), cleared);
-}
-
-#[test]
-fn a_sensor_that_is_unwell_says_how() {
-    let health = |cause, observed, expected| Body::Health(Health::of(cause, observed, expected));
-    let at_most = |high| range(None, Some(high));
-    let all = [
-        (
-            health(Member::Stuck, 33.0, at_most(32.0)),
-            "stuck: the same value 33 times (normally at most 32)",
-            "its value changes again",
-        ),
-        (
-            health(Member::Stuck, 1.0, at_most(32.0)),
-            "stuck: the same value once (normally at most 32)",
-            "its value changes again",
-        ),
-        (
-            health(Member::Flat, 0.02, range(Some(0.125), None)),
-            "flat: varies by 0.02 of the least that is usual (normally at least 0.125)",
-            "its value varies again",
-        ),
-        (
-            health(Member::Noisy, 40.0, at_most(4.0)),
-            "noisy: fluctuates 40 times as much as is usual at most (normally at most 4)",
-            "its noise is as usual again",
-        ),
-        (
-            health(Member::Saturated, 0.4, at_most(0.125)),
-            "saturated: 40 % of readings are its greatest or its least value (normally at most 12.5)",
-            "its values are within its range again",
-        ),
-        (
-            health(Member::ClockSkewed, -40.0, range(Some(-1.0), Some(5.0))),
-            "clock skewed: its clock is 40 s behind (normally -1 to 5)",
-            "its clock is right again",
-        ),
-        (
-            health(Member::Duplicate, 0.3, at_most(0.1)),
-            "duplicate: 30 % of readings jump between two publishers of one name (normally at most 10)",
-            "one publisher sends under the name again",
-        ),
-    ];
-    for (body, raised, again) in all {
-        let name = raised.split(':').next().unwrap();
-        check(body.clone(), Some(EventState::Raised), raised);
-        // What is as usual again waits for some calm before it is cleared.
-        let goes_on = match raised.contains("once") {
-            true => format!("{name}: {again}, 10 min after it began"),
-            false => format!("{raised}, for 10 min"),
-        };
-        check(body.clone(), Some(EventState::Updated), &goes_on);
-        check(body, Some(EventState::Cleared), &format!("{name}: cleared after 10 min: {again}"));
-    }
-    // In the unit of the signal, where the judge knows it.
-    let in_bar = |value, usual, (cause, observed, most), expected: &str| {
-        let value_unit = Some(Unit::new("bar").unwrap());
-        let health = Health::of(cause, observed, at_most(most));
-        let health = Health { value: Some(value), usual, value_unit, ..health };
-        check(Body::Health(health), Some(EventState::Raised), expected);
-    };
-    let (open, least) = (range(None, None), range(Some(0.02), None));
-    let stuck = "stuck: 6.42 bar, the same value 33 times (normally at most 32)";
-    in_bar(6.42, open, (Member::Stuck, 33.0, 32.0), stuck);
-    let flat = "flat: hardly fluctuates, steps of 0.002 bar (normally at least 0.02)";
-    in_bar(0.002, least, (Member::Flat, 0.1, 0.125), flat);
-    let noisy = "noisy: fluctuates too much, steps of 0.33 bar (normally at most 0.05)";
-    in_bar(0.33, at_most(0.05), (Member::Noisy, 6.6, 4.0), noisy);
-    let saturated = "saturated: 40 % of readings are cut off at 10 bar (normally at most 12.5)";
-    in_bar(10.0, open, (Member::Saturated, 0.4, 0.125), saturated);
-    let silent = health(Member::Silent, 612.0, at_most(30.0));
-    check(silent, Some(EventState::Updated), "silent: nothing received for 612 s (normally at most 30)");
 }
 
 #[test]

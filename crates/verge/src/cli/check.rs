@@ -1,5 +1,6 @@
 //! `verge check`: every fault of a configuration at once, then everything it names tried for real.
 
+mod budgets;
 mod dashboard;
 mod drawn;
 mod elsewhere;

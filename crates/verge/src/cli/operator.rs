@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use anyhow::bail;
 use clap::Args;
 use serde_json::{Map, Value};
 use verge_wire::SiteZone;
@@ -38,10 +37,12 @@ A shelved alarm is off the list for a limited time: its judge raises nothing new
 
 It needs the right to publish on PREFIX/GATEWAY/cmd and to read PREFIX/GATEWAY/cmd/reply.")]
 pub(super) struct ShelveArgs {
-    /// The number of an event, and for how long from now, as in 45m or 2h, 8h at most; 0 ends it. Without a number: the
-    /// alarms of --judge about --device
-    #[arg(required = true, num_args = 1..=2, value_name = "EVENT] [SPAN")]
-    what: Vec<String>,
+    /// The number of an event; the span instead, where --judge and --device name the alarms
+    #[arg(value_name = "EVENT|SPAN")]
+    first: String,
+    /// For how long from now, as in 45m or 2h, 8h at most; 0 ends it
+    #[arg(value_name = "SPAN")]
+    span: Option<String>,
     #[command(flatten)]
     action: ActionArgs,
 }
@@ -72,10 +73,9 @@ pub(super) fn shelve(args: &ShelveArgs, json: bool, out: &mut impl Write) -> any
 impl ShelveArgs {
     fn command(&self) -> anyhow::Result<Map<String, Value>> {
         const LONGEST: u64 = verge_pipeline::judging::LONGEST_SHELVING.as_secs() / 60;
-        let (event, span) = match &self.what[..] {
-            [event, span] => (Some(event.as_str()), span),
-            [span] => (None, span),
-            _ => bail!("one or two words are expected: an event and a span"),
+        let (event, span) = match &self.span {
+            Some(span) => (Some(self.first.as_str()), span),
+            None => (None, &self.first),
         };
         match minutes_within(LONGEST, span).map_err(anyhow::Error::msg)? {
             0 => self.action.command("unshelve", event, None),

@@ -29,10 +29,12 @@ Numbers stand in `verge alarms`, `watch` and `run` (#142); without one the last 
 
 It needs the right to publish on PREFIX/GATEWAY/cmd and to read PREFIX/GATEWAY/cmd/reply.")]
 pub(super) struct LabelArgs {
-    /// The number of an event, and what is known about it: false, real or maintenance. Without a number: about the last
-    /// alarms of --device
-    #[arg(required = true, num_args = 1..=2, value_name = "EVENT] [REMARK")]
-    label: Vec<String>,
+    /// The number of an event; what is known instead, where --device names the last alarms
+    #[arg(value_name = "EVENT|REMARK")]
+    first: String,
+    /// What is known about it: false, real or maintenance
+    #[arg(value_name = "REMARK")]
+    remark: Option<String>,
     #[command(flatten)]
     target: TargetArgs,
     #[command(flatten)]
@@ -119,10 +121,9 @@ pub(super) fn maintenance(args: &MaintenanceArgs, json: bool, out: &mut impl Wri
 
 impl LabelArgs {
     fn command(&self) -> anyhow::Result<Map<String, Value>> {
-        let (event, remark) = match &self.label[..] {
-            [event, remark] => (Some(event), remark),
-            [remark] => (None, remark),
-            _ => bail!("one or two words are expected: an event and a remark"),
+        let (event, remark) = match &self.remark {
+            Some(remark) => (Some(&self.first), remark),
+            None => (None, &self.first),
         };
         if Remark::named(remark).is_none() {
             bail!("{remark:?} is no remark; there are {}", Remark::ALL.map(Remark::as_str).join(", "));

@@ -164,7 +164,20 @@ pub(super) fn check_vibration(
     let alarms = check_alarms(check, section, &raw.alarms);
     let made = VibrationSettings::new(raw.sample_rate?, raw.analysis_rate, raw.block);
     let made = made.and_then(|made| made.with_learning(raw.learn, MEMORY.max(2 * raw.learn)));
-    Some(JudgeSettings::Vibration(fitting(check, section, made)?, alarms?))
+    let made = JudgeSettings::Vibration(fitting(check, section, made)?, alarms?);
+    // Of other detectors only a running device shows how often it sends.
+    if let Some(rarest) = made.rarest(raw.sample_rate?.recip()) {
+        check.warnings.push(Warning {
+            key: format!("{section}.alarm_budget"),
+            remark: format!(
+                "{:?} can never be supported at this sample_rate with budget_of = \"signal\": what is unusual would raise no alarm; \
+                 the rarest budget that works is \"{}\", or write budget_of = \"judge\", which knows no such limit",
+                raw.alarms.alarm_budget,
+                budget_text(rarest)
+            ),
+        });
+    }
+    Some(made)
 }
 
 /// A judge of what a model observes in frames.

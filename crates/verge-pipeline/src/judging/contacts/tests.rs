@@ -4,7 +4,7 @@ use verge_domain::stage::{Checkpoint, Scope};
 
 use super::*;
 use crate::judging::tests::{AboveTen, Trial, at, spec};
-use crate::judging::{Decision, JudgeSpec, SavePass, StateSignal, StateTest, WhileRule};
+use crate::judging::{Decision, JudgeRate, JudgeSpec, SavePass, StateSignal, StateTest, WhileRule};
 
 fn suggestion(trial: &Trial<AboveTen>) -> Option<String> {
     let found = trial.set.contacts.suggestion(&JudgeId::new("hot").unwrap(), &trial.set.sources);
@@ -45,12 +45,17 @@ fn the_contact_after_which_most_events_come_is_suggested() {
     let mut trial = Trial::new(vec![spec("hot", Scope::Signal, &[])]);
     events(&mut trial, 0..4, ("a run 0", 12));
     assert_eq!(suggestion(&trial), None, "four events prove nothing");
+    assert_eq!(trial.set.alarm_rates(at(4_600)), [], "a rule has no rate");
     events(&mut trial, 4..8, ("a run 0", 12));
     assert_eq!(
         suggestion(&trial).unwrap(),
         "8 of the last 8 events came within 30 s after plant:run became 0: consider while = { signal = \"plant:run\", \
          equals = 1, settle = \"30s\" }"
     );
+    // Rules know no rate, and it is suggested for them all the same.
+    let rates = trial.set.alarm_rates(at(9_000));
+    let of = |rate: &JudgeRate| (rate.instances, rate.suggestion.as_ref().map(|one| one.words.clone()));
+    assert_eq!(rates.iter().map(of).collect::<Vec<_>>(), [(0, suggestion(&trial))]);
     // Others come without it: five of thirteen are not most.
     for time in 0..8 {
         trial.send(100_000 + 1000 * time, "a temp 99");

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use verge_domain::id::{DeviceId, EventId, JudgeId, SignalId, SourceId};
 use verge_domain::policy::OpenEvent;
+use verge_domain::tag::SignalTag;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::{Body, EventState, Severity, Subject, Verdict};
 
@@ -23,6 +24,9 @@ pub(in crate::judging) struct SavedReport {
     signal: Option<SignalId>,
     /// See [`machine_of`].
     machine: String,
+    /// What the list of tags says of it; earlier versions did not save it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<SignalTag>,
     life: SavedLife,
     saved: SavedEvent,
 }
@@ -51,6 +55,7 @@ impl SavedReport {
             device,
             signal,
             machine: machine_of(verdict).to_owned(),
+            tag: verdict.tag.clone(),
             life: SavedLife { detector, severity, lane, unit, events: Vec::new(), vanished: false },
             saved: SavedEvent {
                 member,
@@ -86,6 +91,7 @@ impl SavedReport {
     pub(in crate::judging) fn repeated(&self, state: EventState, at: UtcMillis) -> Verdict {
         let (source, device, signal) = (self.source.clone(), self.device.clone(), self.signal.clone());
         let subject = Subject { source, device, signal };
-        self.life.repeated(&self.saved, &self.judge, &subject, state, at)
+        let verdict = self.life.repeated(&self.saved, &self.judge, &subject, state, at);
+        Verdict { tag: self.tag.clone(), ..verdict }
     }
 }

@@ -41,6 +41,8 @@ fn check(trial: &mut Trial<AboveTen>, expected: &str) {
 }
 
 use verge_domain::group::{AlarmGroup, GroupKind};
+use verge_domain::id::TagText;
+use verge_domain::tag::{SignalTag, TagBook, TagEntry};
 
 #[test]
 fn what_a_machine_alarms_within_a_short_time_is_one_event_until_all_of_it_is_over() {
@@ -68,6 +70,25 @@ fn what_a_machine_alarms_within_a_short_time_is_one_event_until_all_of_it_is_ove
     trial.send(86_400, "pump temp 11");
     trial.send(86_461, "pump tea 11");
     check(&mut trial, "5r 6r");
+}
+
+#[test]
+fn what_an_event_stands_for_is_reported_with_what_the_list_of_tags_says_of_it() {
+    let description = TagText::new("bearing, drive side").ok();
+    let tag = SignalTag { description, machine: TagText::new("line 1").ok(), group: None };
+    let entry = || TagEntry { tag: Some(tag.clone()), ..TagEntry::default() };
+    let list = ["temp", "tea"].map(|signal| (signal.to_owned(), entry()));
+    let mut tags = TagBook::default();
+    tags.insert(SourceId::new("plant").unwrap(), list.into_iter().collect());
+    let mut trial = trial_of(JudgeSpec { tags: Arc::new(tags), ..learns("hot", Severity::Warning) }, 60, 0);
+    // One machine of two devices, as the list says.
+    trial.send(0, "pump temp 11");
+    trial.send(1, "motor tea 11");
+    trial.tick(12);
+    trial.send(13, "pump temp 1");
+    trial.send(14, "motor tea 1");
+    assert!(trial.out.verdicts.iter().all(|verdict| verdict.tag.as_ref() == Some(&tag)));
+    check(&mut trial, "1r 2r<1 1u+1 1u+1 2c<1 1c+1");
 }
 
 #[test]

@@ -9,7 +9,9 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde_json::Value;
+use verge_domain::judge_account::JudgeAccount;
 use verge_domain::live::LiveCamera;
+use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Severity;
 
 use super::cameras;
@@ -21,6 +23,7 @@ use crate::dashboard::events::{EventFilter, EventList, ListedState};
 use crate::dashboard::form::Form;
 use crate::dashboard::routes::Allowed;
 use crate::dashboard::shown::{Shown, span};
+use crate::dashboard::signals::accounts;
 use crate::dashboard::site::Site;
 
 pub(super) const PAGE: Page = Page {
@@ -39,6 +42,8 @@ const MACHINES: usize = 60;
 const CAMERAS: usize = 60;
 /// A camera is not called blind before this time, however often it sends otherwise.
 const CAMERA_BLIND_AFTER: Duration = Duration::from_secs(15);
+/// Judges that are shown while they learn.
+const JUDGES: usize = 8;
 /// A source from which nothing came for this long may be blind.
 const BLIND_AFTER_MS: u64 = 5 * 60 * 1_000;
 /// What an operator can bear, by EEMUA 191: one alarm in ten minutes.
@@ -97,6 +102,7 @@ async fn overview(State(site): State<Arc<Site>>, who: Who, RawQuery(query): RawQ
     tiles.extend(camera_tiles(&site.cameras()));
     tiles.extend(source_tiles(&status));
     tiles.extend(route_tiles(&status));
+    tiles.extend(judge_tiles(&status, |at| site.live.time_words(at)));
     tiles.push(store_tile(&status));
     tiles.push(broker_tile(&status));
     tiles.sort_by_key(Tile::rank);
@@ -195,6 +201,22 @@ fn route_tiles(status: &Value) -> Vec<Tile> {
     status["routes"].as_array().into_iter().flatten().map(tile).collect()
 }
 
+/// Judges that learn, or cannot keep their budget.
+fn judge_tiles(status: &Value, time: impl Fn(UtcMillis) -> String) -> Vec<Tile> {
+    let tile = |account: JudgeAccount| {
+        let text = account.learning_words(&time)?;
+        let level = if account.rarest_budget.is_some() { "warning" } else { "ok" };
+        Some(Tile {
+            kind: "judge",
+            name: Shown::of(&account.name),
+            level,
+            text,
+            link: Some("/signals".to_owned()),
+        })
+    };
+    accounts(status).into_iter().filter_map(tile).take(JUDGES).collect()
+}
+
 fn store_tile(status: &Value) -> Tile {
     let store = &status["store"];
     let mb = |key: &str| whole(&store[key]) / 1_000_000;
@@ -224,6 +246,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn judges_that_learn_say_until_when() {
+        let status = json!({ "judges": [
+            { "name": "unusual", "instances": 40, "unsupported": 40, "supported_at": 7_200_000 },
+            { "name": "known", "instances": 40, "unsupported": 0, "expected_per_week": 1.0 },
+            { "name": "fast", "instances": 1, "unsupported": 1, "rarest_budget": "1/2d" },
+        ]});
+        let tiles = judge_tiles(&status, |at| format!("{} h", at.0 / 3_600_000));
+        let said: Vec<_> =
+            tiles.iter().map(|tile| (tile.name.to_string(), tile.level, &tile.text[..])).collect();
+        let never = "1 of them can never support the alarm budget at this rate of readings: the rarest that works is \"1/2d\"";
+        let expected = [("unusual", "ok", "learning until 2 h"), ("fast", "warning", never)];
+        assert_eq!(said, expected.map(|(name, level, text)| (name.to_owned(), level, text)));
+    }
 
     #[test]
     fn what_is_blind_says_so() {

@@ -6,13 +6,16 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
+use verge_domain::id::JudgeId;
 use verge_domain::time::UtcMillis;
-use verge_domain::verdict::{Body, Severity, Verdict};
+use verge_domain::verdict::Severity;
 use verge_pipeline::clock::Clock;
 use verge_wire::{SiteZone, counted, verdict_words};
 
@@ -21,6 +24,7 @@ use super::output::json_line;
 use advice::{AlarmAdvice, advice};
 use rates::{TagAlarms, WEEK_MS, by_tag, worst_ten_minutes};
 use record::{EventRecord, Record};
+use verge_gateway::config::nearest;
 use verge_gateway::exit::{Exit, ExitWith};
 
 /// Recent events that are listed.
@@ -77,6 +81,9 @@ pub(super) fn alarms(args: &AlarmsArgs, json: bool, out: &mut impl Write) -> any
     let from = i64::try_from(args.last.as_millis()).unwrap_or(i64::MAX);
     let from = UtcMillis(now.0.saturating_sub(from));
     let record = record::read(&mut store.reader, from).exit_with(Exit::BadInput)?;
+    if let Some(judge) = &args.judge {
+        refuse_unknown(judge, &store.judges, &record).exit_with(Exit::Usage)?;
+    }
     let overview = overview(args, &record, (from, now), store.zone.clone());
     let gateway = store.gateway.as_str();
     if json {
@@ -85,6 +92,22 @@ pub(super) fn alarms(args: &AlarmsArgs, json: bool, out: &mut impl Write) -> any
         print(gateway, &overview, out)?;
     }
     Ok(Exit::Fine)
+}
+
+/// A judge that is neither configured nor has raised anything that the store holds.
+fn refuse_unknown(judge: &str, configured: &[JudgeId], record: &Record) -> anyhow::Result<()> {
+    let recorded = record.events.iter().map(|event| &event.tag.judge);
+    let known: BTreeSet<&str> = configured.iter().chain(recorded).map(JudgeId::as_str).collect();
+    if known.contains(judge) {
+        return Ok(());
+    }
+    let meant = nearest(judge, known.iter().copied());
+    let meant = meant.map_or_else(String::new, |meant| format!("; {meant} is probably meant"));
+    let known: Vec<&str> = known.into_iter().collect();
+    bail!(
+        "there is no judge {judge:?}, neither in the configuration nor in the store; there are {}{meant}",
+        known.join(", ")
+    )
 }
 
 fn overview<'a>(
@@ -159,7 +182,7 @@ fn print(gateway: &str, overview: &Overview<'_>, out: &mut impl Write) -> anyhow
         writeln!(out, "{} cannot be read and are left out", counted(overview.unreadable, "verdict"))?;
     }
     if !open.is_empty() {
-        writeln!(out, "\nopen")?;
+        writeln!(out, "\nopen{HEAD}")?;
         open.iter().try_for_each(|event| line(event, overview, out))?;
     }
     let over: Vec<&&EventRecord> = raised.iter().filter(|event| !event.is_open).collect();
@@ -170,7 +193,7 @@ fn print(gateway: &str, overview: &Overview<'_>, out: &mut impl Write) -> anyhow
         } else {
             String::new()
         };
-        writeln!(out, "\nover{more}")?;
+        writeln!(out, "\nover{more}{HEAD}")?;
         shown.iter().rev().try_for_each(|event| line(event, overview, out))?;
     }
     print_tags(overview, tags, out)?;
@@ -179,6 +202,14 @@ fn print(gateway: &str, overview: &Overview<'_>, out: &mut impl Write) -> anyhow
         advice.iter().try_for_each(|one| writeln!(out, "  {}", one.words()))?;
     }
     Ok(())
+}
+
+/// Columns of a list of events.
+const HEAD: &str = ": event, since, severity, lasted, greatest distance, judge and what it said";
+
+/// How far out, for people.
+fn far(distance: Option<f64>) -> String {
+    distance.map_or_else(|| "-".to_owned(), |distance| format!("{distance:.1}"))
 }
 
 /// One event: number, begin, severity, how long, and what its judge said.
@@ -195,8 +226,9 @@ fn line(event: &EventRecord, overview: &Overview<'_>, out: &mut impl Write) -> a
     let label = event.label.map_or_else(String::new, |label| format!("; labelled {}", label.as_str()));
     Ok(writeln!(
         out,
-        "  {number:>7}  {at}  {:<8}  {lasted:>9}  {}: {words}{label}",
+        "  {number:>7}  {at}  {:<8}  {lasted:>9}  {:>8}  {}: {words}{label}",
         event.severity.as_str(),
+        far(event.farthest),
         event.tag.judge
     )?)
 }
@@ -210,8 +242,8 @@ fn print_tags(overview: &Overview<'_>, tags: &[TagAlarms<'_>], out: &mut impl Wr
     let width = shown.iter().map(|tag| name(tag).chars().count()).max().unwrap_or(0).clamp(20, 60);
     writeln!(
         out,
-        "\n{:<width$} {:>7} {:>7} {:>6} {:>5} {:>9}  last",
-        "tag", "alarms", "a week", "share", "open", "median"
+        "\n{:<width$} {:>7} {:>7} {:>6} {:>5} {:>9} {:>8}  last",
+        "tag", "alarms", "a week", "share", "open", "median", "distance"
     )?;
     for tag in shown {
         let rate = overview.per_week(tag.count()).map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"));
@@ -219,11 +251,12 @@ fn print_tags(overview: &Overview<'_>, tags: &[TagAlarms<'_>], out: &mut impl Wr
         let last = tag.events.last().map_or_else(String::new, |event| overview.zone.to_minute(event.raised));
         writeln!(
             out,
-            "{:<width$} {:>7} {rate:>7} {:>5.0}% {:>5} {median:>9}  {last}",
+            "{:<width$} {:>7} {rate:>7} {:>5.0}% {:>5} {median:>9} {:>8}  {last}",
             name(tag),
             tag.count(),
             100.0 * tag.share(),
-            tag.open()
+            tag.open(),
+            far(tag.farthest())
         )?;
     }
     if shown.len() < tags.len() {
@@ -249,13 +282,14 @@ fn document(gateway: &str, overview: &Overview<'_>) -> Value {
             "detector": event.detector.as_str(), "severity": event.severity.as_str(), "raised": event.raised.0,
             "open": event.is_open, "lasted_ms": event.lasted_ms, "member": event.member.map(|member| member.as_str()),
             "label": event.label.map(|label| label.as_str()),
-            "distance": distance(&event.last), "words": verdict_words(&event.last, &overview.zone),
+            "distance": event.farthest, "words": verdict_words(&event.last, &overview.zone),
         })
     };
     let tag = |tag: &TagAlarms<'_>| {
         json!({
             "tag": tag_of(tag.tag), "alarms": tag.count(), "of_judge": tag.of_judge, "open": tag.open(),
             "per_week": overview.per_week(tag.count()), "median_ms": tag.median_ms(),
+            "distance": tag.farthest(),
             "last": tag.events.last().map(|event| event.raised.0),
         })
     };
@@ -275,15 +309,6 @@ fn document(gateway: &str, overview: &Overview<'_>) -> Value {
         "advice": overview.advice.iter().map(advised).collect::<Vec<_>>(),
         "unreadable": overview.unreadable,
     })
-}
-
-/// How far out it is, in usual widths.
-fn distance(verdict: &Verdict) -> Option<f64> {
-    match &verdict.body {
-        Body::Anomaly(anomaly) => anomaly.distance,
-        Body::Health(health) => health.distance,
-        Body::Counts(_) | Body::Classification(_) | Body::Detections(_) | Body::Traffic(_) => None,
-    }
 }
 
 /// How long something lasted, in the unit that reads best.

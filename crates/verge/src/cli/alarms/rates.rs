@@ -38,6 +38,11 @@ impl TagAlarms<'_> {
         self.events.iter().filter(|event| event.is_open).count()
     }
 
+    /// How far out the farthest of them was.
+    pub(super) fn farthest(&self) -> Option<f64> {
+        self.events.iter().filter_map(|event| event.farthest).reduce(f64::max)
+    }
+
     /// How long those lasted that are over: the one in the middle.
     pub(super) fn median_ms(&self) -> Option<u64> {
         let mut lasted: Vec<u64> = self.events.iter().filter_map(|event| event.lasted_ms).collect();

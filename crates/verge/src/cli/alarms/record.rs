@@ -59,6 +59,8 @@ pub(super) struct EventRecord {
     pub(super) member: Option<Member>,
     /// What a person said about it last.
     pub(super) label: Option<Remark>,
+    /// How far out it was at its farthest, in usual widths.
+    pub(super) farthest: Option<f64>,
     /// What was said first, as far as the store knows.
     pub(super) first: Verdict,
     /// What was said last.
@@ -86,6 +88,7 @@ impl EventRecord {
             is_open: event.state != EventState::Cleared,
             member,
             label: None,
+            farthest: distance(&verdict),
             first: verdict.clone(),
             last: verdict,
         })
@@ -99,6 +102,9 @@ impl EventRecord {
         }
         self.number = self.number.or(event.number);
         self.severity = self.severity.max(verdict.severity);
+        if event.state != EventState::Cleared {
+            self.farthest = distance(&verdict).into_iter().chain(self.farthest).reduce(f64::max);
+        }
         self.last = verdict;
     }
 }
@@ -158,6 +164,15 @@ pub(super) fn read(reader: &mut OutboxReader, from: UtcMillis) -> anyhow::Result
     }
     record.events.sort_by_key(|event| (event.raised, event.number));
     Ok(record)
+}
+
+/// How far out it is, in usual widths.
+fn distance(verdict: &Verdict) -> Option<f64> {
+    match &verdict.body {
+        Body::Anomaly(anomaly) => anomaly.distance,
+        Body::Health(health) => health.distance,
+        Body::Counts(_) | Body::Classification(_) | Body::Detections(_) | Body::Traffic(_) => None,
+    }
 }
 
 fn decided_at(reader: &OutboxReader, lane: Lane, seq: Seq) -> Option<UtcMillis> {

@@ -64,6 +64,7 @@ fn event(device: &str, detector: Detector, at: i64, lasted_ms: u64, observed: f6
         is_open: false,
         member: Some(member),
         label: None,
+        farthest: None,
         first: verdict.clone(),
         last: verdict,
     }

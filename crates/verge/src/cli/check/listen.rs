@@ -1,6 +1,6 @@
 //! What each source receives in a few seconds, read by its own codec: a granted subscription alone proves little.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -14,7 +14,7 @@ use verge_domain::stage::{Decoder, IntakeFull};
 use verge_mqtt::{ConnectionSettings, Guarantee, MqttSource, MqttSourceSettings, Repetition};
 use verge_pipeline::clock::Clock;
 
-use super::{CheckReport, ListenName};
+use super::{CheckReport, ListenName, budgets};
 use crate::cli::async_runtime;
 use verge_gateway::config::Warning;
 use verge_gateway::exit::Exit;
@@ -37,14 +37,17 @@ struct Received {
     retained: u64,
     /// Readings or frames.
     items: u64,
-    /// What they are of: a device, and its signal.
-    series: BTreeSet<(DeviceId, Option<SignalId>)>,
+    /// How many are of which series.
+    series: BTreeMap<Series, u64>,
     /// The first of them, in words.
     sample: Option<String>,
     refused: u64,
     /// Of each kind the first: topic, bytes and reason.
     refusals: Vec<(String, usize, Rejection)>,
 }
+
+/// A device, and its signal.
+pub(super) type Series = (DeviceId, Option<SignalId>);
 
 /// Series that are counted at most.
 const MAX_SERIES: usize = 4096;
@@ -114,6 +117,9 @@ pub(super) fn listen(
     }
     for (source, received) in settings.sources.iter().zip(&listener.received) {
         note(source, received, began.elapsed(), report);
+    }
+    for (source, received) in (0..).map(SourceIndex).zip(&listener.received) {
+        budgets::look(settings, (source, &received.series), limit, report);
     }
     Ok(())
 }
@@ -191,7 +197,7 @@ impl Received {
         &mut self,
         decoder: &mut D,
         message: &Inbound,
-        series: impl Fn(&D::Item) -> (DeviceId, Option<SignalId>),
+        series: impl Fn(&D::Item) -> Series,
         words: impl Fn(&D::Item) -> String,
     ) {
         let mut decoded = Decoded::default();
@@ -203,8 +209,9 @@ impl Received {
         self.messages += 1;
         self.items += decoded.items.len() as u64;
         for item in &decoded.items {
-            if self.series.len() < MAX_SERIES {
-                self.series.insert(series(item));
+            let of = series(item);
+            if self.series.len() < MAX_SERIES || self.series.contains_key(&of) {
+                *self.series.entry(of).or_default() += 1;
             }
         }
         if self.sample.is_none() {

@@ -15,7 +15,7 @@ use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::{JudgeSection, ReadingRules, Settings};
 use verge_gateway::wiring;
 
-use super::tables::{self, TableReport};
+use super::tables::{self, TableReport, TableUse};
 use super::{InputArgs, is_table, samples, samples_in};
 use crate::cli::recording::{Recorded, Recording};
 
@@ -185,7 +185,7 @@ fn open(
         return samples::open(args, settings, rules, element, path);
     }
     if is_table(path) {
-        return tables::open(args, settings, judge, path, json);
+        return tables::open(args, settings, judge, path, TableUse::Lesson { json });
     }
     let messages: Messages = Box::new(Recording::open(path).exit_with(Exit::BadInput)?);
     Ok(InputFile {

@@ -135,9 +135,10 @@ fn words(
         0 => "no alarm".to_owned(),
         alarms => counted(alarms, "alarm"),
     };
+    let noted = summary.no_alarms.words().map_or_else(String::new, |words| format!("; {words}"));
     let what = if judge.readings().is_some_and(is_of_devices) { "device" } else { "signal" };
     format!(
-        "{}: {} learnt from {}{range}; {alarms} in that time",
+        "{}: {} learnt from {}{range}; {alarms} in that time{noted}",
         judge.name,
         counted(shelved.written as u64, what),
         counted(summary.observations, "reading")

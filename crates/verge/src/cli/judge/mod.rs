@@ -34,7 +34,7 @@ use frames::Frames;
 pub(super) use learn::{LearnArgs, learn};
 use refusals::Refusals;
 use tables::TableReport;
-use trial::JudgeTrial;
+use trial::{JudgeTrial, NoAlarms};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::{JudgeRules, JudgeSection, Settings};
 use verge_gateway::wiring::{self, Autoencoders};
@@ -118,7 +118,8 @@ pub(super) fn judge(args: &JudgeArgs, json: bool, out: &mut impl Write) -> anyho
             if let Some(table) = &summary.table {
                 say(&format!("{}: alarms: {}", path.display(), table.alarms()));
             }
-            for remark in summary.young.iter().chain(&summary.suggestion) {
+            let remarks = [summary.no_alarms.words(), summary.young.clone(), summary.suggestion.clone()];
+            for remark in remarks.into_iter().flatten() {
                 say(&format!("{}: {remark}", path.display()));
             }
             say(&summary.words(path, what));
@@ -244,6 +245,8 @@ struct JudgeSummary {
     refusals: Refusals,
     /// Alarms raised, by device and signal.
     alarms: BTreeMap<(String, String), u64>,
+    /// Events that are no alarms.
+    no_alarms: NoAlarms,
     /// What a judge that learns cannot promise yet.
     young: Option<String>,
     /// The contact that explains most of its events, in words.
@@ -298,7 +301,8 @@ impl JudgeSummary {
         let mut value = serde_json::json!({
             "file": path, "messages": self.messages, what: self.observations, "verdicts": self.verdicts,
             "unknown_topics": self.unknown_topics, "rejections": rejections, "shared_names": self.shared,
-            "clock_offsets": self.clocks, "too_short": self.young, "suggestion": self.suggestion, "refusals": self.refusals.json(),
+            "clock_offsets": self.clocks, "noted_while_learning": self.no_alarms.learning, "info": self.no_alarms.info,
+            "too_short": self.young, "suggestion": self.suggestion, "refusals": self.refusals.json(),
         });
         if let Some(table) = &self.table {
             value["table"] = table.json();

@@ -13,14 +13,16 @@ use verge_domain::reading::{Inbound, Reading, SourceIndex};
 use verge_domain::rejection::Rejection;
 use verge_domain::stage::{Checkpoint, Decoder};
 use verge_domain::time::{Moment, Monotonic, UtcMillis};
-use verge_domain::verdict::EventState;
+use verge_domain::verdict::{EventState, Severity};
 use verge_pipeline::counters::Counters;
 use verge_pipeline::judging::{Decision, JudgeRate, JudgeSet, SavePass, budget_text};
+use verge_wire::counted;
 
 use super::refusals::{Notes, Noting};
 use super::{JudgeSummary, VerdictPrinter, clock_offsets, rejections, shared_names, source_of};
 use crate::cli::output::Progress;
 use crate::cli::recording::{Recorded, Recording};
+use crate::describe;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::Settings;
 use verge_gateway::wiring::{self, Autoencoders};
@@ -54,6 +56,7 @@ pub(super) struct JudgeTrial<'a, W, D> {
     verdicts: u64,
     /// Alarms raised, by device and signal.
     alarms: BTreeMap<(String, String), u64>,
+    no_alarms: NoAlarms,
 }
 
 impl<'a, W: Write, D: Decoder<Item = Reading>> JudgeTrial<'a, W, D> {
@@ -82,6 +85,7 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> JudgeTrial<'a, W, D> {
             unknown_topics: 0,
             verdicts: 0,
             alarms: BTreeMap::new(),
+            no_alarms: NoAlarms::default(),
         }
     }
 
@@ -212,10 +216,16 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> JudgeTrial<'a, W, D> {
     fn print(&mut self, file: Option<&Path>) -> anyhow::Result<()> {
         for verdict in self.decision.verdicts.drain(..) {
             self.verdicts += 1;
-            if verdict.event.is_some_and(|event| event.state == EventState::Raised) {
+            if let Some(event) = verdict.event.filter(|event| event.state == EventState::Raised) {
                 let subject = &verdict.subject;
                 let signal = subject.signal.as_ref().map_or("all signals together", |signal| signal.as_str());
-                *self.alarms.entry((subject.device.to_string(), signal.to_owned())).or_default() += 1;
+                if verdict.severity > Severity::Info {
+                    *self.alarms.entry((subject.device.to_string(), signal.to_owned())).or_default() += 1;
+                } else if event.learning {
+                    self.no_alarms.learning += 1;
+                } else {
+                    self.no_alarms.info += 1;
+                }
             }
             self.printer.print(&verdict, file, self.out)?;
         }
@@ -250,23 +260,51 @@ impl<'a, W: Write, D: Decoder<Item = Reading>> JudgeTrial<'a, W, D> {
             clocks: clock_offsets(&self.counters),
             refusals: self.notes.take(),
             alarms: self.alarms,
-            young: rates.as_ref().and_then(|rates| young(rates.first()?, self.now?)),
+            no_alarms: self.no_alarms,
+            young: rates.as_ref().and_then(|rates| {
+                let asked = self.settings.judges.first()?.alarms()?.budget()?.per_second().recip();
+                young(rates.first()?, asked, self.now?)
+            }),
             suggestion: rates.and_then(|rates| Some(rates.into_iter().next()?.suggestion?.words)),
             table: None,
         })
     }
 }
 
+/// Events that are no alarms.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct NoAlarms {
+    /// Of the time in which their judge still learned what is usual.
+    pub(super) learning: u64,
+    /// Others of severity info.
+    pub(super) info: u64,
+}
+
+impl NoAlarms {
+    /// `None` where there are none.
+    pub(super) fn words(self) -> Option<String> {
+        let learning = (self.learning > 0).then(|| {
+            format!("{} noted while the judge still learned what is usual", counted(self.learning, "event"))
+        });
+        let info = (self.info > 0).then(|| format!("{} of severity info", counted(self.info, "event")));
+        let words: Vec<String> = learning.into_iter().chain(info).collect();
+        (!words.is_empty()).then(|| format!("no alarms: {}", words.join("; ")))
+    }
+}
+
 /// The time in which one false alarm is accepted by the rarest budget that a history supports: one half of it makes the
-/// signals known, the other supports seven times its length.
+/// signals known, the other supports seven times its length. Gaps teach nothing: of a budget of one in `asked` seconds, it
+/// supports no more than the part that it has of the whole time of learning.
 #[expect(clippy::cast_precision_loss, reason = "a number of series")]
-fn rarest(rate: &JudgeRate) -> String {
-    let seconds = 3.5 * rate.seconds / rate.instances.max(1) as f64;
+fn rarest(rate: &JudgeRate, asked: f64, left: f64) -> String {
+    let watched = rate.seconds / rate.instances.max(1) as f64;
+    let seconds = (3.5 * watched).min(asked * watched / (watched + left));
     budget_text(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
-/// What a judge that learns cannot promise yet, where its history is shorter than its budget asks for.
-fn young(rate: &JudgeRate, now: Moment) -> Option<String> {
+/// What a judge that learns cannot promise yet, where its history is shorter than its budget of one alarm in `asked`
+/// seconds asks for.
+fn young(rate: &JudgeRate, asked: f64, now: Moment) -> Option<String> {
     if let Some(rarest) = rate.rarest {
         return Some(format!(
             "{} of {} series send too often for the alarm budget of {}: it can never be supported, and what is unusual raises no \
@@ -278,16 +316,53 @@ fn young(rate: &JudgeRate, now: Moment) -> Option<String> {
             budget_text(rarest)
         ));
     }
-    let (minute, day) = (60, 24 * 60 * 60);
-    let seconds = u64::try_from((rate.supported_at?.0 - now.wall.0) / 1000).unwrap_or(0).max(minute);
-    let unit = if seconds < day { minute } else { day };
-    let more = humantime::format_duration(Duration::from_secs(seconds.div_ceil(unit) * unit));
+    let (minute, hour, day) = (60, 3_600, 86_400);
+    let left = Duration::from_millis(u64::try_from(rate.supported_at?.0 - now.wall.0).unwrap_or(0));
+    let seconds = left.as_secs().max(minute);
+    let unit = [day, hour].into_iter().find(|unit| seconds >= 2 * unit).unwrap_or(minute);
+    let more = describe::span(Duration::from_secs(seconds.div_ceil(unit) * unit));
     Some(format!(
         "the history is too short for the alarm budget of {}, in {} of {} series: what is unusual may raise no alarm before \
          {more} more of it; this history supports alarm_budget = \"{}\" at the rarest",
         rate.judge,
         rate.unsupported,
         rate.instances,
-        rarest(rate)
+        rarest(rate, asked, left.as_secs_f64())
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use verge_domain::id::JudgeId;
+
+    use super::*;
+
+    #[test]
+    fn a_history_with_gaps_supports_no_rarer_budget_than_one_that_it_is_too_short_for() {
+        let day = 86_400.0;
+        let young = |watched: f64, left_ms: i64| {
+            let now = Moment::from_wall(UtcMillis(0));
+            let rate = JudgeRate {
+                judge: JudgeId::new("unusual").unwrap(),
+                instances: 1,
+                alarms: 0,
+                seconds: watched,
+                expected_per_second: 0.0,
+                unsupported: 1,
+                supported_at: Some(UtcMillis(left_ms)),
+                rarest: None,
+                suggestion: None,
+            };
+            let said = young(&rate, 7.0 * day, now).unwrap();
+            let (_, said) = said.split_once("no alarm before ").unwrap();
+            said.to_owned()
+        };
+        let supports = |budget: &str| {
+            format!("more of it; this history supports alarm_budget = \"{budget}\" at the rarest")
+        };
+        // Seven days, of which readings fill an hour.
+        assert_eq!(young(7.0 * day, 172_000_000), format!("2 days {}", supports("1/5d")));
+        assert_eq!(young(0.5 * day, 129_600_000), format!("1 day 12 h {}", supports("1/42h")));
+        assert_eq!(young(60.0, 5_400_001), format!("1 h 30 min {}", supports("1/3m")));
+    }
 }

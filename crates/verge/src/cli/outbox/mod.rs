@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use verge_domain::id::{Epoch, GatewayId, Identity, Lane, Seq};
+use verge_domain::id::{Epoch, GatewayId, Identity, JudgeId, Lane, Seq};
 use verge_domain::stage::{KEY_SEPARATOR, is_learnt};
 use verge_domain::verdict::Verdict;
 use verge_domain::withdrawn::Tombstone;
@@ -153,6 +153,8 @@ pub(super) struct StoreFolder {
     pub(super) reader: OutboxReader,
     /// In which times are printed.
     pub(super) zone: SiteZone,
+    /// Judges of the configuration.
+    pub(super) judges: Vec<JudgeId>,
 }
 
 impl StoreFolder {
@@ -176,7 +178,8 @@ impl StoreFolder {
             error => anyhow::Error::new(error).context(Exit::Failure),
         })?;
         let (gateway, zone) = (settings.gateway.id.clone(), settings.gateway.zone.clone());
-        Ok(Self { routes: loss::routes(&settings), gateway, folder, reader, zone })
+        let judges = settings.judges.iter().map(|judge| judge.name.clone()).collect();
+        Ok(Self { routes: loss::routes(&settings), gateway, folder, reader, zone, judges })
     }
 
     /// Calls `each` with every verdict and tombstone of a lane in a range.

@@ -1,7 +1,7 @@
 //! `verge state export`.
 
 use std::fs::OpenOptions;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -93,7 +93,13 @@ fn file_of(settings: &Settings, judge: &JudgeSection, saved: Vec<Checkpoint>) ->
 fn write(file: &StateFile, to: &Path) -> anyhow::Result<()> {
     let cannot = || format!("cannot write {}", to.display());
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
-    let made = made.with_context(cannot).exit_with(Exit::Usage)?;
+    let made = made.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            anyhow!("{} exists and is left as it is: name another file, or remove it", to.display())
+        }
+        _ => anyhow::Error::new(error).context(cannot()),
+    });
+    let made = made.exit_with(Exit::Usage)?;
     let write = || {
         let mut buffered = BufWriter::new(&made);
         file.write(&mut buffered)?;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize as _;
 use serde_json::Value;
-
-use verge_domain::time::UtcMillis;
+use verge_domain::judge_account::JudgeAccount;
 use verge_wire::SiteZone;
 
 /// Gateways and judges remembered at most; past that, the rates of others are reported each time.
@@ -41,42 +41,10 @@ impl Rates {
 }
 
 fn words(judge: &Value, zone: &SiteZone) -> String {
-    let number = |key: &str| judge[key].as_u64().unwrap_or(0);
-    let several = |count: u64, one: &str| match count {
-        0 => format!("no {one} yet"),
-        1 => format!("1 {one}"),
-        _ => format!("{count} {one}s"),
-    };
-    let (instances, learning) = (number("instances"), number("unsupported"));
+    // What is no account of a judge is of another version; it is reported by its name.
+    let account = JudgeAccount::deserialize(judge).unwrap_or_default();
     let name = judge["name"].as_str().unwrap_or("?").escape_debug();
-    let alarms = several(number("alarms"), "alarm");
-    let mut words = format!("{name}: {}, {alarms}", several(instances, "signal"));
-    let rate = |key: &str| judge[key].as_f64();
-    if learning < instances {
-        let observed = rate("alarms_per_week").map_or_else(String::new, |rate| format!("{rate:.1} a week, "));
-        words += &format!(" ({observed}{:.1} expected)", rate("expected_per_week").unwrap_or(0.0));
-    }
-    if let Some(rarest) = judge["rarest_budget"].as_str() {
-        words += &format!(
-            "; {learning} of them can never support the alarm budget at this rate of readings: the rarest that works is \
-             \"{rarest}\""
-        );
-    } else if learning > 0 {
-        words += &match learning == instances {
-            true => "; learning".to_owned(),
-            false => format!("; {learning} of them still learning"),
-        };
-        if let Some(at) = judge["supported_at"].as_i64() {
-            // To the hour: what is left changes with every status.
-            let hour = 3_600_000;
-            let at = UtcMillis(at.saturating_add(hour - 1).div_euclid(hour) * hour);
-            words += &format!(" until {}", zone.to_minute(at));
-        }
-    }
-    if let Some(suggestion) = judge["suggestion"]["words"].as_str() {
-        words += &format!("; {suggestion}");
-    }
-    words
+    format!("{name}: {}", account.words(|at| zone.to_minute(at)))
 }
 
 #[cfg(test)]
@@ -95,7 +63,7 @@ mod tests {
         };
         let mut rates = Rates::of(SiteZone::named("Europe/Berlin").unwrap());
         let first = rates.news(&status(3, 1_795_690_800_001));
-        let words = "usual: 12 signals, 3 alarms (0.5 a week, 1.0 expected); 2 of them still learning \
+        let words = "usual: 12 signals, 3 events (0.5 a week, 1.0 expected); 2 of them still learning \
             until 2026-11-26 13:00 CET";
         assert_eq!(first, [words]);
         let young = json!({
@@ -114,5 +82,7 @@ mod tests {
         let words = "fast: 2 signals, no alarm yet (3.0 expected); 1 of them can never support the alarm budget at this \
             rate of readings: the rarest that works is \"1/2d\"; 5 of 6 events …";
         assert_eq!(rates.news(&json!({ "gateway": "g", "judges": [never] })), [words]);
+        let rule = json!({ "name": "hot", "instances": 0, "alarms": 0, "suggestion": { "words": "5 of 6 events …" } });
+        assert_eq!(rates.news(&json!({ "gateway": "g", "judges": [rule] })), ["hot: 5 of 6 events …"]);
     }
 }

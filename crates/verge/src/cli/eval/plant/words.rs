@@ -95,7 +95,7 @@ fn median_delay<'a>(faults: impl Iterator<Item = &'a FaultOutcome>) -> String {
 }
 
 fn span(seconds: i64) -> String {
-    humantime::format_duration(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))).to_string()
+    describe::span(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
 fn by_member(out: &mut impl Write, plants: &[Judged]) -> std::io::Result<()> {

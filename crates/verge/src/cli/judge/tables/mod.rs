@@ -2,6 +2,7 @@
 //! judge looks at.
 
 mod columns;
+mod contacts;
 mod quality;
 mod report;
 mod states;
@@ -44,7 +45,7 @@ pub(super) fn table(
     out: &mut impl Write,
 ) -> anyhow::Result<JudgeSummary> {
     let InputFile { source, decoders, messages, table, .. } =
-        open(args, settings, judge, path, printer.json)?;
+        open(args, settings, judge, path, TableUse::Trial { json: printer.json })?;
     let mut trial = JudgeTrial::new(settings, printer, models, decoders, out);
     trial.source = source;
     for message in messages {
@@ -63,13 +64,22 @@ pub(super) fn table(
     Ok(summary)
 }
 
+/// What a table is opened for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TableUse {
+    /// To be judged; what may explain the events is read as well.
+    Trial { json: bool },
+    /// To be learnt from.
+    Lesson { json: bool },
+}
+
 /// Opens a table, and reports how it is read unless that is JSON.
 pub(super) fn open(
     args: &InputArgs,
     settings: &Settings,
     judge: &JudgeSection,
     path: &Path,
-    json: bool,
+    of_use: TableUse,
 ) -> anyhow::Result<InputFile> {
     let inputs = &judge.readings().context("the judge looks at readings")?.inputs;
     let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
@@ -82,23 +92,30 @@ pub(super) fn open(
     let input = inputs.first().context("a judge has an input")?;
     let (source, number, usual) = codec_of(settings, input);
     let mut table = Table::open(path, &args.table.with_usual(usual)).exit_with(Exit::BadInput)?;
-    let Columns { mut values, device: named_by } =
-        columns::choose(args, &table, inputs, &number).exit_with(Exit::BadInput)?;
+    let mut columns = columns::choose(args, &table, inputs, &number).exit_with(Exit::BadInput)?;
     let states = StateColumns::of(judge, input.source);
-    let (mut judged, mut not_judged) = signals(judge, inputs, &values, path)?;
-    states.add(judge, &table, &mut values).exit_with(Exit::BadInput)?;
+    let (mut judged, mut not_judged) = signals(judge, inputs, &columns.values, path)?;
+    states.add(judge, &table, &mut columns.values).exit_with(Exit::BadInput)?;
     judged.retain(|signal| states.source_of(signal).is_none());
     not_judged.retain(|signal| !states.has(signal));
+    let contacts = match of_use {
+        TableUse::Trial { .. } => contacts::add(&table, inputs, &not_judged, &mut columns),
+        TableUse::Lesson { .. } => Vec::new(),
+    };
+    let Columns { values, device: named_by } = columns;
     let mut left = LeftOut::default();
-    let wanted: Vec<SignalId> = judged.iter().chain(states.signals()).cloned().collect();
+    let wanted: Vec<SignalId> = judged.iter().chain(states.signals()).chain(&contacts).cloned().collect();
     let mut entries = entries(&mut table, &values, &wanted, &mut left).exit_with(Exit::BadInput)?;
     // What a row says of the state of the machine holds for its other cells as well.
     entries.sort_by_key(|entry| {
-        let is_state = values[entry.values].signal(entry.row).is_some_and(|signal| states.has(signal));
+        let says_state = |signal: &SignalId| states.has(signal) || contacts.contains(signal);
+        let is_state = values[entry.values].signal(entry.row).is_some_and(says_state);
         (entry.at, !is_state)
     });
+    not_judged
+        .extend(contacts.into_iter().filter(|contact| !not_judged.contains(contact)).collect::<Vec<_>>());
     let report = TableReport::new(&mut table, &values, named_by, &not_judged, &entries, &left);
-    if !json {
+    if let TableUse::Trial { json: false } | TableUse::Lesson { json: false } = of_use {
         report.say(path);
     }
 

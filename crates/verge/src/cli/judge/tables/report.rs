@@ -48,7 +48,13 @@ impl TableReport {
         all_left.append(left);
         let mut times: Vec<usize> = values.iter().flat_map(|values| &values.time).copied().collect();
         times.dedup();
-        let columns = values.iter().map(|values| {
+        // Read for what they may explain: see `contacts`.
+        let is_judged = |signal: &SignalId| !not_judged.contains(signal);
+        let judged = values.iter().filter(|values| match &values.of {
+            Of::Signal(signal) => is_judged(signal),
+            Of::Rows(..) => true,
+        });
+        let columns = judged.map(|values| {
             let of = match &values.of {
                 Of::Signal(signal) => signal.to_string(),
                 Of::Rows(column, _) => format!("the signal in column `{}`", table.name(*column)),
@@ -58,7 +64,7 @@ impl TableReport {
         let mut series: BTreeMap<(Option<&str>, &SignalId), Vec<i64>> = BTreeMap::new();
         for entry in entries {
             let device = named_by.map(|column| table.text(entry.row, column));
-            if let Some(signal) = values[entry.values].signal(entry.row) {
+            if let Some(signal) = values[entry.values].signal(entry.row).filter(|signal| is_judged(signal)) {
                 series.entry((device, signal)).or_default().push(entry.at.0);
             }
         }
@@ -122,7 +128,7 @@ impl TableReport {
         if let Some((from, to)) = self.from_to {
             let every = self.interval_ms.map_or_else(String::new, |interval| {
                 let span = std::time::Duration::from_millis(interval.unsigned_abs());
-                format!(", median interval {}", humantime::format_duration(span))
+                format!(", median interval {}", describe::span(span))
             });
             let (from, to) = (describe::short_utc(from), describe::short_utc(to));
             let rows = if self.rows == 1 { "row" } else { "rows" };
