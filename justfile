@@ -103,6 +103,13 @@ faults *ARGS: venv
     cargo build --release -p verge-outbox --example scripted_session
     VERGE_FULL=${VERGE_FULL:-1} {{ python }} -m pytest -s tests/interop/faults {{ ARGS }}
 
+# One acceptance test at full length, alone: b1, b2, b4, f8, l3, s1 to s5 (the embedded broker and certificates), f1 to f10, l1, l2;
+# `VERGE_FULL=0 just acceptance b1` as CI runs it. What each shows is in docs/reliability.md
+acceptance TEST: venv
+    cargo build --release -p verge
+    cargo build --release -p verge-outbox --example scripted_session
+    VERGE_FULL=${VERGE_FULL:-1} {{ python }} -m pytest -s tests/interop/faults/test_{{ TEST }}_*.py
+
 # The default detector on the Numenta Anomaly Benchmark, nested cross-validation included: `just eval-nab --json`
 eval-nab *ARGS:
     cargo run --quiet --release -p verge -- eval nab --data "$VERGE_DATA"/nab --nested {{ ARGS }}

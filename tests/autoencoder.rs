@@ -1,5 +1,7 @@
 //! Blocks of samples and judges that ask a model to give them back, from a file or a topic to a verdict.
 
+#![expect(clippy::print_stderr, reason = "says what was measured or skipped")]
+
 use std::fs;
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! Cameras: from a JPEG to a verdict upstream. The pictures are rendered, the model is the demo's own.
 
+#![expect(clippy::print_stderr, reason = "says what was measured or skipped")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

@@ -1,6 +1,8 @@
 //! Messages of real devices, read with configurations as an integrator would write them. The messages stand in
 //! the folder that `VERGE_DATA` names; without it these tests say so and pass.
 
+#![expect(clippy::print_stderr, reason = "says what was measured or skipped")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

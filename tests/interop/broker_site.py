@@ -14,7 +14,7 @@ from clients import Receiver
 from gateway import Gateway
 from peers import free_port
 from programs import tool, verge
-from scene import Scene, number_source, threshold
+from scene import UPLINK, Scene, number_source, threshold
 from waiting import wait_for
 
 HOST = "127.0.0.1"
@@ -31,6 +31,7 @@ class Site:
     certificates: Certificates
     folder: Path
     port: int
+    has_tls: bool = True
     # What a test has counted of the verdicts, and how many messages were looked at for it.
     decoded: int = field(default=0, init=False)
     values: dict[str, set[int]] = field(default_factory=dict, init=False)
@@ -89,6 +90,14 @@ class Site:
         messages = self.receiver.messages()
         return sum(verdict.fields["device"] == device for message in messages for verdict in message.verdicts)
 
+    def broker_process(self) -> int | None:
+        """The process of the broker behind the listener, while there is one."""
+        children = Path(f"/proc/{self.gateway.pid}/task").glob("*/children")
+        for child in " ".join(path.read_text() for path in children).split():
+            if b"broker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+        return None
+
     def broker(self, **least: int) -> dict:
         """What the status says of the broker, once at least this was refused."""
 
@@ -108,22 +117,27 @@ class Site:
 
 
 @contextmanager
-def pump_site(scene: Scene, tmp_path: Path, more: dict[str, object] | None = None, **local: object) -> Iterator[Site]:
-    """A gateway that judges what pumps send to its own broker. `more` stands below `[gateway]`."""
+def pump_site(
+    scene: Scene,
+    tmp_path: Path,
+    more: dict[str, object] | None = None,
+    has_tls: bool = True,
+    uplink: dict[str, object] | None = None,
+    **local: object,
+) -> Iterator[Site]:
+    """A gateway that judges what pumps send to its own broker. `more` stands below `[gateway]`, `uplink` below that of the
+    upstream, the rest below `[local]`."""
     port, certificates = free_port(), scene.certificates
     judge = threshold(["pump"], above=7.1, update_every="0s")
-    gateway = scene.gateway({"pump": number_source("plant/+/vibration", "vibration")}, {"high": judge})
-    gateway.settings["local"] = {
-        "mode": "embedded",
-        "listen": f"{HOST}:{port}",
-        "ca": str(certificates.ca),
-        "cert": str(certificates.broker.cert),
-        "key": str(certificates.broker.key),
-    } | local
+    uplinks = {UPLINK: scene.uplink(**(uplink or {}))}
+    gateway = scene.gateway({"pump": number_source("plant/+/vibration", "vibration")}, {"high": judge}, **uplinks)
+    server = certificates.broker
+    files = {"ca": str(certificates.ca), "cert": str(server.cert), "key": str(server.key)} if has_tls else {}
+    gateway.settings["local"] = {"mode": "embedded", "listen": f"{HOST}:{port}"} | files | local
     gateway.settings["gateway"] |= more or {}
     receiver = scene.receiver()
     gateway.start()
     receiver.wait_for_status("online", 60)
     folder = tmp_path / "devices"
     folder.mkdir(parents=True)
-    yield Site(gateway, receiver, certificates, folder, port)
+    yield Site(gateway, receiver, certificates, folder, port, has_tls)

@@ -58,11 +58,22 @@ class Device:
         """Hands a message to the broker, without waiting for its acknowledgement."""
         if isinstance(payload, dict):
             payload = json.dumps(payload)
-        self._last = self._client.publish(topic, payload, qos=1, retain=retain)
+        self._last = self._accepted(topic, payload, 1, retain)
+
+    def _accepted(self, topic: str, payload: str | bytes | float, qos: int, retain: bool) -> mqtt.MQTTMessageInfo:
+        """Publishes it; waits while 65,535 messages have no acknowledgement: the client throws away what it has no number for."""
+        deadline = time.monotonic() + 60
+        while True:
+            info = self._client.publish(topic, payload, qos=qos, retain=retain)
+            if info.rc != mqtt.MQTT_ERR_QUEUE_SIZE:
+                return info
+            if time.monotonic() > deadline:
+                raise TimeoutError("the broker acknowledges nothing for a minute")
+            time.sleep(0.01)
 
     def publish_raw(self, topic: str, payload: bytes, qos: int, retain: bool = False) -> None:
         """The same at any QoS."""
-        self._last = self._client.publish(topic, payload, qos=qos, retain=retain)
+        self._last = self._accepted(topic, payload, qos, retain)
 
     def subscribe(self, topic: str, receive: Callable[[bytes], object]) -> None:
         """Subscribes at QoS 1 and waits until the broker has granted it; what arrives goes to `receive`."""

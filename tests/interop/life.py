@@ -114,6 +114,30 @@ class Life:
         assert done.returncode == 0, done.stderr
         return package
 
+    def package_that_eats_memory(self, version: int) -> Path:
+        """255 Mi numbers times themselves: allowed by their shape, and more than the child that loads it first may have."""
+        package = self.sign(version)
+        nodes = [
+            helper.make_node("ConstantOfShape", ["big"], ["ones"]),
+            helper.make_node("Add", ["ones", "ones"], ["more"]),
+            helper.make_node("ReduceMean", ["more"], ["nothing"], keepdims=0),
+            helper.make_node("GlobalAveragePool", ["picture"], ["mean"]),
+            helper.make_node("Add", ["mean", "nothing"], ["sum"]),
+            helper.make_node("Reshape", ["sum", "shape"], ["colours"]),
+            helper.make_node("Gemm", ["colours", "direction", "middle"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        ]
+        graph = weights(version)
+        del graph.graph.node[:]
+        graph.graph.node.extend(nodes)
+        graph.graph.initializer.append(numpy_helper.from_array(np.array([256, 1024, 1023], dtype=np.int64), "big"))
+        card = self.folder / f"v{version}" / f"{NAME}.toml"
+        onnx.save(graph, card.with_suffix(".onnx"))
+        key = str(self.key("publisher"))
+        done = self.verge("model", "sign", str(card), "--key", key, "--counter", str(version), "-o", str(package))
+        assert done.returncode == 0, done.stderr
+        return package
+
     def verge(self, *arguments: str, before: list[str] | None = None) -> subprocess.CompletedProcess[str]:
         """Runs the program; `before`: what stands in front of it."""
         command = [*(before or []), verge(), *arguments]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,42 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from PIL import Image
 
+from models import Models, classifier
 from programs import data
+
+NAME = "mobilenet_v2_1.0_224_quant"
+# The kind of processor that files are made for here.
+HERE = "x86-vnni" if "vnni" in Path("/proc/cpuinfo").read_text() else "x86"
+
+
+@dataclass
+class Twin:
+    """The float twin of a quantised MobileNet V2, with its card and the inputs of all pictures."""
+
+    card: Path
+    weights: Path
+    inputs: list[np.ndarray]
+    classes: list[int]
+
+    @classmethod
+    def make(cls, folder: Path) -> "Twin":
+        models = Models.make(folder)
+        quantized = data() / "models" / "imagenet" / f"{NAME}.onnx"
+        scale, zero = input_steps(quantized)
+        float_twin(quantized, folder / "twin.onnx")
+        labels = models.labels(NAME)
+        picture = {"layout": "nhwc", "colour": "rgb", "element": "f32", "resize": "central-crop", "crop_fraction": 0.875}
+        card: dict[str, Any] = classifier(**picture, mean=[float(zero)] * 3, scale=[scale] * 3)
+        card["output"]["background"] = 0
+        inputs = [(central_crop(path, 224)[np.newaxis] - zero) * np.float32(scale) for path, _ in pictures()]
+        path = models.card("twin", card, labels)
+        return cls(path, folder / "twin.onnx", inputs, [number for _, number in pictures()])
+
+
+def top1(answers: list[list[np.ndarray]], classes: list[int]) -> float:
+    """Share of the best classes that are right, in percent; the background is none."""
+    best = [int(np.argmax(one[0][0][1:])) + 1 for one in answers]
+    return 100 * sum(found == right for found, right in zip(best, classes)) / len(classes)
 
 
 def float_twin(quantized: Path, to: Path) -> None:

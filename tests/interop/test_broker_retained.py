@@ -12,15 +12,6 @@ from waiting import wait_for
 TOPIC = "plant/pump-1/cmd/setting"
 
 
-def broker_process(site: Site) -> int | None:
-    """The process of the broker behind the listener, while there is one."""
-    children = Path(f"/proc/{site.gateway.pid}/task").glob("*/children")
-    for child in " ".join(path.read_text() for path in children).split():
-        if b"broker" in Path(f"/proc/{child}/cmdline").read_bytes():
-            return int(child)
-    return None
-
-
 def kept(site: Site) -> str:
     """What a client that comes now is given."""
     read = ["-i", "pump-1:reader", "-q", "1", "-t", TOPIC, "-C", "1", "-W", "2"]
@@ -36,9 +27,9 @@ def test_retained_messages_outlive_the_broker_and_the_gateway(scene: Scene, tmp_
     with pump_site(scene, tmp_path, retained=True) as site:
         keep(site, "1")
         assert kept(site) == "1"
-        killed = wait_for(lambda: broker_process(site), "the broker's process")
+        killed = wait_for(lambda: site.broker_process(), "the broker's process")
         os.kill(killed, signal.SIGKILL)
-        wait_for(lambda: broker_process(site) not in (None, killed), "it is started again")
+        wait_for(lambda: site.broker_process() not in (None, killed), "it is started again")
         wait_for(lambda: kept(site) == "1", "the broker has it again")
         keep(site, "2")
         file = site.gateway.state_dir / "broker.retained"

@@ -244,7 +244,7 @@ def defaults() -> list:
         if re.match(r"^#?\[", line):
             section = line
         # A section that is commented out whole is none of single lines.
-        elif re.match(r"^#[a-z_]+ = ", line) and not section.startswith("#"):
+        elif re.match(r"^#[a-z0-9_]+ = ", line) and not section.startswith("#"):
             found.append(pytest.param(number, id=f"{section} {line[1:].split(' ')[0]}"))
     return found
 
@@ -259,13 +259,14 @@ def test_every_commented_default_is_taken(tmp_path: Path) -> None:
     assert faults(tmp_path, "\n".join(lines)) == []
     refused = {}
     # These go with the other mode alone, and with cameras where the places have loops: nothing beside them helps.
-    keys = ["listen", "access", "acl_file", "crl", "deny_file", "passwords", "enrol", "authority", "retained", "durable", "rate", "rate_bytes", "max_topics"]
+    keys = ["listen", "access", "acl_file", "crl", "deny_file", "passwords", "tls_1_2", "enrol", "authority", "retained", "durable", "rate", "rate_bytes"]
+    keys += ["max_topics", "max_connections", "max_waiting_per_address"]
     of_cameras = ["[uplink.nap.site.north] line", "[uplink.nap.site.north] zone"]
     alone = [*(f"[local] {key}" for key in keys), *of_cameras]
     for parameter in defaults():
         number = parameter.values[0]
         # One that needs a companion stands beside it.
-        beside = [one for one in range(max(number - 8, 0), min(number + 9, len(lines))) if one != number and re.match(r"^#[a-z_]+ = ", lines[one])]
+        beside = [one for one in range(max(number - 8, 0), min(number + 9, len(lines))) if one != number and re.match(r"^#[a-z0-9_]+ = ", lines[one])]
         beside.sort(key=lambda one: abs(one - number))
         found = faults(tmp_path, with_lines(lines, number))
         helped = found and parameter.id not in alone

@@ -109,13 +109,19 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def features(tuning: Tuning, taps: list[str], paths: list[Path]) -> np.ndarray:
-    """Roots of the means of the planes of tensors."""
+    """Roots of the means of the planes of tensors, and of their deviations."""
     whole = onnx.load(tuning.folder / "textures.onnx")
     whole.graph.output.extend(helper.make_tensor_value_info(tap, TensorProto.FLOAT, None) for tap in taps)
     session = onnxruntime.InferenceSession(whole.SerializeToString(), providers=["CPUExecutionProvider"])
     rows = [session.run(taps, {"picture": pixels(path)}) for path in paths]
-    means = np.array([np.concatenate([part.mean(axis=(2, 3))[0] for part in row]) for row in rows], dtype=np.float64)
-    return means / np.sqrt(np.abs(means) + 1e-6)
+
+    def of(plane: np.ndarray) -> list[np.ndarray]:
+        means = plane.astype(np.float64).mean(axis=(2, 3))[0]
+        roots = means / np.sqrt(np.abs(means) + 1e-6)
+        # A plane of one point has no deviation.
+        return [roots] if plane.shape[2:] == (1, 1) else [roots, np.sqrt(np.sqrt(plane.astype(np.float64).var(axis=(2, 3))[0] + 1e-8))]
+
+    return np.array([np.concatenate([feature for plane in row for feature in of(plane)]) for row in rows])
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:
@@ -133,9 +139,9 @@ def test_the_head_is_the_one_that_numpy_solves(tuning: Tuning) -> None:
     assert found["dropped"] == {"duplicate": 0, "damaged": 0, "blurred": 0}
     taps = found["tap"]
     (of_tap,) = [one for one in found["choices"] if one["tap"] == taps]
-    best = max(one["right"] for one in found["choices"])
-    error = min(np.sqrt((p := (best + 1) / 62) * (1 - p) / 60), 0.02) * 60
-    fits = [one for one in found["choices"] if one["right"] >= best - error]
+    assert of_tap["as_good"] and of_tap["behind"] <= min(of_tap["error"], 2) + 1e-6
+    assert max(one["right"] for one in found["choices"]) - of_tap["right"] == pytest.approx(of_tap["behind"] / 100 * 60)
+    fits = [one for one in found["choices"] if one["as_good"]]
     assert of_tap["products"] == min(one["products"] for one in fits), "the cheapest that is as good"
 
     # The ridge by its normal equations, with the λ that was found.
@@ -161,7 +167,8 @@ def test_the_head_is_the_one_that_numpy_solves(tuning: Tuning) -> None:
     # And the limit beyond which a picture is unknown.
     unit = x / np.linalg.norm(x, axis=1, keepdims=True)
     cosine = unit @ unit.T - 2 * np.eye(len(z))
-    assert found["unknown"]["limit"] == pytest.approx(np.quantile(1 - cosine.max(axis=1), 0.99), rel=0.05)
+    # 60 are too few for one in a hundred of the further ones: all that were seen are known.
+    assert found["unknown"]["limit"] == pytest.approx((1 - cosine.max(axis=1)).max(), rel=0.05)
 
     onnx.checker.check_model(onnx.load(tuning.folder / "new.onnx"))
     session = onnxruntime.InferenceSession(tuning.folder / "new.onnx", providers=["CPUExecutionProvider"])

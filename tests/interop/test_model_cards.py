@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from models import IR_VERSION, OPSET, Models
-from programs import data, verge
+from programs import REPOSITORY, data, verge
 
 BAD_INPUT = 65
 
@@ -237,6 +237,15 @@ def test_real_models_are_recognised(made: Models, name: str, decoder: str) -> No
     for key in ("layout", "colour", "element", "resize"):
         assert card["input"][key] == known["input"][key]
     assert len(card["labels"]) == 80
+
+
+def test_a_network_of_two_levels_is_recognised_by_the_number_of_its_cells(made: Models, tmp_path: Path) -> None:
+    """The model of the demo's junction, without the card that it comes with."""
+    assert made.folder
+    model = tmp_path / "junction.onnx"
+    model.write_bytes((REPOSITORY / "examples" / "junction-model" / "junction.onnx").read_bytes())
+    output = drafted(model)[0]["output"]
+    assert (output["decoder"], output["strides"]) == ("yolox", [8, 16])
 
 
 def test_what_is_no_model_over_frames_is_refused(made: Models, tmp_path: Path) -> None:

@@ -302,6 +302,8 @@ class Files(BaseHTTPRequestHandler):
     ranges: list[str] = []
     endless = False
     known = True
+    # So many bytes come after each pause, in seconds.
+    trickle: tuple[float, int] | None = None
 
     def do_GET(self) -> None:
         asked = self.headers.get("Range", "bytes=0-")
@@ -326,6 +328,11 @@ class Files(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.connection.close()
             return
+        while Files.trickle and rest:
+            pause, piece = Files.trickle
+            time.sleep(pause)
+            self.wfile.write(rest[:piece])
+            rest = rest[piece:]
         self.wfile.write(rest)
 
     def log_message(self, *_: object) -> None:
@@ -335,7 +342,7 @@ class Files(BaseHTTPRequestHandler):
 @contextmanager
 def served(content: bytes, certificates: Certificates, **state: object) -> Iterator[str]:
     """The address below which the file is served by TLS."""
-    Files.content, Files.ranges, Files.breaks, Files.endless, Files.known = content, [], [], False, True
+    Files.content, Files.ranges, Files.breaks, Files.endless, Files.known, Files.trickle = content, [], [], False, True, None
     for key, value in state.items():
         setattr(Files, key, value)
     server = ThreadingHTTPServer((HOST, 0), Files)

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,49 +15,20 @@ from onnx import TensorProto, helper, numpy_helper
 from gateway import to_toml
 from models import Models, classifier
 from programs import data, verge
-from quantized import central_crop, float_twin, foreign, input_steps, pairs, pictures, run
+from quantized import HERE, Twin, foreign, pairs, run, top1
 
 REFUSED, USAGE, BAD_INPUT = 1, 64, 65
-NAME = "mobilenet_v2_1.0_224_quant"
-HERE = "x86-vnni" if "vnni" in Path("/proc/cpuinfo").read_text() else "x86"
-
-
-@dataclass
-class Twin:
-    """The float twin of a quantised MobileNet V2, with its card and the inputs of all pictures."""
-
-    card: Path
-    weights: Path
-    inputs: list[np.ndarray]
-    classes: list[int]
 
 
 @pytest.fixture(scope="module")
 def twin(tmp_path_factory: pytest.TempPathFactory) -> Twin:
-    folder = tmp_path_factory.mktemp("twin")
-    models = Models.make(folder)
-    quantized = data() / "models" / "imagenet" / f"{NAME}.onnx"
-    scale, zero = input_steps(quantized)
-    float_twin(quantized, folder / "twin.onnx")
-    labels = models.labels(NAME)
-    picture = {"layout": "nhwc", "colour": "rgb", "element": "f32", "resize": "central-crop", "crop_fraction": 0.875}
-    card: dict[str, Any] = classifier(**picture, mean=[float(zero)] * 3, scale=[scale] * 3)
-    card["output"]["background"] = 0
-    inputs = [(central_crop(path, 224)[np.newaxis] - zero) * np.float32(scale) for path, _ in pictures()]
-    path = models.card("twin", card, labels)
-    return Twin(path, folder / "twin.onnx", inputs, [number for _, number in pictures()])
+    return Twin.make(tmp_path_factory.mktemp("twin"))
 
 
 def quantize(card: Path, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Runs the command; what it prints on standard output is one JSON object."""
     command = [verge(), "--json", "model", "quantize", str(card), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=environment)
-
-
-def top1(answers: list[list[np.ndarray]], classes: list[int]) -> float:
-    """Share of the best classes that are right, in percent; the background is none."""
-    best = [int(np.argmax(one[0][0][1:])) + 1 for one in answers]
-    return 100 * sum(found == right for found, right in zip(best, classes)) / len(classes)
 
 
 def test_a_float_twin_of_mobilenet_becomes_small_and_fast(twin: Twin, tmp_path: Path) -> None:
@@ -88,6 +58,11 @@ def test_a_float_twin_of_mobilenet_becomes_small_and_fast(twin: Twin, tmp_path: 
     assert right >= reference - 1, f"{right}, and the foreign tool's file {reference}"
     # Pillow rounds otherwise than the gateway: of 111 pictures that is one or two.
     assert abs(right - said["after"]["top1"]) < 2
+    # How far the probabilities are apart, over all classes; the command takes the less probable ones together.
+    float_, whole = (np.array([one[0][0] for one in answers], dtype=np.float64) for answers in (run(twin.weights, twin.inputs), fused))
+    float_, whole = (np.maximum(one / one.sum(axis=1, keepdims=True), 1e-6) for one in (float_, whole))
+    apart = (float_ * np.log(float_ / whole)).sum(axis=1).mean()
+    assert 0.5 * apart < said["divergence"] < 1.3 * apart, f"{said['divergence']} beside {apart}"
     # As the reference runtime runs it, and as the file is written.
     written = run(tmp_path / "int8.onnx", twin.inputs[:32], optimised=False)
     same = [np.argmax(one[0]) == np.argmax(other[0]) for one, other in zip(fused, written)]
@@ -192,6 +167,10 @@ def test_what_cannot_be_quantised_is_refused_by_name(models: Models, tmp_path: P
         shutil.copy(folder / "000.jpg", same / f"{number}.jpg")
     refusal(card, same, out, BAD_INPUT, "1 different pictures")
     dark = some_pictures(tmp_path / "dark", 40, lambda pixels: pixels // 40)
+    refusal(card, dark, out, BAD_INPUT, "all pictures are alike")
+    # Three frames with the lamp on do not make up for it.
+    for number in range(3):
+        shutil.copy(folder / f"{number:03}.jpg", dark / f"lamp{number}.jpg")
     refusal(card, dark, out, BAD_INPUT, "all pictures are alike")
 
     def square(nodes: list, constants: list) -> None:

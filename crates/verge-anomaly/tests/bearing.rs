@@ -1,6 +1,7 @@
 //! Real bearings (Case Western Reserve University): a baseline learnt on the first part of the normal record says
 //! nothing on its rest and finds every fault at once. Skipped where `VERGE_DATA` names no data.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
+#![expect(clippy::print_stderr, reason = "says what was measured or skipped")]
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

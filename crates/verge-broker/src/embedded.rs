@@ -26,7 +26,7 @@ const READY_WITHIN: Duration = Duration::from_secs(5);
 /// Pause between two attempts.
 const READY_POLL: Duration = Duration::from_millis(20);
 /// Far above what a front lets through: a client refused by this bound would poison the listener.
-const MAX_CONNECTIONS: usize = 10_000;
+const MAX_CONNECTIONS: usize = 20_000;
 /// Log per topic filter: two segments of 8 MiB. Filters are never forgotten, so this bounds memory per filter.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 const SEGMENTS: usize = 2;

@@ -16,6 +16,7 @@ mod five;
 mod fuzz;
 mod holds;
 mod identity;
+mod incomplete;
 mod owners;
 mod packets;
 mod pass;
@@ -283,12 +284,17 @@ async fn accept(listener: TcpListener, settings: FrontSettings, shared: Arc<Fron
     let backend = Arc::new(Backend { broker, login });
     // The connections live in this set and end with it.
     let mut connections = JoinSet::new();
+    let mut warned: Option<Instant> = None;
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections");
+                    // It goes on failing for as long as its cause lasts.
+                    if warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
+                        warned = Some(Instant::now());
+                        tracing::warn!(%error, "cannot accept connections of devices; trying again ten times a second");
+                    }
                     tokio::time::sleep(ACCEPT_RETRY).await;
                     continue;
                 }

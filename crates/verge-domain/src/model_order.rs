@@ -14,6 +14,8 @@ pub enum ModelOrder {
     Offer(ModelOffer),
     /// To put the candidate of a model in use, or on trial.
     Promote {
+        /// The command's own: the same one again is the same order.
+        id: String,
         /// The model.
         name: String,
         /// How far.
@@ -21,6 +23,8 @@ pub enum ModelOrder {
     },
     /// To return to the version before.
     Rollback {
+        /// The command's own: the same one again is the same order.
+        id: String,
         /// The model.
         name: String,
     },
@@ -86,6 +90,8 @@ pub enum ModelAnswer {
         state: &'static str,
         /// What the command said, as JSON.
         report: String,
+        /// It was done before: the order came again.
+        repeated: bool,
     },
 }
 

@@ -284,6 +284,11 @@ mod tests {
             inspect(&model(|g| g.node.push(foreign))),
             Err(OnnxError::Domain { domain: "evil".to_owned() })
         );
+        // How to export it is said, where that is known.
+        for (domain, flag) in [("TRT", "--max-wh"), ("mmdeploy", "detection_onnxruntime_")] {
+            let words = OnnxError::Domain { domain: domain.to_owned() }.to_string();
+            assert!(words.contains(domain) && words.contains(flag), "{words}");
+        }
         let call = |name: &str| NodeProto {
             domain: Some("own".to_owned()),
             op_type: Some(name.to_owned()),

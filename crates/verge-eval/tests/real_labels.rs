@@ -2,6 +2,7 @@
 //! names no data.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::print_stderr, reason = "says what was measured or skipped")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -5,8 +5,9 @@
 //!
 //! Reading order: [`config`] (the file as written), [`settings`] (the same, checked and typed), [`wiring`] (settings
 //! to a running gateway), `states` (what state topics say), [`reload`] (a changed configuration on a
-//! running gateway), [`exit`] (how a program that runs it ends).
+//! running gateway), [`child`] (this program as a process of its own), [`exit`] (how a program that runs it ends).
 
+pub mod child;
 pub mod config;
 pub(crate) mod drawings;
 pub mod exit;

@@ -4,7 +4,7 @@
 //! was built.
 //!
 //! Reading order: [`Gateway`], `build`, then its parts: `readings` with `classes` and `judges`, `frames` with `runtime`,
-//! `autoencoders`, `broker`, `uplink`, `routes`, `servers` with `opcua`, `datex2`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges), `trials` (versions of models that have to prove themselves), `supervised` (what whoever restarts it sees).
+//! `autoencoders`, `broker`, `uplink`, `routes`, `servers` with `opcua`, `datex2`, `states`, `expiry`; `replacement` with `models` (what a reload exchanges), `trials` (versions of models that have to prove themselves), `made` (files of models that were made elsewhere), `offers` (orders about models from upstream), `supervised` (what whoever restarts it sees).
 
 mod abort;
 mod autoencoders;
@@ -25,10 +25,12 @@ mod gateway;
 mod inputs;
 mod judges;
 mod links;
+mod made;
 mod models;
 mod offers;
 #[cfg(feature = "opcua")]
 mod opcua;
+mod open_files;
 mod past;
 mod readings;
 mod renewal;

@@ -22,7 +22,7 @@ pub use frames::{
     Colour, FedNumber, FrameCard, InputCard, LabelsCard, PixelElement, Quantisation, Resize, SideRounding,
     StateCard, TensorLayout,
 };
-pub use made::Made;
+pub use made::{ANY_PROCESSOR, Made};
 use output::RawOutput;
 pub use output::{
     Activation, AnchorForm, AnchorFormula, AnomalyForm, Background, BoxForm, BoxUnits, GridForm, NanodetForm,

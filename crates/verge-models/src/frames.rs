@@ -178,6 +178,19 @@ impl FrameModel {
     }
 }
 
+impl ModelFiles {
+    /// The labels of a model over frames, in order; nothing where there are none or they cannot be read.
+    #[must_use]
+    pub fn labels(&self) -> Option<Vec<Label>> {
+        let (card, _) = self.read_card().ok()?;
+        let Meaning::Frames(frames) = &card.meaning else { return None };
+        match frames.labels.as_ref()? {
+            LabelsCard::File(labels) => read_labels(self.beside(labels), self).ok().map(|(labels, _)| labels),
+            LabelsCard::List(names) => listed_labels(names, self).ok(),
+        }
+    }
+}
+
 /// Labels that the card lists itself.
 fn listed_labels(names: &[String], files: &ModelFiles) -> Result<Vec<Label>, ModelError> {
     let label = |name: &String| {

@@ -78,7 +78,9 @@ impl Incoming {
         let found = file.metadata()?.len().min(total);
         // A part that was cut is asked for again.
         let have = if found == total { total } else { found - found % part_bytes };
-        file.set_len(have)?;
+        if file.metadata()?.len() != have {
+            file.set_len(have)?;
+        }
         file.seek(SeekFrom::Start(have))?;
         Ok(Self {
             file,
@@ -107,6 +109,12 @@ impl Incoming {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.have == self.total
+    }
+
+    /// Whether nothing that was asked for is on its way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.asked.is_empty()
     }
 
     /// The next part to ask for, if one may be asked for now. Say [`Incoming::asked`] once it is.

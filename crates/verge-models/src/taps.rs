@@ -1,19 +1,19 @@
-//! Where a new head may be put: tensors in the middle and at the end of a model, whose planes' means are features of a picture.
-//! What lies behind the one that is chosen is cut off.
+//! Where a new head may be put: tensors in the middle and at the end of a model, whose planes' means and deviations are features of
+//! a picture. What lies behind the one that is chosen is cut off.
+//!
+//! Reading order: [`taps`] (which tensors), [`choices`] (which of them together), [`features`] (what is read of them).
+
+pub mod features;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use verge_engine::{EditError, EditableModel, ElementType, NewNode, NodeView, Tensor};
+pub use features::add_features;
+use verge_engine::{EditableModel, ElementType, NodeView};
 
 /// Taps that are looked at, at most.
 pub const MOST_TAPS: usize = 12;
-/// The version of ONNX's operators from which the sides to reduce are an input.
-const AXES_ARE_INPUT: i64 = 18;
 /// The version in which constants of one side stretch to others in all operators that a head is made of.
 pub const LEAST_OPSET: i64 = 7;
-
-/// Means are this far from zero at least when their root is taken: a division by nothing would make NaN.
-const ROOT_LEAST: f32 = 1e-6;
 
 /// Operators behind which a plane is as the next layer reads it.
 const ACTIVATIONS: &[&str] =
@@ -41,11 +41,20 @@ pub struct Tap {
 pub type SeenShapes = BTreeMap<String, (ElementType, Vec<i64>)>;
 
 impl Tap {
-    /// Features that it gives.
+    /// Features that it gives: of each channel the mean, and the deviation where its plane has more than one point.
     #[must_use]
     pub fn width(&self) -> usize {
+        self.channels() * if self.has_deviations() { 2 } else { 1 }
+    }
+
+    fn channels(&self) -> usize {
         let channels = if self.shape.len() == 3 { self.shape.get(2) } else { self.shape.get(1) };
         channels.and_then(|channels| usize::try_from(*channels).ok()).unwrap_or(0)
+    }
+
+    /// Whether its planes have more than one point.
+    fn has_deviations(&self) -> bool {
+        self.plane() != (1, 1)
     }
 
     /// Items of a run.
@@ -79,8 +88,8 @@ pub fn asked(model: &EditableModel) -> Vec<String> {
     asked
 }
 
-/// The taps of a model, in its order: the last activation before each change of the plane's size and the widest inside each stage,
-/// from the middle on, and the last pool.
+/// The taps of a model, in its order: from the middle on the last activation before each change of the plane's size, the widest
+/// inside each stage and the sums that end its blocks, and the last pool.
 #[must_use]
 pub fn taps(model: &EditableModel, seen: &SeenShapes) -> Vec<Tap> {
     let graph = Readers::of(model);
@@ -89,7 +98,7 @@ pub fn taps(model: &EditableModel, seen: &SeenShapes) -> Vec<Tap> {
     let last_pool = nodes.iter().rposition(|(node, _)| is_one_of(*node, &[POOLS]));
     let last_pool = last_pool.filter(|place| place * 2 >= nodes.len());
     let considered = last_pool.map_or(&nodes[..], |last| &nodes[..=last]);
-    let mut found: Vec<(Tap, bool)> = Vec::new();
+    let mut found: Vec<(Tap, Kind)> = Vec::new();
     for (place, (node, made)) in considered.iter().copied().enumerate() {
         let is_last_pool = Some(place) == last_pool;
         let is_activation = is_one_of(node, &[ACTIVATIONS]);
@@ -113,16 +122,31 @@ pub fn taps(model: &EditableModel, seen: &SeenShapes) -> Vec<Tap> {
             _ => false,
         };
         let is_known = found.iter().any(|(known, _)| known.tensor == tap.tensor);
-        if fits && tap.width() > 1 && !is_known {
-            found.push((tap, is_activation));
+        if fits && tap.channels() > 1 && !is_known {
+            let kind = match node.operator() {
+                _ if is_activation => Kind::Activation,
+                "Add" if graph.adds_planes(node) => Kind::Sum,
+                _ => Kind::Other,
+            };
+            found.push((tap, kind));
         }
     }
     let chosen = chosen(&found, last_pool.map(|place| graph.settled(nodes[place].1)));
     chosen.into_iter().map(|tap| Tap { products: graph.products(&tap.tensor, seen), ..tap }).collect()
 }
 
+/// What makes a tensor that may be a tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// What follows a layer with weights.
+    Activation,
+    /// The end of a block whose input is added to what it makes: few channels, and all that the blocks before it found.
+    Sum,
+    Other,
+}
+
 /// Those of all that are looked at.
-fn chosen(found: &[(Tap, bool)], last: Option<&str>) -> Vec<Tap> {
+fn chosen(found: &[(Tap, Kind)], last: Option<&str>) -> Vec<Tap> {
     let middle = found.len() / 2;
     let mut places = BTreeSet::new();
     let mut stages: Vec<((i64, i64), Vec<usize>)> = Vec::new();
@@ -133,22 +157,27 @@ fn chosen(found: &[(Tap, bool)], last: Option<&str>) -> Vec<Tap> {
         }
     }
     for (_, members) in &stages {
-        let mut activations = members.iter().copied().filter(|place| found[*place].1);
+        let mut activations = members.iter().copied().filter(|place| found[*place].1 == Kind::Activation);
         let last = activations.next_back().or(members.last().copied());
         places.extend(last);
         // Of equally wide ones the first: it costs least.
         let others = members.iter().copied().filter(|place| Some(*place) != last && *place >= middle);
         let wider = |best: usize, place: usize| {
-            if found[place].0.width() > found[best].0.width() { place } else { best }
+            if found[place].0.channels() > found[best].0.channels() { place } else { best }
         };
         places.extend(others.reduce(wider));
     }
     places.extend(found.iter().position(|(tap, _)| Some(tap.tensor.as_str()) == last));
     let end = places.iter().max().copied();
-    let kept: Vec<usize> =
+    let mut kept: BTreeSet<usize> =
         places.into_iter().filter(|place| *place >= middle || Some(*place) == end).collect();
+    // Deep models have many blocks: as many of them as there is room for, evenly spread.
+    let is_sum = |place: &usize| found[*place].1 == Kind::Sum && !kept.contains(place);
+    let sums: Vec<usize> = (middle..found.len()).filter(is_sum).collect();
+    let room = MOST_TAPS.saturating_sub(kept.len()).min(sums.len());
+    kept.extend((0..room).map(|number| sums[number * sums.len() / room]));
     let surplus = kept.len().saturating_sub(MOST_TAPS);
-    kept[surplus..].iter().map(|place| found[*place].0.clone()).collect()
+    kept.into_iter().skip(surplus).map(|place| found[place].0.clone()).collect()
 }
 
 /// What a head may read: each tap alone, and each with one of the two before it, which cost nothing more. By their places.
@@ -157,79 +186,6 @@ pub fn choices(taps: usize) -> Vec<Vec<usize>> {
     let alone = (0..taps).map(|tap| vec![tap]);
     let joined = (1..taps).flat_map(|tap| (tap.saturating_sub(2)..tap).map(move |before| vec![before, tap]));
     alone.chain(joined).collect()
-}
-
-/// Adds the mean of the planes of each tap as an output, behind those that there are; names of these outputs.
-///
-/// # Errors
-/// See [`EditError`].
-pub fn add_features(model: &mut EditableModel, taps: &[Tap]) -> Result<Vec<String>, EditError> {
-    let outputs = taps.iter().map(|tap| mean_of_planes(model, tap)).collect::<Result<Vec<_>, _>>()?;
-    let names: Vec<&str> = outputs.iter().map(String::as_str).collect();
-    // What no head reads is not computed.
-    model.cut_at(&names)?;
-    Ok(outputs)
-}
-
-/// A tensor with the mean of each plane of a tap, as f32, and of each mean its root: what few planes show strongly would drown what
-/// the others say. Below zero roots are those of the opposite, below zero.
-///
-/// **Source**: Perronnin et al. (2010), power normalisation.
-pub(crate) fn mean_of_planes(model: &mut EditableModel, tap: &Tap) -> Result<String, EditError> {
-    const FLOAT: i64 = 1;
-    let mut tensor = tap.tensor.clone();
-    if tap.element != ElementType::F32 {
-        tensor = node(model, "Cast", &[&tensor], "head_cast", &[("to", FLOAT)])?;
-    }
-    let means = match tap.shape.len() {
-        4 => reduced(model, "ReduceMean", &tensor, &[2, 3], false, "head_means")?,
-        3 => reduced(model, "ReduceMean", &tensor, &[1], false, "head_means")?,
-        _ => tensor,
-    };
-    let least = model.fresh("head_least_root");
-    model.add_initializer(&least, &[1], &Tensor::F32(vec![ROOT_LEAST]))?;
-    let size = node(model, "Abs", &[&means], "head_sizes", &[])?;
-    let size = node(model, "Add", &[&size, &least], "head_sizes_above_zero", &[])?;
-    let root = node(model, "Sqrt", &[&size], "head_roots", &[])?;
-    node(model, "Div", &[&means, &root], "head_features", &[])
-}
-
-pub(crate) fn node(
-    model: &mut EditableModel,
-    operator: &str,
-    inputs: &[&str],
-    stem: &str,
-    integers: &[(&str, i64)],
-) -> Result<String, EditError> {
-    let output = model.fresh(stem);
-    model.insert(&NewNode { operator, inputs, outputs: &[&output], integers, ..NewNode::default() })?;
-    Ok(output)
-}
-
-/// A tensor with some sides reduced, written as the model's version of the operators has it.
-pub(crate) fn reduced(
-    model: &mut EditableModel,
-    operator: &str,
-    tensor: &str,
-    axes: &[i64],
-    keeps: bool,
-    stem: &str,
-) -> Result<String, EditError> {
-    let output = model.fresh(stem);
-    let keepdims = [("keepdims", i64::from(keeps))];
-    let node = NewNode { operator, outputs: &[&output], integers: &keepdims, ..NewNode::default() };
-    if model.opset("").is_some_and(|version| version >= AXES_ARE_INPUT) {
-        let sides = model.fresh("head_axes");
-        model.add_initializer(
-            &sides,
-            &[i64::try_from(axes.len()).unwrap_or(0)],
-            &Tensor::I64(axes.to_vec()),
-        )?;
-        model.insert(&NewNode { inputs: &[tensor, &sides], ..node })?;
-    } else {
-        model.insert(&NewNode { inputs: &[tensor], lists: &[("axes", axes)], ..node })?;
-    }
-    Ok(output)
 }
 
 fn is_one_of(node: NodeView<'_>, kinds: &[&[&str]]) -> bool {
@@ -284,6 +240,11 @@ impl<'a> Readers<'a> {
         read_by(tensor, "QuantizeLinear")
             .and_then(|whole| read_by(whole, "DequantizeLinear"))
             .unwrap_or(tensor)
+    }
+
+    /// Whether all that is added up differs from picture to picture: a bias does not.
+    fn adds_planes(&self, node: NodeView<'_>) -> bool {
+        node.inputs().iter().all(|input| self.of_pictures.contains(input.as_str()))
     }
 
     /// Whether nothing but activations reads a tensor: what they make of it is what the next layer sees.

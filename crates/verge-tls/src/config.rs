@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::UnixTime;
 use rustls::server::NoServerSessionStorage;
@@ -77,7 +78,17 @@ pub fn server_config(identity: &TlsIdentity, client_roots: Option<&TrustedRoots>
     Arc::new(accepting(identity, client_roots.map(ClientVerifier::new)))
 }
 
-/// The same, which refuses clients whose certificate is revoked. With `optional` a client may also come without any.
+/// What an end that accepts asks of clients beside a certificate that is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientTerms {
+    /// A client may also come without any certificate.
+    pub certificate_optional: bool,
+    /// A client may speak TLS 1.2 as well as 1.3.
+    pub takes_tls_1_2: bool,
+}
+
+/// The same, which refuses clients whose certificate is revoked. No session is resumed: each handshake looks at the certificate
+/// again, so that one that has expired meanwhile is not let in by a ticket.
 ///
 /// # Panics
 /// Never: the provider supports both versions.
@@ -86,19 +97,37 @@ pub fn revoking_server_config(
     identity: &TlsIdentity,
     client_roots: &TrustedRoots,
     revocations: &Arc<Revocations>,
-    optional: bool,
+    terms: ClientTerms,
 ) -> Arc<ServerConfig> {
-    let clients = if optional {
+    let clients = if terms.certificate_optional {
         ClientVerifier::optional(client_roots, revocations)
     } else {
         ClientVerifier::revoking(client_roots, revocations)
     };
-    Arc::new(accepting(identity, Some(clients)))
+    let versions = if terms.takes_tls_1_2 { rustls::ALL_VERSIONS } else { NEWEST };
+    Arc::new(without_resumption(accepting_versions(identity, Some(clients), versions)))
 }
 
+fn without_resumption(mut config: ServerConfig) -> ServerConfig {
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config
+}
+
+/// TLS 1.3 alone.
+const NEWEST: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
 fn accepting(identity: &TlsIdentity, clients: Option<Arc<ClientVerifier>>) -> ServerConfig {
+    accepting_versions(identity, clients, rustls::DEFAULT_VERSIONS)
+}
+
+fn accepting_versions(
+    identity: &TlsIdentity,
+    clients: Option<Arc<ClientVerifier>>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ServerConfig {
     let builder = ServerConfig::builder_with_details(provider(), FlooredClock::new())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .expect("the provider supports TLS 1.2 and 1.3");
     let builder = match clients {
         Some(clients) => builder.with_client_cert_verifier(clients),
@@ -135,10 +164,7 @@ pub fn revoking_web_server_config(
     revocations: &Arc<Revocations>,
 ) -> Arc<ServerConfig> {
     let clients = ClientVerifier::optional(client_roots, revocations);
-    let mut config = web(identity, Some(clients), &[HTTP_1]);
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    Arc::new(config)
+    Arc::new(without_resumption(web(identity, Some(clients), &[HTTP_1])))
 }
 
 fn web(identity: &TlsIdentity, clients: Option<Arc<ClientVerifier>>, protocols: &[&[u8]]) -> ServerConfig {

@@ -25,7 +25,7 @@ mod verifier;
 
 pub use certificate::{CertificateSummary, Usage, Weakness, summary};
 pub use config::{
-    ClientConfig, ServerConfig, client_config, install_provider, revoking_server_config,
+    ClientConfig, ClientTerms, ServerConfig, client_config, install_provider, revoking_server_config,
     revoking_web_server_config, server_config, web_server_config,
 };
 pub use credentials::{Credentials, Secret};

@@ -9,7 +9,7 @@ use verge_domain::id::{DeviceId, Label};
 use verge_engine::RunError;
 use verge_models::gate::Agreed;
 use verge_models::gate::average_precision::FoundObject;
-use verge_models::trial::{TrialDesk, TrialRun, TrialSide, chosen};
+use verge_models::trial::{LookKind, TrialDesk, TrialRun, TrialSide, chosen};
 
 use crate::elements::BadOutput;
 use crate::viewer::{InferenceError, VisionJudge};
@@ -83,18 +83,27 @@ pub(crate) fn processor_time() -> Duration {
 pub(crate) struct RunWatch {
     pub(crate) desk: Arc<TrialDesk>,
     pub(crate) side: TrialSide,
+    /// It has answered on the frame that was last decoded: a frame counts once, however many judges look at it.
+    pub(crate) has_answered: bool,
 }
 
 impl RunWatch {
     /// A run has ended after this time.
-    pub(crate) fn note(&self, fault: Option<&InferenceError>, took: Duration) {
+    pub(crate) fn note(&mut self, kind: LookKind, fault: Option<&InferenceError>, took: Duration) {
         let run = match fault {
             None => TrialRun::Answered(took),
             Some(InferenceError::Run(RunError::Deadline)) => TrialRun::Overrun(took),
             Some(InferenceError::Bad(BadOutput::NotFinite)) => TrialRun::NotFinite,
             Some(InferenceError::Run(_) | InferenceError::Bad(_)) => TrialRun::Failed,
         };
-        self.desk.with(|trial| trial.note(self.side, run));
+        let is_answer = fault.is_none() && self.side == TrialSide::Candidate;
+        let is_first = is_answer && !std::mem::replace(&mut self.has_answered, is_answer);
+        self.desk.with(|trial| {
+            trial.note(self.side, kind, run);
+            if is_first {
+                trial.judged();
+            }
+        });
     }
 }
 

@@ -9,6 +9,7 @@ use verge_domain::stage::CropCount;
 use verge_engine::RecurrentState;
 use verge_models::FrameModel;
 use verge_models::card::ModelTask;
+use verge_models::trial::LookKind;
 
 use crate::candidate::{WatchedModel, processor_time};
 use crate::cascade::Cascade;
@@ -193,7 +194,8 @@ impl JudgeRun {
                 let is_own = run.model == self.model;
                 let state = if is_own { &mut remembered.state } else { &mut none };
                 let seen = (of, &mut remembered.follow);
-                let view = run.ask(model, picture, state, seen)?;
+                let kind = if run.follow > 0 { LookKind::Parts } else { LookKind::First };
+                let view = run.ask(kind, (model, picture), state, seen)?;
                 if is_shared {
                     model.found = Some(part);
                 }
@@ -226,7 +228,7 @@ impl JudgeRun {
             return Ok(None);
         }
         let (state, follow) = (&mut RecurrentState::default(), &mut FollowMemory::default());
-        let mut view = self.ask(model, picture, state, (of, follow))?;
+        let mut view = self.ask(LookKind::Again, (model, picture), state, (of, follow))?;
         self.keep_labels(&mut view);
         Ok(Some(view))
     }
@@ -246,15 +248,15 @@ impl JudgeRun {
     /// Runs the model on the frame that was last decoded, and notes the run where it is watched.
     fn ask(
         &self,
-        model: &mut ModelRun,
-        picture: &Picture,
+        kind: LookKind,
+        (model, picture): (&mut ModelRun, &Picture),
         state: &mut RecurrentState,
         seen: (JudgedFrame<'_>, &mut FollowMemory),
     ) -> Result<View, InferenceError> {
         let began = model.watch.as_ref().map(|_| processor_time());
         let result = self.run(model, picture, state, seen);
-        if let Some((watch, began)) = model.watch.as_ref().zip(began) {
-            watch.note(result.as_ref().err(), processor_time().saturating_sub(began));
+        if let Some((watch, began)) = model.watch.as_mut().zip(began) {
+            watch.note(kind, result.as_ref().err(), processor_time().saturating_sub(began));
         }
         result
     }

@@ -5,7 +5,7 @@ mod again;
 mod error;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use verge_domain::frame::{
     Appearance, CameraLook, EncodedFrame, FrameSnapshot, SceneSketch, ShownFrame, SnapshotError,
@@ -127,6 +127,8 @@ pub struct FrameViewer {
     kept: Vec<KeptView>,
     /// When the last frame was received.
     last: Monotonic,
+    /// Time that versions on trial have taken of the last frame without an answer.
+    given_back: Duration,
 }
 
 /// What one judge saw, before it is rounded for a verdict. For measuring.
@@ -175,8 +177,9 @@ impl FrameViewer {
         JudgeRun::share(&mut judges);
         let ViewerSettings { looks, masks, names, max_picture_bytes, watched, .. } = settings.clone();
         let picture = Picture::within(max_picture_bytes);
-        let (kept, last) = (Vec::new(), Monotonic(0));
-        let mut viewer = Self { judges, models, looks, masks, names, picture, watched, kept, last };
+        let (kept, last, given_back) = (Vec::new(), Monotonic(0), Duration::ZERO);
+        let mut viewer =
+            Self { judges, models, looks, masks, names, picture, watched, kept, last, given_back };
         viewer.watch_runs();
         Ok(viewer)
     }
@@ -262,8 +265,7 @@ impl FrameViewer {
     /// # Errors
     /// The frame cannot be decoded.
     pub fn decode(&mut self, frame: &EncodedFrame) -> Result<(), crate::PictureError> {
-        self.models.iter_mut().filter_map(|(_, run)| run.as_mut()).for_each(|run| run.found = None);
-        self.kept.clear();
+        self.begin_frame();
         self.picture.decode(frame)
     }
 

@@ -1,6 +1,7 @@
 //! What memory a frame costs once the buffers have grown. One test, because allocations of other threads would be
 //! counted too. ONNX Runtime has an allocator of its own, which is not counted.
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
+#![expect(clippy::print_stderr, reason = "says what was measured or skipped")]
 
 #[path = "../../verge-models/tests/support/mod.rs"]
 mod support;

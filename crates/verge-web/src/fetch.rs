@@ -84,6 +84,15 @@ impl FetchError {
     }
 }
 
+/// What came of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedPiece {
+    /// Bytes that were read for it: all that came, also what was there already.
+    pub read: u64,
+    /// What is new of them; may be nothing.
+    pub bytes: Bytes,
+}
+
 /// A file that is being fetched.
 pub struct Fetch {
     body: Incoming,
@@ -92,6 +101,7 @@ pub struct Fetch {
     timeout: Duration,
     /// Bytes of it that are not wanted: what was there already and is sent again.
     skip: u64,
+    knows_ranges: bool,
 }
 
 impl fmt::Debug for Fetch {
@@ -120,14 +130,22 @@ impl Fetch {
         let checked = check(&address, (status, range, length), from, total);
         let skip = checked.inspect_err(|_| connection.abort())?;
         let (body, timeout) = (response.into_body(), settings.timeout);
-        Ok(Self { body, connection, address, timeout, skip })
+        let knows_ranges = status == StatusCode::PARTIAL_CONTENT;
+        Ok(Self { body, connection, address, timeout, skip, knows_ranges })
     }
 
-    /// The next piece; `None` at the end. Cancel-safe.
+    /// Whether it can go on later where it was; otherwise all of the file comes again.
+    #[must_use]
+    pub const fn knows_ranges(&self) -> bool {
+        self.knows_ranges
+    }
+
+    /// The next piece; `None` at the end. Hardly more is read from the service than was asked for, so a rate is kept by waiting
+    /// in between. Cancel-safe.
     ///
     /// # Errors
     /// See [`FetchError`].
-    pub async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+    pub async fn next(&mut self) -> Result<Option<FetchedPiece>, FetchError> {
         let lost = |reason: String| FetchError::Lost { address: self.address.clone(), reason };
         loop {
             let frame = timeout(self.timeout, self.body.frame()).await;
@@ -135,12 +153,10 @@ impl Fetch {
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame.map_err(|error| lost(verge_tls::explain(&error)))?;
             let Ok(mut bytes) = frame.into_data() else { continue };
+            let read = bytes.len() as u64;
             let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
             self.skip -= skipped as u64;
-            let rest = bytes.split_off(skipped);
-            if !rest.is_empty() {
-                return Ok(Some(rest));
-            }
+            return Ok(Some(FetchedPiece { read, bytes: bytes.split_off(skipped) }));
         }
     }
 }

@@ -14,7 +14,7 @@ mod fetch;
 pub mod metrics;
 mod push;
 
-pub use fetch::{Fetch, FetchError, FetchSettings};
+pub use fetch::{Fetch, FetchError, FetchSettings, FetchedPiece};
 pub use push::{
     HttpSink, PushAccess, PushCredentials, PushPreface, PushSettings, PushTarget, PushTargetError, PushTrial,
 };

@@ -1,4 +1,5 @@
-"""Measures the embedded broker beside mosquitto: messages a second and round trips at QoS 1, handshakes, memory.
+"""Measures the embedded broker beside mosquitto: messages a second and round trips at QoS 1, handshakes, memory; how long an alarm
+takes while devices send more than is judged. In the end the marks: what is wanted, what was measured, whether it is held.
 
     python tests/interop/bench/bench_broker.py              some two minutes
     python tests/interop/bench/bench_broker.py --seconds 2  shorter
@@ -10,72 +11,34 @@ acknowledgement waits for the judge, and for the disk where something is to be c
 """
 
 import argparse
-import socket
 import ssl
-import struct
 import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "faults")]
 
-from broker_site import HOST, Site, pump_site  # noqa: E402
-from certificates import Certificates  # noqa: E402
+from broker_site import Site, pump_site  # noqa: E402
+from certificates import Certificates, Identity  # noqa: E402
 from peers import Listener, Mosquitto  # noqa: E402
+from clients import VERDICT_CHANNELS  # noqa: E402
+from counting import first_arrivals  # noqa: E402
+from figures import percentile  # noqa: E402
+from marks import Mark, rows, summary  # noqa: E402
 from report import machine, percentiles  # noqa: E402
 from scene import Scene  # noqa: E402
+from tls_device import connect, context, exactly, publishes  # noqa: E402
 
 WINDOW = 32
+# Bytes of a message, and connections that send.
+CELLS = [(size, connections) for size in (100, 100_000) for connections in (1, 100)]
+# An alarm every so often while others send as fast as they can, and how far its values are above all others.
+ALARM_EVERY_S, ALARMS_FROM = 0.05, 1000
 # A device may have 64 connections.
 PER_DEVICE = 50
-
-
-def context(certificates: Certificates, folder: Path, device: str) -> ssl.SSLContext:
-    """TLS as a device."""
-    made = ssl.create_default_context(cafile=str(certificates.ca))
-    made.check_hostname = False
-    made.load_cert_chain(folder / f"{device}.pem", folder / f"{device}.key")
-    return made
-
-
-def connect(tls: ssl.SSLContext, port: int, client_id: str) -> ssl.SSLSocket:
-    """A client that is let in."""
-    plain = socket.create_connection((HOST, port), timeout=30)
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    stream = tls.wrap_socket(plain, server_hostname=HOST)
-    name = client_id.encode()
-    body = b"\x00\x04MQTT\x04\x02\x00\x3c" + struct.pack(">H", len(name)) + name
-    stream.sendall(bytes([0x10, len(body)]) + body)
-    exactly(stream, 4)
-    return stream
-
-
-def exactly(stream: ssl.SSLSocket, count: int) -> bytes:
-    """That many bytes."""
-    got = b""
-    while len(got) < count:
-        more = stream.recv(count - len(got))
-        if not more:
-            raise ConnectionError("the broker has closed the connection")
-        got += more
-    return got
-
-
-def publishes(topic: str, payload: bytes, first: int, count: int) -> bytes:
-    """That many PUBLISH packets of QoS 1."""
-    packets = b""
-    for packet_id in range(first, first + count):
-        body = struct.pack(">H", len(topic)) + topic.encode() + struct.pack(">H", packet_id) + payload
-        length, header = len(body), b""
-        while True:
-            header += bytes([length & 0x7F | (0x80 if length > 0x7F else 0)])
-            length >>= 7
-            if not length:
-                break
-        packets += b"\x32" + header + body
-    return packets
 
 
 def load(contexts: dict[str, ssl.SSLContext], port: int, connections: int, size: int, seconds: float) -> float:
@@ -143,26 +106,83 @@ def resident_kib(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
-def measure(name: str, port: int, pid: int, contexts: dict[str, ssl.SSLContext], seconds: float) -> None:
+@dataclass
+class Measured:
+    """Of one broker."""
+
+    rates: dict[tuple[int, int], float] = field(default_factory=dict)
+    trip_ms: float = 0.0
+    kib_idle: float = 0.0
+
+
+def measure(name: str, port: int, pid: int, contexts: dict[str, ssl.SSLContext], seconds: float) -> Measured:
     """One broker."""
-    device, tls = next(iter(contexts.items()))
+    found, (device, tls) = Measured(), next(iter(contexts.items()))
     print(f"\n{name}")
-    for size in (100, 100_000):
-        for connections in (1, 100):
-            rate = load(contexts, port, connections, size, seconds)
-            print(f"  {size:>6} B, {connections:>3} connections: {rate:>9,.0f} messages/s, {rate * size / 1e6:>7.1f} MB/s")
+    # First, as what a load leaves behind would be used again.
+    before = resident_kib(pid)
+    idle = [connect(tls, port, f"{one}:idle{number}") for one, tls in contexts.items() for number in range(PER_DEVICE)]
+    # Buffers of a connection shrink once it has sent nothing for two seconds.
+    time.sleep(4)
+    found.kib_idle = (resident_kib(pid) - before) / len(idle)
+    print(f"  memory for each of {len(idle)} idle connections: {found.kib_idle:.1f} KiB")
+    for stream in idle:
+        stream.close()
+    for size, connections in CELLS:
+        rate = load(contexts, port, connections, size, seconds)
+        found.rates[size, connections] = rate
+        print(f"  {size:>6} B, {connections:>3} connections: {rate:>9,.0f} messages/s, {rate * size / 1e6:>7.1f} MB/s")
     # What the load has left in queues is judged first.
     time.sleep(10)
     trips = round_trips(tls, port, device, seconds)
     half, most = percentiles(trips)
+    found.trip_ms = half or 0.0
     print(f"  round trip at QoS 1: {half:.2f} ms (p50), {most:.2f} ms (p99)")
     print(f"  handshakes: {handshakes(tls, port, device, seconds):,.0f} a second")
-    before = resident_kib(pid)
-    idle = [connect(tls, port, f"{one}:idle{number}") for one, tls in contexts.items() for number in range(PER_DEVICE)]
-    time.sleep(1)
-    print(f"  memory for each of {len(idle)} idle connections: {(resident_kib(pid) - before) / len(idle):.1f} KiB")
-    for stream in idle:
-        stream.close()
+    return found
+
+
+def alarms_under_load(site: Site, contexts: dict[str, ssl.SSLContext], seconds: float) -> list[float]:
+    """Seconds from PUBLISH of an alarm to its arrival upstream, while a hundred connections send as fast as they can."""
+    device, tls = list(contexts.items())[-1]
+    others = dict(list(contexts.items())[:-1])
+    sent: dict[int, float] = {}
+    flooding = threading.Thread(target=load, args=(others, site.port, 100, 100, seconds + 1))
+    flooding.start()
+    with connect(tls, site.port, f"{device}:alarm") as stream:
+        end, number = time.monotonic() + seconds, ALARMS_FROM
+        while time.monotonic() < end:
+            sent[number] = time.monotonic()
+            stream.sendall(publishes(f"plant/{device}/vibration", str(number).encode(), 1, 1))
+            exactly(stream, 4)
+            number += 1
+            time.sleep(ALARM_EVERY_S)
+    flooding.join()
+    arrived: dict[int, float] = {}
+    deadline = time.monotonic() + 60
+    while not sent.keys() <= arrived.keys() and time.monotonic() < deadline:
+        time.sleep(0.5)
+        for channel in VERDICT_CHANNELS:
+            arrived |= first_arrivals(site.receiver, channel)
+    missing = sent.keys() - arrived.keys()
+    if missing:
+        raise RuntimeError(f"{len(missing)} of {len(sent)} alarms have not arrived")
+    took = [arrived[number] - at for number, at in sent.items()]
+    half, most = percentile(took, 50) * 1000, percentile(took, 99) * 1000
+    print(f"  alarms while 100 connections send as fast as they can: {len(took)}, {half:.1f} ms (p50), {most:.1f} ms (p99)")
+    return took
+
+
+def marks(name: str, beside: Measured, own: Measured, alarms: list[float]) -> list[Mark]:
+    """What is wanted of the embedded broker."""
+    held = []
+    for size, connections in CELLS:
+        share = own.rates[size, connections] / beside.rates[size, connections]
+        held.append(Mark.at_least(f"{name}: of mosquitto's messages/s, {size} B, {connections} connections", share, 0.7, "{:.2f}"))
+    held.append(Mark.at_most(f"{name}: added to mosquitto's round trip, p50, ms", own.trip_ms - beside.trip_ms, 0.3, "{:.2f}"))
+    held.append(Mark.at_most(f"{name}: alarm under overload, p99, s", percentile(alarms, 99), 1.0, "{:.2f}"))
+    held.append(Mark.at_most(f"{name}: an idle connection, KiB", own.kib_idle, 20.0))
+    return held
 
 
 def main() -> int:
@@ -178,16 +198,18 @@ def main() -> int:
         issuing.certificates, issuing.folder = certificates, folder
         contexts = {}
         for number in range(8):
-            issuing.identity(f"pump-{number}")
-            contexts[f"pump-{number}"] = context(certificates, folder, f"pump-{number}")
+            contexts[f"pump-{number}"] = context(certificates.ca, Identity(*issuing.identity(f"pump-{number}")))
         broker = Mosquitto(folder / "mosquitto", "mosquitto", [Listener(certificates=certificates)]).start()
-        measure("mosquitto", broker.port, broker.pid, contexts, args.seconds)
+        beside, held = measure("mosquitto", broker.port, broker.pid, contexts, args.seconds), []
         broker.kill()
         for durable in (False, True):
             scene = Scene(folder / f"scene-{durable}", certificates).open()
             with pump_site(scene, folder / f"site-{durable}", durable=durable, rate=1_000_000, rate_bytes="200 MiB", max_packet="256 KiB") as site:
-                measure(f"embedded, durable = {str(durable).lower()}", site.port, site.gateway.pid, contexts, args.seconds)
+                name = f"durable = {str(durable).lower()}"
+                own = measure(f"embedded, {name}", site.port, site.gateway.pid, contexts, args.seconds)
+                held += marks(name, beside, own, alarms_under_load(site, contexts, args.seconds))
             scene.close()
+    print(f"\n{rows(held)}\n\n{summary(held)}")
     return 0
 
 

@@ -1,21 +1,27 @@
 """The store of models under kill -9 at every system call, and on a disk that is full: a whole verified version is in use, always."""
 
+import hashlib
+import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from figures import Figures
-from injection import kill_at
+from injection import kill_at, strace
 from life import NAME, Life
 from media import small_disk
 from models import Models
 from programs import is_full
+from test_model_transport import Far, far
 
 # By these a change of the store touches the disk.
 CALLS = ("openat", "write", "fsync", "rename", "mkdir", "unlink", "unlinkat", "rmdir", "flock")
 STRIDE = {"openat": 1 if is_full() else 23}
-TEMPORARY = 75
+BAD_INPUT, TEMPORARY = 65, 75
+# The fixture is used by its name.
+__all__ = ["far"]
 
 
 @pytest.fixture
@@ -84,7 +90,54 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, models: Models, figur
         life.rollback()
         assert life.active() == "1"
         fill.unlink()
+        # Neither does a promotion: what is in use then is whole, and so it is where what was changed makes no room.
+        life.push(life.sign(4))
+        with fill.open("wb", buffering=0) as out:
+            full(out)
+        done = life.model("promote", NAME)
+        assert done.returncode in (0, TEMPORARY), done.stderr
+        assert life.active() == ("4" if done.returncode == 0 else "1")
+        (old, new), out = (life.folder / f"v{version}" / f"{NAME}.onnx" for version in (1, 3)), disk / "new.onnx"
+        changes = life.folder / "changes"
+        assert life.verge("model", "delta", str(old), str(new), "-o", str(changes)).returncode == 0
+        # What changed is written to the full disk, or made of it there.
+        for arguments in (["delta", str(old), str(new)], ["patch", str(old), str(changes)]):
+            done = life.verge("model", *arguments, "-o", str(out))
+            assert done.returncode == TEMPORARY and not out.exists(), done.stderr
+            assert not [path for path in disk.iterdir() if path.name.startswith("new.")]
+        fill.unlink()
         figures.note("models on a full disk", pushes_refused=5)
+
+
+@pytest.mark.parametrize("signal", ["SEGV", "ABRT", "BUS", "KILL"])
+def test_a_library_that_a_file_ends_ends_its_process_alone(life: Life, figures: Figures, signal: str) -> None:
+    """As the library does it: a signal while the weights are read, which only the process does that loads them first."""
+    package = life.folder / f"{NAME}-2.vmodel"
+    with zipfile.ZipFile(package) as archive:
+        id_ = f"2-{hashlib.sha256(archive.read('manifest.json')).hexdigest()[:12]}"
+    weights = life.state_dir / "models" / "incoming" / id_ / f"{NAME}.onnx"
+    # Again and again: the first one of some signals only ends Rust's own handler.
+    done = life.model("push", str(package), before=[*strace("read", f"signal={signal}", "1+"), "-P", str(weights)])
+    assert done.returncode == BAD_INPUT and "the library was ended by signal" in done.stderr, f"{done.returncode}: {done.stderr}"
+    assert life.incoming() == [] and life.ls()["candidate"] is None and life.active() == "1"
+    # Nothing is held against the file: it was not its fault.
+    life.push(package)
+    assert life.ls()["candidate"]["version"] == "2"
+    figures.note("models", signal=signal, children_ended=1)
+
+
+def test_a_child_that_is_killed_by_a_file_from_upstream_leaves_the_gateway_at_work(far: Far) -> None:
+    far.start()
+    pid = far.gateway.pid
+    package = far.life.package_that_eats_memory(1)
+    done = far.push(package)
+    assert done.returncode == BAD_INPUT, done.stdout + done.stderr
+    (one,) = json.loads(done.stdout)["gateways"]
+    assert one["state"] == "refused" and far.ls()["candidate"] is None
+    assert far.gateway.is_running and far.gateway.pid == pid
+    assert list((far.gateway.state_dir / "models" / "incoming").iterdir()) == []
+    done = far.push(far.life.sign(2))
+    assert done.returncode == 0 and far.ls()["candidate"]["version"] == "2", done.stdout + done.stderr
 
 
 def full(out) -> None:

@@ -87,13 +87,6 @@ impl EdgeReference {
         if !is_bare && !self.is_of_light(look.mean) {
             return None;
         }
-        eprintln!(
-            "DEBUG {is_bare} {:.2} {:.2} {:.0} {:.0}",
-            self.correlation(look),
-            now / sum,
-            look.mean,
-            self.mean
-        );
         Some(match (is_bare, self.correlation(look)) {
             (true, correlation) if correlation < ALIKE => Some(AfterRestart::Covered),
             (false, correlation) if correlation < ALIKE => Some(AfterRestart::Moved),

@@ -78,14 +78,19 @@ impl Backend {
     {
         let Admission { waiting, connection: _connection } = admission;
         let mut is_five = false;
-        let read = tokio::time::timeout_at(deadline, connect::read(&mut outside, &mut is_five)).await;
-        let mut rules = shared.rules();
-        let Rules { policy, revocations, passwords } = rules.borrow_and_update().clone();
+        // What this takes is not kept for as long as the connection.
+        let reading = async {
+            let read = tokio::time::timeout_at(deadline, connect::read(&mut outside, &mut is_five)).await;
+            let mut rules = shared.rules();
+            let Rules { policy, revocations, passwords } = rules.borrow_and_update().clone();
+            let read = read.unwrap_or(Err(ConnectRefusal::Late));
+            // Whoever is not let in yet counts among those that wait, and has no more time.
+            let logged_in = tokio::time::timeout_at(deadline, log_in(read, identities, passwords)).await;
+            let logged_in = logged_in.unwrap_or_else(|_| (Err(ConnectRefusal::Late), None));
+            (logged_in, rules, (policy, revocations))
+        };
+        let ((read, login), rules, (policy, revocations)) = Box::pin(reading).await;
         let (mut nameless, mut known) = (None, None);
-        let read = read.unwrap_or(Err(ConnectRefusal::Late));
-        // Whoever is not let in yet counts among those that wait, and has no more time.
-        let logged_in = tokio::time::timeout_at(deadline, log_in(read, identities, passwords)).await;
-        let (read, login) = logged_in.unwrap_or_else(|_| (Err(ConnectRefusal::Late), None));
         drop(waiting);
         let named = login.as_ref().map(|(name, _)| vec![name.clone()]);
         let identities = named.as_deref().or(identities);
@@ -168,6 +173,7 @@ impl Backend {
             Standing { rules, shown, client_id: connect.client_id.clone(), is_proved, login, will };
         // The end of the broker, or a later connection of the client, says nothing of whether the client is there.
         let mut is_away = true;
+        let (guard, standing) = (Box::new(guard), Box::new(standing));
         match pass_on(outside, inside, &answer, rest, guard, (pacing, standing)).await {
             Ok(()) => {}
             Err(PassEnd::Io(error)) => {
@@ -246,8 +252,8 @@ async fn pass_on<S>(
     inside: TcpStream,
     answer: &[u8],
     rest: BytesMut,
-    guard: Guard,
-    pacing: (Pacing<'_>, Standing),
+    guard: Box<Guard>,
+    pacing: (Pacing<'_>, Box<Standing>),
 ) -> Result<(), PassEnd>
 where
     S: AsyncRead + AsyncWrite + Unpin,

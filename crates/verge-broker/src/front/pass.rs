@@ -13,6 +13,7 @@ use super::buffer::{BUFFER_BYTES, Buffer, IDLE};
 use super::devices::{Device, Devices};
 use super::downward::downward;
 use super::five::{self, Five};
+use super::incomplete::{Incomplete, PACKET};
 use super::packets::{Delivering, Guard, Next, Refused, ToClient};
 use super::standing::Standing;
 use crate::policy::Refusal;
@@ -20,9 +21,6 @@ use crate::policy::Refusal;
 /// Time for what is in flight when one side has ended: the client's DISCONNECT must reach the broker, or its last
 /// will is published.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// Time for a packet to get complete, from its first byte, beside that for its payload at the slowest pace.
-const PACKET: Duration = Duration::from_secs(10);
-const SLOWEST_BYTES_PER_SECOND: usize = 8 * 1024;
 /// The pace of a message for which room is set aside that others wait for.
 const WANTED_BYTES_PER_SECOND: usize = 1024 * 1024;
 /// How often it is looked whether others wait.
@@ -62,7 +60,8 @@ impl From<Refusal> for PassEnd {
     }
 }
 
-/// Passes on what the client may send, first what came with its CONNECT.
+/// Passes on what the client may send, first what came with its CONNECT. Boxes: what is handed from one of these functions to the
+/// next would take its room in each of them, for as long as the connection stands.
 ///
 /// # Errors
 /// The client broke off, or did what it may not.
@@ -70,8 +69,8 @@ pub(super) async fn pass<S>(
     outside: S,
     inside: TcpStream,
     rest: &[u8],
-    guard: Guard,
-    (pacing, standing): (Pacing<'_>, Standing),
+    guard: Box<Guard>,
+    (pacing, standing): (Pacing<'_>, Box<Standing>),
 ) -> Result<(), PassEnd>
 where
     S: AsyncRead + AsyncWrite,
@@ -158,13 +157,12 @@ async fn upward(
     mut from_client: impl AsyncRead + Unpin,
     mut to_broker: ToBroker<impl AsyncWrite + Unpin>,
     rest: &[u8],
-    (mut guard, mut standing): (Guard, Standing),
+    (mut guard, mut standing): (Box<Guard>, Box<Standing>),
     pacing: Pacing<'_>,
     answering: mpsc::Sender<ToClient>,
 ) -> Result<(), PassEnd> {
     let mut buffer = Buffer::of(rest);
-    // The packet that is not complete, by its number, and when it must be.
-    let mut slow: Option<(u64, Instant)> = None;
+    let mut incomplete: Option<Incomplete> = None;
     let mut new_bytes = rest.len();
     let (five, delivering) = (guard.five().cloned(), guard.delivers_to().cloned());
     // Room for the message that is being collected, and when it must be complete where others wait for room.
@@ -178,7 +176,7 @@ async fn upward(
             if let Some(delivering) = delivering.as_ref().filter(|_| begun > BUFFER_BYTES) {
                 let free =
                     async { (pacing.device.holds.room(begun).await, delivering.inputs.room(begun).await) };
-                let under = (&mut guard, &mut standing);
+                let under = (&mut *guard, &mut *standing);
                 let free = to_broker.wait(free, delivering, (pacing.silence, is_between), under).await?;
                 let seconds = begun / WANTED_BYTES_PER_SECOND;
                 room = Some((free, Instant::now() + PACKET + Duration::from_secs(seconds as u64)));
@@ -210,11 +208,11 @@ async fn upward(
                 let at = (pacing.silence, true);
                 if let Some(message) = guard.completed() {
                     let handed_on = delivering.inputs.hand_on(message, &delivering.acks);
-                    to_broker.wait(handed_on, delivering, at, (&mut guard, &mut standing)).await?;
+                    to_broker.wait(handed_on, delivering, at, (&mut *guard, &mut *standing)).await?;
                     drop(room.take());
                 }
                 while guard.left() == 0 && delivering.acks.is_long() {
-                    let under = (&mut guard, &mut standing);
+                    let under = (&mut *guard, &mut *standing);
                     to_broker.wait(delivering.acks.freed(), delivering, at, under).await?;
                 }
             }
@@ -223,19 +221,14 @@ async fn upward(
             pacing.devices.spend(pacing.device, guard.packets() - packets, new_bytes, Instant::now())
         {
             tokio::time::sleep(wait).await;
+            // The front's doing, not the client's.
+            incomplete = incomplete.map(|packet| packet.later_by(wait));
         }
         let is_complete = buffer.held().is_empty() && guard.left() == 0;
-        slow = match slow {
-            _ if is_complete => None,
-            Some((number, until)) if number == guard.packets() => Some((number, until)),
-            _ => {
-                let seconds = guard.left() / SLOWEST_BYTES_PER_SECOND;
-                Some((guard.packets(), Instant::now() + PACKET + Duration::from_secs(seconds as u64)))
-            }
-        };
+        incomplete = (!is_complete).then(|| Incomplete::after(incomplete, guard.packets(), new_bytes));
         let silent = Instant::now() + pacing.silence;
-        let (until, why) = match slow {
-            Some((_, until)) if until < silent => (until, Refusal::SlowPacket),
+        let (until, why) = match incomplete.map(|packet| packet.until()) {
+            Some(until) if until < silent => (until, Refusal::SlowPacket),
             _ => (silent, Refusal::Silent),
         };
         let wanted = room.as_ref().map(|(_, wanted)| *wanted);
@@ -348,37 +341,54 @@ mod tests {
         );
     }
 
+    /// Of a message of 16 MiB this many bytes come every five seconds: when it is given up, at most a minute long.
+    async fn given_up_after(bytes: usize, others_wait: bool) -> Option<u64> {
+        const MIB: usize = 1024 * 1024;
+        let Made { guard, standing, delivering, device, devices, change: _change } = made().await;
+        let begun = b"\x32\x85\x80\x80\x08\0\x01a\0\x07";
+        let (from_client, mut client) = tokio::io::duplex(MIB);
+        let (answering, _answers) = mpsc::channel(1);
+        let pacing = Pacing { device: &device, devices: &devices, silence: Duration::from_secs(5000) };
+        let began = Instant::now();
+        let under = (Box::new(guard), Box::new(standing));
+        let passing = upward(from_client, ToBroker(Vec::new()), begun, under, pacing, answering);
+        let dripping = async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                drop(client.write_all(&vec![b'x'; bytes]).await);
+            }
+        };
+        let waiting = async {
+            if others_wait {
+                tokio::time::sleep(LOOK).await;
+                // All that there is: it waits until the slow one has ended.
+                drop(delivering.inputs.room(64 * MIB).await);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = passing => match ended {
+                Err(PassEnd::Refused(refused)) => assert_eq!(refused.why, Refusal::SlowPacket),
+                other => panic!("{other:?}"),
+            },
+            () = dripping => {}
+            () = waiting => {}
+            () = tokio::time::sleep(Duration::from_secs(60)) => return None,
+        }
+        Some(began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_packet_has_the_time_that_its_bytes_have_earned_whatever_length_it_claims() {
+        assert_eq!(given_up_after(0, false).await, Some(10));
+        assert_eq!(given_up_after(1, false).await, Some(10));
+        // Half of the slowest pace: at 10 s it lags by 10 s less what it has earned.
+        assert!((15..=25).contains(&given_up_after(20 * 1024, false).await.unwrap()));
+        assert_eq!(given_up_after(50 * 1024, false).await, None);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_slow_message_gives_way_once_others_wait_for_room() {
-        const MIB: usize = 1024 * 1024;
-        let ended_after = async |others_wait: bool| {
-            let Made { guard, standing, delivering, device, devices, change: _change } = made().await;
-            // QoS 1, 16 MiB, of which nothing comes.
-            let begun = b"\x32\x85\x80\x80\x08\0\x01a\0\x07";
-            let (from_client, _silent) = tokio::io::duplex(16);
-            let (answering, _answers) = mpsc::channel(1);
-            let pacing = Pacing { device: &device, devices: &devices, silence: Duration::from_secs(5000) };
-            let began = Instant::now();
-            let passing =
-                upward(from_client, ToBroker(Vec::new()), begun, (guard, standing), pacing, answering);
-            let waiting = async {
-                if others_wait {
-                    tokio::time::sleep(LOOK).await;
-                    // All that there is: it waits until the slow one has ended.
-                    drop(delivering.inputs.room(64 * MIB).await);
-                }
-                std::future::pending::<()>().await;
-            };
-            tokio::select! {
-                ended = passing => match ended {
-                    Err(PassEnd::Refused(refused)) => assert_eq!(refused.why, Refusal::SlowPacket),
-                    other => panic!("{other:?}"),
-                },
-                () = waiting => {}
-            }
-            began.elapsed().as_secs()
-        };
-        assert!((26..=28).contains(&ended_after(true).await));
-        assert!((2_000..2_100).contains(&ended_after(false).await));
+        assert!((26..=28).contains(&given_up_after(50 * 1024, true).await.unwrap()));
     }
 }

@@ -1,5 +1,7 @@
 //! What the command `verge broker` does, for tests that need a process of it.
 
+#![expect(clippy::print_stderr, reason = "what a process of its own says of its end")]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use half::f16;
 
-use super::EditError;
+use super::{EditError, EditableModel};
 use crate::onnx::graph::TensorProto;
 use crate::tensor::{ElementType, Tensor};
 
@@ -20,6 +20,47 @@ pub(super) const fn data_type(element: ElementType) -> i32 {
         ElementType::F16 => 10,
         ElementType::F64 => 11,
     }
+}
+
+/// The number of a signed whole number of 4 bits.
+const INT4: i32 = 22;
+/// The version of the file format that numbers of 4 bits came with.
+const INT4_IR_VERSION: i64 = 10;
+
+impl EditableModel {
+    /// Adds a constant of numbers from -8 to 7, two in a byte, under a name of its own, see [`Self::fresh`].
+    ///
+    /// # Errors
+    /// [`EditError::Shape`]; nothing is changed then.
+    pub fn add_four_bits(&mut self, name: &str, dims: &[i64], numbers: &[i8]) -> Result<(), EditError> {
+        filled(name, dims, numbers.len())?;
+        // The first of two stands in the lower half.
+        let pair = |pair: &[i8]| {
+            let [low, high] =
+                [pair[0], pair.get(1).copied().unwrap_or(0)].map(|one| one.to_le_bytes()[0] & 15);
+            low | high << 4
+        };
+        let tensor = TensorProto {
+            dims: dims.to_vec(),
+            data_type: Some(INT4),
+            name: Some(name.to_owned()),
+            raw_data: Some(numbers.chunks(2).map(pair).collect::<Vec<u8>>().into()),
+            ..Default::default()
+        };
+        self.names.insert(name.to_owned());
+        self.graph_mut().initializer.push(tensor);
+        self.model.ir_version = Some(self.model.ir_version().max(INT4_IR_VERSION));
+        Ok(())
+    }
+}
+
+/// Whether this many numbers fill the shape.
+fn filled(name: &str, dims: &[i64], count: usize) -> Result<(), EditError> {
+    let expected = dims.iter().try_fold(1_i64, |product, dim| product.checked_mul(*dim));
+    if expected.and_then(|expected| usize::try_from(expected).ok()) == Some(count) {
+        return Ok(());
+    }
+    Err(EditError::Shape { name: name.to_owned(), dims: dims.to_vec(), numbers: count })
 }
 
 pub(super) fn constant(name: &str, dims: &[i64], numbers: &Tensor) -> Result<TensorProto, EditError> {
@@ -44,10 +85,7 @@ pub(super) fn constant(name: &str, dims: &[i64], numbers: &Tensor) -> Result<Ten
             (ElementType::I64, data.len(), data.iter().flat_map(|x| x.to_le_bytes()).collect())
         }
     };
-    let expected = dims.iter().try_fold(1_i64, |product, dim| product.checked_mul(*dim));
-    if expected.and_then(|expected| usize::try_from(expected).ok()) != Some(count) {
-        return Err(EditError::Shape { name: name.to_owned(), dims: dims.to_vec(), numbers: count });
-    }
+    filled(name, dims, count)?;
     Ok(TensorProto {
         dims: dims.to_vec(),
         data_type: Some(data_type(element)),

@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::{EditError, EditableModel};
 use crate::onnx::graph::{TensorProto, TensorType, TypeProto};
-use crate::tensor::ElementType;
+use crate::tensor::{ElementType, Tensor};
 
 /// `TensorShapeProto` of `onnx.proto`.
 #[derive(Clone, PartialEq, Message)]
@@ -43,6 +43,27 @@ impl EditableModel {
             tensor.data_type() == super::data_type(ElementType::I8) && tensor.dims.len() >= 2
         };
         self.graph().initializer.iter().filter(is_weight).filter_map(reach).max()
+    }
+
+    /// Sides and numbers of a constant of whole numbers of 8 bits; `None` where there is none of the name.
+    #[must_use]
+    pub fn bytes_of(&self, constant: &str) -> Option<(Vec<i64>, Tensor)> {
+        let tensor = self.graph().initializer.iter().find(|known| known.name() == constant)?;
+        let (listed, raw) = (tensor.int32_data.iter(), tensor.raw_data().iter());
+        let is = |element| tensor.data_type() == super::data_type(element);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "listed as integers of 32 bits"
+        )]
+        let numbers = if is(ElementType::I8) {
+            Tensor::I8(listed.map(|one| *one as i8).chain(raw.map(|one| i8::from_le_bytes([*one]))).collect())
+        } else if is(ElementType::U8) {
+            Tensor::U8(listed.map(|one| *one as u8).chain(raw.copied()).collect())
+        } else {
+            return None;
+        };
+        Some((tensor.dims.clone(), numbers))
     }
 
     /// States type and sides of an output; a side below zero is free.

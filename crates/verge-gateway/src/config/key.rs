@@ -28,6 +28,8 @@ pub(crate) enum ValueKind {
     Size { low: u64, high: u64 },
     /// A list of texts, not empty. Says what each is.
     Texts(&'static str),
+    /// A list of texts, which may be empty. Says what each is.
+    AnyTexts(&'static str),
     /// A list of some of these words, not empty.
     Choices(&'static [&'static str]),
     /// A table from free words to numbers.
@@ -144,6 +146,7 @@ builders! {
     span_or_never(high: Duration) => ValueKind::SpanOrNever { high };
     size(low: u64, high: u64) => ValueKind::Size { low, high };
     texts(what: &'static str) => ValueKind::Texts(what);
+    any_texts(what: &'static str) => ValueKind::AnyTexts(what);
     words[T: Word]() => ValueKind::Choices(T::WORDS);
     word_values() => ValueKind::Numbers;
     text_lists(what: &'static str) => ValueKind::Lists(what);
@@ -226,6 +229,7 @@ impl ValueKind {
                 format!(r#"a size from {} to {}, such as "64 KiB" or "2 GiB""#, Size(low), Size(high))
             }
             Self::Texts(what) => format!("a list of {what}"),
+            Self::AnyTexts(what) => format!("a list of {what}, or [] for none"),
             Self::Choices(words) => format!("a list of {}", one_of(words)),
             Self::Numbers => "a table of words and the numbers they stand for".to_owned(),
             Self::Lists(what) => format!("a table of names, each with a list of {what}"),

@@ -46,7 +46,7 @@ fn quoted_default(kind: ValueKind, text: &str) -> String {
         return format!("{text:?}");
     }
     match kind {
-        ValueKind::Texts(_) | ValueKind::Choices(_) => {
+        ValueKind::Texts(_) | ValueKind::AnyTexts(_) | ValueKind::Choices(_) => {
             let items: Vec<String> = text.split(',').map(|item| format!("{item:?}")).collect();
             format!("[{}]", items.join(", "))
         }
@@ -69,7 +69,7 @@ pub(super) fn example(kind: ValueKind) -> Option<String> {
         ValueKind::Whole { low, .. } => Some(low.to_string()),
         ValueKind::Span { .. } | ValueKind::SpanOrNever { .. } => Some(r#""5m""#.to_owned()),
         ValueKind::Size { low, .. } => Some(format!("{:?}", whole_size(low))),
-        ValueKind::Texts(_) => Some(r#"["pump"]"#.to_owned()),
+        ValueKind::Texts(_) | ValueKind::AnyTexts(_) => Some(r#"["pump"]"#.to_owned()),
         ValueKind::Choices(words) => words.first().map(|word| format!("[{word:?}]")),
         ValueKind::Point => Some("[0.1, 0.6]".to_owned()),
         ValueKind::Points(_) => Some(POINTS.to_owned()),
@@ -169,7 +169,7 @@ fn meant(kind: ValueKind, path: &str, given: &ConfigNode) -> Option<Advice> {
         (ValueKind::Name | ValueKind::Text(_), Value::Whole(_) | Value::Number(_) | Value::Flag(_)) => {
             value(format!("\"{}\"", given), QUOTE)
         }
-        (ValueKind::Texts(_), Value::Text(text)) if !text.is_empty() => {
+        (ValueKind::Texts(_) | ValueKind::AnyTexts(_), Value::Text(text)) if !text.is_empty() => {
             let items: Vec<String> = text.split(',').map(|item| format!("{:?}", item.trim())).collect();
             value(format!("[{}]", items.join(", ")), "a list stands in brackets")
         }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_broker::{Passwords, Policy};
+use verge_broker::{FrontLimits, Passwords, Policy};
 use verge_mqtt::{BrokerAddress, WatchedFiles};
-use verge_tls::{Revocations, ServerConfig};
+use verge_tls::{ClientTerms, Revocations, ServerConfig};
 
 use super::Check;
 use super::access::{self, BrokerRules};
@@ -49,8 +49,12 @@ pub struct EmbeddedBroker {
     pub passwords: Option<PathBuf>,
     /// Where devices ask for certificates; `None`: nowhere.
     pub enrolment: Option<EnrolmentSettings>,
+    /// Devices may speak TLS 1.2 as well as 1.3.
+    pub takes_tls_1_2: bool,
     /// What devices may do.
     pub rules: BrokerRules,
+    /// How many may be connected.
+    pub limits: FrontLimits,
 }
 
 /// PEM files of a listener.
@@ -129,8 +133,9 @@ impl EmbeddedBroker {
         let identity = connection::load_identity(SECTION, &files.cert, &files.key)?;
         let roots = connection::load_roots(SECTION, &files.ca)?;
         let revocations = self.revocations(files)?;
-        let optional = self.passwords.is_some();
-        let tls = verge_tls::revoking_server_config(&identity, &roots, &revocations, optional);
+        let terms =
+            ClientTerms { certificate_optional: self.passwords.is_some(), takes_tls_1_2: self.takes_tls_1_2 };
+        let tls = verge_tls::revoking_server_config(&identity, &roots, &revocations, terms);
         Ok(Some((tls, revocations)))
     }
 
@@ -230,7 +235,13 @@ fn check_embedded(
         listen: listen?,
         enrolment,
         rules: rules?,
+        limits: FrontLimits {
+            connections: listener.max_connections,
+            unauthenticated_per_address: listener.max_waiting_per_address,
+            ..FrontLimits::default()
+        },
         durable: listener.durable,
+        takes_tls_1_2: listener.tls_1_2,
         passwords: listener.passwords.as_ref().map(|file| check.path(file)),
         tls,
         client_id: format!("verge-{gateway}"),

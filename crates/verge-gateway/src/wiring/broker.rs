@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use verge_broker::{
-    ChildBroker, ChildBrokerSettings, Front, FrontLimits, FrontSettings, FrontView, Inputs, Passwords,
-    Policy, RefusedDevice, Retained, own_client_id,
+    ChildBroker, ChildBrokerSettings, Front, FrontSettings, FrontView, Inputs, Passwords, Policy,
+    RefusedDevice, Retained, own_client_id,
 };
 use verge_mqtt::ConnectionSettings;
 use verge_pipeline::beats::Beats;
@@ -19,6 +19,7 @@ use verge_web::est::EstServer;
 
 use super::enrolment;
 use super::inputs::Site;
+use super::open_files;
 use crate::exit::{Exit, ExitWith};
 use crate::io_thread::IoThread;
 use crate::settings::{BuildError, EmbeddedBroker, ListenerTls, Local, SourceSection};
@@ -114,6 +115,8 @@ impl SiteBroker {
         beats: &Arc<Beats>,
     ) -> anyhow::Result<Self> {
         let (mut child, listen) = (child(settings)?, settings.listen);
+        // Before the child starts: it has the same limit.
+        let limits = open_files::within(settings.limits);
         let retained = policy.retained.then(|| kept_in(state_dir));
         let keeping = retained.as_ref().map(|(retained, _)| retained.clone());
         child.retained = keeping.clone().unwrap_or_default();
@@ -129,7 +132,7 @@ impl SiteBroker {
                 broker: broker.address(),
                 login: Some(broker.credentials().clone()),
                 policy,
-                limits: FrontLimits::default(),
+                limits,
             };
             // The program that holds the address may release it.
             let front = Front::start_with(front, (Some(to), passwords))

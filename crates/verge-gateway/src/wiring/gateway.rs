@@ -190,6 +190,7 @@ impl Gateway {
                 servers: served.as_ref().map_or(Vec::new(), |servers| servers.status()),
                 offers: offers.as_ref().map(|offers| offers.status()),
                 models: managed.status(),
+                made_elsewhere: managed.made_elsewhere(),
                 states: stated.as_ref().map_or(Vec::new(), |states| states.status()),
                 cameras: cameras.as_ref().map_or(Vec::new(), |cameras| cameras.ages(clock.now().mono)),
                 ..local_state_of(&local_state)

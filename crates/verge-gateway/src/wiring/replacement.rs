@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use verge_anomaly::ReadingJudge;
 use verge_domain::id::JudgeIndex;
+use verge_models::FrameModel;
 use verge_pipeline::frames::{FrameExchange, FrameWorkers};
 use verge_pipeline::intake::{Judging, Swap, SwapRefused};
 use verge_pipeline::judging::{PlannedJudge, SwapReport};
@@ -57,6 +58,11 @@ impl JudgesAtWork {
 }
 
 impl JudgesAtWork {
+    /// The models over frames, in the order of the configuration.
+    pub(super) fn loaded(&self) -> &[Arc<FrameModel>] {
+        self.vision.as_deref().map_or(&[], Vision::models)
+    }
+
     /// Versions of models that have to prove themselves; `former`: those that did before.
     pub(super) fn trials(&self, settings: &Settings, former: &[Arc<VersionTrial>]) -> Vec<Arc<VersionTrial>> {
         match self.vision.as_deref().filter(|vision| !vision.models().is_empty()) {

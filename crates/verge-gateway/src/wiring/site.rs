@@ -37,6 +37,7 @@ pub(super) fn local_state_of(sources: &Sources<SiteSource>) -> LocalState {
         servers: Vec::new(),
         states: Vec::new(),
         models: Vec::new(),
+        made_elsewhere: Vec::new(),
         offers: None,
     }
 }

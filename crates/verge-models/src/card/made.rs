@@ -35,6 +35,9 @@ pub struct Made {
     pub bounds: BTreeMap<String, [f64; 2]>,
 }
 
+/// In place of a kind of processor: the weights are the same for all.
+pub const ANY_PROCESSOR: &str = "any";
+
 impl Made {
     /// What cannot be.
     pub(super) fn fault(&self) -> Option<Wrong> {
@@ -48,8 +51,8 @@ impl Made {
         if self.pictures_sha256.as_deref().is_some_and(|text| !is_digest(text)) {
             return Some(("made.pictures_sha256", "64 hexadecimal digits"));
         }
-        if ProcessorClass::named(&self.processor).is_none() {
-            return Some(("made.processor", "x86, x86-vnni, arm or other"));
+        if self.processor != ANY_PROCESSOR && ProcessorClass::named(&self.processor).is_none() {
+            return Some(("made.processor", "x86, x86-vnni, arm, other or any"));
         }
         let numbers = self.figures.values().chain(self.bounds.values().flatten());
         if numbers.into_iter().any(|number| !number.is_finite()) {
@@ -104,7 +107,8 @@ impl Made {
     pub fn remark(&self, here: ProcessorClass, runtime: Option<&str>) -> Option<String> {
         let made_for = ProcessorClass::named(&self.processor);
         // Weights of 7 bits are right where products are added in 32 bits, too.
-        let runs = made_for == Some(here)
+        let runs = self.processor == ANY_PROCESSOR
+            || made_for == Some(here)
             || (made_for, here) == (Some(ProcessorClass::X86), ProcessorClass::X86Vnni);
         let processor = (!runs).then(|| {
             format!(
@@ -175,6 +179,8 @@ mod tests {
         };
         check(Made { source_sha256: "ab".to_owned(), ..made() }, "made.source_sha256");
         check(Made { processor: "vax".to_owned(), ..made() }, "made.processor");
+        let same = Made { processor: ANY_PROCESSOR.to_owned(), ..made() };
+        assert!(same.fault().is_none() && same.remark(ProcessorClass::Other, None).is_none());
         check(Made { command: String::new(), ..made() }, "made.command");
         check(Made { figures: BTreeMap::from([("x".to_owned(), f64::INFINITY)]), ..made() }, "made.figures");
     }

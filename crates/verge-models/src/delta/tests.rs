@@ -97,13 +97,41 @@ fn a_delta_that_lies_about_itself_is_refused_without_memory() {
     ] {
         assert!(lie(&pieces, body).is_err(), "{pieces:?}");
     }
-    // It says that it holds a terabyte.
-    let mut large = format::write(&old, &new, &[Piece::New { bytes: 8, width: 1 }], b"new file");
-    large[72..80].copy_from_slice(&(1_u64 << 40).to_le_bytes());
-    let end = large.len() - 32;
-    let hash = ContentDigest::of(&large[..end]).to_string();
-    (0..32).for_each(|at| large[end + at] = u8::from_str_radix(&hash[2 * at..2 * at + 2], 16).unwrap());
-    assert!(matches!(apply(&old, &large, LIMIT), Err(DeltaError::TooLarge { .. })));
+    // It says that it makes a terabyte, or that its list or its pieces are as long.
+    let whole = format::write(&old, &new, &[Piece::New { bytes: 8, width: 1 }], b"new file");
+    let says = |at: usize, bytes: u64| rewritten(&whole, at, bytes);
+    assert!(matches!(apply(&old, &says(TARGET, 1 << 40), LIMIT), Err(DeltaError::TooLarge { .. })));
+    for at in [LIST, BODY] {
+        for bytes in [1 << 40, u64::MAX, 9] {
+            assert!(
+                matches!(apply(&old, &says(at, bytes), LIMIT), Err(DeltaError::Damaged(_))),
+                "{at} {bytes}"
+            );
+        }
+    }
+    // What it says is small, and what it holds is not.
+    let bomb = format::write(&old, &new, &[Piece::New { bytes: 8, width: 1 }], &vec![0; 64 << 20]);
+    assert!(bomb.len() < 100_000);
+    assert!(matches!(apply(&old, &rewritten(&bomb, BODY, 8), LIMIT), Err(DeltaError::Damaged(_))));
+    // Or it is as large as it says, and larger than what is signed or allowed.
+    let large = vec![0; 1 << 20];
+    let honest = make(&old, &large).bytes;
+    let refused = apply(&old, &honest, (1 << 20) - 1);
+    assert_eq!(refused, Err(DeltaError::TooLarge { bytes: 1 << 20, limit: (1 << 20) - 1 }));
+}
+
+/// Where a delta says how many bytes it makes, and how many its list and its pieces have.
+const TARGET: usize = 72;
+const LIST: usize = 80;
+const BODY: usize = 88;
+
+/// A delta that says another number, with the SHA-256 of that.
+fn rewritten(delta: &[u8], at: usize, number: u64) -> Vec<u8> {
+    let mut delta = delta[..delta.len() - 32].to_vec();
+    delta[at..at + 8].copy_from_slice(&number.to_le_bytes());
+    let hash = ContentDigest::of(&delta);
+    delta.extend_from_slice(hash.as_bytes());
+    delta
 }
 
 fn models(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -11,8 +11,8 @@ use super::python::PythonValue;
 use super::sides::SideFiles;
 use super::{Facts, LineSource, quoted};
 
-/// Levels of most networks, in pixels of the input per cell.
-const STRIDES: [usize; 3] = [8, 16, 32];
+/// Levels of networks, in pixels of the input per cell; most have the first.
+const STRIDES: [&[usize]; 4] = [&[8, 16, 32], &[8, 16], &[16, 32], &[8, 16, 32, 64]];
 
 /// One reading of a model's outputs.
 #[derive(Debug, Clone)]
@@ -236,10 +236,10 @@ fn of_cells(
         return Vec::new();
     }
     let v5 = Family::new("yolov5", UNSAID, Preparation::letterboxed);
-    if count(&STRIDES, false) != Some(cells) {
+    let Some(strides) = STRIDES.iter().find(|strides| count(strides, false) == Some(cells)) else {
         return vec![v5.remark("YOLOv5, v6, v7")];
-    }
-    let raw = Family::new("yolox", UNSAID, Preparation::yolox).with("strides", "[8, 16, 32]");
+    };
+    let raw = Family::new("yolox", UNSAID, Preparation::yolox).with("strides", format!("{strides:?}"));
     let decoded = Family::new("yolox_decoded", UNSAID, Preparation::yolox);
     let nms = |family: Family| family.with("nms", "{ iou = 0.65, per_class = true }");
     vec![

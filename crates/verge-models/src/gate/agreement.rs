@@ -66,6 +66,23 @@ impl Agreed {
         Self { same: matched, of }
     }
 
+    /// Of one look: the mean share over those who had something to agree about, as one answer. What they say is not independent
+    /// of each other, since all of them saw the same picture.
+    #[must_use]
+    pub fn of_one_look(answers: impl IntoIterator<Item = Self>) -> Self {
+        let shares: Vec<f64> = answers
+            .into_iter()
+            .filter(|one| one.of > 0.0)
+            .map(|one| (one.same / one.of).clamp(0.0, 1.0))
+            .collect();
+        if shares.is_empty() {
+            return Self::default();
+        }
+        #[expect(clippy::cast_precision_loss, reason = "numbers of judges")]
+        let same = shares.iter().sum::<f64>() / shares.len() as f64;
+        Self { same, of: 1.0 }
+    }
+
     /// Both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

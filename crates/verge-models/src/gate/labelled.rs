@@ -149,7 +149,7 @@ impl Rules {
     pub fn labelled(&self, drop: &Drop) -> Decision {
         let Drop { points, high, p, pictures, .. } = *drop;
         let shown = format!("{:.1} instead of {:.1} %", drop.new, drop.old);
-        if points > 0.0 && p < ALPHA {
+        if points > 0.0 && p < ALPHA && !self.is_loss_consented {
             Decision::refused(format!("worse: {shown} of {pictures} pictures, p = {p:.3}"))
         } else if points > self.max_drop {
             Decision::refused(format!(
@@ -196,6 +196,9 @@ mod tests {
         check(rules, &pairs(900, 5, 2, 93), Ok("0.3 points lost"));
         // Eight answers lost and none won: no accident, however small.
         check(rules, &pairs(9_000, 8, 0, 992), Err("worse"));
+        let consented = Rules { is_loss_consented: true, max_drop: 2.0, ..rules };
+        check(consented, &pairs(9_000, 8, 0, 992), Ok("0.1 points lost"));
+        check(consented, &pairs(9_000, 250, 0, 750), Err("2.5 points are lost, 2.0 at most"));
         check(rules, &pairs(90, 4, 1, 5), Err("3.0 points are lost, 1.0 at most"));
         check(Rules { max_drop: 5.0, ..rules }, &pairs(90, 4, 1, 5), Ok("3.0 points lost"));
         check(Rules { strict: true, ..rules }, &pairs(96, 0, 0, 15), Err("--strict"));

@@ -1,11 +1,12 @@
-//! A head as nodes behind a graph: the mean of each plane, weights, softmax, and what is unknown. Its numbers are f32 whatever the
+//! A head as nodes behind a graph: features of its planes, weights, softmax, and what is unknown. Its numbers are f32 whatever the
 //! graph before it runs on.
 
 use verge_engine::{EditError, EditableModel, ElementType, Tensor};
 
 use super::Head;
 use super::matrix::Matrix;
-use crate::taps::{Tap, mean_of_planes, node, reduced};
+use crate::taps::Tap;
+use crate::taps::features::{features, node, reduced};
 
 /// How soon a picture beyond the limit counts as unknown: at a tenth of the limit beyond it, this is what goes into a logistic
 /// function.
@@ -21,7 +22,7 @@ const LEAST: f32 = 1e-12;
 pub fn append(model: &mut EditableModel, taps: &[Tap], head: &Head) -> Result<String, EditError> {
     let width = whole(head.weights.rows());
     let classes = head.constant.len();
-    let parts = taps.iter().map(|tap| mean_of_planes(model, tap)).collect::<Result<Vec<_>, _>>()?;
+    let parts = taps.iter().map(|tap| features(model, tap)).collect::<Result<Vec<_>, _>>()?;
     let features = match &parts[..] {
         [only] => only.clone(),
         several => {

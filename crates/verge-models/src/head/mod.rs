@@ -4,9 +4,11 @@
 //! Reading order: [`matrix`] (numbers in rows), [`groups`] (pictures that say the same, and folds that never divide them),
 //! [`standard`] (features on one scale), [`ridge`] (weights by one solve, and what they say of pictures that were left out),
 //! [`softmax`] (weights by descent), [`temperature`] (scores as probabilities), [`unknown`] (what is like nothing that was shown),
-//! [`trained`] (all of it in a row), [`statistics`] (sums of several places), [`mod@append`] (the head as nodes behind a graph).
+//! [`trained`] (all of it in a row), [`cheapest`](mod@cheapest) (which of several heads is taken), [`distilled`] (what another model says, as targets), [`statistics`] (sums of several places), [`mod@append`] (the head as nodes behind a graph).
 
 pub mod append;
+pub mod cheapest;
+pub mod distilled;
 pub mod groups;
 pub mod matrix;
 pub mod ridge;
@@ -18,6 +20,7 @@ pub mod trained;
 pub mod unknown;
 
 pub use append::append;
+pub use distilled::Lesson;
 pub use matrix::Matrix;
 pub use statistics::{Sums, SumsError};
 pub use trained::{Head, Method, Samples};

@@ -54,6 +54,13 @@ impl<'a> Ridge<'a> {
     /// Solves for a λ, and leaves out each of these blocks of rows; nothing where the numbers allow no solution.
     #[must_use]
     pub fn solve(&self, lambda: f64, blocks: &[Vec<usize>]) -> Option<Solution> {
+        let (weights, mut left_out) = self.solve_each(lambda, &[blocks])?;
+        Some(Solution { weights, left_out: left_out.pop()? })
+    }
+
+    /// The same weights, and what rows would be given without each block of several divisions: the solve, which costs most, is one.
+    #[must_use]
+    pub fn solve_each(&self, lambda: f64, divisions: &[&[Vec<usize>]]) -> Option<(Matrix, Vec<Matrix>)> {
         let inverse = inverse(&self.gram, lambda)?;
         let (weights, hat): (Matrix, Box<dyn Fn(usize, usize) -> f64>);
         // The constant is solved anew without a block, too: rows without their mean sum up to nothing, so that any one of them could
@@ -71,11 +78,16 @@ impl<'a> Ridge<'a> {
             weights = projected.transposed().times(self.targets);
             hat = Box::new(move |one, other| dot(projected.row(one), self.rows.row(other)) + constant);
         }
-        let mut left_out = self.rows.times(&weights);
-        for block in blocks {
-            leave_out(&mut left_out, self.targets, block, &hat)?;
-        }
-        Some(Solution { weights, left_out })
+        let said = self.rows.times(&weights);
+        let without = |blocks: &&[Vec<usize>]| {
+            let mut left_out = said.clone();
+            for block in *blocks {
+                leave_out(&mut left_out, self.targets, block, &hat)?;
+            }
+            Some(left_out)
+        };
+        let left_out = divisions.iter().map(without).collect::<Option<Vec<_>>>()?;
+        Some((weights, left_out))
     }
 
     /// The solution whose left-out answers are nearest to the targets, and its λ in parts of [`Self::scale`].

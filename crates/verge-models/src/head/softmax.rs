@@ -27,6 +27,15 @@ pub struct Descent {
 /// Descends from nothing; `penalty` is that of the squares of the weights.
 #[must_use]
 pub fn descend(rows: &Matrix, targets: &Matrix, penalty: f64) -> Descent {
+    descend_at(rows, targets, &vec![1.0; rows.rows()], penalty)
+}
+
+/// The same where each row has a temperature of its own: its scores are divided by that before they are held against the targets,
+/// and its loss counts by its square, since slopes would be smaller by that otherwise.
+///
+/// **Source**: Hinton et al. (2015), "Distilling the Knowledge in a Neural Network".
+#[must_use]
+pub fn descend_at(rows: &Matrix, targets: &Matrix, temperatures: &[f64], penalty: f64) -> Descent {
     let classes = targets.columns();
     let mut at = Descent { weights: Matrix::zeros(rows.columns(), classes), constant: vec![0.0; classes] };
     let size = rows.columns() * classes + classes;
@@ -35,7 +44,7 @@ pub fn descend(rows: &Matrix, targets: &Matrix, penalty: f64) -> Descent {
     let (mut first, mut second) = (1.0, 1.0);
     let turned = rows.transposed();
     for _ in 0..STEPS {
-        let (loss, gradient) = loss(rows, &turned, targets, &at, penalty);
+        let (loss, gradient) = loss((rows, &turned), (targets, temperatures), &at, penalty);
         since += 1;
         if loss < best * (1.0 - GAIN) {
             (best, since) = (loss, 0);
@@ -66,15 +75,20 @@ pub fn descend(rows: &Matrix, targets: &Matrix, penalty: f64) -> Descent {
 }
 
 /// Mean log loss with the penalty, and its slope.
-fn loss(rows: &Matrix, turned: &Matrix, targets: &Matrix, at: &Descent, penalty: f64) -> (f64, Descent) {
+fn loss(
+    (rows, turned): (&Matrix, &Matrix),
+    (targets, temperatures): (&Matrix, &[f64]),
+    at: &Descent,
+    penalty: f64,
+) -> (f64, Descent) {
     let mut away = super::ridge::say(rows, &at.weights, &at.constant);
     let share = 1.0 / count(rows.rows().max(1));
     let mut loss = 0.0;
-    for row in 0..rows.rows() {
-        let likely = probabilities(away.row(row), 1.0);
+    for (row, temperature) in temperatures.iter().enumerate() {
+        let likely = probabilities(away.row(row), *temperature);
         for ((away, likely), target) in away.row_mut(row).iter_mut().zip(likely).zip(targets.row(row)) {
-            loss -= share * target * likely.max(f64::MIN_POSITIVE).ln();
-            *away = share * (likely - target);
+            loss -= share * temperature.powi(2) * target * likely.max(f64::MIN_POSITIVE).ln();
+            *away = share * temperature * (likely - target);
         }
     }
     let mut weights = turned.times(&away);
@@ -108,14 +122,15 @@ mod tests {
     #[test]
     fn slopes_are_those_of_finite_differences() {
         let (rows, targets, _) = drawn();
-        let mut at = descend(&rows, &targets, 0.5);
+        let temperatures: Vec<f64> = (0..60_u32).map(|row| if row % 4 == 0 { 2.0 } else { 1.0 }).collect();
+        let mut at = descend_at(&rows, &targets, &temperatures, 0.5);
         let turned = rows.transposed();
-        let (_, slope) = loss(&rows, &turned, &targets, &at, 0.1);
+        let (_, slope) = loss((&rows, &turned), (&targets, &temperatures), &at, 0.1);
         let small = 1e-6;
         for (row, class) in [(0, 0), (2, 1), (4, 2)] {
             let mut value = |offset: f64| {
                 at.weights.row_mut(row)[class] += offset;
-                let (loss, _) = loss(&rows, &turned, &targets, &at, 0.1);
+                let (loss, _) = loss((&rows, &turned), (&targets, &temperatures), &at, 0.1);
                 at.weights.row_mut(row)[class] -= offset;
                 loss
             };
@@ -123,7 +138,8 @@ mod tests {
             let found = slope.weights.row(row)[class];
             assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
         }
-        let (_, slope) = loss(&rows, &turned, &targets, &descend(&rows, &targets, 0.1), 0.1);
+        let end = descend_at(&rows, &targets, &temperatures, 0.1);
+        let (_, slope) = loss((&rows, &turned), (&targets, &temperatures), &end, 0.1);
         let most = slope.weights.values().iter().map(|x| x.abs()).fold(0.0, f64::max);
         assert!(most < 5e-3, "at the end it is level: {most}");
     }

@@ -11,7 +11,7 @@ use super::ridge::inverse;
 use super::standard::Standard;
 
 /// The form of the file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Features of a row at most: the sums hold the square of that.
 const WIDEST: usize = 8_192;
 
@@ -212,7 +212,10 @@ impl Sums {
         let form = |why: &str| SumsError::Form(why.to_owned());
         let raw: RawSums = serde_json::from_str(text).map_err(|error| form(&error.to_string()))?;
         if raw.format != FORMAT {
-            return Err(form(&format!("its format is {}, {FORMAT} is read", raw.format)));
+            return Err(form(&format!(
+                "its format is {}, {FORMAT} is read: write it anew with this version",
+                raw.format
+            )));
         }
         let unpacked = |text: &str| -> Result<Vec<f64>, SumsError> {
             let bytes = STANDARD.decode(text).map_err(|_| form("numbers that are not in base64"))?;
@@ -341,7 +344,7 @@ mod tests {
         assert!(refused(Sums { taps: vec!["u".to_owned()], ..good.clone() }).contains("its tap is u"));
         let text = good.text();
         for (from, to) in [
-            ("\"format\":1", "\"format\":2"),
+            ("\"format\":2", "\"format\":1"),
             ("\"classes\":[\"a\"", "\"classes\":[\"c\""),
             ("\"features\":\"", "\"features\":\"AAAA"),
             ("\"rows\":[10.0", "\"rows\":[-10.0"),

@@ -25,7 +25,7 @@ use crate::delta::DeltaError;
 
 pub use keys::{KeyError, SigningKey, TrustedKey};
 pub use open::{OpenLimits, Package};
-pub use pack::{PackOptions, pack};
+pub use pack::{PackOptions, pack, packed_bytes};
 
 /// The only format there is.
 pub const FORMAT: u32 = 1;

@@ -308,9 +308,10 @@ impl Package {
 
 /// Whether an entry is a plain file, packed in a way that is taken.
 fn checked<R: Read>(entry: &zip::read::ZipFile<'_, R>) -> Result<(), &'static str> {
-    let is_link = entry.unix_mode().is_some_and(|mode| mode & 0o170_000 == 0o120_000);
-    if is_link || !entry.is_file() {
-        return Err("is no file but a link or a folder");
+    // Writers without Unix say nothing of its kind.
+    let is_plain = entry.unix_mode().is_none_or(|mode| [0, 0o100_000].contains(&(mode & 0o170_000)));
+    if !is_plain || !entry.is_file() {
+        return Err("is no file but a link, a folder or a device");
     }
     let known = matches!(entry.compression(), CompressionMethod::Stored | CompressionMethod::Deflated);
     if known { Ok(()) } else { Err("is compressed in another way than deflate") }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use jiff::Timestamp;
 use toml::de::DeTable;
 use verge_engine::ContentDigest;
@@ -130,6 +132,31 @@ pub(super) fn zip_up(
         sync_folder(folder)
     };
     write().inspect_err(|_| drop(std::fs::remove_file(&beside)))
+}
+
+/// Bytes that a file takes in a package.
+#[must_use]
+pub fn packed_bytes(bytes: &[u8]) -> u64 {
+    let mut packed = DeflateEncoder::new(Counted(0), Compression::default());
+    // Nothing that only counts fails.
+    match packed.write_all(bytes).and_then(|()| packed.finish()) {
+        Ok(counted) => counted.0,
+        Err(_) => bytes.len() as u64,
+    }
+}
+
+/// Counts what is written.
+struct Counted(u64);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The text of a card whose files lie beside it.

@@ -7,22 +7,34 @@ use verge_engine::{EditError, GraphError, RunError};
 #[derive(Debug, thiserror::Error)]
 pub enum QuantiseError {
     /// It is quantised already.
-    #[error("it is quantised already (operator {operator}): quantise the float model that it was made from")]
+    #[error("it is quantised already (operator {operator}): take the float model that it was made from")]
     Quantised {
         /// The operator that shows it.
         operator: String,
     },
     /// What it runs depends on what it sees.
     #[error(
-        "it has control flow (operator {operator}), which is not quantised: export it without, for example by tracing"
+        "it has control flow (operator {operator}), which is not changed here: export it without, for example by tracing"
     )]
     ControlFlow {
         /// The operator.
         operator: String,
     },
     /// No node that gains.
-    #[error("it has no Conv, Gemm or MatMul with constant weights of f32: there is nothing to quantise")]
+    #[error("it has no Conv, Gemm or MatMul with constant weights of f32: there is nothing to change")]
     Nothing,
+    /// No node whose input is counted while it runs.
+    #[error(
+        "it has no MatMul or Gemm with constant weights of f32, and only these are quantised dynamically: a model of convolutions \
+         is quantised by ranges that pictures show"
+    )]
+    NothingDynamic,
+    /// Nothing can be left of a model.
+    #[error("a share of {share} of the weights: from 0 to 1, without both, is expected")]
+    Share {
+        /// The share.
+        share: f64,
+    },
     /// Of another precision.
     #[error("its input is {element}: export it with f32, and quantise that")]
     NotF32 {

@@ -3,7 +3,8 @@
 //!
 //! Reading order: [`Quantiser`] (all of it), [`plan`] (which parts of a graph), [`range`](mod@range) (which numbers the steps stand for),
 //! [`weights`] (whole numbers), [`apply`] (the new graph), [`observe`] (models that are looked into), [`sensitivity`] (which
-//! layers lose most), [`repair`] (means and deviations put back).
+//! layers lose most), [`repair`] (means and deviations put back), [`shrink`] (weights alone: pruned, of 4 bits, of 8 bits beside
+//! activations that are counted while the model runs).
 
 pub mod apply;
 mod error;
@@ -12,6 +13,7 @@ pub mod plan;
 pub mod range;
 pub mod repair;
 pub mod sensitivity;
+pub mod shrink;
 pub mod weights;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use error::QuantiseError;
 pub use observe::{Bench, PreparedPictures};
 pub use range::RangeMethod;
-use range::{Observed, Range};
+use range::{Grid, Observed, Range};
 use verge_engine::{EditableModel, ElementType, Graph, ProcessorClass, basic};
 pub use weights::Target;
 
@@ -41,6 +43,8 @@ pub struct Quantiser<'a> {
     model: EditableModel,
     target: Target,
     observed: BTreeMap<String, Observed>,
+    /// Tensors that keep out what is below zero: their steps have no sign.
+    clamped: BTreeSet<String>,
 }
 
 /// What was made of a model.
@@ -64,22 +68,13 @@ impl<'a> Quantiser<'a> {
         pictures: &mut dyn PreparedPictures,
         step: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, QuantiseError> {
-        let original = EditableModel::read(graph.bytes())?;
-        look_through(&original)?;
-        let mut model = EditableModel::read(&basic::simplified(bench.runtime, graph.bytes())?)?;
-        model.tidy();
-        if model.opset("").is_some_and(|version| version < OPSET) {
-            relabel(&mut model, &bench, pictures)?;
-        }
-        if bench.contract.input.element != ElementType::F32
-            && model.views().all(|node| node.operator() != "Cast")
-        {
-            return Err(QuantiseError::NotF32 { element: bench.contract.input.element.as_str() });
-        }
+        let model = simplified(graph, &bench, pictures, OPSET)?;
         let planned = plan::plan(&model, &bench.contract.input.name, &BTreeSet::new());
         if planned.cores.is_empty() {
             return Err(QuantiseError::Nothing);
         }
+        let clamped = planned.tensors.iter().filter(|tensor| tensor.is_clamped);
+        let clamped = clamped.map(|tensor| tensor.name.clone()).collect();
         let mut tensors: Vec<String> = planned.tensors.iter().map(|tensor| tensor.seen.clone()).collect();
         let mut known = BTreeSet::new();
         tensors.retain(|tensor| known.insert(tensor.clone()));
@@ -88,13 +83,19 @@ impl<'a> Quantiser<'a> {
             planned.tensors.into_iter().map(|tensor| tensor.name).filter(|name| known.insert(name.clone())),
         );
         let observed = bench.observe(&model, &tensors, pictures, true, step)?;
-        Ok(Self { bench, model, target, observed })
+        Ok(Self { bench, model, target, observed, clamped })
     }
 
     /// The ranges of a method.
     #[must_use]
     pub fn ranges(&self, method: RangeMethod) -> BTreeMap<String, Range> {
-        self.observed.iter().map(|(tensor, observed)| (tensor.clone(), observed.range(method))).collect()
+        let grid = |tensor: &String| {
+            let is_symmetric = self.target.is_signed() && !self.clamped.contains(tensor);
+            if is_symmetric { Grid::Symmetric } else { Grid::Affine }
+        };
+        let range =
+            |(tensor, observed): (&String, &Observed)| (tensor.clone(), observed.range(method, grid(tensor)));
+        self.observed.iter().map(range).collect()
     }
 
     /// Quantises it; `float`: nodes that stay as they are, by what they make.
@@ -188,6 +189,27 @@ pub fn may_overflow(model: &EditableModel, processor: ProcessorClass) -> bool {
     adds_in_16_bits
         && whole_operator(model).is_some()
         && model.largest_weight().is_none_or(|largest| largest > FITS)
+}
+
+/// A float model as it is changed: simplified, without what nothing reads, in this version of the operators or a later one.
+fn simplified(
+    graph: &Graph,
+    bench: &Bench<'_>,
+    pictures: &mut dyn PreparedPictures,
+    opset: i64,
+) -> Result<EditableModel, QuantiseError> {
+    let original = EditableModel::read(graph.bytes())?;
+    look_through(&original)?;
+    let mut model = EditableModel::read(&basic::simplified(bench.runtime, graph.bytes())?)?;
+    model.tidy();
+    if model.opset("").is_some_and(|version| version < opset) {
+        relabel(&mut model, bench, pictures)?;
+    }
+    let element = bench.contract.input.element;
+    if element != ElementType::F32 && model.views().all(|node| node.operator() != "Cast") {
+        return Err(QuantiseError::NotF32 { element: element.as_str() });
+    }
+    Ok(model)
 }
 
 /// Refuses what is not a model of ordinary numbers, or does not always run the same nodes.

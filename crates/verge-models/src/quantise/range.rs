@@ -51,6 +51,15 @@ impl Range {
     }
 }
 
+/// How steps lie over a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grid {
+    /// 256 steps from end to end.
+    Affine,
+    /// 127 on each side of zero, as far as the farther end: activations with a sign.
+    Symmetric,
+}
+
 /// What a tensor was seen to hold: in the first pass the least and the greatest number, in the second how often each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
@@ -112,7 +121,7 @@ impl Observed {
 
     /// The range of a method; of one pass alone it is all that was seen.
     #[must_use]
-    pub fn range(&self, method: RangeMethod) -> Range {
+    pub fn range(&self, method: RangeMethod, grid: Grid) -> Range {
         let whole = self.whole();
         if self.bins.is_empty() || whole.high - whole.low <= f32::MIN_POSITIVE {
             return whole;
@@ -120,7 +129,7 @@ impl Observed {
         match method {
             RangeMethod::MinMax => whole,
             RangeMethod::Percentile => self.percentile(),
-            RangeMethod::Mse => self.least_error(),
+            RangeMethod::Mse => self.least_error(grid),
             RangeMethod::Entropy => self.least_loss(),
         }
     }
@@ -163,26 +172,38 @@ impl Observed {
         Range::new(if cut == 0 { whole.low } else { low }, if cut == 0 { whole.high } else { high })
     }
 
-    /// One end after the other is drawn in while the error falls; twice, since each depends on the other.
-    fn least_error(&self) -> Range {
+    /// One end after the other is drawn in while the error falls; twice, since each depends on the other. Steps that are the same
+    /// on both sides of zero have one end.
+    fn least_error(&self, grid: Grid) -> Range {
         let all: Vec<(f32, u64)> = self.filled().collect();
         let whole = self.whole();
-        let mut best = (error(&all, whole), whole);
+        let mut best = (error(&all, whole, grid), whole);
+        #[expect(clippy::cast_precision_loss, reason = "sixty steps")]
+        let shares = (1..STEPS).map(|step| 1.0 - 0.95 * step as f32 / STEPS as f32);
+        let mut tries = |tried: Range| {
+            let lost = error(&all, tried, grid);
+            if lost < best.0 {
+                best = (lost, tried);
+            }
+            best.1
+        };
+        if grid == Grid::Symmetric {
+            let within = |reach: f32| Range { low: whole.low.max(-reach), high: whole.high.min(reach) };
+            for share in shares {
+                tries(within(whole.reach() * share));
+            }
+            return best.1;
+        }
+        let mut known = whole;
         for _ in 0..2 {
             for is_high in [true, false] {
-                let Range { low, high } = best.1;
-                for step in 1..STEPS {
-                    #[expect(clippy::cast_precision_loss, reason = "sixty steps")]
-                    let share = 1.0 - 0.95 * step as f32 / STEPS as f32;
-                    let tried = if is_high {
+                let Range { low, high } = known;
+                for share in shares.clone() {
+                    known = tries(if is_high {
                         Range { low, high: whole.high * share }
                     } else {
                         Range { low: whole.low * share, high }
-                    };
-                    let lost = error(&all, tried);
-                    if lost < best.0 {
-                        best = (lost, tried);
-                    }
+                    });
                 }
             }
         }
@@ -225,16 +246,23 @@ impl Observed {
     }
 }
 
-/// Mean square error of 256 steps over a range, times the numbers.
-fn error(all: &[(f32, u64)], Range { low, high }: Range) -> f64 {
-    let step = (high - low) / 255.0;
+/// Mean square error of the steps of a range, times the numbers.
+fn error(all: &[(f32, u64)], range: Range, grid: Grid) -> f64 {
+    let Range { low, high } = range;
+    let (step, least, most) = match grid {
+        Grid::Affine => {
+            let step = (high - low) / 255.0;
+            // Zero falls on a step.
+            let least = (low / step).round();
+            (step, least, least + 255.0)
+        }
+        Grid::Symmetric => (range.reach() / 127.0, -127.0, 127.0),
+    };
     if step <= 0.0 {
         return f64::INFINITY;
     }
-    // Zero falls on a step.
-    let low = (low / step).round() * step;
     let lost = |(number, count): &(f32, u64)| {
-        let nearest = ((number - low) / step).round().clamp(0.0, 255.0) * step + low;
+        let nearest = (number / step).round().clamp(least, most) * step;
         #[expect(clippy::cast_precision_loss, reason = "a number of elements")]
         let count = *count as f64;
         f64::from(number - nearest).powi(2) * count
@@ -287,17 +315,17 @@ mod tests {
     #[test]
     fn one_number_far_away_is_cut_off_where_that_pays() {
         let seen = observed(&with_one_far(100.0));
-        assert_eq!(seen.range(RangeMethod::MinMax), Range { low: 0.0, high: 100.0 });
+        assert_eq!(seen.range(RangeMethod::MinMax, Grid::Affine), Range { low: 0.0, high: 100.0 });
         for method in [RangeMethod::Percentile, RangeMethod::Entropy] {
-            let found = seen.range(method);
+            let found = seen.range(method, Grid::Affine);
             assert!(found.high < 8.0 && found.low == 0.0, "{method:?}: {found:?}");
         }
         // The error of one number of ten thousand outweighs that of all others where it is this far away.
         let all: Vec<(f32, u64)> = seen.filled().collect();
-        let found = seen.range(RangeMethod::Mse);
-        assert!(error(&all, found) <= error(&all, seen.whole()), "{found:?}");
+        let found = seen.range(RangeMethod::Mse, Grid::Affine);
+        assert!(error(&all, found, Grid::Affine) <= error(&all, seen.whole(), Grid::Affine), "{found:?}");
         let seen = observed(&with_one_far(1.5));
-        assert!(seen.range(RangeMethod::Mse).high <= 1.5);
+        assert!(seen.range(RangeMethod::Mse, Grid::Affine).high <= 1.5);
     }
 
     #[test]
@@ -312,11 +340,33 @@ mod tests {
         };
         let numbers: Vec<f32> = (0..COUNT).map(number).chain([20.0, -25.0]).collect();
         let seen = observed(&numbers);
-        let found = seen.range(RangeMethod::Mse);
+        let found = seen.range(RangeMethod::Mse, Grid::Affine);
         assert!(found.high < 19.0 && found.low > -24.0, "{found:?}");
         assert!(found.high > 3.0 && found.low < -3.0, "{found:?}");
         let all: Vec<(f32, u64)> = seen.filled().collect();
-        assert!(error(&all, found) < 0.8 * error(&all, seen.whole()), "{found:?}");
+        assert!(
+            error(&all, found, Grid::Affine) < 0.8 * error(&all, seen.whole(), Grid::Affine),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn steps_with_a_sign_are_chosen_for_what_they_are() {
+        // Dense near zero, and a long tail below it: its own end may be drawn in, the other need not keep it company.
+        let dense = (0..200_000_u32).map(|number| f32::from(u16::try_from(number / 4).unwrap()) / 50_000.0);
+        let tail = (0..40_u16).map(|number| -3.0 - f32::from(number) / 10.0);
+        let seen = observed(&dense.chain(tail).collect::<Vec<_>>());
+        let all: Vec<(f32, u64)> = seen.filled().collect();
+        let lost = |range| error(&all, range, Grid::Symmetric);
+        let (affine, symmetric) =
+            (seen.range(RangeMethod::Mse, Grid::Affine), seen.range(RangeMethod::Mse, Grid::Symmetric));
+        assert!(
+            lost(symmetric) <= lost(affine) && lost(symmetric) < lost(seen.whole()),
+            "{symmetric:?}, {affine:?}"
+        );
+        assert!(symmetric.high <= symmetric.reach() && symmetric.low >= seen.whole().low);
+        // What such steps are: as wide on both sides, whatever the other end is.
+        assert_eq!(lost(Range { low: -2.0, high: 1.0 }), lost(Range { low: -2.0, high: 2.0 }));
     }
 
     #[test]
@@ -324,7 +374,7 @@ mod tests {
         let numbers: Vec<f32> = (0..400_u16).map(|number| 0.8 + f32::from(number) / 2_000.0).collect();
         let seen = observed(&numbers);
         for method in RangeMethod::ALL {
-            let found = seen.range(method);
+            let found = seen.range(method, Grid::Affine);
             assert!(found.low == 0.0 && found.high > 0.98, "{method:?}: {found:?}");
         }
     }
@@ -333,7 +383,10 @@ mod tests {
     fn zero_is_inside_and_what_is_not_finite_is_refused() {
         assert_eq!(observed(&[2.0, 3.0]).whole(), Range { low: 0.0, high: 3.0 });
         assert_eq!(observed(&[-2.0, -3.0]).whole(), Range { low: -3.0, high: 0.0 });
-        assert_eq!(observed(&[0.0, 0.0]).range(RangeMethod::Mse), Range { low: 0.0, high: 0.0 });
+        assert_eq!(
+            observed(&[0.0, 0.0]).range(RangeMethod::Mse, Grid::Affine),
+            Range { low: 0.0, high: 0.0 }
+        );
         assert_eq!(Observed::default().whole(), Range { low: 0.0, high: 0.0 });
         for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             assert_eq!(Observed::default().widen(&[1.0, number]), Err(NotFinite));

@@ -78,28 +78,51 @@ pub fn repaired(
     step: &mut dyn FnMut(usize, usize),
 ) -> Result<EditableModel, QuantiseError> {
     let picture = bench.contract.input.name.clone();
-    let kept = |core: &Core| core.takes_bias && !float.contains(&core.made);
-    let all: Vec<Core> = cores(model, &picture).into_iter().filter(kept).collect();
-    let mut changed = model.clone();
+    let kept = |core: &Core| !float.contains(&core.made);
+    let all = cores(model, &picture).into_iter().filter(kept).collect();
+    by_waves(bench, (model, model.clone()), all, pictures, step, &mut |changed, wave| {
+        let planned = plan(changed, &picture, float);
+        let applied = apply(changed, &planned, ranges, target)?;
+        let found = |core: &Core| {
+            // Of the changed model: what was corrected before stands under a name of its own.
+            let now = planned.cores.iter().find(|one| one.made == core.made).unwrap_or(core);
+            // What a layer makes before it is quantised stands under another name there.
+            let raw = applied.raw.get(&now.output).unwrap_or(&now.output).clone();
+            (raw, now.clone())
+        };
+        let found = wave.iter().map(found).collect();
+        Ok((applied.model, found))
+    })
+}
+
+/// A model that is run in the place of a changed one, and of each layer the tensor that it makes there and the layer as it is in
+/// the changed one.
+pub(super) type Applied = (EditableModel, Vec<(String, Core)>);
+
+/// What gives that of a changed model and some of its layers.
+pub(super) type Apply<'a> = dyn FnMut(&EditableModel, &[Core]) -> Result<Applied, QuantiseError> + 'a;
+
+/// Repairs layers, some at a time. `was` is the model as it was, and a changed one that is repaired; `applied` gives what is run
+/// of it.
+pub(super) fn by_waves(
+    bench: &Bench<'_>,
+    (model, mut changed): (&EditableModel, EditableModel),
+    mut all: Vec<Core>,
+    pictures: &mut dyn PreparedPictures,
+    step: &mut dyn FnMut(usize, usize),
+    applied: &mut Apply<'_>,
+) -> Result<EditableModel, QuantiseError> {
+    all.retain(|core| core.takes_bias);
     for (number, wave) in all.chunks(WAVE).enumerate() {
         step(number * WAVE, all.len());
         let made: Vec<String> = wave.iter().map(|core| core.made.clone()).collect();
         let was = sums(bench, model, wave, &made, pictures)?;
-        let planned = plan(&changed, &picture, float);
-        let applied = apply(&changed, &planned, ranges, target)?;
-        // What a layer makes before it is quantised stands under another name there.
-        let raw = |core: &Core| {
-            let output =
-                planned.cores.iter().find(|one| one.made == core.made).map_or(&core.made, |one| &one.output);
-            applied.raw.get(output).unwrap_or(output).clone()
-        };
-        let tensors: Vec<String> = wave.iter().map(raw).collect();
-        let is = sums(bench, &applied.model, wave, &tensors, pictures)?;
-        for (core, (is, was)) in wave.iter().zip(is.iter().zip(&was)) {
+        let (run, found) = applied(&changed, wave)?;
+        let tensors: Vec<String> = found.iter().map(|(tensor, _)| tensor.clone()).collect();
+        let is = sums(bench, &run, wave, &tensors, pictures)?;
+        for ((_, now), (is, was)) in found.iter().zip(is.iter().zip(&was)) {
             let corrections: Vec<(f64, f64)> =
                 is.iter().zip(was).map(|(is, was)| is.correction(*was)).collect();
-            // Of the changed model: what was corrected before stands under a name of its own.
-            let now = planned.cores.iter().find(|one| one.made == core.made).unwrap_or(core);
             correct(&mut changed, now, &corrections)?;
         }
     }

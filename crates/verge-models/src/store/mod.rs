@@ -5,6 +5,7 @@
 //!
 //! Reading order: [`ModelStore`], [`slots`], [`version`] (a stored version and whether it is whole), [`lock`].
 
+mod arrivals;
 mod error;
 pub mod lock;
 pub mod slots;
@@ -14,6 +15,8 @@ use std::fs;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use arrivals::is_on_its_way;
+pub use arrivals::{INCOMING, INCOMING_KEPT, offer_of};
 pub use error::StoreError;
 use jiff::Timestamp;
 pub use lock::StoreLock;
@@ -26,11 +29,6 @@ use crate::package::{EARLIEST, OpenLimits, Package, PackageError, TrustedKey, is
 
 /// The folder of all models within that of the gateway's state.
 pub const FOLDER: &str = "models";
-/// Where packages arrive.
-pub const INCOMING: &str = "incoming";
-/// What was received of a package is kept this long after the last change.
-pub const INCOMING_KEPT: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
-
 /// What is accepted, and how much is kept.
 #[derive(Debug, Clone)]
 pub struct StoreRules {
@@ -312,10 +310,12 @@ impl ModelStore {
         stored.or_else(|| factory.filter(|path| is_it(path)).map(Path::to_owned))
     }
 
-    /// Removes what was received and unpacked and is not going to be used: the lock says that nobody else is at it.
+    /// Removes what was received and unpacked and is not going to be used: the lock says that nobody else is at it. Packages on
+    /// their way stay as long as their offer is there, which is the gateway's to give up; times of files say nothing.
     pub fn sweep(&self, _: &StoreLock) {
-        for entry in fs::read_dir(self.root.join(INCOMING)).into_iter().flatten().flatten() {
-            if !is_on_its_way(&entry) {
+        let incoming = self.root.join(INCOMING);
+        for entry in fs::read_dir(&incoming).into_iter().flatten().flatten() {
+            if !is_on_its_way(&incoming, &entry) {
                 drop(remove(&entry.path()));
             }
         }
@@ -351,16 +351,6 @@ fn renamed(error: PackageError, to: &Path) -> PackageError {
         PackageError::Delta { source, .. } => PackageError::Delta { path, source },
         PackageError::TooNew { needed, here, .. } => PackageError::TooNew { path, needed, here },
     }
-}
-
-/// A package that is being received, or what is known of it; given up after some days without a change.
-fn is_on_its_way(entry: &fs::DirEntry) -> bool {
-    let name = entry.file_name();
-    let Some((hash, end)) = name.to_str().and_then(|name| name.split_once('.')) else { return false };
-    let is_hash = hash.len() == 64 && hash.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let changed = entry.metadata().ok().filter(fs::Metadata::is_file).and_then(|found| found.modified().ok());
-    let is_new = changed.is_some_and(|at| at.elapsed().unwrap_or_default() < INCOMING_KEPT);
-    is_hash && ["part", "json", "next"].contains(&end) && is_new
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {

@@ -266,3 +266,34 @@ fn a_package_of_changes_is_made_whole_from_what_is_stored() {
         assert!(!out.exists());
     }
 }
+
+#[test]
+fn a_push_sweeps_what_belongs_to_no_offer_whatever_its_time() {
+    let place = Place::new();
+    let lock = place.store.lock().unwrap();
+    let incoming = place.folder.path().join("state/models/incoming");
+    let [offered, orphan, cut] = ["aa", "bb", "cc"].map(|pair| pair.repeat(32));
+    let days = std::time::Duration::from_secs(24 * 3600);
+    let now = std::time::SystemTime::now();
+    // A clock that was not set, one that was set back since, and an old file.
+    for at in [std::time::SystemTime::UNIX_EPOCH, now + 400 * days, now - 30 * days] {
+        for name in [
+            format!("{offered}.json"),
+            format!("{offered}.part"),
+            format!("{orphan}.part"),
+            format!("{cut}.next"),
+            "notes.txt".to_owned(),
+        ] {
+            std::fs::write(incoming.join(&name), "x").unwrap();
+            std::fs::File::options().write(true).open(incoming.join(name)).unwrap().set_modified(at).unwrap();
+        }
+        std::fs::create_dir_all(incoming.join(format!("{cut}.part"))).unwrap();
+        place.store.sweep(&lock);
+        let mut left: Vec<String> = std::fs::read_dir(&incoming)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, [format!("{offered}.json"), format!("{offered}.part")]);
+    }
+}

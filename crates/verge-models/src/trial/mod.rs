@@ -2,8 +2,9 @@
 //! store, and is given what happens in order.
 //!
 //! Reading order: [`TrialPhase`], [`Trial`] (what is counted, and [`Trial::next`]), [`TrialNext`] (what is to be done),
-//! [`times`] (how long runs take), [`chosen`] (which cameras a canary has).
+//! [`times`] (how long runs take, by the kind of look), `cause` (why it is returned from), [`chosen`] (which cameras a canary has).
 
+mod cause;
 mod desk;
 mod extent;
 pub mod times;
@@ -13,9 +14,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::gate::{Agreed, Look, Rules};
+pub use cause::{AgreementFigures, ReturnCause};
 pub use desk::TrialDesk;
 pub use extent::{chosen, memory_needed};
-pub use times::RunTimes;
+pub use times::{LookKind, RunTimes, SideRuns};
 
 /// Runs that failed after which a version is returned from.
 const FAILURES: u64 = 3;
@@ -108,83 +110,6 @@ impl Default for TrialRules {
     }
 }
 
-/// Why a version is returned from.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ReturnCause {
-    /// It cannot be loaded, or the judges cannot work with it.
-    CannotLoad(String),
-    /// NaN or an infinity came out.
-    NotFinite,
-    /// Runs failed.
-    Failed(u64),
-    /// It takes longer than it may: 95 of 100 runs keep within `p95`, and `limit` would be allowed.
-    Slow {
-        /// Its own.
-        p95: Duration,
-        /// What would be allowed.
-        limit: Duration,
-    },
-    /// Deadlines end more of its runs than they may: this share, 0 to 1.
-    Overruns(f64),
-    /// The gateway was started this often and did not live long enough to prove it.
-    Starts(u32),
-    /// Its answers are others.
-    Disagrees(AgreementFigures),
-}
-
-impl ReturnCause {
-    /// In words, as a clause about the version.
-    #[must_use]
-    pub fn words(&self) -> String {
-        let ms = |span: &Duration| span.as_secs_f64() * 1e3;
-        match self {
-            Self::CannotLoad(why) => format!("it cannot be used here: {why}"),
-            Self::NotFinite => "its output held NaN or an infinity".to_owned(),
-            Self::Failed(runs) => format!("{runs} of its runs failed"),
-            Self::Slow { p95, limit } => format!(
-                "it is too slow: 95 of 100 runs take up to {:.1} ms, {:.1} ms at most were expected",
-                ms(p95),
-                ms(limit)
-            ),
-            Self::Overruns(share) => {
-                format!(
-                    "deadlines ended {:.0} % of its runs, {:.0} % at most were expected",
-                    share * 1e2,
-                    OVERRUNS * 1e2
-                )
-            }
-            Self::Starts(starts) => {
-                format!("the gateway was started {starts} times with it and ended before it was confirmed")
-            }
-            Self::Disagrees(figures) => format!("its answers are others: {}", figures.words()),
-        }
-    }
-}
-
-/// How far the answers of two versions agree.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct AgreementFigures {
-    /// Frames that were compared.
-    pub frames: u64,
-    /// Share of the answers that agree, in percent.
-    pub share: f64,
-    /// Lower bound of that.
-    pub low: f64,
-    /// Upper bound.
-    pub high: f64,
-    /// What the gate says after the last look at it: passed or refused; nothing before that.
-    #[serde(default)]
-    pub passed: Option<bool>,
-}
-
-impl AgreementFigures {
-    /// In words.
-    #[must_use]
-    pub fn words(&self) -> String {
-        format!("{:.1} % agree ({:.1} to {:.1} %) on {} frames", self.share, self.low, self.high, self.frames)
-    }
-}
-
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrialNext {
@@ -208,8 +133,8 @@ pub struct Trial {
     /// Frames that it has judged, of which it gave an answer.
     frames: u64,
     failures: u64,
-    overruns: [u64; 2],
-    times: [RunTimes; 2],
+    /// Of the active version, and of this one.
+    runs: [SideRuns; 2],
     unusable: Option<ReturnCause>,
     agreed: Agreed,
     /// Frames that were compared and on which there was something to agree about.
@@ -220,16 +145,15 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// One that begins. `before`: how long runs of the version before took, where that is known.
+    /// One that begins. `before`: how long runs of the version before took, where that is known, see [`Trial::usual`].
     #[must_use]
-    pub fn new(phase: TrialPhase, rules: TrialRules, before: Option<RunTimes>) -> Self {
+    pub fn new(phase: TrialPhase, rules: TrialRules, before: Option<SideRuns>) -> Self {
         Self {
             phase,
             rules,
             frames: 0,
             failures: 0,
-            overruns: [0; 2],
-            times: [before.unwrap_or_default(), RunTimes::default()],
+            runs: [before.unwrap_or_default(), SideRuns::default()],
             unusable: None,
             agreed: Agreed::default(),
             compared: 0,
@@ -243,23 +167,19 @@ impl Trial {
         self.unusable.get_or_insert(ReturnCause::CannotLoad(why));
     }
 
-    /// A run has ended.
-    pub fn note(&mut self, side: TrialSide, run: TrialRun) {
-        let of = usize::from(side == TrialSide::Candidate);
+    /// A run has ended, in a look of this kind.
+    pub fn note(&mut self, side: TrialSide, kind: LookKind, run: TrialRun) {
+        let runs = &mut self.runs[usize::from(side == TrialSide::Candidate)];
         match run {
-            TrialRun::Answered(took) => self.times[of].note(took),
-            TrialRun::Overrun(took) => {
-                self.times[of].note(took);
-                self.overruns[of] += 1;
-            }
+            TrialRun::Answered(took) => runs.note(kind, took, false),
+            TrialRun::Overrun(took) => runs.note(kind, took, true),
             TrialRun::Failed | TrialRun::NotFinite => {}
         }
         if side == TrialSide::Active {
             return;
         }
         match run {
-            TrialRun::Answered(_) => self.frames += 1,
-            TrialRun::Overrun(_) => {}
+            TrialRun::Answered(_) | TrialRun::Overrun(_) => {}
             TrialRun::Failed => self.failures += 1,
             TrialRun::NotFinite => {
                 self.unusable.get_or_insert(ReturnCause::NotFinite);
@@ -267,8 +187,18 @@ impl Trial {
         }
     }
 
-    /// Both have answered on one frame.
-    pub fn compare(&mut self, agreed: Agreed) {
+    /// It has answered on one more frame, for whichever of the judges came first.
+    pub const fn judged(&mut self) {
+        self.frames += 1;
+    }
+
+    /// Both have answered on one frame, for these judges.
+    ///
+    /// The bounds of the gate hold for looks that are independent of each other. Judges that look at one frame with the same model
+    /// see the same picture, and so do the boxes in it: a frame is one look, however many judges and boxes it has. Its share
+    /// of answers that are the same counts as one answer, the mean over its judges.
+    pub fn compare(&mut self, judges: impl IntoIterator<Item = Agreed>) {
+        let agreed = Agreed::of_one_look(judges);
         // Where neither sees anything, nothing is proved.
         if agreed.of <= 0.0 {
             return;
@@ -312,27 +242,29 @@ impl Trial {
         if self.failures >= FAILURES {
             return Some(ReturnCause::Failed(self.failures));
         }
-        let [active, candidate] = &self.times;
-        if let (Some(usual), Some(own)) = (active.p95_of(LEAST_RUNS), candidate.p95_of(LEAST_RUNS)) {
-            let limit = usual.mul_f64(SLOWER).max(usual + SLACK);
-            let [half, own_half] = [active, candidate].map(|times| times.within(50, LEAST_RUNS));
-            // One that takes longer does so every time; what others do on the machine makes some runs long.
-            let is_usual = half.zip(own_half).is_some_and(|(half, own)| own > half.mul_f64(SLOWER));
-            if own > limit && is_usual {
-                return Some(ReturnCause::Slow { p95: own, limit });
-            }
-        }
-        let [usual, own] = [TrialSide::Active, TrialSide::Candidate].map(|side| self.overrun_share(side));
-        // Frames that waited too long have no time left, whatever looks at them.
-        let is_own = own > OVERRUNS && own > 2.0 * usual;
-        (is_own && candidate.runs() >= LEAST_RUNS as u64).then_some(ReturnCause::Overruns(own))
+        LookKind::ALL.into_iter().find_map(|kind| self.cause_of(kind))
     }
 
-    fn overrun_share(&self, side: TrialSide) -> f64 {
-        let of = usize::from(side == TrialSide::Candidate);
-        #[expect(clippy::cast_precision_loss, reason = "numbers of runs")]
-        let share = self.overruns[of] as f64 / self.times[of].runs().max(1) as f64;
-        share
+    /// What its runs in looks of one kind say against it.
+    fn cause_of(&self, kind: LookKind) -> Option<ReturnCause> {
+        let [active, candidate] = &self.runs;
+        let own = candidate.of(kind);
+        let base = active.base_of(kind, LEAST_RUNS);
+        let [usual_times, own_times] = [&base.times, &own.times];
+        if let (Some(usual), Some(p95)) = (usual_times.p95_of(LEAST_RUNS), own_times.p95_of(LEAST_RUNS)) {
+            let limit = usual.mul_f64(SLOWER).max(usual + SLACK);
+            let [half, own_half] = [usual_times, own_times].map(|times| times.within(50, LEAST_RUNS));
+            // One that takes longer does so every time; what others do on the machine makes some runs long.
+            let is_usual = half.zip(own_half).is_some_and(|(half, own)| own > half.mul_f64(SLOWER));
+            if p95 > limit && is_usual {
+                return Some(ReturnCause::Slow { p95, limit });
+            }
+        }
+        // Few runs count as the least number: whatever else comes, the first ones decide once they are too many of that.
+        let overruns = own.overrun_share(LEAST_RUNS as u64);
+        // Frames that waited too long have no time left, whatever looks at them.
+        let is_own = overruns > OVERRUNS && overruns > 2.0 * base.overrun_share(1);
+        is_own.then_some(ReturnCause::Overruns(overruns))
     }
 
     /// How far it has come.
@@ -349,17 +281,33 @@ impl Trial {
 
     /// Its runs that failed, and those that a deadline ended.
     #[must_use]
-    pub const fn failures(&self) -> (u64, u64) {
-        (self.failures, self.overruns[1])
+    pub fn failures(&self) -> (u64, u64) {
+        (self.failures, self.runs[1].overruns())
     }
 
-    /// How long runs take.
+    /// Runs of a version.
     #[must_use]
-    pub const fn times(&self, side: TrialSide) -> &RunTimes {
+    pub const fn runs(&self, side: TrialSide) -> &SideRuns {
         match side {
-            TrialSide::Active => &self.times[0],
-            TrialSide::Candidate => &self.times[1],
+            TrialSide::Active => &self.runs[0],
+            TrialSide::Candidate => &self.runs[1],
         }
+    }
+
+    /// How long runs of the active version take, for the trial that comes next.
+    #[must_use]
+    pub fn usual(&self) -> SideRuns {
+        self.runs[0].times_alone()
+    }
+
+    /// What 95 of 100 runs of the active version and of this one keep within, as they are compared; nothing of no run.
+    #[must_use]
+    pub fn p95(&self) -> [Option<Duration>; 2] {
+        let [active, candidate] = &self.runs;
+        // What it does most is what it is judged by.
+        let kind = LookKind::ALL.into_iter().max_by_key(|kind| candidate.of(*kind).times.runs());
+        let kind = kind.unwrap_or(LookKind::First);
+        [active.base_of(kind, 1), candidate.of(kind)].map(|runs| runs.times.p95())
     }
 
     /// How far its answers are those of the active version, with bounds that hold by themselves with a probability of 95 %, over

@@ -1,4 +1,5 @@
 use super::*;
+use crate::gate::share::wilson;
 
 const CONFIRMED: Duration = Duration::from_secs(600);
 
@@ -10,8 +11,14 @@ fn trial(phase: TrialPhase, is_automatic: bool) -> Trial {
     Trial::new(phase, TrialRules { is_automatic, ..TrialRules::default() }, None)
 }
 
+/// This many runs, each for the verdict of a frame.
 fn runs(trial: &mut Trial, side: TrialSide, count: u32, run: TrialRun) {
-    (0..count).for_each(|_| trial.note(side, run));
+    (0..count).for_each(|_| {
+        trial.note(side, LookKind::First, run);
+        if side == TrialSide::Candidate {
+            trial.judged();
+        }
+    });
 }
 
 /// This many frames, of which `same` are the same.
@@ -19,7 +26,7 @@ fn compared(trial: &mut Trial, same: u32, of: u32) {
     // Evenly, so that a look in between sees the same share.
     (0..of).for_each(|at| {
         let is_same = (at + 1) * same / of > at * same / of;
-        trial.compare(Agreed::of_answers([is_same]));
+        trial.compare([Agreed::of_answers([is_same])]);
     });
 }
 
@@ -69,10 +76,10 @@ fn a_candidate_that_disagrees_is_returned_from_only_where_the_gate_decides() {
 #[test]
 fn frames_on_which_neither_sees_anything_prove_nothing() {
     let mut empty = trial(TrialPhase::Shadow, true);
-    (0..2_000).for_each(|_| empty.compare(Agreed::default()));
+    (0..2_000).for_each(|_| empty.compare([Agreed::default()]));
     assert_eq!((empty.next(ms(0)), empty.agreement().frames), (TrialNext::Stay, 0));
     // The active version sees an object, the candidate none.
-    (0..200).for_each(|_| empty.compare(Agreed { same: 0.0, of: 0.5 }));
+    (0..200).for_each(|_| empty.compare([Agreed { same: 0.0, of: 0.5 }]));
     assert!(matches!(empty.next(ms(0)), TrialNext::Return(ReturnCause::Disagrees(_))));
 }
 
@@ -82,11 +89,11 @@ fn faults_return_at_once_in_every_phase_whoever_decides() {
         for is_automatic in [false, true] {
             let new = || trial(phase, is_automatic);
             let mut one = new();
-            one.note(TrialSide::Candidate, TrialRun::NotFinite);
+            one.note(TrialSide::Candidate, LookKind::First, TrialRun::NotFinite);
             assert_eq!(one.next(ms(0)), TrialNext::Return(ReturnCause::NotFinite));
             let mut one = new();
             one.cannot_load("no graph".to_owned());
-            one.note(TrialSide::Candidate, TrialRun::NotFinite);
+            one.note(TrialSide::Candidate, LookKind::First, TrialRun::NotFinite);
             let expected = ReturnCause::CannotLoad("no graph".to_owned());
             assert_eq!(one.next(CONFIRMED), TrialNext::Return(expected), "the first cause stands");
             let mut one = new();
@@ -124,12 +131,79 @@ fn a_slow_candidate_is_returned_from_once_both_were_measured() {
     runs(&mut unrest, TrialSide::Candidate, 90, TrialRun::Answered(ms(10)));
     runs(&mut unrest, TrialSide::Candidate, 10, TrialRun::Answered(ms(40)));
     assert_eq!(unrest.next(ms(0)), TrialNext::Stay);
-    // A version in use is held against what the one before took.
-    let mut before = RunTimes::default();
-    (0..50).for_each(|_| before.note(ms(10)));
-    let mut active = Trial::new(TrialPhase::Unconfirmed, TrialRules::default(), Some(before));
+    // A version in use is held against what the one before took; deadlines of that time are past.
+    let mut before = trial(TrialPhase::Canary, false);
+    runs(&mut before, TrialSide::Active, 10, TrialRun::Overrun(ms(10)));
+    runs(&mut before, TrialSide::Active, 40, TrialRun::Answered(ms(10)));
+    let mut active = Trial::new(TrialPhase::Unconfirmed, TrialRules::default(), Some(before.usual()));
+    runs(&mut active, TrialSide::Candidate, 3, TrialRun::Overrun(ms(1)));
+    assert_eq!(active.next(ms(0)), TrialNext::Return(ReturnCause::Overruns(0.06)));
+    let mut active = Trial::new(TrialPhase::Unconfirmed, TrialRules::default(), Some(before.usual()));
     runs(&mut active, TrialSide::Candidate, 50, TrialRun::Answered(ms(20)));
     assert!(matches!(active.next(ms(0)), TrialNext::Return(ReturnCause::Slow { .. })));
+}
+
+/// Runs of one side in looks of one kind, all of which took this long.
+fn looks(trial: &mut Trial, side: TrialSide, kind: LookKind, took: Duration) {
+    (0..100).for_each(|_| trial.note(side, kind, TrialRun::Answered(took)));
+}
+
+#[test]
+fn looks_of_one_kind_are_compared_with_their_like() {
+    use LookKind::{Again, First, Parts};
+    use TrialSide::{Active, Candidate};
+    // Idle workers look once more with the active version, which takes longer for them than for verdicts; and the other way.
+    for (usual, idle, own) in [(10, 40, 30), (40, 10, 30)] {
+        let mut canary = trial(TrialPhase::Canary, false);
+        looks(&mut canary, Active, First, ms(usual));
+        looks(&mut canary, Active, Again, ms(idle));
+        looks(&mut canary, Candidate, First, ms(own));
+        let (p95, limit) = (ms(own), ms(13));
+        let expected =
+            if own > usual { TrialNext::Return(ReturnCause::Slow { p95, limit }) } else { TrialNext::Stay };
+        assert_eq!(canary.next(ms(0)), expected, "{usual} {idle}");
+        assert_eq!(canary.p95(), [Some(ms(usual)), Some(ms(own))]);
+    }
+    // A shadow is held against what the active version takes for verdicts, and crops against crops.
+    let mut shadow = trial(TrialPhase::Shadow, false);
+    looks(&mut shadow, Active, First, ms(10));
+    looks(&mut shadow, Active, Parts, ms(1));
+    looks(&mut shadow, Candidate, Again, ms(12));
+    assert_eq!((shadow.next(ms(0)), shadow.p95()), (TrialNext::Stay, [Some(ms(10)), Some(ms(12))]));
+    looks(&mut shadow, Candidate, Parts, ms(12));
+    assert!(matches!(shadow.next(ms(0)), TrialNext::Return(ReturnCause::Slow { .. })));
+    // A canary of all cameras: there is nothing else to hold it against.
+    let mut all = trial(TrialPhase::Canary, false);
+    looks(&mut all, Active, Again, ms(10));
+    looks(&mut all, Candidate, First, ms(20));
+    assert!(matches!(all.next(ms(0)), TrialNext::Return(ReturnCause::Slow { .. })));
+    // Idle looks with a long deadline say nothing of how often frames wait too long.
+    let mut late = trial(TrialPhase::Canary, false);
+    looks(&mut late, Active, Again, ms(10));
+    runs(&mut late, Active, 80, TrialRun::Answered(ms(10)));
+    runs(&mut late, Active, 20, TrialRun::Overrun(ms(10)));
+    runs(&mut late, Candidate, 75, TrialRun::Answered(ms(10)));
+    runs(&mut late, Candidate, 25, TrialRun::Overrun(ms(10)));
+    assert_eq!((late.next(ms(0)), late.failures()), (TrialNext::Stay, (0, 25)));
+}
+
+#[test]
+fn a_frame_is_one_look_however_many_judges_and_boxes_it_has() {
+    let mut one = trial(TrialPhase::Shadow, true);
+    let [same, other] = [1.0, 0.0].map(|same| Agreed { same, of: 1.0 });
+    // Ten judges see the same picture: 20 such pictures are no 200 looks.
+    (0..20).for_each(|_| one.compare([same; 10]));
+    assert_eq!((one.next(ms(0)), one.agreement().frames), (TrialNext::Stay, 20));
+    let many = Agreed { same: 40.0, of: 40.0 };
+    (0..179).for_each(|_| one.compare([many, Agreed::default()]));
+    assert_eq!((one.next(ms(0)), one.agreement().frames), (TrialNext::Stay, 199));
+    one.compare([same, other]);
+    let figures = one.agreement();
+    assert_eq!((one.next(ms(0)), figures.frames, figures.share), (TrialNext::ToCanary, 200, 99.75));
+    // Bounds are those of 200 answers, not of thousands of boxes.
+    assert_eq!((figures.low * 10.0).round(), (wilson(199, 200, 0.05 / 3.0).0 * 1e3).round());
+    one.compare([]);
+    assert_eq!(one.agreement().frames, 200, "nothing was compared");
 }
 
 #[test]
@@ -145,6 +219,13 @@ fn deadlines_that_end_runs_count_against_a_candidate_unless_they_end_the_active_
     assert_eq!(overrun(5, 0), TrialNext::Stay);
     assert_eq!(overrun(6, 0), TrialNext::Return(ReturnCause::Overruns(0.06)));
     assert_eq!(overrun(30, 20), TrialNext::Stay);
+    // Three of the first 50 are too many whatever the others do, and each costs a frame its time.
+    let mut early = trial(TrialPhase::Canary, false);
+    runs(&mut early, TrialSide::Active, 50, TrialRun::Answered(ms(50)));
+    runs(&mut early, TrialSide::Candidate, 2, TrialRun::Overrun(ms(50)));
+    assert_eq!(early.next(ms(0)), TrialNext::Stay);
+    runs(&mut early, TrialSide::Candidate, 1, TrialRun::Overrun(ms(50)));
+    assert_eq!(early.next(ms(0)), TrialNext::Return(ReturnCause::Overruns(0.06)));
 }
 
 #[test]
@@ -158,7 +239,7 @@ fn time_and_frames_confirm_once() {
     one.confirmed();
     assert_eq!(one.next(CONFIRMED), TrialNext::Stay);
     // Also after it was confirmed it is returned from.
-    one.note(TrialSide::Candidate, TrialRun::NotFinite);
+    one.note(TrialSide::Candidate, LookKind::First, TrialRun::NotFinite);
     assert_eq!(one.next(CONFIRMED), TrialNext::Return(ReturnCause::NotFinite));
 }
 

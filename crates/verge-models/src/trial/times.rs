@@ -1,10 +1,90 @@
-//! How long runs of a model took of late.
+//! How long runs of a model took of late, by the kind of look.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Runs that are kept.
 const KEPT: usize = 400;
+
+/// How a version has looked at a frame. Each kind has times of its own: what a run takes depends on what runs before it, and how
+/// often it looks at what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookKind {
+    /// For a verdict, at the whole of what its judge looks at.
+    First,
+    /// For a verdict, at parts of a frame around what was found before.
+    Parts,
+    /// Once more, on a worker that has nothing else to do, for a comparison.
+    Again,
+}
+
+impl LookKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::First, Self::Parts, Self::Again];
+}
+
+/// Runs of one version.
+#[derive(Debug, Clone, Default)]
+pub struct SideRuns {
+    by_kind: [KindRuns; 3],
+}
+
+/// Its runs in looks of one kind.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KindRuns {
+    pub(super) times: RunTimes,
+    overruns: u64,
+}
+
+impl SideRuns {
+    /// One more.
+    pub(super) fn note(&mut self, kind: LookKind, took: Duration, is_overrun: bool) {
+        let runs = &mut self.by_kind[kind as usize];
+        runs.times.note(took);
+        runs.overruns += u64::from(is_overrun);
+    }
+
+    pub(super) const fn of(&self, kind: LookKind) -> &KindRuns {
+        &self.by_kind[kind as usize]
+    }
+
+    /// What runs in looks of this kind are compared with: with their like, where there are this many; else, of looks at the whole,
+    /// with those of the other kind. The active version does not look once more at what a shadow looks at.
+    pub(super) fn base_of(&self, kind: LookKind, least: usize) -> &KindRuns {
+        let own = self.of(kind);
+        let other = match kind {
+            LookKind::First => LookKind::Again,
+            LookKind::Again => LookKind::First,
+            LookKind::Parts => return own,
+        };
+        if own.times.runs() >= least as u64 { own } else { self.of(other) }
+    }
+
+    /// How many there were in looks of this kind.
+    #[must_use]
+    pub const fn count(&self, kind: LookKind) -> u64 {
+        self.of(kind).times.runs()
+    }
+
+    /// Those that a deadline ended.
+    pub(super) fn overruns(&self) -> u64 {
+        self.by_kind.iter().map(|runs| runs.overruns).sum()
+    }
+
+    /// The same without those that a deadline ended.
+    pub(super) fn times_alone(&self) -> Self {
+        Self { by_kind: self.by_kind.clone().map(|runs| KindRuns { overruns: 0, ..runs }) }
+    }
+}
+
+impl KindRuns {
+    /// Share of the runs that a deadline ended, 0 to 1, of this many runs at least.
+    pub(super) fn overrun_share(&self, least: u64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "numbers of runs")]
+        let share = self.overruns as f64 / self.times.runs().max(least).max(1) as f64;
+        share
+    }
+}
 
 /// The last runs.
 #[derive(Debug, Clone, Default)]

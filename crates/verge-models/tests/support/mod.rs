@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(unreachable_pub, reason = "a module of each test")]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
+#![allow(clippy::print_stderr, reason = "says what was measured or skipped")]
 
 #[path = "../../../verge-engine/tests/support/mod.rs"]
 mod library;

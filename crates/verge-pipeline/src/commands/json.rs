@@ -57,8 +57,8 @@ pub(crate) fn parse(payload: &[u8], door: &OperatorText) -> CommandRequest {
         (_, Some("unshelve")) => alarms::unshelve(&keys, door),
         (_, Some("set")) => alarms::set(&keys, door),
         (Some(id), Some("offer")) => models::offer(&keys, id, door),
-        (_, Some("promote")) => models::promote(&keys, door),
-        (_, Some("rollback")) => models::rollback(&keys, door),
+        (Some(id), Some("promote")) => models::promote(&keys, id, door),
+        (Some(id), Some("rollback")) => models::rollback(&keys, id, door),
         (_, Some(_)) => Err(CommandError::Unknown),
         (_, None) => Err(CommandError::Bad { key: "command", expected: "a text" }),
     };

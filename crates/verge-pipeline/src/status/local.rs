@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::ModelStatus;
+use super::{MadeElsewhereStatus, ModelStatus};
 use serde::Serialize;
 use verge_domain::observation::Camera;
 
@@ -58,6 +58,9 @@ pub struct LocalState {
     /// Managed models; reported beside this one.
     #[serde(skip)]
     pub models: Vec<ModelStatus>,
+    /// Files of models that were made elsewhere; reported beside this one.
+    #[serde(skip)]
+    pub made_elsewhere: Vec<MadeElsewhereStatus>,
 }
 
 /// Packages of models that upstream has offered.

@@ -37,7 +37,7 @@ pub use local::{
     BrokerStatus, CertificateStatus, LocalState, OfferStatus, OffersStatus, OpcUaStatus, RefusedDeviceStatus,
     ServerPoints, ServerStatus, StatesStatus, WeightsStatus,
 };
-pub use models::{AgreementStatus, ModelStatus, ReturnStatus};
+pub use models::{AgreementStatus, MadeElsewhereStatus, ModelStatus, ReturnStatus};
 pub use routes::{
     ArrivalStatus, DegradedStatus, EdgeNodeStatus, Ledger, LinkLedger, LinkStatus, RouteStatus, SiteStatus,
 };
@@ -124,6 +124,9 @@ pub struct Snapshot {
     pub offers: Option<OffersStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelStatus>,
+    /// Files of models that were made for another kind of processor or with another ONNX Runtime.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub made_elsewhere: Vec<MadeElsewhereStatus>,
     pub provider: Option<&'static str>,
 }
 
@@ -229,6 +232,7 @@ impl Status {
         let states = std::mem::take(&mut local.states);
         let offers = local.offers.take();
         let models = std::mem::take(&mut local.models);
+        let made_elsewhere = std::mem::take(&mut local.made_elsewhere);
         let uptime = now.mono.since(self.started.mono);
         Snapshot {
             v: 1,
@@ -273,6 +277,7 @@ impl Status {
             states,
             offers,
             models,
+            made_elsewhere,
             provider: self.settings.provider,
         }
     }

@@ -75,3 +75,24 @@ pub struct ReturnStatus {
     /// When, in UTC ms.
     pub at: i64,
 }
+
+/// A file of a model in use that a command of Verge made for another kind of processor or with another ONNX Runtime.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct MadeElsewhereStatus {
+    /// The model, as the configuration calls it.
+    pub model: String,
+    /// What differs, in words.
+    pub remark: String,
+    /// SHA-256 of its weights.
+    pub sha256: String,
+    /// Whether it saturates was found out since the start.
+    pub tested: bool,
+    /// Share of its answers that are those of the file as it is written, in percent, where this processor may overflow on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saturation: Option<f64>,
+    /// These are too few: its answers are wrong here.
+    pub saturates: bool,
+    /// Why that was not found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}

@@ -17,11 +17,11 @@ use crate::frames::{NOW, assert_near, camera, frame, jpeg, judge, plain, view, v
 use crate::support::{card, load};
 
 const RGB: [&str; 3] = ["red", "green", "blue"];
-const SHARES: &str = "scale = [0.00392156862745098, 0.00392156862745098, 0.00392156862745098]";
-const GREY: &str = "layout = \"nchw\"\ncolour = \"grey\"\nelement = \"f32\"\nresize = \"stretch\"\nname = \"x\"\n\
+pub(crate) const SHARES: &str = "scale = [0.00392156862745098, 0.00392156862745098, 0.00392156862745098]";
+pub(crate) const GREY: &str = "layout = \"nchw\"\ncolour = \"grey\"\nelement = \"f32\"\nresize = \"stretch\"\nname = \"x\"\n\
                     scale = [0.00392156862745098]";
 
-fn input(layout: &str, colour: &str, element: &str, rest: &str) -> String {
+pub(crate) fn input(layout: &str, colour: &str, element: &str, rest: &str) -> String {
     format!(
         "layout = \"{layout}\"\ncolour = \"{colour}\"\nelement = \"{element}\"\nresize = \"stretch\"\n{rest}"
     )

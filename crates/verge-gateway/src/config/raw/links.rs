@@ -54,6 +54,7 @@ declare! {
             text(r#"an address of this machine with a port, such as "127.0.0.1:1883""#).or("127.0.0.1:1883"),
         access: Option<RawAccess> = word::<RawAccess>(),
         acl_file: Option<String> = text("the path of an access list, in the form of mosquitto's acl_file"),
+        tls_1_2: bool = flag().or("false"),
         crl: Option<String> = text("the path of lists of revoked certificates (PEM)"),
         deny_file: Option<String> = text("the path of a list of serial numbers"),
         passwords: Option<String> = text("the path of a file of logins"),
@@ -64,6 +65,8 @@ declare! {
         rate: usize = whole(1, 1_000_000).or("2000"),
         rate_bytes: Size = size(KIB, MAX_MQTT_PACKET).or("16 MiB"),
         max_topics: usize = whole(1, 100_000).or("1000"),
+        max_connections: usize = whole(1, 16_384).or("4096"),
+        max_waiting_per_address: usize = whole(1, 1024).or("16"),
     }
 
     /// Who may publish and read what at it.

@@ -182,7 +182,7 @@ declare! {
 
     /// `[models]`
     struct RawModels {
-        trust: Option<Vec<String>> = texts("paths of public keys of Ed25519 in PEM"),
+        trust: Option<Vec<String>> = any_texts("paths of public keys of Ed25519 in PEM"),
         unsigned: bool = flag().or("false"),
         cap: Size = size(MIB, TIB).or("2 GiB"),
         keep: usize = whole(0, 100).or("2"),

@@ -213,7 +213,9 @@ fn list(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
     let closed = trimmed.ends_with(']');
     let inner = trimmed[1..].trim_end_matches([']', ')', '}']);
     let kind_of_items = match kind {
-        Some(ValueKind::Texts(_) | ValueKind::Choices(_)) | None => Some(ValueKind::Text("")),
+        Some(ValueKind::Texts(_) | ValueKind::AnyTexts(_) | ValueKind::Choices(_)) | None => {
+            Some(ValueKind::Text(""))
+        }
         other => other,
     };
     let mut why = None;
@@ -333,7 +335,7 @@ fn word(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
     {
         return meant(format!("\"{opened}\""), "the opening quote is missing");
     }
-    if matches!(kind, Some(ValueKind::Texts(_) | ValueKind::Choices(_))) {
+    if matches!(kind, Some(ValueKind::Texts(_) | ValueKind::AnyTexts(_) | ValueKind::Choices(_))) {
         let items: Vec<String> = split(text).iter().map(|item| format!("\"{item}\"")).collect();
         return meant(format!("[{}]", items.join(", ")), "a list stands in brackets and its texts in quotes");
     }

@@ -39,7 +39,8 @@ pub(super) fn from_text(kind: ValueKind, text: &str) -> Option<Value> {
         ValueKind::Whole { .. } => {
             text.parse().ok().and_then(|number| from_toml(kind, &Value::Whole(number)))
         }
-        ValueKind::Texts(_) | ValueKind::Choices(_) => {
+        ValueKind::AnyTexts(_) if text.trim().is_empty() => Some(Value::List(Vec::new())),
+        ValueKind::Texts(_) | ValueKind::AnyTexts(_) | ValueKind::Choices(_) => {
             let items = text.split(',').map(|item| Value::Text(item.trim().to_owned()).into());
             from_toml(kind, &Value::List(items.collect()))
         }
@@ -59,7 +60,8 @@ fn from_toml(kind: ValueKind, value: &Value) -> Option<Value> {
         (ValueKind::Whole { low, high }, Value::Whole(number)) => {
             u64::try_from(*number).is_ok_and(|number| (low..=high).contains(&number))
         }
-        (ValueKind::Texts(_), Value::List(items)) => {
+        (ValueKind::AnyTexts(_), Value::List(items)) if items.is_empty() => true,
+        (ValueKind::Texts(_) | ValueKind::AnyTexts(_), Value::List(items)) => {
             !items.is_empty() && items.iter().all(|item| item.text().is_some_and(|text| !text.is_empty()))
         }
         (ValueKind::Choices(words), Value::List(items)) => {

@@ -47,6 +47,25 @@ fn a_device_publishes_where_its_name_stands_in_the_topics_of_sources() {
 }
 
 #[test]
+fn how_many_connect_and_by_which_tls_is_the_sites_to_say() {
+    let limits = |keys: &str| {
+        let Local::Embedded(broker) = site(&format!("{TLS}{keys}"), "").unwrap().local else {
+            panic!("embedded")
+        };
+        (broker.limits.connections, broker.limits.unauthenticated_per_address, broker.takes_tls_1_2)
+    };
+    assert_eq!(limits(""), (4096, 16, false));
+    assert_eq!(
+        limits("max_connections = 10000\nmax_waiting_per_address = 200\ntls_1_2 = true\n"),
+        (10_000, 200, true)
+    );
+    for keys in ["max_connections = 0\n", "max_connections = 16385\n", "max_waiting_per_address = 1025\n"] {
+        let faults = site(&format!("{TLS}{keys}"), "").unwrap_err();
+        assert!(faults[0].contains(keys.split(' ').next().unwrap()), "{faults:?}");
+    }
+}
+
+#[test]
 fn sources_that_no_device_may_publish_to_are_named() {
     let more = "[source.agent]\ntopic = \"telegraf/hosts/all\"\ncodec = \"senml\"\ndevice = \"name\"\n";
     let warnings = |keys: &str| {

@@ -4,11 +4,15 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use verge_domain::backoff::Backoff;
 use verge_domain::model_order::{ModelOffer, ModelRefusal};
-use verge_models::store::INCOMING_KEPT;
+use verge_models::store::{INCOMING_KEPT, offer_of};
 use verge_pipeline::status::OfferStatus;
+
+use super::done::OrderKey;
 
 /// Packages that are received, or wait for it, at most.
 pub(super) const MAX_OPEN: usize = 4;
@@ -16,6 +20,10 @@ pub(super) const MAX_OPEN: usize = 4;
 const MAX_SHOWN: usize = 4;
 /// An offer is a line of text.
 const MAX_BYTES: u64 = 16 * 1024;
+/// Time without a part becomes durable in steps of this length.
+const IDLE_STEP: Duration = Duration::from_secs(3600);
+/// Between two attempts at a package that does not come. Each package has pauses of its own.
+const PAUSES: Backoff = Backoff { min: Duration::from_secs(5), max: Duration::from_secs(300) };
 
 /// An offer that was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,19 +37,43 @@ pub(super) struct OpenOffer {
     pub(super) url: Option<String>,
     /// Where it came in.
     pub(super) door: String,
+    /// Time in which gateways were at work and nothing of it came, in seconds. It is counted and not read off a clock: one that
+    /// is not set yet, or set to another day, makes no package old and none new.
+    #[serde(default)]
+    idle_s: u64,
+}
+
+/// An offer, and how far it is.
+#[derive(Debug)]
+struct OpenEntry {
+    offer: OpenOffer,
+    have: u64,
+    error: Option<String>,
+    /// Attempts that failed in a row.
+    failures: u32,
+    not_before: Option<Instant>,
+    /// Since when nothing of it has come, in this run of the gateway.
+    moved: Instant,
+    /// The bytes that were there then.
+    moved_have: u64,
 }
 
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct OfferBook {
-    open: Vec<(OpenOffer, u64, Option<String>)>,
+    open: Vec<OpenEntry>,
     done: VecDeque<OfferStatus>,
 }
 
 impl OpenOffer {
     pub(super) fn new(offer: ModelOffer, door: &str) -> Self {
         let ModelOffer { id, name, bytes, sha256, base, url } = offer;
-        Self { id, name, bytes, sha256, base, url, door: door.to_owned() }
+        Self { id, name, bytes, sha256, base, url, door: door.to_owned(), idle_s: 0 }
+    }
+
+    /// As it is remembered once its package is here.
+    pub(super) fn key(&self) -> OrderKey {
+        OrderKey::new(&self.door, self.id.clone(), format!("offer {} {}", self.name, self.sha256))
     }
 
     /// Where its package grows.
@@ -56,18 +88,9 @@ impl OpenOffer {
     /// Makes it durable.
     pub(super) fn keep(&self, incoming: &Path) -> io::Result<()> {
         fs::create_dir_all(incoming)?;
-        let (to, beside) = (self.file(incoming), incoming.join(format!("{}.next", self.sha256)));
-        let write = || -> io::Result<()> {
-            if beside.symlink_metadata().is_ok() {
-                fs::remove_file(&beside)?;
-            }
-            let mut file = fs::File::create_new(&beside)?;
-            file.write_all(&serde_json::to_vec(self)?)?;
-            file.sync_all()?;
-            fs::rename(&beside, &to)?;
-            fs::File::open(incoming)?.sync_all()
-        };
-        write().inspect_err(|_| drop(fs::remove_file(&beside)))
+        let bytes = serde_json::to_vec(self)?;
+        // A push sweeps what belongs to no offer, and may do so in between.
+        write_durably(&self.file(incoming), &bytes).or_else(|_| write_durably(&self.file(incoming), &bytes))
     }
 
     /// Removes it with its package.
@@ -80,75 +103,167 @@ impl OpenOffer {
             }
         }
     }
+}
 
-    /// Nothing of it came for days.
-    pub(super) fn is_old(&self, incoming: &Path) -> bool {
-        let changed = |path: PathBuf| path.metadata().and_then(|found| found.modified()).ok();
-        let newest = changed(self.part(incoming)).max(changed(self.file(incoming)));
-        newest.is_some_and(|at| at.elapsed().unwrap_or_default() >= INCOMING_KEPT)
+/// Replaces a file as a whole; it is durable then.
+pub(super) fn write_durably(to: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = to.with_extension("next");
+    let write = || -> io::Result<()> {
+        if beside.symlink_metadata().is_ok() {
+            fs::remove_file(&beside)?;
+        }
+        let mut file = fs::File::create_new(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, to)?;
+        to.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&beside)))
+}
+
+impl OpenEntry {
+    fn new(offer: OpenOffer, have: u64, now: Instant) -> Self {
+        Self { offer, have, error: None, failures: 0, not_before: None, moved: now, moved_have: have }
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// Time without a part, over all runs.
+    fn idle(&self, now: Instant) -> Duration {
+        Duration::from_secs(self.offer.idle_s) + now.saturating_duration_since(self.moved)
     }
 }
 
 impl OfferBook {
-    /// Those on the disk. What cannot be read is no offer, and is swept with the next push.
-    pub(super) fn load(incoming: &Path) -> Self {
+    /// Those on the disk. What cannot be read is no offer, and is removed.
+    pub(super) fn load(incoming: &Path, now: Instant) -> Self {
         let entries = fs::read_dir(incoming).into_iter().flatten().flatten();
-        let read = |entry: fs::DirEntry| {
-            let path = entry.path();
-            let found = path.symlink_metadata().ok()?;
-            if path.extension()? != "json" || !found.is_file() || found.len() > MAX_BYTES {
-                return None;
-            }
-            let offer: OpenOffer = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+        let read = |path: &Path| -> Option<OpenOffer> {
+            let found =
+                path.symlink_metadata().ok().filter(|found| found.is_file() && found.len() <= MAX_BYTES);
+            let offer: OpenOffer = serde_json::from_slice(&found.and_then(|_| fs::read(path).ok())?).ok()?;
             // Its name leads to its package, so it must be its own.
-            let is_own = offer.file(incoming) == path && !offer.sha256.contains(['/', '.']);
-            let have = offer.part(incoming).metadata().map_or(0, |found| found.len());
-            is_own.then_some((offer, have, None))
+            (offer.file(incoming) == path).then_some(offer)
         };
-        let mut open: Vec<_> = entries.filter_map(read).collect();
-        open.sort_by(|(a, ..), (b, ..)| a.sha256.cmp(&b.sha256));
-        open.truncate(MAX_OPEN);
+        let mut paths: Vec<PathBuf> = entries
+            .filter(|entry| {
+                entry.file_name().to_str().and_then(offer_of).is_some_and(|(_, end)| end == "json")
+            })
+            .map(|entry| entry.path())
+            .collect();
+        paths.sort();
+        let mut open = Vec::new();
+        for path in paths {
+            match read(&path).filter(|_| open.len() < MAX_OPEN) {
+                Some(offer) => {
+                    let have = offer.part(incoming).metadata().map_or(0, |found| found.len());
+                    open.push(OpenEntry::new(offer, have, now));
+                }
+                None => {
+                    tracing::warn!(path = %path.display(), "what lies there is no offer of a package: it is removed");
+                    drop(fs::remove_file(&path));
+                }
+            }
+        }
         Self { open, done: VecDeque::new() }
     }
 
-    /// Takes one; the same package again is answered with what is here. Gives that.
-    pub(super) fn take(&mut self, offer: &OpenOffer) -> Result<u64, ModelRefusal> {
-        if let Some((known, have, _)) = self.open.iter_mut().find(|(known, ..)| known.sha256 == offer.sha256)
-        {
+    /// Takes one; the same package again is answered with what is here, and is fetched now. Gives that.
+    pub(super) fn take(&mut self, offer: &OpenOffer, now: Instant) -> Result<u64, ModelRefusal> {
+        if let Some(entry) = self.open.iter_mut().find(|entry| entry.offer.sha256 == offer.sha256) {
+            let known = &entry.offer;
             if (known.bytes, &known.name) != (offer.bytes, &offer.name) {
                 return Err(ModelRefusal::Contradiction { bytes: known.bytes, name: known.name.clone() });
             }
-            known.clone_from(offer);
-            return Ok(*have);
+            // Somebody wants it still.
+            let (have, fresh) = (entry.have, OpenEntry::new(offer.clone(), entry.have, now));
+            *entry = OpenEntry { error: entry.error.take(), ..fresh };
+            return Ok(have);
         }
         if self.open.len() >= MAX_OPEN {
             return Err(ModelRefusal::TooMany { open: self.open.len() });
         }
         self.done.retain(|done| done.sha256 != offer.sha256);
-        self.open.push((offer.clone(), 0, None));
+        self.open.push(OpenEntry::new(offer.clone(), 0, now));
         Ok(0)
     }
 
-    /// The next one to fetch behind this one.
-    pub(super) fn next(&self, turn: usize) -> Option<OpenOffer> {
+    /// Gives all of them up, where nobody is going to fetch them.
+    pub(super) fn forget_all(self, incoming: &Path) {
+        self.open.iter().for_each(|entry| entry.offer.forget(incoming));
+    }
+
+    /// The next one to fetch behind this one: the first that no pause holds back. Otherwise when one is due.
+    pub(super) fn next(&self, turn: usize, now: Instant) -> Result<OpenOffer, Option<Instant>> {
         let count = self.open.len();
-        (count > 0).then(|| self.open[turn % count].0.clone())
+        let mut in_turn = (0..count).map(|at| &self.open[(turn + at) % count]);
+        match in_turn.find(|entry| entry.is_due(now)) {
+            Some(entry) => Ok(entry.offer.clone()),
+            None => Err(self.open.iter().filter_map(|entry| entry.not_before).min()),
+        }
+    }
+
+    /// Its place among those that take turns.
+    pub(super) fn place(&self, sha256: &str) -> usize {
+        self.open.iter().position(|entry| entry.offer.sha256 == sha256).unwrap_or(0)
+    }
+
+    /// Whether another one could be fetched meanwhile.
+    pub(super) fn others_wait(&self, sha256: &str, now: Instant) -> bool {
+        self.open.iter().any(|entry| entry.offer.sha256 != sha256 && entry.is_due(now))
     }
 
     pub(super) fn find(&self, sha256: &str) -> Option<OpenOffer> {
-        self.open.iter().find(|(offer, ..)| offer.sha256 == sha256).map(|(offer, ..)| offer.clone())
+        self.open.iter().find(|entry| entry.offer.sha256 == sha256).map(|entry| entry.offer.clone())
     }
 
     pub(super) fn note(&mut self, sha256: &str, bytes: u64, why: Option<String>) {
-        if let Some((_, have, error)) = self.open.iter_mut().find(|(offer, ..)| offer.sha256 == sha256) {
-            (*have, *error) = (bytes, why);
+        if let Some(entry) = self.open.iter_mut().find(|entry| entry.offer.sha256 == sha256) {
+            (entry.have, entry.error) = (bytes, why);
         }
+    }
+
+    /// An attempt has ended without all of it; it failed for this reason, or has given way to others. Gives the offer where its
+    /// file is to be written again. `random` is uniform over all of `u16`.
+    pub(super) fn attempted(
+        &mut self,
+        sha256: &str,
+        (have, failed): (u64, Option<String>),
+        (now, random): (Instant, u16),
+    ) -> Option<OpenOffer> {
+        let entry = self.open.iter_mut().find(|entry| entry.offer.sha256 == sha256)?;
+        let has_moved = have > entry.moved_have;
+        (entry.have, entry.error) = (have, failed);
+        entry.failures = match &entry.error {
+            Some(_) if has_moved => 1,
+            Some(_) => entry.failures.saturating_add(1),
+            None => 0,
+        };
+        entry.not_before = entry.error.as_ref().map(|_| now + PAUSES.pause(entry.failures, random));
+        if has_moved {
+            (entry.moved, entry.moved_have) = (now, have);
+            return (std::mem::take(&mut entry.offer.idle_s) > 0).then(|| entry.offer.clone());
+        }
+        if now.saturating_duration_since(entry.moved) < IDLE_STEP {
+            return None;
+        }
+        entry.offer.idle_s = entry.idle(now).as_secs();
+        entry.moved = now;
+        Some(entry.offer.clone())
+    }
+
+    /// Whether nothing of it came for days in which gateways were at work.
+    pub(super) fn is_given_up(&self, sha256: &str, now: Instant) -> bool {
+        let entry = self.open.iter().find(|entry| entry.offer.sha256 == sha256);
+        entry.is_some_and(|entry| entry.idle(now) >= INCOMING_KEPT)
     }
 
     /// It is over. Gives it as it was known last.
     pub(super) fn end(&mut self, sha256: &str, refused: Option<&ModelRefusal>) -> Option<OpenOffer> {
-        let at = self.open.iter().position(|(offer, ..)| offer.sha256 == sha256)?;
-        let (offer, have, _) = self.open.remove(at);
+        let at = self.open.iter().position(|entry| entry.offer.sha256 == sha256)?;
+        let OpenEntry { offer, have, .. } = self.open.remove(at);
         if self.done.len() >= MAX_SHOWN {
             self.done.pop_front();
         }
@@ -159,11 +274,11 @@ impl OfferBook {
     }
 
     pub(super) fn status(&self) -> Vec<OfferStatus> {
-        let open = self.open.iter().map(|(offer, have, error)| OfferStatus {
-            have: *have,
+        let open = self.open.iter().map(|entry| OfferStatus {
+            have: entry.have,
             state: "receiving",
-            error: error.clone(),
-            ..described(offer)
+            error: entry.error.clone(),
+            ..described(&entry.offer)
         });
         open.chain(self.done.iter().cloned()).collect()
     }
@@ -179,44 +294,4 @@ fn described(offer: &OpenOffer) -> OfferStatus {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn offer(number: u8) -> OpenOffer {
-        let sha256 = format!("{number:02x}").repeat(32);
-        let offer = ModelOffer {
-            id: "a".to_owned(),
-            name: "parts".to_owned(),
-            bytes: 9,
-            sha256,
-            base: None,
-            url: None,
-        };
-        OpenOffer::new(offer, "uplink wan")
-    }
-
-    #[test]
-    fn offers_outlive_a_restart_and_are_few() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut book = OfferBook::default();
-        for number in 0..4 {
-            assert_eq!(book.take(&offer(number)), Ok(0));
-            offer(number).keep(folder.path()).unwrap();
-        }
-        assert_eq!(book.take(&offer(4)), Err(ModelRefusal::TooMany { open: 4 }));
-        assert_eq!(book.take(&offer(1)), Ok(0), "the same again");
-        let other = OpenOffer { bytes: 8, ..offer(1) };
-        assert!(matches!(book.take(&other), Err(ModelRefusal::Contradiction { bytes: 9, .. })));
-        fs::write(offer(2).part(folder.path()), "1234").unwrap();
-        // What lies there and is none of them.
-        fs::write(folder.path().join("x.json"), serde_json::to_vec(&offer(9)).unwrap()).unwrap();
-        fs::write(offer(7).file(folder.path()), "{").unwrap();
-        let mut again = OfferBook::load(folder.path());
-        assert_eq!(again.status().iter().map(|one| one.have).collect::<Vec<_>>(), [0, 0, 4, 0]);
-        assert_eq!(again.end(&offer(2).sha256, None), Some(offer(2)));
-        offer(2).forget(folder.path());
-        assert_eq!(OfferBook::load(folder.path()).status().len(), 3);
-        let status = again.status();
-        assert_eq!((status.len(), status[3].state), (4, "staged"));
-    }
-}
+mod tests;

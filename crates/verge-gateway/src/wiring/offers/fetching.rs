@@ -1,4 +1,5 @@
-//! Packages are fetched one after the other, and pushed once they are whole.
+//! Packages are fetched one after the other, and pushed once they are whole. They take turns: one that others wait behind gives way
+//! after [`TURN`] and goes on later where it was, and one that does not come waits for its next attempt without holding others up.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -17,70 +18,94 @@ use super::orders::blocking;
 use super::parts::{Pace, by_parts};
 use super::{Shared, command, locked};
 
-/// Between two attempts at a package that does not come.
+/// How long one package is fetched where others wait.
+pub(super) const TURN: Duration = Duration::from_secs(30);
+/// A service that sends all of a file each time begins anew once it has given way. It does so only where it sends less than this
+/// share of what may be fetched.
+const SLOW: u64 = 4;
+/// Between two attempts to report what came of a package.
 const PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// A web service answers within this time, and goes on sending.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// A report that does not reach upstream is sent again this often.
 const REPORTS: u32 = 5;
 
-/// Why a package is not whole yet.
+/// What came of an attempt at a package.
 pub(super) enum Fetched {
-    /// It is.
+    /// It is whole.
     Whole,
+    /// Others wait: it goes on when it is its turn again.
+    GaveWay,
     /// It goes on later, for this reason.
     Later(String),
 }
 
 /// Fetches packages for as long as the gateway runs.
 pub(super) async fn fetch_all(shared: Arc<Shared>) {
-    let (mut turn, mut pause) = (0, PAUSE);
+    let mut turn = 0;
     loop {
-        let next = locked(&shared.book).next(turn);
-        let Some(offer) = next else {
-            shared.news.notified().await;
-            continue;
+        let now = Instant::now();
+        let next = locked(&shared.book).next(turn, now);
+        let offer = match next {
+            Ok(offer) => offer,
+            Err(due) => {
+                let pause = due.map_or(Duration::from_secs(3600), |due| due.saturating_duration_since(now));
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    // Upstream has offered something, or the same again.
+                    () = shared.news.notified() => {}
+                }
+                continue;
+            }
         };
-        if offer.is_old(&shared.incoming) {
+        turn = locked(&shared.book).place(&offer.sha256);
+        if locked(&shared.book).is_given_up(&offer.sha256, now) {
             let days = INCOMING_KEPT.as_secs() / 86_400;
             end(&shared, &offer, Err(ModelRefusal::GivenUp { days })).await;
             continue;
         }
-        match fetch(&shared, &offer).await {
-            Ok(report) => {
-                pause = PAUSE;
-                end(&shared, &offer, Ok(ModelAnswer::Done { state: "staged", report })).await;
+        let failed = match fetch(&shared, &offer).await {
+            Ok(Some(report)) => {
+                let done = ModelAnswer::Done { state: "staged", report, repeated: false };
+                end(&shared, &offer, Ok(done)).await;
+                continue;
             }
-            Err(refusal) if refusal.is_temporary() => {
-                let why = refusal.to_string();
-                tracing::warn!(model = %offer.name, sha256 = %offer.sha256, %why, "a package is not here yet: it is tried again");
-                let have = offer.part(&shared.incoming).metadata().map_or(0, |found| found.len());
-                locked(&shared.book).note(&offer.sha256, have, Some(why));
-                turn += 1;
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-                    // Upstream has offered something, or the same again.
-                    () = shared.news.notified() => pause = PAUSE,
-                }
+            Ok(None) => None,
+            Err(refusal) if refusal.is_temporary() => Some(refusal.to_string()),
+            Err(refusal) => {
+                end(&shared, &offer, Err(refusal)).await;
+                continue;
             }
-            Err(refusal) => end(&shared, &offer, Err(refusal)).await,
+        };
+        if let Some(why) = &failed {
+            tracing::warn!(model = %offer.name, sha256 = %offer.sha256, %why, "a package is not here yet: it is tried again");
         }
+        let have = offer.part(&shared.incoming).metadata().map_or(0, |found| found.len());
+        let attempt = (Instant::now(), fastrand::u16(..));
+        let changed = locked(&shared.book).attempted(&offer.sha256, (have, failed), attempt);
+        if let Some(Err(error)) = changed.map(|offer| offer.keep(&shared.incoming)) {
+            tracing::warn!(model = %offer.name, %error, "how long a package has been on its way is not remembered");
+        }
+        turn += 1;
     }
 }
 
-/// Fetches one, and pushes it. Gives what the push said.
-async fn fetch(shared: &Arc<Shared>, offer: &OpenOffer) -> Result<String, ModelRefusal> {
+/// Fetches one, and pushes it. Gives what the push said; nothing where it has given way.
+async fn fetch(shared: &Arc<Shared>, offer: &OpenOffer) -> Result<Option<String>, ModelRefusal> {
     let part = offer.part(&shared.incoming);
     let io = |error: std::io::Error| ModelRefusal::Io { reason: format!("{}: {error}", part.display()) };
-    let mut incoming = Incoming::open(&part, offer.bytes, PART_BYTES, Instant::now()).map_err(io)?;
+    // A web service goes on at any byte.
+    let part_bytes = if offer.url.is_some() { 1 } else { PART_BYTES };
+    let mut incoming = Incoming::open(&part, offer.bytes, part_bytes, Instant::now()).map_err(io)?;
     loop {
         let fetched = match &offer.url {
             Some(url) => by_http(shared, offer, url, &mut incoming).await?,
             None => by_parts(shared, offer, &mut incoming).await.map_err(io)?,
         };
-        if let Fetched::Later(reason) = fetched {
-            return Err(ModelRefusal::Io { reason });
+        match fetched {
+            Fetched::Whole => {}
+            Fetched::GaveWay => return Ok(None),
+            Fetched::Later(reason) => return Err(ModelRefusal::Io { reason }),
         }
         match incoming.check(&offer.sha256).map_err(io)? {
             Ok(true) => break,
@@ -103,7 +128,7 @@ async fn fetch(shared: &Arc<Shared>, offer: &OpenOffer) -> Result<String, ModelR
         {
             Err(ModelRefusal::OtherBase { base })
         }
-        (pushed, _, _) => pushed,
+        (pushed, _, _) => pushed.map(Some),
     }
 }
 
@@ -120,6 +145,9 @@ async fn end(shared: &Arc<Shared>, offer: &OpenOffer, result: Result<ModelAnswer
     }
     let offer =
         locked(&shared.book).end(&offer.sha256, result.as_ref().err()).unwrap_or_else(|| offer.clone());
+    if let Ok(answer) = &result {
+        locked(&shared.done).end(&offer.key(), answer);
+    }
     offer.forget(&shared.incoming);
     let payload = model_report(&offer.id, &result);
     let Some(link) = shared.links.iter().find(|link| link.door == offer.door) else { return };
@@ -156,34 +184,42 @@ async fn by_http(
         Err(error) => return later(error.to_string()),
     };
     let mut pace = Pace::new(shared.rules.rate);
+    let (began, mut read) = (Instant::now(), 0_u64);
+    let too_much = || {
+        let reason =
+            format!("{} sends more than the {} bytes that were offered", settings.target, offer.bytes);
+        ModelRefusal::Url { reason }
+    };
     while !incoming.is_whole() {
         match fetch.next().await {
-            Ok(Some(bytes)) => {
-                if bytes.len() as u64 > offer.bytes - incoming.have() {
-                    let reason = format!(
-                        "{} sends more than the {} bytes that were offered",
-                        settings.target, offer.bytes
-                    );
-                    return Err(ModelRefusal::Url { reason });
+            Ok(Some(piece)) => {
+                if piece.bytes.len() as u64 > offer.bytes - incoming.have() {
+                    return Err(too_much());
                 }
                 let io = |error: std::io::Error| ModelRefusal::Io { reason: error.to_string() };
-                incoming.append(&bytes).map_err(io)?;
+                incoming.append(&piece.bytes).map_err(io)?;
                 locked(&shared.book).note(&offer.sha256, incoming.have(), None);
-                let due = pace.spend(bytes.len() as u64, Instant::now());
+                read += piece.read;
+                // Also what was here already and comes again is read at the rate.
+                let due = pace.spend(piece.read, Instant::now());
                 tokio::time::sleep_until(due.into()).await;
             }
             Ok(None) => return later(format!("{} sent less than was offered", settings.target)),
             Err(error) => return later(error.to_string()),
         }
+        let took = began.elapsed();
+        let is_slow = read < shared.rules.rate.saturating_mul(took.as_secs()) / SLOW;
+        if took >= TURN
+            && !incoming.is_whole()
+            && (fetch.knows_ranges() || is_slow)
+            && locked(&shared.book).others_wait(&offer.sha256, Instant::now())
+        {
+            return Ok(Fetched::GaveWay);
+        }
     }
     // Nothing may come behind it.
     match fetch.next().await {
-        Ok(Some(_)) => Err(ModelRefusal::Url {
-            reason: format!(
-                "{} sends more than the {} bytes that were offered",
-                settings.target, offer.bytes
-            ),
-        }),
+        Ok(Some(_)) => Err(too_much()),
         Ok(None) | Err(_) => Ok(Fetched::Whole),
     }
 }

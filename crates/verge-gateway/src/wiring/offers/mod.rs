@@ -5,10 +5,12 @@
 //! called it: one way in, whoever asks. Fetching has connections of its own, so that no alarm waits behind a package.
 //!
 //! Reading order: [`ModelOffers`] (the entrance), `book` (the offers, on the disk as well), `orders` (what is asked, one after the
-//! other), `fetching` (one package after the other), `parts` (by MQTT), `command` (this program as a process).
+//! other), `done` (orders that were carried out, so that none is twice), `fetching` (packages in turn), `parts` (by MQTT), `command`
+//! (this program as a process).
 
 mod book;
 mod command;
+mod done;
 mod fetching;
 mod orders;
 mod parts;
@@ -16,6 +18,7 @@ mod parts;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc};
 use verge_domain::id::OperatorText;
@@ -28,6 +31,7 @@ use super::links::OpenedUplink;
 use crate::io_thread::IoThread;
 use crate::settings::{PackageRules, Settings, UplinkKind};
 use book::OfferBook;
+use done::OrderBook;
 
 /// Orders that wait at most.
 const WAITING: usize = 8;
@@ -50,6 +54,7 @@ struct Shared {
     managed: Vec<ModelFiles>,
     links: Vec<OfferLink>,
     book: Mutex<OfferBook>,
+    done: Mutex<OrderBook>,
     weights: Mutex<Vec<WeightsStatus>>,
     /// There is something to fetch.
     news: Notify,
@@ -89,14 +94,19 @@ impl ModelOffers {
             .filter(|model| model.store.is_some())
             .cloned()
             .collect();
+        let state_dir = settings.gateway.state_dir.clone();
+        let models = state_dir.join(verge_models::store::FOLDER);
+        let incoming = models.join(verge_models::store::INCOMING);
+        let book = OfferBook::load(&incoming, Instant::now());
         if !settings.packages.upstream || managed.is_empty() {
+            // Nobody fetches what was on its way any more.
+            book.forget_all(&incoming);
             return Ok(None);
         }
-        let state_dir = settings.gateway.state_dir.clone();
-        let incoming = state_dir.join(verge_models::store::FOLDER).join(verge_models::store::INCOMING);
         let shared = Arc::new(Shared {
             file: PathBuf::from(settings.origins.file()),
-            book: Mutex::new(OfferBook::load(&incoming)),
+            book: Mutex::new(book),
+            done: Mutex::new(OrderBook::load(&models)),
             incoming,
             state_dir,
             rules: settings.packages.clone(),

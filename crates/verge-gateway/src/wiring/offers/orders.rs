@@ -3,14 +3,16 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use verge_domain::model_order::{ModelAnswer, ModelOffer, ModelOrder, ModelRefusal};
-use verge_models::store::{FOLDER, ModelStore, bytes_of};
+use verge_models::ModelFiles;
+use verge_models::store::{FACTORY, FOLDER, ModelStore, Slots, bytes_of};
 use verge_web::PushTarget;
 
 use super::book::OpenOffer;
+use super::done::{Begun, OrderKey};
 use super::{Asked, Shared, command, locked};
 
 /// How often it is looked which weights are in use, beside what is done here: people promote, too.
@@ -57,21 +59,52 @@ fn changes(shared: &Shared) -> Vec<Option<std::time::SystemTime>> {
 
 impl Shared {
     fn carry_out(&self, order: ModelOrder, door: &str) -> Result<ModelAnswer, ModelRefusal> {
-        let done = |state: &'static str, report: String| ModelAnswer::Done { state, report };
         match order {
             ModelOrder::Offer(offer) => self.take(offer, door),
-            ModelOrder::Promote { name, stage } => {
-                let name = self.model(&name)?.name.clone();
-                tracing::info!(model = %name, stage = stage.as_str(), by = %door, "a version is promoted from upstream");
-                let arguments = ["promote", &name, "--stage", stage.as_str()].map(OsStr::new);
-                Ok(done("promoted", command::run(&self.file, &arguments)?))
+            ModelOrder::Promote { id, name, stage } => {
+                let model = self.model(&name)?;
+                let stage = stage.as_str();
+                let words = ["promote", &model.name, "--stage", stage, "--candidate"];
+                let key = OrderKey::new(door, id, format!("promote {} {stage}", model.name));
+                self.once(&key, ("promoted", &words), model, |slots| slots.candidate)
             }
-            ModelOrder::Rollback { name } => {
-                let name = self.model(&name)?.name.clone();
-                tracing::info!(model = %name, by = %door, "a version is rolled back from upstream");
-                Ok(done("rolled_back", command::run(&self.file, &["rollback", &name].map(OsStr::new))?))
+            ModelOrder::Rollback { id, name } => {
+                let model = self.model(&name)?;
+                let key = OrderKey::new(door, id, format!("rollback {}", model.name));
+                let left = |slots: Slots| {
+                    let on_trial = slots.trial().map(|(id, _)| id.to_owned());
+                    on_trial.or(slots.active)
+                };
+                self.once(&key, ("rolled_back", &["rollback", &model.name, "--from"]), model, left)
             }
         }
+    }
+
+    /// Carries an order out about the version that it meant when it came first: its model may have another one where the order
+    /// comes again, and that is none of its business. `version` gives it from the slots, and the last of `words` takes it.
+    fn once(
+        &self,
+        key: &OrderKey,
+        (state, words): (&'static str, &[&str]),
+        model: &ModelFiles,
+        version: impl FnOnce(Slots) -> Option<String>,
+    ) -> Result<ModelAnswer, ModelRefusal> {
+        let meant = || {
+            let slots = model.store.as_ref().map(|store| store.slots().0);
+            slots.and_then(version).unwrap_or_else(|| FACTORY.to_owned())
+        };
+        let begun = locked(&self.done).begin(key, meant);
+        let version = match begun {
+            Begun::Before(answer) => return Ok(answer),
+            Begun::With(version) => version,
+        };
+        tracing::info!(order = %key.what, %version, by = %key.door, "an order about a model from upstream is carried out");
+        let last = version.as_str();
+        let arguments: Vec<&OsStr> = words.iter().chain([&last]).map(OsStr::new).collect();
+        let report = command::run(&self.file, &arguments)?;
+        let answer = ModelAnswer::Done { state, report, repeated: false };
+        locked(&self.done).end(key, &answer);
+        Ok(answer)
     }
 
     /// Takes an offer, or says why not.
@@ -93,7 +126,10 @@ impl Shared {
             return Err(ModelRefusal::OtherBase { base: base.clone() });
         }
         let offer = OpenOffer::new(offer, door);
-        let have = locked(&self.book).take(&offer)?;
+        if let Some(answer) = locked(&self.done).answer(&offer.key()) {
+            return Ok(answer);
+        }
+        let have = locked(&self.book).take(&offer, Instant::now())?;
         if let Err(error) = offer.keep(&self.incoming) {
             locked(&self.book).end(&offer.sha256, None);
             return Err(ModelRefusal::Io { reason: format!("{}: {error}", self.incoming.display()) });

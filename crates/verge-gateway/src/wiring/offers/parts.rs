@@ -13,7 +13,7 @@ use verge_models::incoming::{Incoming, PartRange};
 use verge_mqtt::{ConnectionSettings, Subscriber, SubscriberEvent};
 
 use super::book::OpenOffer;
-use super::fetching::Fetched;
+use super::fetching::{Fetched, TURN};
 use super::{OfferLink, Shared, locked};
 
 /// What stands before the bytes of a part: the SHA-256 of the package, and where the part begins (8 bytes, little-endian).
@@ -22,8 +22,8 @@ const HEAD: usize = 32 + 8;
 const BESIDE: usize = 2048;
 /// How often it is looked whether something is overdue.
 const LOOK: Duration = Duration::from_millis(250);
-/// A package of which nothing comes for this long makes room for the next.
-const TURN: Duration = Duration::from_secs(120);
+/// An attempt at a package of which nothing comes for this long has failed.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// Keeps to a rate: what is spent is due later.
 pub(super) struct Pace {
@@ -83,18 +83,26 @@ async fn receive(
     incoming: &mut Incoming,
 ) -> io::Result<Fetched> {
     let mut pace = Pace::new(shared.rules.rate);
-    let (mut is_connected, mut moved, mut why) = (false, Instant::now(), "upstream is silent".to_owned());
+    let began = Instant::now();
+    let (mut is_connected, mut moved, mut why) = (false, began, "upstream is silent".to_owned());
     let hash = ContentDigest::of_digits(&offer.sha256);
     while !incoming.is_whole() {
         let now = Instant::now();
-        if now.duration_since(moved) >= TURN {
+        let others_wait = || locked(&shared.book).others_wait(&offer.sha256, now);
+        let is_over = now.duration_since(began) >= TURN && others_wait();
+        // What was asked for comes first, so that nothing comes twice.
+        if is_over && (incoming.is_idle() || !is_connected) {
+            // One of which nothing came pauses before it takes the others' time again.
+            return Ok(if moved == began { Fetched::Later(why) } else { Fetched::GaveWay });
+        }
+        if now.duration_since(moved) >= SILENCE {
             return Ok(Fetched::Later(why));
         }
         if is_connected && incoming.is_overdue(now) {
             "what was asked for does not come".clone_into(&mut why);
         }
         let mut wait = LOOK;
-        while let Some(range) = incoming.wanted().filter(|_| is_connected) {
+        while let Some(range) = incoming.wanted().filter(|_| is_connected && !is_over) {
             if !pace.admits(now) {
                 wait = LOOK.min(pace.due.duration_since(now));
                 break;

@@ -16,7 +16,7 @@ use anyhow::{Context as _, ensure};
 use verge_domain::verdict;
 use verge_engine::{ModelLimits, Runtime};
 use verge_models::store::ModelStore;
-use verge_models::trial::{Trial, TrialDesk, TrialPhase, TrialRules, TrialSide, memory_needed};
+use verge_models::trial::{Trial, TrialDesk, TrialPhase, TrialRules, memory_needed};
 use verge_models::{FrameModel, ModelFiles};
 use verge_vision::{Candidate, WatchedModel};
 
@@ -84,7 +84,7 @@ impl VersionTrial {
                 }
             }
             let before = former.iter().find(|one| one.model == files.name && one.id == id);
-            let usual = before.map(|before| before.desk.with(|trial| trial.times(TrialSide::Active).clone()));
+            let usual = before.map(|before| before.desk.with(|trial| trial.usual()));
             let rules = settings.packages.trial;
             // Windows are not counted.
             let confirm_frames = if place.is_some() { rules.confirm_frames } else { 0 };

@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use verge_models::ModelFiles;
 use verge_models::store::{FACTORY, Slots, StoreError};
-use verge_models::trial::{ReturnCause, TrialNext, TrialPhase, TrialSide};
+use verge_models::trial::{ReturnCause, TrialNext, TrialPhase};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::{CommitHandle, CommitRequest};
-use verge_pipeline::status::{AgreementStatus, ModelStatus, ReturnStatus};
+use verge_pipeline::status::{AgreementStatus, MadeElsewhereStatus, ModelStatus, ReturnStatus};
 
 use super::report::VersionEvent;
 use super::{VersionTrial, version_of};
 use crate::reload::{ReloadAnswer, ReloadDesk};
 use crate::settings::Settings;
-use crate::wiring::frames::Vision;
+use crate::wiring::made::MadeElsewhere;
 use crate::wiring::replacement::JudgesAtWork;
 
 /// How often what was counted is looked at.
@@ -40,6 +40,7 @@ pub(in crate::wiring) struct ModelsAtWork {
     /// What is to be reported, and not yet handed to the committer.
     events: Mutex<Vec<VersionEvent>>,
     reload: ReloadWish,
+    made: MadeElsewhere,
 }
 
 struct Present {
@@ -52,7 +53,7 @@ struct Present {
 
 impl Present {
     fn of(settings: &Settings, at_work: &JudgesAtWork, trials: Vec<Arc<VersionTrial>>) -> Arc<Self> {
-        let loaded = at_work.vision.as_deref().map_or(&[][..], Vision::models);
+        let loaded = at_work.loaded();
         let frames = settings.models.iter().enumerate().map(|(place, files)| (files, loaded.get(place)));
         let windows = settings.autoencoders.iter().map(|files| (files, None));
         let managed = frames.chain(windows).filter_map(|(files, loaded)| {
@@ -133,7 +134,10 @@ impl ModelsAtWork {
         at_work: &JudgesAtWork,
         events: Vec<VersionEvent>,
     ) -> Arc<Self> {
+        let made = MadeElsewhere::default();
+        made.look(settings, at_work.loaded());
         Arc::new(Self {
+            made,
             now: Mutex::new(Present::of(settings, at_work, at_work.trials(settings, &[]))),
             returned: Mutex::default(),
             events: Mutex::new(events),
@@ -143,6 +147,7 @@ impl ModelsAtWork {
 
     /// Others are at work.
     pub(in crate::wiring) fn take_up(&self, settings: &Settings, at_work: &JudgesAtWork) {
+        self.made.look(settings, at_work.loaded());
         let trials = at_work.trials(settings, &self.present().trials);
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = Present::of(settings, at_work, trials);
     }
@@ -265,6 +270,11 @@ impl ModelsAtWork {
         self.reload.wish();
     }
 
+    /// What the status says of files that were made elsewhere.
+    pub(in crate::wiring) fn made_elsewhere(&self) -> Vec<MadeElsewhereStatus> {
+        self.made.status()
+    }
+
     /// What the status says of them.
     pub(in crate::wiring) fn status(&self) -> Vec<ModelStatus> {
         let (present, returned) =
@@ -273,10 +283,9 @@ impl ModelsAtWork {
             let (slots, _) = files.store.as_ref()?.slots();
             let trial = present.trials.iter().find(|trial| trial.model == files.name);
             let of = trial.map(|trial| (trial, trial.desk.with(|counted| counted.clone())));
-            let p95 = |side| {
-                let (_, counted) = of.as_ref()?;
-                counted.times(side).p95().map(|span| (span.as_secs_f64() * 1e6).round() / 1e3)
-            };
+            let p95 = of.as_ref().map_or([None; 2], |(_, counted)| counted.p95());
+            let [active_p95_ms, version_p95_ms] =
+                p95.map(|span| span.map(|span| (span.as_secs_f64() * 1e6).round() / 1e3));
             let is_beside = of.as_ref().is_some_and(|(trial, _)| trial.phase != TrialPhase::Unconfirmed);
             let agreement = of.as_ref().filter(|_| is_beside).map(|(_, counted)| {
                 let figures = counted.agreement();
@@ -300,8 +309,8 @@ impl ModelsAtWork {
                 frames: of.as_ref().map(|(_, counted)| counted.frames()),
                 failures: of.as_ref().map(|(_, counted)| counted.failures().0),
                 agreement,
-                active_p95_ms: p95(TrialSide::Active),
-                version_p95_ms: p95(TrialSide::Candidate),
+                active_p95_ms,
+                version_p95_ms,
                 left_out: of.as_ref().and_then(|(trial, _)| trial.left_out.clone()),
                 returned: returned.get(&files.name).cloned(),
                 unsigned: present.unsigned,

@@ -25,9 +25,7 @@ pub(super) fn offer(
     const KNOWN: &[&str] = &["id", "command", "name", "bytes", "hash", "base", "url"];
     only(keys, KNOWN, "id, command, name, bytes, hash, base and url")?;
     let bad = |key, expected| CommandError::Bad { key, expected };
-    if id.len() > MAX_ID {
-        return Err(bad("id", "a text of at most 256 bytes"));
-    }
+    let id = short(id)?;
     let bytes = keys.get("bytes").and_then(Value::as_u64).filter(|bytes| *bytes > 0);
     let sha256 = text(keys, "hash").and_then(digest);
     let base = match keys.get("base") {
@@ -44,7 +42,7 @@ pub(super) fn offer(
         }
     };
     let offer = ModelOffer {
-        id: id.to_owned(),
+        id,
         name: name(keys)?,
         bytes: bytes.ok_or(bad("bytes", "a whole number from 1"))?,
         sha256: sha256.ok_or(bad("hash", "a SHA-256 in hexadecimal digits"))?,
@@ -55,7 +53,11 @@ pub(super) fn offer(
 }
 
 /// Reads a promotion.
-pub(super) fn promote(keys: &Map<String, Value>, door: &OperatorText) -> Result<RemoteCommand, CommandError> {
+pub(super) fn promote(
+    keys: &Map<String, Value>,
+    id: &str,
+    door: &OperatorText,
+) -> Result<RemoteCommand, CommandError> {
     only(keys, &["id", "command", "name", "stage"], "id, command, name and stage")?;
     let stage = match keys.get("stage") {
         None => Some(ModelStage::Active),
@@ -63,18 +65,26 @@ pub(super) fn promote(keys: &Map<String, Value>, door: &OperatorText) -> Result<
     };
     let stage =
         stage.ok_or(CommandError::Bad { key: "stage", expected: r#""shadow", "canary" or "active""# })?;
-    let order = ModelOrder::Promote { name: name(keys)?, stage };
+    let order = ModelOrder::Promote { id: short(id)?, name: name(keys)?, stage };
     Ok(RemoteCommand::Model { order, door: door.clone() })
 }
 
 /// Reads a return.
 pub(super) fn rollback(
     keys: &Map<String, Value>,
+    id: &str,
     door: &OperatorText,
 ) -> Result<RemoteCommand, CommandError> {
     only(keys, &["id", "command", "name"], "id, command and name")?;
-    let order = ModelOrder::Rollback { name: name(keys)? };
+    let order = ModelOrder::Rollback { id: short(id)?, name: name(keys)? };
     Ok(RemoteCommand::Model { order, door: door.clone() })
+}
+
+/// The id of a command, which is remembered.
+fn short(id: &str) -> Result<String, CommandError> {
+    let is_short = id.len() <= MAX_ID;
+    let error = CommandError::Bad { key: "id", expected: "a text of at most 256 bytes" };
+    is_short.then(|| id.to_owned()).ok_or(error)
 }
 
 fn name(keys: &Map<String, Value>) -> Result<String, CommandError> {
@@ -98,9 +108,13 @@ pub(super) fn answered(id: Option<&str>, answer: &ModelAnswer) -> Value {
         ModelAnswer::Receiving { have } => {
             json!({ "id": id, "ok": true, "state": "receiving", "have": have, "part": PART_BYTES })
         }
-        ModelAnswer::Done { state, report } => {
+        ModelAnswer::Done { state, report, repeated } => {
             let report = serde_json::from_str(report).unwrap_or(Value::Null);
-            json!({ "id": id, "ok": true, "state": state, "report": report })
+            let mut answer = json!({ "id": id, "ok": true, "state": state, "report": report });
+            if *repeated {
+                answer["repeated"] = json!(true);
+            }
+            answer
         }
     }
 }
@@ -172,9 +186,9 @@ mod tests {
         let Value::Object(keys) = json!({ "id": "a", "command": "promote", "name": "parts" }) else {
             panic!()
         };
-        let order = |stage| ModelOrder::Promote { name: "parts".to_owned(), stage };
+        let order = |stage| ModelOrder::Promote { id: "a".to_owned(), name: "parts".to_owned(), stage };
         assert_eq!(
-            promote(&keys, &door()).unwrap(),
+            promote(&keys, "a", &door()).unwrap(),
             RemoteCommand::Model { order: order(ModelStage::Active), door: door() }
         );
         let Value::Object(keys) =
@@ -183,19 +197,24 @@ mod tests {
             panic!()
         };
         assert_eq!(
-            promote(&keys, &door()).unwrap(),
+            promote(&keys, "a", &door()).unwrap(),
             RemoteCommand::Model { order: order(ModelStage::Canary), door: door() }
         );
         let Value::Object(keys) = json!({ "id": "a", "command": "promote", "name": "parts", "stage": "all" })
         else {
             panic!()
         };
-        assert!(promote(&keys, &door()).unwrap_err().to_string().starts_with("stage: "));
+        assert!(promote(&keys, "a", &door()).unwrap_err().to_string().starts_with("stage: "));
         let Value::Object(keys) = json!({ "id": "a", "command": "rollback", "name": "parts", "to": 1 })
         else {
             panic!()
         };
-        assert!(rollback(&keys, &door()).unwrap_err().to_string().starts_with("unknown key"));
+        assert!(rollback(&keys, "a", &door()).unwrap_err().to_string().starts_with("unknown key"));
+        let Value::Object(keys) = json!({ "id": "a", "command": "rollback", "name": "parts" }) else {
+            panic!()
+        };
+        // It is written to the disk.
+        assert!(rollback(&keys, &"x".repeat(257), &door()).unwrap_err().to_string().starts_with("id: "));
     }
 
     #[test]
@@ -207,8 +226,14 @@ mod tests {
             (&answer["ok"], &answer["whole"], &answer["temporary"]),
             (&json!(false), &json!(true), &json!(false))
         );
-        let done = ModelAnswer::Done { state: "staged", report: r#"{"version":"5"}"#.to_owned() };
-        assert_eq!(read(report("a", &Ok(done)))["report"]["version"], "5");
+        let done = |repeated| ModelAnswer::Done {
+            state: "staged",
+            report: r#"{"version":"5"}"#.to_owned(),
+            repeated,
+        };
+        let answer = read(report("a", &Ok(done(false))));
+        assert_eq!((&answer["report"]["version"], &answer["repeated"]), (&json!("5"), &Value::Null));
+        assert_eq!(read(report("a", &Ok(done(true))))["repeated"], true);
         let receiving = read(report("a", &Ok(ModelAnswer::Receiving { have: 9 })));
         assert_eq!(
             (&receiving["state"], &receiving["have"], &receiving["part"]),

@@ -167,7 +167,7 @@ fn shown_token(args: &EnrolArgs) -> anyhow::Result<Secret> {
             let input = std::io::stdin();
             if input.is_terminal() {
                 // A token is good once: it may be seen.
-                eprint!("token of {}: ", args.name);
+                write!(std::io::stderr(), "token of {}: ", args.name)?;
                 input.read_line(&mut text)?;
             } else {
                 input.take(MAX_TOKEN_BYTES).read_to_string(&mut text)?;

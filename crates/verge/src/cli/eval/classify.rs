@@ -10,7 +10,7 @@ use verge_models::card::ModelTask;
 use verge_vision::VisionJudge;
 use verge_vision::viewer::Inference;
 
-use super::{ModelArgs, look_at, of_another_task, write_file};
+use super::{ModelArgs, look_at, median_cpu_ms, of_another_task, write_file};
 use crate::cli::labelled::classes;
 use crate::cli::output::json_line;
 use verge_gateway::exit::{Exit, ExitWith};
@@ -58,16 +58,17 @@ pub(super) fn classify(args: &ClassifyArgs, as_json: bool, out: &mut impl Write)
     #[expect(clippy::cast_precision_loss, reason = "numbers of pictures")]
     let share = |count: usize| count as f64 / seen.len() as f64;
     if as_json {
-        let line = json!({ "top1": share(top1), "top5": share(top5), "n": seen.len() });
+        let line = json!({ "top1": share(top1), "top5": share(top5), "n": seen.len(), "cpu_ms": median_cpu_ms(&seen) });
         json_line(out, &line)?;
     } else {
         writeln!(
             out,
-            "{}: top-1 {:.2} %, top-5 {:.2} % of {} pictures",
+            "{}: top-1 {:.2} %, top-5 {:.2} % of {} pictures, {:.2} ms of processor time each",
             model.card().identity.name,
             share(top1) * 100.0,
             share(top5) * 100.0,
-            seen.len()
+            seen.len(),
+            median_cpu_ms(&seen)
         )
         .context("standard output")?;
     }

@@ -13,7 +13,7 @@ use verge_vision::VisionJudge;
 use verge_vision::detect::{Candidate, select};
 use verge_vision::viewer::Inference;
 
-use super::{ModelArgs, SeenPicture, look_at, of_another_task, write_file};
+use super::{ModelArgs, SeenPicture, look_at, median_cpu_ms, of_another_task, write_file};
 use crate::cli::labelled::objects::{self, found, truth};
 use crate::cli::output::json_line;
 use verge_gateway::exit::{Exit, ExitWith};
@@ -71,10 +71,11 @@ pub(super) fn detect(args: &DetectArgs, as_json: bool, out: &mut impl Write) -> 
     let paths: Vec<&Path> = labelled.iter().map(|one| one.path.as_path()).collect();
     let judge = VisionJudge { tiles: args.tiles, ..VisionJudge::of(0) };
     let seen = look_at(&args.model, &model, &paths, judge, args.score)?;
+    let cpu_ms = median_cpu_ms(&seen);
     let mut precision = AveragePrecision::new();
     let mut results = Vec::new();
     for (number, (one, seen)) in labelled.iter().zip(seen).enumerate() {
-        let SeenPicture { inference: Inference::Objects(mut objects), width, height } = seen else {
+        let SeenPicture { inference: Inference::Objects(mut objects), width, height, .. } = seen else {
             bail!("a detector gives objects")
         };
         if let Some(groups) = &groups {
@@ -92,11 +93,14 @@ pub(super) fn detect(args: &DetectArgs, as_json: bool, out: &mut impl Write) -> 
     }
     let scores = precision.scores().context("no picture has a labelled object").exit_with(Exit::BadInput)?;
     if as_json {
-        json_line(out, &json!({ "map": scores.map, "ap50": scores.ap50, "n": labelled.len() }))?;
+        json_line(
+            out,
+            &json!({ "map": scores.map, "ap50": scores.ap50, "n": labelled.len(), "cpu_ms": cpu_ms }),
+        )?;
     } else {
         writeln!(
             out,
-            "{}: mAP {:.4}, AP50 {:.4} on {} pictures",
+            "{}: mAP {:.4}, AP50 {:.4} on {} pictures, {cpu_ms:.2} ms of processor time each",
             model.card().identity.name,
             scores.map,
             scores.ap50,

@@ -21,6 +21,7 @@ use std::sync::mpsc;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
+use rustix::time::ClockId;
 use verge_domain::frame::{EncodedFrame, Shortfall};
 use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_domain::observation::Camera;
@@ -36,6 +37,7 @@ use verge_vision::annotate::shapes_of;
 use verge_vision::viewer::Inference;
 use verge_vision::{FrameViewer, Memory, SourceMasks, ViewerSettings, VisionJudge};
 
+use super::model::measure::cpu_ms;
 use super::output::Progress;
 use super::pictures::{self, PictureFiles, PictureLimits};
 use super::say;
@@ -113,6 +115,9 @@ struct ModelArgs {
     /// Only this many pictures, evenly spread over all
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    /// Threads that look at pictures; without it as many as there are cores, which slow each other where they share one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
+    threads: Option<u64>,
     /// Write copies of the pictures with what a judge would report drawn into them
     #[arg(long, value_name = "DIR")]
     annotate: Option<PathBuf>,
@@ -158,6 +163,15 @@ struct SeenPicture {
     /// Size of the picture as it is seen, in pixels.
     width: u32,
     height: u32,
+    /// Processor time of preparing it, running the model and reading its outputs, in ms.
+    cpu_ms: f64,
+}
+
+/// Processor time of a picture, the median, in ms.
+fn median_cpu_ms(seen: &[SeenPicture]) -> f64 {
+    let mut all: Vec<f64> = seen.iter().map(|one| one.cpu_ms).collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// Lets a model look at each picture, in as many threads as there are cores; what is seen comes in order.
@@ -183,7 +197,9 @@ fn look_at(
         max_picture_bytes: wiring::picture_bytes(PictureLimits::default().max_pixels),
         watched: Vec::new(),
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pictures.len().max(1));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = args.threads.and_then(|threads| usize::try_from(threads).ok()).unwrap_or(cores);
+    let threads = threads.min(pictures.len().max(1));
     let viewers = (0..threads)
         .map(|_| FrameViewer::new(&settings).exit_with(Exit::BadConfig))
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -232,7 +248,9 @@ fn look(
     };
     viewer.decode(&frame)?;
     let (width, height) = (viewer.picture().width(), viewer.picture().height());
+    let began = cpu_ms(ClockId::ThreadCPUTime);
     let inference = viewer.infer(JudgeIndex(0), least, &mut RecurrentState::default(), None)?;
+    let cpu_ms = cpu_ms(ClockId::ThreadCPUTime) - began;
     if let Some(folder) = annotate {
         let mut seen = Seen::default();
         let camera = Camera { source: SourceIndex(0), device: frame.device.clone() };
@@ -251,7 +269,7 @@ fn look(
         let shapes: Vec<_> = seen.views.iter().flat_map(|(_, view)| shapes_of(view)).collect();
         pictures::annotate(viewer.picture(), &shapes, &folder.join(path.file_name().unwrap_or_default()))?;
     }
-    Ok(SeenPicture { inference, width, height })
+    Ok(SeenPicture { inference, width, height, cpu_ms })
 }
 
 /// A file that a scorer of another make is to read.

@@ -11,8 +11,8 @@ use verge_domain::id::{DeviceId, JudgeIndex};
 use verge_engine::{EditableModel, ModelLimits, Optimisation, ProcessorClass, RecurrentState, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
-use verge_models::gate::Agreed;
 use verge_models::gate::average_precision::FoundObject;
+use verge_models::gate::{Agreed, Divergence};
 use verge_models::quantise::may_overflow;
 use verge_models::{FrameModel, ModelFiles};
 use verge_vision::annotate;
@@ -32,8 +32,10 @@ pub(in crate::cli) const SATURATION_LEAST: f64 = 0.95;
 const SCORE: f32 = 0.25;
 /// Classes that are this much less probable than the best are as good as it: of pictures of no meaning many are.
 const TIE: f32 = 0.1;
-/// Classes that are looked at for ties.
-const TOP: usize = 5;
+/// Classes that are read of an answer: of as many as these the probabilities are compared.
+const TOP: usize = 32;
+/// Those of them that may tie with the best.
+const TIED: usize = 5;
 /// Numbers that differ by less than this share of the larger are the same.
 const SAME_NUMBER: f64 = 0.1;
 
@@ -114,6 +116,18 @@ impl Subject {
         Self::of_files(runtime, &ModelFiles::of_card(card), limits)
     }
 
+    /// The same; it says how probable each of its classes is, not the best alone.
+    pub(in crate::cli) fn load_for_all(
+        runtime: &Runtime,
+        card: &Path,
+        limits: ModelLimits,
+    ) -> anyhow::Result<Self> {
+        let model =
+            FrameModel::load(runtime, &ModelFiles::of_card(card), limits).exit_with(Exit::BadInput)?;
+        let all = model.labels().len().max(1);
+        Self::with_classes(Arc::new(model), limits, all)
+    }
+
     /// Loads a model.
     fn of_files(runtime: &Runtime, files: &ModelFiles, limits: ModelLimits) -> anyhow::Result<Self> {
         let model = Arc::new(FrameModel::load(runtime, files, limits).exit_with(Exit::BadInput)?);
@@ -122,9 +136,13 @@ impl Subject {
 
     /// A model that is loaded.
     pub(in crate::cli) fn of_model(model: Arc<FrameModel>, limits: ModelLimits) -> anyhow::Result<Self> {
+        Self::with_classes(model, limits, TOP)
+    }
+
+    fn with_classes(model: Arc<FrameModel>, limits: ModelLimits, top: usize) -> anyhow::Result<Self> {
         let settings = ViewerSettings {
             models: vec![Arc::clone(&model)],
-            judges: vec![Some(VisionJudge { top: TOP, ..VisionJudge::of(0) })],
+            judges: vec![Some(VisionJudge { top, ..VisionJudge::of(0) })],
             looks: Vec::new(),
             masks: SourceMasks::default(),
             names: Vec::new(),
@@ -157,9 +175,10 @@ impl Subject {
         least: f32,
     ) -> anyhow::Result<(Inference, Took)> {
         self.viewer.decode(frame)?;
-        let (began, cpu) = (Instant::now(), cpu_ms());
+        let (began, cpu) = (Instant::now(), cpu_ms(ClockId::ProcessCPUTime));
         let seen = self.viewer.infer(JudgeIndex(0), least, &mut RecurrentState::default(), None)?;
-        let took = Took { wall: began.elapsed().as_secs_f64() * 1e3, cpu: cpu_ms() - cpu };
+        let took =
+            Took { wall: began.elapsed().as_secs_f64() * 1e3, cpu: cpu_ms(ClockId::ProcessCPUTime) - cpu };
         Ok((seen, took))
     }
 
@@ -199,10 +218,20 @@ impl Subject {
     }
 }
 
+/// How far the probabilities of an answer are from those of another of a model with the same labels; nothing where it gives none.
+pub(in crate::cli) fn divergence(old: &Inference, new: &Inference) -> Option<Divergence> {
+    let (Inference::Classes(old), Inference::Classes(new)) = (old, new) else { return None };
+    let both = |class: &ScoredClass| {
+        let same = new.iter().find(|other| other.label == class.label)?;
+        Some((f64::from(class.probability), f64::from(same.probability)))
+    };
+    Some(Divergence::of(&old.iter().filter_map(both).collect::<Vec<_>>()))
+}
+
 /// Whether the best class of one answer is the best of another, or as good as that.
 fn tied(one: &[ScoredClass], other: &[ScoredClass]) -> Agreed {
     let (Some(best), Some(first)) = (one.first(), other.first()) else { return Agreed::of_answers([true]) };
-    let same = other.iter().find(|class| class.label == best.label);
+    let same = other.iter().take(TIED).find(|class| class.label == best.label);
     Agreed::of_answers([same.is_some_and(|same| same.probability >= first.probability - TIE)])
 }
 
@@ -210,9 +239,9 @@ fn same_number(one: f64, other: f64) -> Agreed {
     Agreed::of_answers([(one - other).abs() <= SAME_NUMBER * one.abs().max(other.abs())])
 }
 
-/// Time of the processor that this process has taken, in ms.
-fn cpu_ms() -> f64 {
-    let now = clock_gettime(ClockId::ProcessCPUTime);
+/// Time of the processor that this process or this thread has taken, in ms.
+pub(in crate::cli) fn cpu_ms(clock: ClockId) -> f64 {
+    let now = clock_gettime(clock);
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     let ms = now.tv_sec as f64 * 1e3 + now.tv_nsec as f64 / 1e6;
     ms

@@ -9,8 +9,12 @@ mod ls;
 pub(super) mod measure;
 mod package;
 mod probe;
+mod proof;
+mod prune;
 mod quantize;
+mod rollback;
 mod send;
+mod shrink;
 mod stages;
 mod versions;
 
@@ -25,7 +29,9 @@ use verge_gateway::exit::Exit;
   verge model card m.onnx --labels names.txt > m.toml
   verge model bench float.toml int8.toml --data pictures/
   verge model finetune parts.toml --data sorted/ -o parts-2
+  verge model distil small.toml --teacher big.toml --data frames/ -o small-2
   verge model quantize float.toml --data pictures/ -o int8
+  verge model prune float.toml --sparsity 0.3 --data pictures/ -o float-30
   verge model sign parts.toml --key publisher.pem --counter 4 -o parts-4.vmodel
   verge model delta parts-3.vmodel parts-4.vmodel -o parts-3-4.vmodel
   verge model push parts-4.vmodel -c gateway.toml
@@ -49,8 +55,12 @@ enum ModelAction {
     Bench(bench::BenchArgs),
     /// Give a model that classifies a new head, from pictures that people sorted
     Finetune(finetune::FinetuneArgs),
+    /// Teach a small model that classifies what a large one says of pictures without labels
+    Distil(finetune::DistilArgs),
     /// Make a smaller and faster model of 8 bit whole numbers, and prove what it loses
     Quantize(quantize::QuantizeArgs),
+    /// Set weights near to zero to zero: fewer bytes to send, no time gained, and what it loses
+    Prune(prune::PruneArgs),
     /// Pack a card with its files, and sign the package
     Sign(package::SignArgs),
     /// Check the signature, the files and the expiry of a package
@@ -64,7 +74,7 @@ enum ModelAction {
     /// Put the candidate of a model in use, or on trial beside the active version
     Promote(stages::PromoteArgs),
     /// Put the version before in use again
-    Rollback(versions::RollbackArgs),
+    Rollback(rollback::RollbackArgs),
     /// List the versions of managed models
     Ls(ls::LsArgs),
     /// Load a model once in a process with limits, and say what it took; `bench` and `push` start this
@@ -77,14 +87,16 @@ pub(super) fn model(args: &ModelCommand, json: bool, out: &mut impl Write) -> an
         ModelAction::Card(args) => card::card(args, json, out),
         ModelAction::Bench(args) => bench::bench(args, json, out),
         ModelAction::Finetune(args) => finetune::finetune(args, json, out),
+        ModelAction::Distil(args) => finetune::distil(args, json, out),
         ModelAction::Quantize(args) => quantize::quantize(args, json, out),
+        ModelAction::Prune(args) => prune::prune(args, json, out),
         ModelAction::Sign(args) => package::sign(args, json, out),
         ModelAction::Verify(args) => package::verify(args, json, out),
         ModelAction::Delta(args) => delta::delta(args, json, out),
         ModelAction::Patch(args) => delta::patch(args, json, out),
         ModelAction::Push(args) => versions::push(args, json, out),
         ModelAction::Promote(args) => versions::promote(args, json, out),
-        ModelAction::Rollback(args) => versions::rollback(args, json, out),
+        ModelAction::Rollback(args) => rollback::rollback(args, json, out),
         ModelAction::Ls(args) => ls::ls(args, json, out),
         ModelAction::Probe(args) => probe::probe(args, out),
     }

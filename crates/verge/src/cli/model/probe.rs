@@ -1,35 +1,39 @@
 //! `verge model probe`: the first load of a model in a process of its own. A file that brings the library down, eats memory or
 //! hangs ends that process, and nothing else.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getpid, kill_process, nice, set_parent_process_death_signal, setrlimit,
+};
 use serde::{Deserialize, Serialize};
 use verge_engine::runtime::VARIABLE;
 use verge_engine::{ModelLimits, Runtime};
+use verge_gateway::child::run_within;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
 use verge_models::card::Meaning;
 use verge_models::{Card, FrameModel, ModelFiles, WindowModel};
 
 use super::super::output::json_line;
-use super::measure::{Pictures, Subject, may_saturate, saturation};
+use super::measure::{Pictures, SATURATION_LEAST, Subject, may_saturate, saturation};
 
 /// Time that a model has to load and to look at one picture, of the clock and of the processor.
 const LIMIT: Duration = Duration::from_secs(60);
+/// The same at the lowest priority.
+const IDLE_LIMIT: Duration = Duration::from_secs(540);
 /// Beyond that the process is ended from outside: it may be where it cannot end itself.
 const GRACE: Duration = Duration::from_secs(10);
-/// How often it is looked whether it has ended.
-const STEP: Duration = Duration::from_millis(10);
+/// The lowest priority there is (nice).
+const IDLE: i32 = 19;
 /// What it says before it ends itself.
 const STILL: &str = "it was still at work after";
 /// Time to hold the file against itself as it is written, and to load it for that. What takes longer stays unknown: the model
@@ -48,6 +52,9 @@ pub(super) struct ProbeArgs {
     /// Hold the file as the library runs it against the file as it is written, on drawn pictures
     #[arg(long)]
     saturation: bool,
+    /// Only with time of the processor that nobody else wants
+    #[arg(long)]
+    idle: bool,
     /// Bytes of its file at most
     #[arg(long, value_name = "BYTES", hide = true, default_value_t = ModelLimits::default().max_file_bytes)]
     max_model: u64,
@@ -63,16 +70,26 @@ pub(super) struct Probed {
     /// Share of its answers that are those of the file as it is written, in percent, where that was asked for, applies, and was
     /// found out in time.
     pub(super) saturation: Option<f64>,
+    /// Whether that is too few; nothing where it is not known or the processor cannot overflow on it.
+    #[serde(default)]
+    pub(super) saturates: Option<bool>,
 }
 
 pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
+    if args.idle {
+        nice(IDLE).context("a lower priority")?;
+    }
+    // Whoever started it may be killed: nobody would end it then.
+    set_parent_process_death_signal(Some(Signal::KILL)).context("signal of the parent's death")?;
     let runtime = Runtime::load(&wiring::user_runtime_search()).exit_with(Exit::Unavailable)?;
     limit(&args.card)?;
+    // At the lowest priority the time that passes says little: that of the processor is limited all the same.
+    let longest = if args.idle { IDLE_LIMIT } else { LIMIT };
     let (done, ended) = mpsc::channel::<()>();
     std::thread::spawn(move || {
-        if ended.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if ended.recv_timeout(longest) == Err(mpsc::RecvTimeoutError::Timeout) {
             // The library may hang in the thread that loads: nothing but the end of the process ends that.
-            drop(writeln!(std::io::stderr(), "verge: {STILL} {} s", LIMIT.as_secs()));
+            drop(writeln!(std::io::stderr(), "verge: {STILL} {} s", longest.as_secs()));
             // Handlers of an ordinary end would wait for a library that is still at work.
             kill_process(getpid(), Signal::KILL).ok();
         }
@@ -93,9 +110,9 @@ pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Ex
         wiring::try_model(&Arc::new(model)).exit_with(Exit::BadInput)?;
     }
     let memory = memory("VmHWM").zip(before).map(|(most, before)| most.saturating_sub(before));
-    let is_quick = began.elapsed() < SATURATION_LIMIT;
+    let is_quick = args.idle || began.elapsed() < SATURATION_LIMIT;
     let saturation = if args.saturation && !is_of_windows && is_quick {
-        let until = Some(Instant::now() + SATURATION_LIMIT);
+        let until = (!args.idle).then(|| Instant::now() + SATURATION_LIMIT);
         let mut subject = Subject::load(&runtime, &args.card, limits)?;
         let pictures = Pictures::drawn()?;
         let agreed = if may_saturate(&subject.model) {
@@ -108,7 +125,8 @@ pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Ex
         None
     };
     drop(done);
-    json_line(out, &serde_json::to_value(Probed { load_ms, memory, saturation })?)?;
+    let saturates = saturation.map(|share| share < SATURATION_LEAST * 100.0);
+    json_line(out, &serde_json::to_value(Probed { load_ms, memory, saturation, saturates })?)?;
     Ok(Exit::Fine)
 }
 
@@ -153,7 +171,7 @@ pub(super) fn in_a_child(
     if library.is_absolute() {
         command.env(VARIABLE, library);
     }
-    let output = output_within(&mut command, LIMIT + GRACE)
+    let output = run_within(&mut command, LIMIT + GRACE)
         .context("cannot start the process that loads the model first")?;
     let Some(output) = output else {
         bail!("{}: {STILL} {} s, and was ended", card.display(), (LIMIT + GRACE).as_secs());
@@ -176,47 +194,6 @@ pub(super) fn in_a_child(
     }
 }
 
-/// What a process has written by its end.
-struct Ended {
-    status: ExitStatus,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
-/// Runs a process to its end; `None` where it was killed after this time.
-fn output_within(command: &mut Command, limit: Duration) -> std::io::Result<Option<Ended>> {
-    let began = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    // Read meanwhile: one who fills a pipe waits for its reader.
-    let stdout = child.stdout.take().map(reader);
-    let stderr = child.stderr.take().map(reader);
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break Some(status);
-        }
-        if began.elapsed() >= limit {
-            child.kill()?;
-            child.wait()?;
-            break None;
-        }
-        std::thread::park_timeout(STEP);
-    };
-    let read = |reader: Option<JoinHandle<Vec<u8>>>| {
-        reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
-    };
-    let (stdout, stderr) = (read(stdout), read(stderr));
-    Ok(status.map(|status| Ended { status, stdout, stderr }))
-}
-
-fn reader(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // What was read until then is what there is.
-        drop(pipe.read_to_end(&mut bytes));
-        bytes
-    })
-}
-
 fn signal_words(signal: i32) -> &'static str {
     match signal {
         6 => "it gave up, which it does where memory is refused",
@@ -224,22 +201,5 @@ fn signal_words(signal: i32) -> &'static str {
         11 => "it reached for memory that is not its own",
         24 => "it took more than 60 s of the processor",
         _ => "the file is not one that it takes",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_that_does_not_end_is_ended_and_one_that_says_much_is_read() {
-        let mut command = Command::new("sh");
-        command.args(["-c", "echo begun >&2; exec sleep 600"]);
-        assert!(output_within(&mut command, Duration::from_millis(300)).unwrap().is_none());
-        let mut command = Command::new("sh");
-        command.args(["-c", "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; exit 65"]);
-        let ended = output_within(&mut command, Duration::from_secs(60)).unwrap().unwrap();
-        assert_eq!(ended.status.code(), Some(65));
-        assert_eq!((ended.stdout.len(), ended.stderr.len()), (1_000_000, 1_000_000));
     }
 }

@@ -38,6 +38,9 @@ pub(super) struct PromoteArgs {
     /// Share of the cameras that a canary looks at, in percent; [models] canary of the configuration without it
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(super) share: Option<u32>,
+    /// Only this version: where another one or none is the candidate, there is nothing to do
+    #[arg(long, value_name = "ID")]
+    pub(super) candidate: Option<String>,
     /// Also where a trial has shown that its answers are others
     #[arg(long)]
     force: bool,

@@ -1,4 +1,4 @@
-//! `verge model push`, `promote` and `rollback`: which version of a managed model is in use.
+//! `verge model push` and `promote`: which version of a managed model is in use.
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use jiff::Timestamp;
 use serde_json::json;
+use verge_domain::id::Label;
 use verge_engine::{ContentDigest, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::reload::{ReloadAnswer, door};
@@ -19,8 +19,7 @@ use verge_models::{Card, Catalogue, FrameModel, ModelFiles};
 
 use super::super::output::json_line;
 use super::super::uplink::UplinkArgs;
-use super::super::{FileArgs, say, words};
-use super::measure::SATURATION_LEAST;
+use super::super::{say, words};
 use super::probe::{self, Probed};
 use super::stages::PromoteArgs;
 
@@ -60,21 +59,7 @@ pub(super) struct PushArgs {
     pub(super) uplink: UplinkArgs,
 }
 
-#[derive(Debug, Args)]
-#[command(
-    after_help = "A gateway that runs is asked to reload its file: all that has changed in the file takes effect with it. A version \
-before that is damaged gives way to the file of the configuration. While a candidate is on trial, the trial ends, and the active \
-version stays in use."
-)]
-pub(super) struct RollbackArgs {
-    /// The model, as [model.NAME] calls it
-    #[arg(value_name = "NAME")]
-    name: String,
-    #[command(flatten)]
-    file: FileArgs,
-}
-
-fn stored(error: StoreError) -> anyhow::Error {
+pub(super) fn stored(error: StoreError) -> anyhow::Error {
     let exit = match &error {
         error if error.is_temporary() => Exit::Temporary,
         error if error.is_of_configuration() => Exit::BadConfig,
@@ -89,7 +74,10 @@ pub(super) fn managed(settings: &Settings) -> impl Iterator<Item = &ModelFiles> 
 }
 
 /// The managed model of a name.
-fn find<'a>(settings: &'a Settings, name: &str) -> anyhow::Result<(&'a ModelFiles, &'a ModelStore)> {
+pub(super) fn find<'a>(
+    settings: &'a Settings,
+    name: &str,
+) -> anyhow::Result<(&'a ModelFiles, &'a ModelStore)> {
     let found = managed(settings).find(|model| model.name == name);
     let named = found.and_then(|model| Some((model, model.store.as_ref()?)));
     named.ok_or_else(|| unmanaged(settings, name)).exit_with(Exit::BadConfig)
@@ -182,7 +170,7 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
         error => stored(error),
     })?;
     let saturation = probed.and_then(|probed: Probed| probed.saturation);
-    let saturates = saturation.is_some_and(|share| share < SATURATION_LEAST * 100.0);
+    let saturates = probed.and_then(|probed| probed.saturates).unwrap_or(false);
     let name = &model.name;
     if saturates {
         say(&format!(
@@ -201,6 +189,8 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
             manifest.version
         ));
     }
+    let own = ModelFiles::of_card(&store.version(&pushed.id).folder.join(&manifest.card));
+    say_labels(name, &in_use.files, &own);
     let stage = if slots.active.as_deref() == Some(&pushed.id) { "active" } else { "staged" };
     if as_json {
         let line = json!({
@@ -220,6 +210,23 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
     Ok(Exit::Fine)
 }
 
+/// Says which labels of the version in use another one lacks, and which are new: judges may name the former.
+fn say_labels(name: &str, before: &ModelFiles, now: &ModelFiles) {
+    let (Some(before), Some(now)) = (before.labels(), now.labels()) else { return };
+    let apart = |some: &[Label], others: &[Label]| {
+        let apart: Vec<&str> = some.iter().filter(|one| !others.contains(one)).map(Label::as_str).collect();
+        if apart.is_empty() { "none".to_owned() } else { apart.join(", ") }
+    };
+    if before.len() == now.len() && before.iter().all(|label| now.contains(label)) {
+        return;
+    }
+    say(&format!(
+        "{name}: warning: its labels are not those of the version in use: missing: {}; new: {}",
+        apart(&before, &now),
+        apart(&now, &before)
+    ));
+}
+
 /// The library that the gateway loads.
 fn library(settings: &Settings) -> PathBuf {
     wiring::runtime_search(settings).find().0
@@ -232,6 +239,10 @@ pub(super) fn promote(args: &PromoteArgs, as_json: bool, out: &mut impl Write) -
     let Some(candidate) = slots.candidate.clone() else {
         return report(&args.name, &slots, "nothing to promote", None, as_json, out);
     };
+    if let Some(meant) = args.candidate.as_ref().filter(|meant| **meant != candidate) {
+        let what = format!("nothing to promote: {meant} is not the candidate, but {candidate}");
+        return report(&args.name, &slots, &what, None, as_json, out);
+    }
     let share = args.share.unwrap_or(settings.packages.canary);
     args.check(&settings, &slots)?;
     if args.is_done(&slots, share) {
@@ -247,7 +258,9 @@ pub(super) fn promote(args: &PromoteArgs, as_json: bool, out: &mut impl Write) -
         Err(error) if Exit::of(&error) == Exit::Unavailable => return Err(error),
         Err(error) => return Err(error).exit_with(Exit::BadInput),
     };
-    fits(&settings, ModelFiles { name: model.name.clone(), ..ModelFiles::of_card(&card) })?;
+    let files = ModelFiles { name: model.name.clone(), ..ModelFiles::of_card(&card) };
+    say_labels(&args.name, &model.in_use().files, &files);
+    fits(&settings, files)?;
     let next = args.next(&settings, &slots, (&version, probed));
     let what = args.words(&candidate, share);
     store.switch(&lock, &next).map_err(stored)?;
@@ -264,60 +277,9 @@ pub(super) fn promote(args: &PromoteArgs, as_json: bool, out: &mut impl Write) -
     }
 }
 
-/// Ends the trial of a candidate.
-fn end_trial(
-    args: &RollbackArgs,
-    settings: &Settings,
-    (store, lock, slots): (&ModelStore, &StoreLock, &Slots),
-) -> anyhow::Result<Option<(Slots, String, String)>> {
-    let Some((candidate, _)) = slots.trial() else { return Ok(None) };
-    let Some(next) = slots.without_candidate(Timestamp::now().as_millisecond()) else { return Ok(None) };
-    store.switch(lock, &next).map_err(stored)?;
-    let active = next.active.as_deref().unwrap_or(FACTORY);
-    let what = format!("the trial of {candidate} has ended, {active} stays in use");
-    let (Taken::Fine(taken) | Taken::Refused(taken)) = let_gateway_know(settings, &args.file.config);
-    Ok(Some((next, what, taken)))
-}
-
-pub(super) fn rollback(args: &RollbackArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let settings = args.file.settings()?;
-    let (model, store) = find(&settings, &args.name)?;
-    let (lock, slots) = begin(store)?;
-    if let Some((next, what, taken)) = end_trial(args, &settings, (store, &lock, &slots))? {
-        return report(&args.name, &next, &what, Some(&taken), as_json, out);
-    }
-    let Some(mut next) = slots.rolled_back(Timestamp::now().as_millisecond()) else {
-        return report(&args.name, &slots, "nothing to roll back", None, as_json, out);
-    };
-    let mut files = ModelFiles { store: None, ..model.clone() };
-    if let Some(id) = next.active.take() {
-        match store.version(&id).check() {
-            Ok(card) => {
-                files = ModelFiles { name: model.name.clone(), ..ModelFiles::of_card(&card) };
-                next.active = Some(id);
-            }
-            Err(why) => say(&format!(
-                "{}: version {id} is damaged ({why}): the file of the configuration is used instead; push it again",
-                args.name
-            )),
-        }
-    }
-    store.switch(&lock, &next).map_err(stored)?;
-    if let Err(error) = fits(&settings, files) {
-        say(&format!(
-            "{}: warning: the gateway will not start with it: {}",
-            args.name,
-            words(error.as_ref())
-        ));
-    }
-    let active = next.active.clone().unwrap_or_else(|| FACTORY.to_owned());
-    let (Taken::Fine(taken) | Taken::Refused(taken)) = let_gateway_know(&settings, &args.file.config);
-    report(&args.name, &next, &format!("{active} is in use again"), Some(&taken), as_json, out)
-}
-
 /// Whether the judges of the configuration can work with a version: one that names a missing label, or takes shorter windows
 /// than a judge steps by, is found before it is in use.
-fn fits(settings: &Settings, files: ModelFiles) -> anyhow::Result<()> {
+pub(super) fn fits(settings: &Settings, files: ModelFiles) -> anyhow::Result<()> {
     let mut settings = settings.clone();
     let all = settings.models.iter_mut().chain(&mut settings.autoencoders);
     all.filter(|one| one.name == files.name).for_each(|one| *one = files.clone());
@@ -334,7 +296,7 @@ fn fits(settings: &Settings, files: ModelFiles) -> anyhow::Result<()> {
 }
 
 /// What came of a request to a gateway that runs, in words.
-enum Taken {
+pub(super) enum Taken {
     /// It uses the version, will do so later, or there is none.
     Fine(String),
     /// It cannot work with it.
@@ -342,7 +304,7 @@ enum Taken {
 }
 
 /// Asks a gateway that runs to take the version up, by a reload of its file.
-fn let_gateway_know(settings: &Settings, file: &Path) -> Taken {
+pub(super) fn let_gateway_know(settings: &Settings, file: &Path) -> Taken {
     let asked = file.canonicalize().and_then(|file| door::ask(&settings.gateway.state_dir, &file, false));
     Taken::Fine(match asked {
         Ok(ReloadAnswer::Reloaded(_)) => "the running gateway uses it now".to_owned(),
@@ -367,7 +329,7 @@ fn let_gateway_know(settings: &Settings, file: &Path) -> Taken {
     })
 }
 
-fn report(
+pub(super) fn report(
     name: &str,
     slots: &Slots,
     what: &str,

@@ -180,7 +180,13 @@ fn look(
 ) -> anyhow::Result<(Vec<Frame>, FrameSize)> {
     let second = kinds::second(data, settings, then)?;
     let frames = pictured(data, clock).exit_with(Exit::BadInput)?;
-    let args = ModelArgs { model: model.to_owned(), data: data.to_owned(), limit: None, annotate: None };
+    let args = ModelArgs {
+        model: model.to_owned(),
+        data: data.to_owned(),
+        limit: None,
+        threads: None,
+        annotate: None,
+    };
     let model = args.load()?;
     if model.frames().task != ModelTask::Detect {
         return Err(of_another_task(model.frames().task)).exit_with(Exit::Usage);

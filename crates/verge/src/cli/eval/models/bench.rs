@@ -8,12 +8,16 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::cli::say;
+
 /// How often the memory of a child is read.
 const STEP: Duration = Duration::from_millis(20);
+/// A command that takes longer is ended: no section may go on for ever.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Where commands are measured.
 pub(super) struct Workbench {
@@ -24,6 +28,7 @@ pub(super) struct Workbench {
     cards: PathBuf,
     folder: TempDir,
     program: PathBuf,
+    began: Instant,
 }
 
 /// What a command did.
@@ -50,6 +55,7 @@ impl Workbench {
             draws,
             folder: tempfile::tempdir().context("a folder for what is made")?,
             program: std::env::current_exe().context("the name of this program")?,
+            began: Instant::now(),
         })
     }
 
@@ -69,9 +75,17 @@ impl Workbench {
         Ok(card)
     }
 
+    /// What is measured now, on standard error: sections take minutes.
+    pub(super) fn show(&self, what: &str) {
+        say(&format!("{:>5.0} s  {what}", self.began.elapsed().as_secs_f64()));
+    }
+
     /// Runs `verge --json` with these arguments, and with an empty PATH: no other program may be needed.
     pub(super) fn run(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
         let began = Instant::now();
+        let folder = format!("{}/", self.folder.path().display());
+        let command = arguments.join(" ").replace(&folder, "");
+        self.show(&format!("verge {command}"));
         let mut child = Command::new(&self.program)
             .arg("--json")
             .args(arguments)
@@ -99,6 +113,11 @@ impl Workbench {
         let mut memory = 0.0_f64;
         while done.recv_timeout(STEP) == Err(mpsc::RecvTimeoutError::Timeout) {
             memory = memory.max(peak_mib(&status).unwrap_or(0.0));
+            if began.elapsed() > LONGEST {
+                child.kill()?;
+                child.wait()?;
+                bail!("`verge {command}` takes longer than {} s: it was ended", LONGEST.as_secs());
+            }
         }
         let code = child.wait()?.code().unwrap_or(-1);
         let text = reader.join().ok().context("the reader of standard output")?;
@@ -126,4 +145,15 @@ fn peak_mib(status: &Path) -> Option<f64> {
     let text = fs::read_to_string(status).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1024.0)
+}
+
+/// A number of what a command printed.
+pub(super) fn number(ran: &Ran, pointer: &str) -> anyhow::Result<f64> {
+    let value = ran.said.pointer(pointer).and_then(Value::as_f64);
+    value.with_context(|| format!("no number {pointer} in {}: {}", ran.said, ran.errors.trim()))
+}
+
+/// A path as an argument.
+pub(super) fn text(path: &Path) -> String {
+    path.display().to_string()
 }

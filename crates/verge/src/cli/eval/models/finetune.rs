@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use fastrand::Rng;
 use verge_vision::{Picture, annotate};
 
-use super::bench::{Ran, Workbench};
+use super::bench::{Ran, Workbench, number, text};
 use super::{Bound, Mark};
 
 /// Labels of each class of steel.
@@ -95,15 +95,6 @@ pub(super) fn marks(workbench: &Workbench) -> anyhow::Result<Vec<Mark>> {
         Mark::new("longest run", seconds, "s", Bound::AtMost(60.0)),
         Mark::new("most memory of a run", memory, "MiB", Bound::AtMost(400.0)),
     ])
-}
-
-fn text(path: &Path) -> String {
-    path.display().to_string()
-}
-
-fn number(ran: &Ran, pointer: &str) -> anyhow::Result<f64> {
-    let value = ran.said.pointer(pointer).and_then(serde_json::Value::as_f64);
-    value.with_context(|| format!("no number {pointer} in {}", ran.said))
 }
 
 /// Pictures of steel; the class is in the name.

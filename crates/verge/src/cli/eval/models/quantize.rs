@@ -1,14 +1,14 @@
 //! The marks of `verge model quantize`: a float twin of a MobileNet V2, and a detector that gains or is refused.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use serde_json::Value;
 use verge_engine::EditableModel;
 
-use super::bench::{Ran, Workbench};
+use super::bench::{Workbench, number, text};
 use super::{Bound, Mark};
 
 /// The model whose float twin is quantised again.
@@ -41,6 +41,12 @@ fn classifier(workbench: &Workbench) -> anyhow::Result<Vec<Mark>> {
             Bound::AtMost(80.0),
         ),
         Mark::new("MobileNet V2, answers as written", number("/saturation")?, "%", Bound::AtLeast(95.0)),
+        Mark::new(
+            "MobileNet V2, divergence of its probabilities",
+            number("/divergence")?,
+            "nats",
+            Bound::Shown,
+        ),
         Mark::new("MobileNet V2, longest run", ran.seconds, "s", Bound::Shown),
         Mark::new("MobileNet V2, most memory", ran.memory, "MiB", Bound::Shown),
     ])
@@ -71,7 +77,7 @@ fn detector(workbench: &Workbench) -> anyhow::Result<Vec<Mark>> {
 }
 
 /// The float twin: weights are what they stand for, and activations are no longer rounded.
-fn twin(workbench: &Workbench) -> anyhow::Result<PathBuf> {
+pub(super) fn twin(workbench: &Workbench) -> anyhow::Result<PathBuf> {
     let known = workbench.card(QUANTISED)?;
     let weights = workbench.data.join(format!("models/imagenet/{QUANTISED}.onnx"));
     let bytes = fs::read(&weights).with_context(|| text(&weights))?;
@@ -92,13 +98,4 @@ fn twin(workbench: &Workbench) -> anyhow::Result<PathBuf> {
     let card = workbench.path("twin.toml");
     fs::write(&card, lines.map(line).collect::<String>())?;
     Ok(card)
-}
-
-fn text(path: &Path) -> String {
-    path.display().to_string()
-}
-
-fn number(ran: &Ran, pointer: &str) -> anyhow::Result<f64> {
-    let value = ran.said.pointer(pointer).and_then(Value::as_f64);
-    value.with_context(|| format!("no number {pointer} in {}: {}", ran.said, ran.errors.trim()))
 }

@@ -11,7 +11,8 @@ use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
 use verge_models::card::{Made, ModelTask};
 use verge_models::gate::Rules;
-use verge_models::head::trained::{Trial, cheapest_within_one_error};
+use verge_models::head::cheapest::{Behind, behind_the_best, cheapest};
+use verge_models::head::trained::Trial;
 use verge_models::head::{Head, Method, Samples, Sums, append};
 use verge_models::taps::Tap;
 use verge_vision::Picture;
@@ -32,7 +33,7 @@ use super::written::NewHead;
 /// The class for what is like nothing of the training.
 pub(super) const UNKNOWN: &str = "unknown";
 /// Pictures that taps are compared on at most: the solve of each takes the third power of them.
-const COMPARED: usize = 600;
+const COMPARED: usize = 400;
 /// Pictures that both models look at for their cost, and on which the new one is held against its head.
 pub(super) const TRIED: usize = 24;
 
@@ -61,14 +62,16 @@ struct Training {
 }
 
 /// What the head is to read, and what is known of it.
-struct Choice {
+pub(super) struct Choice {
     /// All that it could read, by places of taps.
-    all: Vec<Vec<usize>>,
+    pub(super) all: Vec<Vec<usize>>,
     /// The place of what was chosen among these.
-    chosen: usize,
-    /// Right ones of each, and of how many.
-    right: Vec<usize>,
+    pub(super) chosen: usize,
+    /// Right ones of each, the mean of several divisions into folds, and of how many.
+    right: Vec<f64>,
     compared: usize,
+    /// How far each is behind the best.
+    behind: Vec<Behind>,
     trial: Trial,
 }
 
@@ -107,7 +110,8 @@ fn made_of(
     let mut taps = Taps::of(&old.model, &args.tap).exit_with(Exit::BadInput)?;
     let training = training(args, &mut old, &mut taps, progress).exit_with(Exit::BadInput)?;
     let classes: Vec<String> = training.counts.keys().cloned().collect();
-    let choice = choose(args.method, &taps, &training, progress).exit_with(Exit::BadInput)?;
+    let known = (&training.samples, &training.features);
+    let choice = choose(args.method, &taps, known, progress).exit_with(Exit::BadInput)?;
     let chosen = &choice.all[choice.chosen];
     let tapped: Vec<Tap> = chosen.iter().map(|tap| taps.taps[*tap].clone()).collect();
     let names: Vec<&str> = tapped.iter().map(|tap| tap.tensor.as_str()).collect();
@@ -121,10 +125,11 @@ fn made_of(
     };
     let folds = Answers((0..training.rehearsed).map(answer).collect());
     let rehearsal = Answers((training.rehearsed..training.kept.len()).map(answer).collect());
-    let tried = choice.all.iter().zip(&choice.right).map(|(places, right)| {
+    let tried = choice.all.iter().zip(&choice.right).zip(&choice.behind).map(|((places, right), behind)| {
         let of: Vec<&Tap> = places.iter().map(|place| &taps.taps[*place]).collect();
         json!({
             "tap": of.iter().map(|tap| &tap.tensor).collect::<Vec<_>>(), "right": right, "of": choice.compared,
+            "behind": behind.share * 100.0, "error": behind.error * 100.0, "as_good": behind.is_as_good(),
             "features": of.iter().map(|tap| tap.width()).sum::<usize>(), "products": products(&taps.taps, places),
         })
     });
@@ -213,7 +218,7 @@ fn made_of(
     Ok(Exit::Fine)
 }
 
-fn can_be_tuned(old: &Subject) -> anyhow::Result<()> {
+pub(super) fn can_be_tuned(old: &Subject) -> anyhow::Result<()> {
     let frames = old.model.frames();
     match frames.task {
         ModelTask::Classify if frames.state.is_empty() => Ok(()),
@@ -261,7 +266,7 @@ fn training(
         let old = said_by(old, &read.labelled.class, &read.frame)?;
         Ok(Seen { rows, old, digest: ContentDigest::of(&read.frame.bytes) })
     })?;
-    let blurred = data::blurred(&kept);
+    let blurred = data::blurred(&kept, |place| &kept[place].labelled.class);
     dropped.blurred = blurred.iter().map(|place| kept[*place].labelled.path.clone()).collect();
     for place in blurred.iter().rev() {
         let one: Kept = kept.remove(*place);
@@ -305,29 +310,41 @@ fn products(taps: &[Tap], places: &[usize]) -> u64 {
 }
 
 /// The cheapest choice that is as good as the best.
-fn choose(method: Method, of: &Taps, training: &Training, progress: &mut Progress) -> anyhow::Result<Choice> {
-    let whole = &training.samples;
+pub(super) fn choose(
+    method: Method,
+    of: &Taps,
+    (whole, features): (&Samples, &Features),
+    progress: &mut Progress,
+) -> anyhow::Result<Choice> {
     let (all, taps) = (of.choices.clone(), &of.taps[..]);
     let step = if all.len() > 1 { whole.pictures.len().div_ceil(COMPARED) } else { 1 };
     let (samples, rows) = whole.every(step);
     let mut trials = Vec::new();
     for (number, places) in all.iter().enumerate() {
         progress.show(&format!("layers {} of {}", number + 1, all.len()))?;
-        trials.push(samples.cross_validate(&training.features.matrix(places, &rows), method));
+        trials.push(samples.cross_validate(&features.matrix(places, &rows), method));
     }
-    let right: Vec<usize> =
-        trials.iter().map(|trial| trial.as_ref().map_or(0, |trial| trial.right)).collect();
+    // What allows no solution has no picture right.
+    let shares: Vec<Vec<f64>> = trials
+        .iter()
+        .map(|trial| {
+            trial.as_ref().map_or_else(|| vec![0.0; samples.pictures.len()], |trial| trial.shares.clone())
+        })
+        .collect();
+    let groups: Vec<usize> = samples.pictures.iter().map(|rows| samples.groups[rows[0]]).collect();
+    let behind = behind_the_best(&shares, &groups);
     #[expect(clippy::cast_precision_loss, reason = "only their order counts")]
     let costs: Vec<f64> = all.iter().map(|places| products(taps, places) as f64).collect();
     let compared = samples.pictures.len();
-    let chosen = cheapest_within_one_error(&costs, &right, compared).context("a layer")?;
+    let right = shares.iter().map(|shares| shares.iter().sum()).collect();
+    let chosen = cheapest(&costs, &behind).context("a layer")?;
     let mut trial = trials.swap_remove(chosen);
     if compared < whole.pictures.len() {
         let every: Vec<usize> = (0..whole.labels.len()).collect();
-        trial = whole.cross_validate(&training.features.matrix(&all[chosen], &every), method);
+        trial = whole.cross_validate(&features.matrix(&all[chosen], &every), method);
     }
     let trial = trial.context("the features of these pictures allow no solution")?;
-    Ok(Choice { all, chosen, right, compared, trial })
+    Ok(Choice { all, chosen, right, compared, behind, trial })
 }
 
 fn made(args: &FinetuneArgs, old: &Subject, runtime: &Runtime, training: &Training, folds: &Answers) -> Made {

@@ -34,6 +34,7 @@ const NAMED: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Labelled {
     pub(super) path: PathBuf,
+    /// Empty where nobody knows it.
     pub(super) class: String,
     /// Pictures of one place say the same: a folder within that of the class, or the column `group` of a table.
     pub(super) place: Option<String>,
@@ -161,7 +162,8 @@ pub(super) fn read<T>(
         let quality = PictureQuality::of(&picture);
         let double = known.iter().find(|one| one.quality.distance(&quality) <= DOUBLE);
         if let Some(double) = double {
-            if double.labelled.class != labelled.class {
+            let are_known = !double.labelled.class.is_empty() && !labelled.class.is_empty();
+            if are_known && double.labelled.class != labelled.class {
                 let (other, class) = (double.labelled.path.display(), &double.labelled.class);
                 say(&format!(
                     "{path}: left out: it shows what {other} shows, which is of the class {class:?}"
@@ -178,20 +180,20 @@ pub(super) fn read<T>(
     Ok(made)
 }
 
-/// Which of the pictures are blurred, beside others of their class; those that are dark or bright are reported.
-pub(super) fn blurred(kept: &[Kept]) -> Vec<usize> {
+/// Which of the pictures are blurred, beside others of their class (`class_of` a place); those that are dark or bright are reported.
+pub(super) fn blurred<'a>(kept: &[Kept], class_of: impl Fn(usize) -> &'a str) -> Vec<usize> {
     // Sharpness is a variance: it goes with the square of the light.
     let relative = |one: &Kept| one.quality.sharpness / one.quality.brightness.max(1.0).powi(2);
     let mut of_class: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    for one in kept {
-        of_class.entry(&one.labelled.class).or_default().push(relative(one));
+    for (place, one) in kept.iter().enumerate() {
+        of_class.entry(class_of(place)).or_default().push(relative(one));
     }
     for values in of_class.values_mut() {
         values.sort_by(f64::total_cmp);
     }
-    let is_blurred = |one: &Kept| {
-        let values = &of_class[one.labelled.class.as_str()];
-        relative(one) < BLURRED * values[values.len() / 2]
+    let is_blurred = |place: usize| {
+        let values = &of_class[class_of(place)];
+        relative(&kept[place]) < BLURRED * values[values.len() / 2]
     };
     let of_light = |wanted: fn(f64) -> bool, what: &str| {
         let found = kept.iter().filter(|one| wanted(one.quality.brightness));
@@ -203,7 +205,7 @@ pub(super) fn blurred(kept: &[Kept]) -> Vec<usize> {
     };
     of_light(|brightness| brightness < DARK, "hardly lit, used all the same");
     of_light(|brightness| brightness > BRIGHT, "nearly white, used all the same");
-    (0..kept.len()).filter(|place| is_blurred(&kept[*place])).collect()
+    (0..kept.len()).filter(|place| is_blurred(*place)).collect()
 }
 
 /// The group of each picture: near doubles, and those of one place.

@@ -50,11 +50,21 @@ impl Answers {
         percent(counts.values().copied().max().unwrap_or(0), self.0.len()) / 100.0
     }
 
+    /// Whether so many pictures could show that it is better than chance at all, after `tried` choices.
+    pub(super) fn suffice(&self, tried: usize) -> bool {
+        let groups = self.groups() as u64;
+        guesses((groups, groups), self.chance(), tried, "").is_none()
+    }
+
+    fn groups(&self) -> usize {
+        self.0.iter().map(|one| one.group).collect::<BTreeSet<_>>().len()
+    }
+
     /// Why it is no better than chance, where that is so, after `tried` choices.
     pub(super) fn guesses(&self, tried: usize, what: &str) -> Option<String> {
         let (right, seen, chance) = (self.right(), self.0.len(), self.chance());
         // Pictures that say the same prove as much as one of them.
-        let groups = self.0.iter().map(|one| one.group).collect::<BTreeSet<_>>().len();
+        let groups = self.groups();
         let of_groups = (right * groups / seen.max(1)) as u64;
         guesses((of_groups, groups as u64), chance, tried, what)
     }
@@ -141,7 +151,8 @@ mod tests {
         let mut bursts = answers(90, 30, 0);
         bursts.0.iter_mut().for_each(|one| one.group /= 10);
         assert!(bursts.guesses(1, "in folds").is_some());
-        // Four of four is no proof.
+        // Four of four is no proof, whatever is said of them.
+        assert!(!answers(2, 2, 0).suffice(1) && answers(60, 60, 0).suffice(12));
         assert!(answers(4, 0, 0).guesses(1, "in folds").is_some());
         let rules = Rules::default();
         assert!(answers(80, 40, 110).worse(&rules, "in folds").unwrap().contains("worse"));

@@ -3,9 +3,11 @@
 
 mod command;
 mod data;
+mod distil;
 mod features;
 mod from;
 mod gate;
+mod lesson;
 mod tried;
 mod words;
 mod written;
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 pub(super) use command::finetune;
+pub(super) use distil::{DistilArgs, distil};
 use verge_models::head::Method;
 use verge_vision::augment::Augmentation;
 

@@ -1,37 +1,30 @@
 //! `verge model quantize`: a model of 8 bit whole numbers out of one of ordinary numbers, and the proof of what it loses and gains.
 
-mod compare;
 mod outcome;
-mod pictures;
 mod search;
-mod written;
 
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
-use verge_engine::{ModelLimits, Optimisation, ProcessorClass, Runtime};
+use verge_engine::{ModelLimits, Optimisation, ProcessorClass};
 use verge_gateway::exit::{Exit, ExitWith};
-use verge_gateway::wiring;
-use verge_models::Card;
-use verge_models::card::Meaning;
 use verge_models::gate::Rules;
-use verge_models::quantise::{
-    Bench, FEW_PICTURES, LEAST_PICTURES, QuantiseError, Quantiser, RangeMethod, Target,
-};
+use verge_models::quantise::shrink::Change;
+use verge_models::quantise::{Bench, Quantiser, RangeMethod, Target};
 
-use super::files::{NewFiles, no_model};
-use super::measure::Subject;
+use super::files::no_model;
+use super::proof::{Bed, Pays, Prepared, Proving, folder, refused, show};
+use super::shrink::Shrinking;
 use crate::cli::output::Progress;
-use crate::cli::pictures::PictureLimits;
-use crate::cli::{say, words};
-use pictures::{PictureSet, Prepared};
 use search::{Found, Search};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   verge model quantize parts.toml --data pictures/ -o parts_int8
+  verge model quantize vit.toml --dynamic --data pictures/ -o vit_int8
+  verge model quantize vit.toml --bits 4 --max-drop 5 --data p/ -o vit_int4
 
 The pictures are those that the cameras take: a folder of JPEGs, with labels \
 where there are some (a folder per class or labels.csv; images/ and labels/ of \
@@ -41,6 +34,13 @@ without, 90 % of its answers must be those of the old one, as far as the \
 pictures prove it. It must take less than 95 % of the processor time as well, \
 unless bytes are the point (--keep-slower). Where it does not, nothing is \
 written, and the command ends with 1.
+
+--dynamic is for models of MatMul and Gemm (transformers): activations get their \
+ranges while the model runs, convolutions stay float. --bits 4 is an option of size: \
+weights take an eighth of the bytes, no time is gained (weights of convolutions \
+are unpacked for every frame, which --keep-slower consents to), and it costs \
+accuracy: --max-drop says how much, in points or, without labels, in answers of a \
+hundred that are others. Both need pictures for the proof.
 
 Weights have 7 bits on x86 without VNNI, which adds products of 8 bit numbers \
 in 16 bits and overflows. --for makes a file for another machine; its speed is \
@@ -60,9 +60,15 @@ pub(super) struct QuantizeArgs {
     /// The kind of processor that it is made for; without it that of this machine
     #[arg(long = "for", value_name = "KIND")]
     processor: Option<Processor>,
-    /// How ranges are chosen; auto: minmax and mse, the better is kept
-    #[arg(long, value_name = "METHOD", default_value = "auto")]
-    method: Method,
+    /// How ranges are chosen; without it auto: minmax and mse, the better is kept
+    #[arg(long, value_name = "METHOD")]
+    method: Option<Method>,
+    /// Bits of a weight: 8, or 4 where bytes are the point (no faster)
+    #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = bits)]
+    bits: u8,
+    /// Weights of MatMul and Gemm alone; activations are quantised while the model runs
+    #[arg(long, conflicts_with_all = ["bits", "method"])]
+    dynamic: bool,
     /// Points that may be lost on labelled pictures
     #[arg(long, value_name = "POINTS", default_value_t = Rules::default().max_drop)]
     max_drop: f64,
@@ -113,7 +119,36 @@ impl Method {
     }
 }
 
+fn bits(text: &str) -> Result<u8, String> {
+    match text {
+        "8" => Ok(8),
+        "4" => Ok(4),
+        _ => Err("8 or 4 is expected".to_owned()),
+    }
+}
+
 impl QuantizeArgs {
+    fn method(&self) -> Method {
+        self.method.unwrap_or(Method::Auto)
+    }
+
+    /// Where weights alone are changed, how.
+    fn change(&self) -> anyhow::Result<Option<Change>> {
+        if self.dynamic {
+            return Ok(Some(Change::Dynamic(self.target())));
+        }
+        if self.bits != 4 {
+            return Ok(None);
+        }
+        if self.method.is_some() || self.processor.is_some() {
+            let error = anyhow!(
+                "--bits 4 goes without --method and --for: no range is looked for, and all processors run the same file"
+            );
+            return Err(error).exit_with(Exit::Usage);
+        }
+        Ok(Some(Change::FourBits))
+    }
+
     fn target(&self) -> Target {
         let processor = match self.processor {
             Some(Processor::X86) => ProcessorClass::X86,
@@ -125,14 +160,26 @@ impl QuantizeArgs {
     }
 
     const fn rules(&self) -> Rules {
-        Rules { max_drop: self.max_drop, strict: self.strict, keep_slower: self.keep_slower, agreement: 0.9 }
+        Rules {
+            max_drop: self.max_drop,
+            strict: self.strict,
+            keep_slower: self.keep_slower,
+            agreement: 0.9,
+            is_loss_consented: false,
+        }
     }
 
     /// The command, as it stands in `[made]`.
     fn command(&self) -> String {
         let target = self.target().processor.as_str();
-        let mut command = format!("quantize --for {target} --max-drop {}", self.max_drop);
-        for (flag, is_given) in [("--strict", self.strict), ("--keep-slower", self.keep_slower)] {
+        let mut command = if self.bits == 4 {
+            format!("quantize --bits 4 --max-drop {}", self.max_drop)
+        } else {
+            format!("quantize --for {target} --max-drop {}", self.max_drop)
+        };
+        for (flag, is_given) in
+            [("--dynamic", self.dynamic), ("--strict", self.strict), ("--keep-slower", self.keep_slower)]
+        {
             if is_given {
                 command = format!("{command} {flag}");
             }
@@ -142,11 +189,25 @@ impl QuantizeArgs {
 }
 
 pub(super) fn quantize(args: &QuantizeArgs, as_json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    if let Some(change) = args.change().inspect_err(|error| no_model(error, as_json, out))? {
+        let shrinking = Shrinking {
+            card: &args.card,
+            data: &args.data,
+            output: &args.output,
+            limit: args.limit,
+            change,
+            target: args.target(),
+            runs_here: runs_here(args.target()),
+            rules: args.rules(),
+            command: args.command(),
+        };
+        return shrinking.run(as_json, out);
+    }
     let mut progress = Progress::new();
     let result = made(args, &mut progress);
     progress.clear()?;
     match result {
-        Ok(found) => outcome::tell(args, &found, as_json, out),
+        Ok(found) => found.proof.print(&found.head(&args.card), found.json(), as_json, out),
         Err(error) => {
             no_model(&error, as_json, out);
             Err(error)
@@ -158,48 +219,10 @@ fn made(args: &QuantizeArgs, progress: &mut Progress) -> anyhow::Result<Found> {
     if !(0.0..=100.0).contains(&args.max_drop) {
         return Err(anyhow!("--max-drop is from 0 to 100 points")).exit_with(Exit::Usage);
     }
-    let runtime = Runtime::load(&wiring::user_runtime_search()).exit_with(Exit::Unavailable)?;
-    let card = args.card.with_extension("toml");
-    let known = Card::load(&card).exit_with(Exit::BadInput)?;
-    if known.meaning == Meaning::Windows {
-        let error = anyhow!(
-            "{}: a model over windows of readings: only models over frames are quantised",
-            card.display()
-        );
-        return Err(error).exit_with(Exit::BadInput);
-    }
-    let names = NewFiles::of(&args.output)?;
-    let source = card.parent().unwrap_or(std::path::Path::new("")).join(&known.file);
-    names.are_free(&card, &source)?;
+    let Bed { runtime, source, card, old: mut float, set, names } =
+        Bed::open(&args.card, &args.data, &args.output, args.limit, "ranges need")?;
     let limits = ModelLimits::default();
-    let mut float = Subject::load(&runtime, &card, limits)?;
-    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let set = PictureSet::read(&args.data, limit, &float.model).exit_with(Exit::BadInput)?;
-    if set.distinct < LEAST_PICTURES {
-        let error = anyhow!(
-            "{}: {} different pictures: ranges need at least {LEAST_PICTURES}, better 100 of all times of day",
-            args.data.display(),
-            set.distinct
-        );
-        return Err(error).exit_with(Exit::BadInput);
-    }
-    if set.distinct < FEW_PICTURES {
-        say(&format!(
-            "warning: {} pictures are few: what they do not show is cut off; better 100",
-            set.distinct
-        ));
-    }
-    let mut prepared =
-        Prepared::new(&set, &float.model, wiring::picture_bytes(PictureLimits::default().max_pixels));
-    let (dark, bright) = prepared.brightness().exit_with(Exit::BadInput)?;
-    if u32::from(bright - dark) * 10 < 255 {
-        let error = anyhow!(
-            "{}: all pictures are alike: their samples lie between {dark} and {bright}, less than a tenth of the input's range: take \
-             pictures with the camera uncovered and in light",
-            args.data.display()
-        );
-        return Err(error).exit_with(Exit::BadInput);
-    }
+    let mut prepared = Prepared::new(&set, &float.model);
     let model = float.model.clone();
     let bench = Bench { runtime: &runtime, path: &source, limits, contract: model.contract() };
     let target = args.target();
@@ -207,21 +230,22 @@ fn made(args: &QuantizeArgs, progress: &mut Progress) -> anyhow::Result<Found> {
         show(progress, "ranges", done, all);
     });
     let quantiser = quantiser.map_err(|error| refused(&source, error))?;
-    let text = std::fs::read_to_string(&card)
-        .with_context(|| card.display().to_string())
-        .exit_with(Exit::BadInput)?;
-    let mut search = Search {
-        args,
+    let proving = Proving {
         runtime: &runtime,
-        folder: tempfile::tempdir().context("a folder for what is tried").exit_with(Exit::Temporary)?,
+        folder: folder()?,
         source: &source,
-        card: &text,
+        card: &card,
         set: &set,
-        quantiser: &quantiser,
-        target,
         limits: ModelLimits { optimisation: optimisation(target), ..limits },
+        runs_here: runs_here(target),
+        rules: args.rules(),
+        pays: Pays::Time,
+        command: args.command(),
+        processor: target.processor.as_str(),
+        suffix: "int8".to_owned(),
         progress,
     };
+    let mut search = Search { proving, methods: args.method().tried(), quantiser: &quantiser, target };
     search.search(&mut float, &mut prepared, &names)
 }
 
@@ -235,23 +259,4 @@ fn runs_here(target: Target) -> bool {
     let here = ProcessorClass::here();
     // 7 bits are right everywhere.
     target.processor == here || (target.processor, here) == (ProcessorClass::X86, ProcessorClass::X86Vnni)
-}
-
-fn show(progress: &mut Progress, what: &str, done: usize, all: usize) {
-    // A terminal that is not there any more ends the command at its next line.
-    drop(progress.show(&format!("{what}: {} %", done * 100 / all.max(1))));
-}
-
-fn refused(source: &std::path::Path, error: QuantiseError) -> anyhow::Error {
-    if error.is_memory() {
-        let why = anyhow!("{}: memory is refused, even for one tensor at a time: {error}", source.display());
-        return why.context(Exit::Temporary);
-    }
-    let names_itself = matches!(error, QuantiseError::Graph(_) | QuantiseError::Picture { .. });
-    let why = if names_itself {
-        anyhow!(words(&error))
-    } else {
-        anyhow!("{}: {}", source.display(), words(&error))
-    };
-    why.context(Exit::BadInput)
 }

@@ -1,7 +1,5 @@
 //! What is written beside the new file: its card, its labels, its report.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 use verge_engine::ContentDigest;
 use verge_models::FrameModel;
@@ -10,18 +8,22 @@ use verge_models::card::{LabelsCard, Made, Successor};
 use crate::cli::model::files::{NewFiles, NewModel, name};
 
 /// A new version of a model.
-pub(super) struct NewVersion<'a> {
-    pub(super) model: &'a FrameModel,
+pub(in crate::cli::model) struct NewVersion<'a> {
+    pub(in crate::cli::model) model: &'a FrameModel,
     /// The text of the old card.
-    pub(super) card: &'a str,
-    pub(super) version: &'a str,
-    pub(super) bytes: &'a [u8],
-    pub(super) made: &'a Made,
+    pub(in crate::cli::model) card: &'a str,
+    pub(in crate::cli::model) version: &'a str,
+    pub(in crate::cli::model) bytes: &'a [u8],
+    pub(in crate::cli::model) made: &'a Made,
 }
 
 impl NewVersion<'_> {
     /// Writes weights, card, report, and labels where they lie in a file.
-    pub(super) fn write(&self, files: &NewFiles, report: Option<&Value>) -> anyhow::Result<()> {
+    pub(in crate::cli::model) fn write(
+        &self,
+        files: &NewFiles,
+        report: Option<&Value>,
+    ) -> anyhow::Result<()> {
         let is_file = matches!(self.model.frames().labels, Some(LabelsCard::File(_)));
         let labels = is_file.then(|| self.model.labels().iter().map(|label| format!("{label}\n")).collect());
         let digest = ContentDigest::of(self.bytes).to_string();
@@ -37,6 +39,3 @@ impl NewVersion<'_> {
         files.write(&NewModel { weights: self.bytes, card, labels, report })
     }
 }
-
-/// Figures of a table `[made]`.
-pub(super) type Figures = (BTreeMap<String, f64>, BTreeMap<String, [f64; 2]>);

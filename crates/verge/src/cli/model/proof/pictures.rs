@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::DeviceId;
 use verge_engine::{ContentDigest, Tensor};
+use verge_gateway::wiring;
 use verge_models::FrameModel;
 use verge_models::card::ModelTask;
 use verge_models::quantise::PreparedPictures;
@@ -24,7 +25,7 @@ const CALIBRATED: usize = 100;
 
 /// What is in a picture.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Truth {
+pub(in crate::cli::model) enum Truth {
     /// Its class.
     Class(usize),
     /// The objects in it, in shares of its sides.
@@ -32,21 +33,25 @@ pub(super) enum Truth {
 }
 
 /// Pictures, and what is in them where that is known.
-pub(super) struct PictureSet {
-    pub(super) frames: Vec<EncodedFrame>,
-    pub(super) names: Vec<String>,
-    pub(super) truths: Option<Vec<Truth>>,
+pub(in crate::cli::model) struct PictureSet {
+    pub(in crate::cli::model) frames: Vec<EncodedFrame>,
+    pub(in crate::cli::model) names: Vec<String>,
+    pub(in crate::cli::model) truths: Option<Vec<Truth>>,
     /// SHA-256 of the list of their digests.
-    pub(super) digest: ContentDigest,
+    pub(in crate::cli::model) digest: ContentDigest,
     /// Pictures that are equal have the same number.
-    pub(super) groups: Vec<usize>,
+    pub(in crate::cli::model) groups: Vec<usize>,
     /// How many there are that no other is equal to.
-    pub(super) distinct: usize,
+    pub(in crate::cli::model) distinct: usize,
 }
 
 impl PictureSet {
     /// Those of a folder, at most `limit`, evenly spread.
-    pub(super) fn read(folder: &Path, limit: usize, model: &FrameModel) -> anyhow::Result<Self> {
+    pub(in crate::cli::model) fn read(
+        folder: &Path,
+        limit: usize,
+        model: &FrameModel,
+    ) -> anyhow::Result<Self> {
         let found = find(folder, model)?;
         let spread = limit.min(found.len());
         let mut files = PictureFiles::new(PictureLimits::default());
@@ -110,7 +115,7 @@ fn are_classes(folders: &[PathBuf], model: &FrameModel) -> bool {
 }
 
 /// Pictures as a model reads them.
-pub(super) struct Prepared<'a> {
+pub(in crate::cli::model) struct Prepared<'a> {
     set: &'a PictureSet,
     /// Positions of those that are used.
     used: Vec<usize>,
@@ -121,26 +126,56 @@ pub(super) struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    pub(super) fn new(set: &'a PictureSet, model: &FrameModel, max_picture_bytes: usize) -> Self {
+    pub(in crate::cli::model) fn new(set: &'a PictureSet, model: &FrameModel) -> Self {
         let (all, count) = (set.frames.len(), set.frames.len().min(CALIBRATED));
         let used: Vec<usize> = (0..count).map(|number| number * all / count).collect();
         let preprocess = Preprocess::new(&model.frames().input, model.width(), model.height());
         let kept = used.iter().map(|_| None).collect();
-        Self { set, used, preprocess, picture: Picture::within(max_picture_bytes), kept, room: KEPT }
+        let picture = Picture::within(wiring::picture_bytes(PictureLimits::default().max_pixels));
+        Self { set, used, preprocess, picture, kept, room: KEPT }
     }
 
-    /// The darkest and the brightest sample of all of them.
-    pub(super) fn brightness(&mut self) -> anyhow::Result<(u8, u8)> {
-        let mut found = (u8::MAX, u8::MIN);
+    /// Between which samples most of the pictures lie.
+    pub(in crate::cli::model) fn brightness(&mut self) -> anyhow::Result<(u8, u8)> {
+        let mut seen = Vec::with_capacity(self.used.len());
         for number in &self.used {
             let name = || self.set.names[*number].clone();
             self.picture.decode(&self.set.frames[*number]).with_context(name)?;
-            for sample in self.picture.rgb() {
-                found = (found.0.min(*sample), found.1.max(*sample));
-            }
+            seen.push(shown(self.picture.rgb()));
         }
-        Ok(found)
+        Ok(most(&seen))
     }
+}
+
+/// The darkest and the brightest sample of a picture, without the hundredth at either end: hot pixels show nothing.
+fn shown(samples: &[u8]) -> (u8, u8) {
+    let mut counts = [0_usize; 256];
+    samples.iter().for_each(|sample| counts[usize::from(*sample)] += 1);
+    let cut = samples.len() / 100;
+    let (dark, bright) = (beyond(&counts, cut, 0..=u8::MAX), beyond(&counts, cut, (0..=u8::MAX).rev()));
+    (dark.unwrap_or(u8::MAX), bright.unwrap_or(0))
+}
+
+/// The first of these levels at which more than `cut` samples were passed.
+fn beyond(counts: &[usize; 256], cut: usize, mut levels: impl Iterator<Item = u8>) -> Option<u8> {
+    let mut passed = 0;
+    levels.find(|level| {
+        passed += counts[usize::from(*level)];
+        passed > cut
+    })
+}
+
+/// Between which samples pictures lie, without the tenth of them that is darkest and the tenth that is brightest: a few frames with the
+/// lamp on do not make up for a set that shows nothing.
+fn most(seen: &[(u8, u8)]) -> (u8, u8) {
+    let (mut dark, mut bright): (Vec<u8>, Vec<u8>) = seen.iter().copied().unzip();
+    dark.sort_unstable();
+    bright.sort_unstable();
+    let cut = seen.len() / 10;
+    let at = |ends: &[u8], place: usize| ends.get(place).copied();
+    let bright = at(&bright, (seen.len().saturating_sub(1)).saturating_sub(cut)).unwrap_or(0);
+    // Pictures that are each of one grey, all of another, are not alike.
+    (at(&dark, cut).unwrap_or(u8::MAX).min(bright), bright)
 }
 
 impl PreparedPictures for Prepared<'_> {
@@ -167,5 +202,31 @@ impl PreparedPictures for Prepared<'_> {
             self.kept[number] = Some(input.clone());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_that_shows_nothing_is_not_saved_by_a_bright_frame() {
+        let picture = |low: u8, high: u8| -> (u8, u8) {
+            let samples: Vec<u8> = (0..3_000).map(|at| if at % 2 == 0 { low } else { high }).collect();
+            shown(&samples)
+        };
+        let of = |counts: &[(usize, u8, u8)]| {
+            let seen = counts.iter().flat_map(|(count, low, high)| vec![picture(*low, *high); *count]);
+            most(&seen.collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[(100, 0, 255)]), (0, 255));
+        assert_eq!(of(&[(95, 2, 8), (5, 0, 255)]), (2, 8), "dark but for some");
+        assert_eq!(of(&[(95, 250, 255), (5, 0, 255)]), (250, 255), "blinded but for some");
+        assert_eq!(of(&[(50, 2, 8), (50, 0, 255)]), (0, 255), "day and night");
+        assert_eq!(of(&[(50, 20, 20), (50, 200, 200)]), (20, 200));
+        let mut hot = vec![3; 3_000];
+        hot[..20].fill(255);
+        assert_eq!(shown(&hot), (3, 3), "hot pixels");
+        assert_eq!(most(&[(7, 9)]), (7, 9));
     }
 }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_models::gate::labelled::{compare, compare_detections};
-use verge_models::gate::{Agreed, Cost, Decision, DetectionPair, Drop, Pair, Rules};
+use verge_models::gate::{Agreed, Cost, Decision, DetectionPair, Divergence, Drop, Pair, Rules};
 use verge_vision::viewer::Inference;
 
 use super::pictures::{PictureSet, Truth};
 use crate::cli::labelled::objects::{found, truth};
 use crate::cli::model::bench::at;
-use crate::cli::model::measure::{Subject, Took};
+use crate::cli::model::measure::{Subject, Took, divergence};
 use crate::cli::output::Progress;
 
 /// Boxes down to this score count for average precision.
@@ -24,19 +24,21 @@ const FEW_LOOKS: usize = 16;
 const LONG: Duration = Duration::from_secs(15);
 
 /// What a model says of each picture.
-pub(super) struct Answers {
+pub(in crate::cli::model) struct Answers {
     seen: Vec<Inference>,
     sizes: Vec<(u32, u32)>,
 }
 
 /// Two models on the same pictures.
-pub(super) struct Compared {
-    pub(super) agreed: Agreed,
-    pub(super) drop: Option<Drop>,
+pub(in crate::cli::model) struct Compared {
+    pub(in crate::cli::model) agreed: Agreed,
+    /// How far the probabilities are apart, of models that give any.
+    pub(in crate::cli::model) divergence: Divergence,
+    pub(in crate::cli::model) drop: Option<Drop>,
 }
 
 impl Answers {
-    pub(super) fn of(
+    pub(in crate::cli::model) fn of(
         subject: &mut Subject,
         set: &PictureSet,
         what: &str,
@@ -68,23 +70,24 @@ fn reported(answer: &Inference, least: f32) -> Inference {
 }
 
 impl Compared {
-    pub(super) fn of(
+    pub(in crate::cli::model) fn of(
         set: &PictureSet,
         (old, old_answers): (&Subject, &Answers),
         (new, new_answers): (&Subject, &Answers),
     ) -> anyhow::Result<Self> {
-        let mut agreed = Agreed::default();
+        let (mut agreed, mut apart) = (Agreed::default(), Divergence::default());
         for (old_answer, new_answer) in old_answers.seen.iter().zip(&new_answers.seen) {
             let (one, other) = (reported(old_answer, old.least()), reported(new_answer, old.least()));
             let same = old.agrees(&one, new, &other);
             agreed = agreed.and(same.context("a model answers in one way")?);
+            apart = divergence(old_answer, new_answer).map_or(apart, |one| apart.and(one));
         }
         let drop = set.truths.as_ref().and_then(|truths| lost(truths, &set.groups, old_answers, new_answers));
-        Ok(Self { agreed, drop })
+        Ok(Self { agreed, divergence: apart, drop })
     }
 
     /// Whether the new one may take the place of the old one, as far as its answers go.
-    pub(super) fn decision(&self, rules: &Rules) -> Decision {
+    pub(in crate::cli::model) fn decision(&self, rules: &Rules) -> Decision {
         match &self.drop {
             Some(drop) => rules.labelled(drop),
             None => rules.unlabelled(self.agreed),
@@ -92,7 +95,7 @@ impl Compared {
     }
 
     /// Of two, which loses less: on labels where there are some, else on the answers.
-    pub(super) fn is_better_than(&self, other: &Self) -> bool {
+    pub(in crate::cli::model) fn is_better_than(&self, other: &Self) -> bool {
         let points = |one: &Self| one.drop.map_or(0.0, |drop| drop.points);
         let lost = |one: &Self| 1.0 - one.agreed.share();
         (points(self), lost(self)) < (points(other), lost(other))
@@ -127,7 +130,7 @@ fn lost(truths: &[Truth], groups: &[usize], old: &Answers, new: &Answers) -> Opt
 }
 
 /// What two models cost, looking at the same pictures in turn.
-pub(super) fn costs(
+pub(in crate::cli::model) fn costs(
     old: (&mut Subject, u64),
     new: (&mut Subject, u64),
     set: &PictureSet,

@@ -1,0 +1,15 @@
+//! A new version of a model beside the old one, on the same pictures: what is lost, what it costs, and the files that are written
+//! where the gate lets it pass. Commands that make a model out of another share this.
+
+mod bed;
+mod compare;
+mod outcome;
+mod pictures;
+mod proving;
+mod written;
+
+pub(super) use bed::Bed;
+pub(super) use compare::{Answers, costs};
+pub(super) use outcome::Proof;
+pub(super) use pictures::Prepared;
+pub(super) use proving::{Pays, Proving, Tried, folder, refused, show};

@@ -1,0 +1,228 @@
+"""`verge model distil`: what the head learns is what long descent in numpy finds, and what does not pay is refused."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from models import Models, classifier
+from programs import data, verge
+from quantized import run
+
+DONE, REFUSED, USAGE, BAD_INPUT = 0, 1, 64, 65
+COLOURS = ["blue", "green", "red"]
+SIDE, PENALTY, TEMPERATURE = 48, 1e-2, 2.0
+
+
+@dataclass
+class Site:
+    """Pictures of three colours: without labels, with labels, to test with; a teacher that knows them, a small model that does not."""
+
+    folder: Path
+    teacher: Path
+    small: Path
+
+
+def draw(folder: Path, count: int, seed: int) -> None:
+    """Noise with a tint, so faint that a few features do not tell all of them apart."""
+    random = np.random.default_rng(seed)
+    for number in range(count):
+        colour = number % 3
+        tint = np.zeros(3)
+        tint[2 - colour] = random.normal(24, 8)
+        pixels = (random.integers(20, 180, (SIDE // 4, SIDE // 4, 3)) + tint).repeat(4, 0).repeat(4, 1)
+        path = folder / COLOURS[colour] / f"{seed}_{number:03}.jpg" if seed else folder / f"{number:03}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=95, subsampling=0)
+
+
+def net(channels: int, head: np.ndarray, bias: np.ndarray, seed: int) -> onnx.ModelProto:
+    """Two convolutions, the mean of each plane, a head."""
+    random = np.random.default_rng(seed)
+    weights = lambda *sides: (random.normal(0, 1, sides) / np.sqrt(np.prod(sides[1:]))).astype(np.float32)
+    constants = {
+        "first": weights(channels, 3, 3, 3), "second": weights(channels, channels, 3, 3),
+        "head": head.astype(np.float32), "bias": bias.astype(np.float32),
+    }  # fmt: skip
+    make = helper.make_node
+    nodes = [
+        make("Conv", ["x", "first"], ["c"], strides=[2, 2]), make("Relu", ["c"], ["r"]),
+        make("Conv", ["r", "second"], ["d"], strides=[2, 2]), make("Relu", ["d"], ["s"]),
+        make("GlobalAveragePool", ["s"], ["p"]), make("Flatten", ["p"], ["f"]),
+        make("Gemm", ["f", "head", "bias"], ["l"]), make("Softmax", ["l"], ["y"], axis=1),
+    ]  # fmt: skip
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, SIDE, SIDE])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])]
+    graph = helper.make_graph(nodes, "net", inputs, outputs, [numpy_helper.from_array(v, k) for k, v in constants.items()])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def inputs_of(paths: list[Path]) -> list[np.ndarray]:
+    read = [np.asarray(Image.open(path), dtype=np.float32) for path in paths]
+    return [((one - 127.5) / 127.5).transpose(2, 0, 1)[np.newaxis].copy() for one in read]
+
+
+def exposed(model: Path, tensor: str, to: Path) -> Path:
+    changed = onnx.load(model)
+    changed.graph.output.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None))
+    onnx.save(changed, to)
+    return to
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    folder = tmp_path_factory.mktemp("site")
+    models = Models.make(folder)
+    draw(folder / "frames", 90, 0)
+    draw(folder / "labels", 18, 1)
+    draw(folder / "later", 90, 2)
+    draw(folder / "school", 300, 3)
+    # The teacher is solved from pictures that the box never sees.
+    school = sorted((folder / "school").glob("*/*.jpg"))
+    onnx.save(net(64, np.zeros((64, 3)), np.zeros(3), 4), folder / "teacher.onnx")
+    features = [one[1][0].ravel() for one in run(exposed(folder / "teacher.onnx", "f", folder / "f.onnx"), inputs_of(school))]
+    rows = np.c_[np.array(features), np.ones(len(school))]
+    targets = np.array([[float(path.parent.name == colour) for colour in COLOURS] for path in school])
+    solved = np.linalg.solve(rows.T @ rows + 1e-3 * np.eye(65), rows.T @ targets)
+    onnx.save(net(64, 8 * solved[:-1], 8 * solved[-1], 4), folder / "teacher.onnx")
+    onnx.save(net(12, np.random.default_rng(5).normal(0, 1, (12, 3)), np.zeros(3), 6), folder / "small.onnx")
+    picture = classifier(layout="nchw", colour="rgb", element="f32", mean=[127.5] * 3, scale=[1 / 127.5] * 3)
+    return Site(folder, models.card("teacher", picture, COLOURS), models.card("small", picture, COLOURS))
+
+
+def distil(site: Site, *arguments: object) -> tuple[int, dict, str]:
+    words = [verge(), "--json", "model", "distil", str(site.small), "--teacher", str(site.teacher), *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    powers = np.exp(scores - scores.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def test_the_head_is_what_long_descent_finds(site: Site, tmp_path: Path) -> None:
+    out = tmp_path / "taught"
+    code, said, errors = distil(site, "--data", site.folder / "frames", "--tap", "last", "-o", out)
+    assert code == DONE and said["written"] is True, errors + str(said)
+    assert said["classes"] == COLOURS and said["samples"] == 90 and said["labelled"] == 0
+    assert said["teacher"]["temperature"] == TEMPERATURE and said["teacher"]["bytes"] == (site.folder / "teacher.onnx").stat().st_size
+    assert said["after"]["cpu_ms"] < said["teacher"]["cpu_ms"]
+    onnx.checker.check_model(f"{out}.onnx", full_check=True)
+    frames = inputs_of(sorted((site.folder / "frames").glob("*.jpg")))
+    # Features as the file has them, targets as the teacher's file says them.
+    names = [name for node in onnx.load(f"{out}.onnx").graph.node for name in node.output]
+    features = exposed(tmp_path / "taught.onnx", next(n for n in names if n.startswith("head_features")), tmp_path / "f.onnx")
+    rows = np.array([one[1][0].ravel() for one in run(features, frames)], dtype=np.float64)
+    targets = np.array([one[0][0] for one in run(site.folder / "teacher.onnx", frames)], dtype=np.float64) ** (1 / TEMPERATURE)
+    targets /= targets.sum(1, keepdims=True)
+    deviations = rows.std(0)
+    rows = (rows - rows.mean(0)) / (deviations + 1e-3 * deviations.mean())
+
+    # The problem is convex: steps that are small enough end at its one solution.
+    whole = np.c_[rows, np.ones(len(rows))]
+    held = np.r_[np.full(rows.shape[1], PENALTY), 0][:, np.newaxis]
+    weights = np.zeros((whole.shape[1], 3))
+    step = 1 / (np.linalg.norm(whole, 2) ** 2 / len(whole) + PENALTY)
+    for _ in range(30_000):
+        away = TEMPERATURE * (softmax(whole @ weights / TEMPERATURE) - targets)
+        slope = whole.T @ away / len(whole) + held * weights
+        weights -= step * slope
+    assert np.abs(slope).max() < 1e-4
+    expected = softmax((rows @ weights[:-1] + weights[-1]) / said["temperature"])
+    mine = np.array([one[0][0] for one in run(tmp_path / "taught.onnx", frames)])
+    # Descent stops a little before the end.
+    assert np.abs(mine - expected).mean() < 0.02, np.abs(mine - expected).mean()
+    assert (mine.argmax(1) == expected.argmax(1)).mean() >= 0.95
+
+
+def test_labels_count_and_the_price_is_said(site: Site, tmp_path: Path) -> None:
+    out = tmp_path / "taught"
+    arguments = ["--data", site.folder / "frames", "--labels", site.folder / "labels", "--hold-out", site.folder / "later", "-o", out]
+    code, said, errors = distil(site, *arguments)
+    assert code == DONE, errors + str(said)
+    assert said["labelled"] == 18 and said["samples"] == 108
+    assert said["cross_validation"]["pictures"] == 18 and said["labels_alone"]["pictures"] == 18
+    # Better than the small model was, and nearly what the teacher is.
+    assert said["hold_out"]["top1"] > said["hold_out"]["drop"]["old"] + 20
+    truth = sorted((site.folder / "later").glob("*/*.jpg"))
+    answers = np.array([one[0][0].argmax() for one in run(tmp_path / "taught.onnx", inputs_of(truth))])
+    right = 100 * np.mean([COLOURS[answer] == path.parent.name for answer, path in zip(answers, truth)])
+    assert abs(right - said["hold_out"]["top1"]) < 4
+    card = (tmp_path / "taught.toml").read_text()
+    assert "[made]" in card and "distil" in card
+    report = json.loads((tmp_path / "taught.report.json").read_text())
+    assert report["made"]["pictures"] == 108 and report["teacher"]["name"] == "teacher"
+    # For people.
+    command = [verge(), "model", "distil", str(site.small), "--teacher", str(site.teacher), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    assert "ms of CPU" in done.stdout and "18 pictures have labels" in done.stdout
+
+
+def test_what_does_not_pay_is_refused(site: Site, tmp_path: Path) -> None:
+    out = tmp_path / "no"
+    # Labels at random.
+    random = np.random.default_rng(8)
+    for number, path in enumerate(sorted((site.folder / "labels").glob("*/*.jpg"))):
+        to = tmp_path / "shuffled" / COLOURS[random.integers(3)] / f"{number}.jpg"
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_bytes(path.read_bytes())
+    code, said, errors = distil(site, "--data", site.folder / "frames", "--labels", tmp_path / "shuffled", "-o", out)
+    assert code == REFUSED and said["written"] is False, errors + str(said)
+    assert "chance" in said["refused"] or "worse" in said["refused"] or "lost" in said["refused"]
+    # A teacher that is as cheap: the small one teaches the large one.
+    turned = Site(site.folder, site.small, site.teacher)
+    code, said, errors = distil(turned, "--data", site.folder / "frames", "-o", out)
+    assert code == REFUSED and "beside the teacher" in said["refused"], errors + str(said)
+    # A teacher that is the model itself, a detector, one class alone, no pictures.
+    code, said, errors = distil(Site(site.folder, site.small, site.small), "--data", site.folder / "frames", "-o", out)
+    assert code == BAD_INPUT and "the model itself" in said["refused"]
+    detector = Models(tmp_path).real("yolox_nano")
+    code, said, errors = distil(Site(site.folder, detector, site.small), "--data", site.folder / "frames", "-o", out)
+    assert code == BAD_INPUT and "detectors" in said["refused"] and "yolox_nano" in said["refused"]
+    code, said, errors = distil(site, "--data", site.folder / "school" / "red", "-o", out)
+    assert code in (REFUSED, BAD_INPUT), said
+    code, said, errors = distil(site, "--data", tmp_path, "-o", out)
+    assert code == BAD_INPUT and said["written"] is False
+    code, said, errors = distil(site, "--data", site.folder / "frames", "--max-drop", "101", "-o", out)
+    assert code == USAGE and "--max-drop" in said["refused"]
+    assert list(tmp_path.glob("no*")) == []
+
+
+def test_few_labels_of_steel_and_a_large_model_make_a_better_small_one(tmp_path: Path) -> None:
+    """Six surfaces of steel, two labels each: a MobileNet V2 that knows them teaches a MobileNet V1 a tenth of its size."""
+    models = Models.make(tmp_path)
+    by_class: dict[str, list[Path]] = {}
+    for path in sorted((data() / "neu_det" / "images").glob("*.jpg")):
+        by_class.setdefault(path.stem.rsplit("_", 1)[0], []).append(path)
+    assert len(by_class) == 6
+    parts = {"school": slice(0, 20), "labels": slice(20, 22), "frames": slice(22, 37), "later": slice(37, 52)}
+    for name, paths in by_class.items():
+        for part, places in parts.items():
+            for path in paths[places]:
+                to = tmp_path / part / path.name if part == "frames" else tmp_path / part / name / path.name
+                to.parent.mkdir(parents=True, exist_ok=True)
+                to.write_bytes(path.read_bytes())
+    tune = lambda card, part, out, *more: subprocess.run(
+        [verge(), "--json", "model", "finetune", str(card), "--data", str(tmp_path / part), "--hold-out", str(tmp_path / "later"),
+         "--tap", "last", "--no-unknown", "-o", str(tmp_path / out), *more],
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    done = tune(models.real("mobilenet_v2_1.0_224_quant"), "school", "teacher")
+    assert done.returncode == DONE, done.stdout + done.stderr
+    small = models.real("mobilenet_v1_0.25_128_quant")
+    alone = json.loads(tune(small, "labels", "alone").stdout)
+    site = Site(tmp_path, tmp_path / "teacher.toml", small)
+    arguments = ["--data", tmp_path / "frames", "--labels", tmp_path / "labels", "--hold-out", tmp_path / "later", "--tap", "last"]
+    code, said, errors = distil(site, *arguments, "-o", tmp_path / "taught")
+    assert code == DONE, errors + str(said)
+    assert said["after"]["cpu_ms"] < said["teacher"]["cpu_ms"] / 2 and said["after"]["bytes"] < said["teacher"]["bytes"] / 2
+    print(f"\nsteel, two labels a class: {said['hold_out']['top1']:.1f} %, by the labels alone {alone.get('hold_out')}, {said['teacher']}")
+    if alone["hold_out"]:
+        assert said["hold_out"]["top1"] >= alone["hold_out"]["top1"] - 1
