@@ -12,12 +12,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from certificates import Identity
 from clients import Receiver
 from gateway import Gateway
 from models import Models
 from programs import REPOSITORY, is_full
-from scene import Scene, frame_source, looking, number_source, threshold
+from scene import UPLINK, Scene, frame_source, looking, number_source, threshold
 from waiting import wait_for
+from x509 import DAY, Authority
 
 RELOADS = 999 if is_full() else 30
 RELOADS_OF_FRAMES = 60 if is_full() else 12
@@ -285,4 +287,44 @@ def test_judges_that_ask_a_model_over_readings_are_exchanged(scene: Scene, model
     assert code == 1 and answer["keys"][0]["why"] == "subscriptions are made when the gateway starts", answer
     code, answer = reload(configured(gateway, {"odd": odd}))
     assert (code, answer["removed"]) == (0, ["more"]), answer
+    assert gateway.stop() == 0
+
+
+def test_a_certificate_that_has_ended_changes_nothing_by_a_reload_until_the_next_connection(scene: Scene) -> None:
+    """It is no fault of the configuration: the connection stays, `verge check` names it, and a good one heals it by itself."""
+    receiver = scene.receiver()
+    judges = {"each": threshold(["numbers"], **EVERY_VALUE)}
+    gateway = scene.gateway({"numbers": number_source("numbers/+/value")}, judges)
+    cert, key = scene.folder / "own.pem", scene.folder / "own.key"
+    gateway.settings["uplink"][UPLINK] |= {"cert": str(cert), "key": str(key)}
+
+    def shown(identity: Identity) -> None:
+        """Other tests use the files of the authority as well."""
+        shutil.copy(identity.key, key)
+        shutil.copy(identity.cert, cert)
+
+    shown(scene.certificates.gateway)
+    scene.start(gateway)
+    device = scene.device()
+
+    def publish(number: int) -> None:
+        device.publish("numbers/counter/value", str(number))
+        device.flush()
+
+    publish(1)
+    wait_for(lambda: len(verdicts(receiver, "each")) == 1, "the first verdict")
+    authority = Authority.of(scene.certificates.folder)
+    shown(authority.issue(scene.folder, "gateway", begins=-3 * DAY, ends=-DAY, file="ended"))
+    code, answer = reload(configured(gateway, judges | {"more": threshold(["numbers"], above=1e12)}))
+    assert (code, answer["outcome"], answer["added"]) == (0, "reloaded", ["more"]), answer
+    checked = gateway.check("--offline")
+    assert f"{cert} has ended on" in checked.stdout + checked.stderr, checked
+    publish(2)
+    wait_for(lambda: len(verdicts(receiver, "each")) == 2, "the connection that there was goes on")
+    shown(scene.certificates.gateway)
+    scene.upstream.stop()
+    scene.upstream.start()
+    publish(3)
+    wait_for(lambda: len(verdicts(receiver, "each")) == 3, "it connects with the good one", 60)
+    receiver.ledger().assert_sound()
     assert gateway.stop() == 0

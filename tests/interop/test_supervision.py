@@ -139,7 +139,8 @@ def test_without_a_broker_it_is_ready_all_the_same(scene: Scene, manager: Servic
 
 
 def test_while_the_store_opens_it_lives_and_is_not_ready(scene: Scene) -> None:
-    """Another program holds the file of the store, which takes as long as a check of a large one."""
+    """Another program holds the file of the store, which takes as long as a check of a large one: five seconds, then the gateway
+    gives up. On a machine that was too busy to look in time it is started again."""
     gateway, browser = plain(scene), Browser(free_port())
     gateway.settings["dashboard"] = {"listen": f"{HOST}:{browser.port}"}
     scene.start(gateway)
@@ -152,14 +153,26 @@ def test_while_the_store_opens_it_lives_and_is_not_ready(scene: Scene) -> None:
         except ConnectionError:
             return 0
 
+    def while_it_opens() -> tuple[int, ...] | None:
+        """What it answered; none where it ended before it had been asked all of it."""
+        gateway.start()
+        wait_for(lambda: status("/healthz") == 204 or not gateway.is_running, "it lives", 60)
+        found = (status("/readyz"), status("/"), status("/healthz", Host="rebound.example"))
+        return found if gateway.is_running and 0 not in found else None
+
     store = gateway.state_dir / "store" / "outbox.db"
     with closing(sqlite3.connect(store, isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
-        gateway.start()
-        wait_for(lambda: status("/healthz") == 204, "it lives", 10)
-        assert (status("/readyz"), status("/"), status("/healthz", Host="rebound.example")) == (503, 503, 421)
+        for _ in range(5):
+            answered = while_it_opens()
+            if answered:
+                break
+            gateway.end()
         holder.execute("ROLLBACK")
-    wait_for(lambda: status("/readyz") == 204, "it is ready", 20)
+    assert answered == (503, 503, 421)
+    if not gateway.is_running:
+        gateway.start()
+    wait_for(lambda: status("/readyz") == 204, "it is ready", 60)
     assert (status("/"), gateway.stop()) == (303, 0)
 
 

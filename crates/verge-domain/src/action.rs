@@ -38,7 +38,7 @@ crate::words! {
         Unshelved = "unshelved",
         /// Moved a limit of the judge.
         Set = "set",
-        /// Said what it was; the note is the remark.
+        /// Labelled the event; the note is the label.
         Labelled = "labelled",
     }
 }

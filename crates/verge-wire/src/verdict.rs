@@ -2,20 +2,20 @@
 
 use std::borrow::Cow;
 
-use serde::Serializer;
 use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serializer};
 use verge_domain::group::{AlarmGroup, GroupMember};
-use verge_domain::id::{DeviceId, JudgeId, Lane, Seq, SignalId, SourceId};
+use verge_domain::id::{DeviceId, JudgeId, Lane, OperatorText, Seq, SignalId, SourceId};
 use verge_domain::tag::SignalTag;
 use verge_domain::time::{DeviceClock, UtcMillis};
 use verge_domain::verdict::{
-    AlarmHandling, Detector, Event, Model, OperatorAction, Severity, Subject, Times, Verdict,
+    ActionKind, AlarmHandling, Detector, Event, Model, OperatorAction, Severity, Subject, Times, Verdict,
 };
 
 use crate::WireError;
 use crate::body::WireBody;
 use crate::codes::ClockJudgement;
-use crate::portable::Portable;
+use crate::portable::{CborReader, CborWriter, Field, Omissible, Portable, Written};
 use crate::record::{cbor_array, cbor_map, parse_object, record, show_members, show_object, tuple};
 use crate::scalar::{ReceivedTime, SpanMs};
 
@@ -35,7 +35,7 @@ pub(crate) struct WireVerdict<'a> {
     severity: Severity,
     event: Option<Event>,
     group: Option<Cow<'a, AlarmGroup>>,
-    action: Option<Cow<'a, OperatorAction>>,
+    action: WireAction<'a>,
     model: Option<Cow<'a, Model>>,
     estimated: bool,
     body: WireBody<'a>,
@@ -79,7 +79,7 @@ impl<'a> WireVerdict<'a> {
             severity: *severity,
             event: *event,
             group: group.as_ref().map(Cow::Borrowed),
-            action: action.as_deref().map(Cow::Borrowed),
+            action: WireAction(action.as_deref().map(Cow::Borrowed)),
             model: model.as_ref().map(Cow::Borrowed),
             estimated,
             body: WireBody::of(body),
@@ -125,7 +125,7 @@ impl<'a> WireVerdict<'a> {
         let times = Times { captured, clock, received, decided, estimated };
         let (judge, model, body) = (judge.into_owned(), model.map(Cow::into_owned), body.into_body()?);
         let (tag, group) = (tag.map(Cow::into_owned), group.map(Cow::into_owned));
-        let action = action.map(|action| Box::new(action.into_owned()));
+        let action = action.0.map(|action| Box::new(action.into_owned()));
         Ok((
             seq,
             Verdict {
@@ -237,6 +237,51 @@ record! {
 }
 
 record!(OperatorAction: "action" { 0 kind, 1 by, 2 note optional });
+
+/// An operator's action; none where it is of a kind that a later version has: the rest of the verdict holds without it.
+#[derive(Default)]
+struct WireAction<'a>(Option<Cow<'a, OperatorAction>>);
+
+impl Omissible for WireAction<'_> {
+    fn is_absent(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Portable for WireAction<'_> {
+    fn write(&self, cbor: &mut CborWriter<'_>, field: Field) -> Written {
+        self.0.write(cbor, field)
+    }
+
+    fn read(cbor: &mut CborReader<'_>, field: Field) -> Result<Self, WireError> {
+        let begin = cbor.items.position();
+        match OperatorAction::read(cbor, field) {
+            Err(WireError::UnknownCode { .. }) => {
+                cbor.items.set_position(begin);
+                cbor.items.skip()?;
+                Ok(Self(None))
+            }
+            action => Ok(Self(Some(Cow::Owned(action?)))),
+        }
+    }
+
+    fn show<S: Serializer>(&self, json: S) -> Result<S::Ok, S::Error> {
+        self.0.show(json)
+    }
+
+    fn parse<'de, D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        /// With any word for its kind.
+        #[derive(Deserialize)]
+        struct AnyAction {
+            kind: String,
+            by: OperatorText,
+            note: Option<OperatorText>,
+        }
+        let AnyAction { kind, by, note } = AnyAction::deserialize(json)?;
+        let known = ActionKind::named(&kind);
+        Ok(Self(known.map(|kind| Cow::Owned(OperatorAction { kind, by, note }))))
+    }
+}
 record!(SignalTag: "tag" { 0 description optional, 1 machine optional, 2 group optional });
 record! { AlarmGroup: "group" { 0 kind, 1 others, 2 members optional } }
 

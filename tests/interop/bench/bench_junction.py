@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import marks  # noqa: E402
 from junction_drive import Site  # noqa: E402
+from marks import Mark, rows, summary  # noqa: E402
 
 SECONDS, PACE = 900, 5.0
 KILLED_AT, STARTED_AT = 400, 460
@@ -56,28 +56,28 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seeds", type=int, default=5)
     seeds = range(1, options.parse_args().seeds + 1)
-    rows: dict[str, list[float]] = {name: [simulated(seed, name) for seed in seeds] for name in ("own", "call", "blind")}
+    runs: dict[str, list[float]] = {name: [simulated(seed, name) for seed in seeds] for name in ("own", "call", "blind")}
     latencies: list[float] = []
     for name, killed in (("verge", False), ("verge, killed", True)):
-        rows[name] = []
+        runs[name] = []
         for seed in seeds:
             delay, of_run, untrusted = driven(seed, killed)
-            rows[name].append(delay)
+            runs[name].append(delay)
             latencies += [] if killed else of_run
             print(f"{name}, seed {seed}: {delay:.1f} s, {untrusted} polls not believed", file=sys.stderr)
-    for name, delays in rows.items():
+    for name, delays in runs.items():
         print(f"{name:14} {statistics.fmean(delays):6.1f} s ({min(delays):.1f} to {max(delays):.1f})")
-    own, call = statistics.fmean(rows["own"]), statistics.fmean(rows["call"])
+    own, call = statistics.fmean(runs["own"]), statistics.fmean(runs["call"])
     ordered = sorted(latencies)
     p99 = 1e3 * ordered[int(0.99 * len(ordered))]
     print(f"presence to register: p50 {1e3 * statistics.median(ordered):.0f} ms, p99 {p99:.0f} ms of {len(ordered)}")
     found = [
-        Mark.at_most("mean delay, times that of the own loops", statistics.fmean(rows["verge"]) / own, 1.15, "{:.3f}"),
-        Mark.at_most("killed for a minute, times stuck at call", statistics.fmean(rows["verge, killed"]) / call, 1.2, "{:.3f}"),
+        Mark.at_most("mean delay, times that of the own loops", statistics.fmean(runs["verge"]) / own, 1.15, "{:.3f}"),
+        Mark.at_most("killed for a minute, times stuck at call", statistics.fmean(runs["verge, killed"]) / call, 1.2, "{:.3f}"),
         Mark.at_most("presence edge to register, p99, ms", p99, 300.0, "{:.0f}"),
     ]
-    print(marks.rows(found))
-    print(marks.summary(found))
+    print(rows(found))
+    print(summary(found))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ pub(crate) enum RemoteCommand {
 /// An order about an event that is known by its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EventOrder {
-    /// A remark on it, and by whom.
+    /// A remark, and the operator.
     Label(Remark, OperatorText),
     /// To acknowledge it.
     Acknowledge(Operator),

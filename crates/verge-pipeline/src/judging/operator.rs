@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Condition, Standing, Strand};
-use verge_domain::id::{JudgeId, OperatorText};
+use verge_domain::id::{EventNumber, JudgeId, OperatorText};
 use verge_domain::observation::Captured;
 use verge_domain::policy::Observed;
 use verge_domain::stage::{Judge, Remark};
@@ -147,27 +147,18 @@ impl<D, J: Judge> JudgeSet<D, J> {
         Ok(Outcome::Acknowledged { events: acknowledged, already: found - acknowledged })
     }
 
-    /// Reports what an operator said of an event with it, as long as it is open; without one that is meant, of the last that was
-    /// raised of each that is selected.
-    pub(super) fn labelled(
+    /// Reports what an operator said of events with those of them that are open.
+    pub(super) fn report_labels(
         &mut self,
-        selector: &Selector,
-        event: Option<&KnownEvent>,
+        labelled: &[EventNumber],
         (remark, by): (Remark, &OperatorText),
         now: Moment,
         out: &mut Decision,
     ) {
-        let meant: Vec<_> = match event {
-            Some(event) => vec![Some(event.number)],
-            None => {
-                let of = |instance: &Instance<J>| instance.open.iter().map(|open| open.number).max();
-                self.instances.iter().filter_map(|(_, instance)| of(instance)).collect()
-            }
-        };
         let operator = Operator { by: by.clone(), note: OperatorText::new(remark.as_str()).ok() };
         self.handle(
-            |judge, subject| selector.means(judge, subject),
-            |open| meant.contains(&open.number),
+            |_, _| true,
+            |open| open.number.is_some_and(|number| labelled.contains(&number)),
             |handling| handling,
             &operator.did(ActionKind::Labelled),
             (now, out),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_domain::id::{DeviceId, JudgeId, JudgeIndex, OperatorText, SignalId, SourceId};
+use verge_domain::id::{DeviceId, EventNumber, JudgeId, JudgeIndex, OperatorText, SignalId, SourceId};
 use verge_domain::settable::LimitKey;
 use verge_domain::stage::{Judge, Remark};
 use verge_domain::time::Moment;
@@ -121,13 +121,15 @@ pub enum Order {
 }
 
 /// What became of a remark, see [`Outcome::Applied`].
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Applied {
     pub(super) matched: usize,
     pub(super) changed: usize,
     signals: usize,
     replaced: usize,
     unlearnt: Option<(Detector, Remark)>,
+    /// The numbers of the events whose label changed.
+    pub(super) labelled: Vec<EventNumber>,
 }
 
 /// Why an order was not carried out.
@@ -280,8 +282,8 @@ impl<D, J: Judge> JudgeSet<D, J> {
                     self.apply((*remark, event.as_ref()), Some(selector), now, out, |judge, one| {
                         one.subjects().any(|subject| selector.means(judge, &subject))
                     });
-                let Applied { matched, changed, signals, replaced, unlearnt } = applied;
-                self.labelled(selector, event.as_ref(), (*remark, by), now, out);
+                let Applied { matched, changed, signals, replaced, unlearnt, labelled } = applied;
+                self.report_labels(&labelled, (*remark, by), now, out);
                 // The label itself must outlive a restart, whatever was learnt from it.
                 out.checkpoints.push(self.naming.register.saved_labels());
                 let number = event.as_ref().map(|event| event.number.0);
@@ -352,7 +354,8 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 Some(event) => register.label(remark, |known| known.number == event.number),
                 None => register.label(remark, is_last),
             };
-            applied.replaced += usize::from(before.is_some());
+            applied.replaced += usize::from(before.as_ref().is_some_and(|before| before.label.is_some()));
+            applied.labelled.extend(before.map(|before| before.number));
             subjects.insert(&instance.subject);
         }
         applied.signals = subjects.len();

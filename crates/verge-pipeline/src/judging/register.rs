@@ -136,11 +136,13 @@ impl EventRegister {
         found.and_then(|place| known.get(place)).cloned().ok_or_else(range)
     }
 
-    /// A person labelled the last event that is meant. Returns another label that it had.
-    pub(super) fn label(&self, remark: Remark, is_meant: impl Fn(&KnownEvent) -> bool) -> Option<Remark> {
+    /// A person labelled the last event that is meant. Returns it as it was before, unless it had this label already.
+    pub(super) fn label(&self, remark: Remark, is_meant: impl Fn(&KnownEvent) -> bool) -> Option<KnownEvent> {
         let mut known = self.known();
         let event = known.iter_mut().rev().find(|one| is_meant(one))?;
-        event.label.replace(remark).filter(|before| *before != remark)
+        let before = event.clone();
+        event.label = Some(remark);
+        (before.label != event.label).then_some(before)
     }
 
     /// The labels of all events that are known, to be saved.
@@ -254,7 +256,8 @@ mod tests {
         (1..=3).for_each(|number| after.note(known(number, "p")));
         let labels = [1, 2, 3].map(|number| after.find(EventNumber(number)).unwrap().label);
         assert_eq!(labels, [None, Some(Remark::False), None]);
-        assert_eq!(after.label(Remark::Real, |one| one.number == event.number), Some(Remark::False));
+        let before = after.label(Remark::Real, |one| one.number == event.number).unwrap();
+        assert_eq!(before.label, Some(Remark::False));
         let damaged = Checkpoint { key: LABELS.to_owned(), state: Some(b"{".to_vec()) };
         assert!(labels_in(&[damaged]).is_empty());
     }
@@ -271,13 +274,10 @@ mod tests {
         let found = register.find(EventNumber(11)).unwrap();
         assert_eq!(found.subject.device.as_str(), "odd");
         let label = |remark| register.label(remark, |one| one.number == found.number);
-        assert_eq!(label(Remark::Real), None);
+        assert_eq!(label(Remark::Real).map(|before| before.label), Some(None));
         assert_eq!(label(Remark::Real), None, "the same again");
-        assert_eq!(label(Remark::False), Some(Remark::Real));
-        assert_eq!(
-            register.label(Remark::Real, |one| one.is_of(&found.judge, &found.subject)),
-            None,
-            "the last event of that subject is another one"
-        );
+        assert_eq!(label(Remark::False).map(|before| before.label), Some(Some(Remark::Real)));
+        let last = register.label(Remark::Real, |one| one.is_of(&found.judge, &found.subject)).unwrap();
+        assert_eq!((last.number.0, last.label), (KNOWN_EVENTS as u64 + 9, None), "of that subject");
     }
 }

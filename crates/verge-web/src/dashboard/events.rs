@@ -1,6 +1,7 @@
 //! Events as pages and the interface show them: the last word about each point of the board that has one.
 
 use std::cmp::Reverse;
+use std::fmt;
 
 use serde::Serialize;
 use verge_domain::board::{LastWord, PointKind};
@@ -231,50 +232,86 @@ pub(crate) struct EventList {
     pub(crate) next: Option<String>,
 }
 
-impl EventList {
-    /// Open ones first: what waits for an operator, by severity, the newest first.
-    pub(crate) fn of(site: &Site, filter: &EventFilter, most: usize) -> Self {
-        let all = Self::behind(site, filter, (None, most));
-        all.unwrap_or(Self { events: Vec::new(), more: 0, next: None })
+/// Where an event stands in the list: open ones first, of those what waits for an operator, by severity, the newest first. A list
+/// that goes on behind a place leaves nothing out, whatever became of the event that stood there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    open: Reverse<bool>,
+    waits: Reverse<bool>,
+    severity: Reverse<Option<Severity>>,
+    newest: Reverse<i64>,
+    id: u128,
+}
+
+impl Place {
+    fn of(word: &LastWord) -> Self {
+        let event = word.verdict.event;
+        let open = word.open_event().is_some();
+        let newest = event.map_or(0, |event| if open { event.since.0 } else { word.verdict.times.decided.0 });
+        Self {
+            open: Reverse(open),
+            waits: Reverse(open && event.is_some_and(|event| event.handling.is_none())),
+            severity: Reverse(open.then_some(word.verdict.severity)),
+            newest: Reverse(newest),
+            id: event.map_or(0, |event| u128::from_be_bytes(event.id.0)),
+        }
     }
 
-    /// The same behind an event of the list; `None` if that is not in it any more.
-    pub(crate) fn behind(
-        site: &Site,
-        filter: &EventFilter,
-        (after, most): (Option<&str>, usize),
-    ) -> Option<Self> {
+    /// As links and answers have it.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let mut part = || parts.next();
+        let flag = |text| match text {
+            "0" => Some(Reverse(false)),
+            "1" => Some(Reverse(true)),
+            _ => None,
+        };
+        let severity = |text| match text {
+            OVER => Some(Reverse(None)),
+            named => Severity::named(named).map(|named| Reverse(Some(named))),
+        };
+        let place = Self {
+            open: flag(part()?)?,
+            waits: flag(part()?)?,
+            severity: severity(part()?)?,
+            newest: Reverse(part()?.parse().ok()?),
+            id: u128::from_be_bytes(read_event_id(part()?)?),
+        };
+        parts.next().is_none().then_some(place)
+    }
+}
+
+/// In the place of a severity.
+const OVER: &str = "over";
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, waits) = (u8::from(self.open.0), u8::from(self.waits.0));
+        let severity = self.severity.0.map_or(OVER, |severity| severity.as_str());
+        write!(f, "{open}.{waits}.{severity}.{}.{:032x}", self.newest.0, self.id)
+    }
+}
+
+impl EventList {
+    /// Those that the filter takes, `most` of them, behind a place or from the begin.
+    pub(crate) fn of(site: &Site, filter: &EventFilter, (behind, most): (Option<Place>, usize)) -> Self {
         let takes =
             |word: &LastWord| matches!(word.point().2, PointKind::Events(_)) && filter.takes(&word.verdict);
-        let mut words = site.live.board().words(&takes);
-        words.sort_by_key(|word| {
-            let event = word.verdict.event;
-            let open = word.open_event().is_some();
-            let waits = open && event.is_some_and(|event| event.handling.is_none());
-            let newest =
-                event.map_or(0, |event| if open { event.since.0 } else { word.verdict.times.decided.0 });
-            let severity = if open { Some(word.verdict.severity) } else { None };
-            (Reverse(open), Reverse(waits), Reverse(severity), Reverse(newest), event.map(|event| event.id.0))
-        });
-        let begin = match after {
-            None => 0,
-            Some(after) => words.iter().position(|word| event_id(word).as_deref() == Some(after))? + 1,
-        };
-        let more = words.len().saturating_sub(begin).saturating_sub(most);
-        let page = words.iter().skip(begin).take(most);
-        let last = page.clone().next_back().and_then(|word| event_id(word));
-        let events = page.filter_map(|word| EventView::of(site, word)).collect();
-        Some(Self { events, more, next: last.filter(|_| more > 0) })
+        let words = site.live.board().words(&takes);
+        let mut words: Vec<_> = words.iter().map(|word| (Place::of(word), word)).collect();
+        words.sort_unstable_by_key(|(place, _)| *place);
+        let begin = behind.map_or(0, |behind| words.partition_point(|(place, _)| *place <= behind));
+        let rest = &words[begin..];
+        let page = &rest[..most.min(rest.len())];
+        let more = rest.len() - page.len();
+        let next = page.last().filter(|_| more > 0).map(|(place, _)| place.to_string());
+        Self { events: page.iter().filter_map(|(_, word)| EventView::of(site, word)).collect(), more, next }
     }
 }
 
 /// The last events of points that are picked, in no order.
 pub(crate) fn about(site: &Site, selected: &dyn Fn(&LastWord) -> bool) -> Vec<EventView> {
     site.live.board().words(selected).iter().filter_map(|word| EventView::of(site, word)).collect()
-}
-
-fn event_id(word: &LastWord) -> Option<String> {
-    word.verdict.event.map(|event| event.id.to_string())
 }
 
 /// The identity of an event, as links and lists have it.

@@ -35,10 +35,12 @@ impl Opening {
             tokio::time::sleep(after).await;
             match TcpListener::bind(address).await {
                 Ok(listener) => {
-                    tracing::info!(%address, "the gateway still opens: until it has, the dashboard answers /healthz alone");
+                    tracing::info!(%address, "the gateway is opening its store; until then only /healthz and /readyz answer");
                     accept(listener, tls, answers).await;
                 }
-                Err(error) => tracing::debug!(%address, %error, "nobody answers while the gateway opens"),
+                Err(error) => {
+                    tracing::debug!(%address, %error, "cannot listen; no health answers while the gateway opens")
+                }
             }
         }))
     }

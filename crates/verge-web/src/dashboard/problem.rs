@@ -55,10 +55,6 @@ pub(crate) enum Problem {
     Invalid { what: String, expected: String },
     #[error("{}", fault_words(.0))]
     Faults(Vec<InputFault>),
-    #[error(
-        "the list does not have the event any more that it was to go on behind: begin anew without `after`"
-    )]
-    Cursor,
     #[error("{}", changed_words(.0.as_deref()))]
     Changed(Option<String>),
     #[error("send `If-Match` with the ETag of what was read: this is done on that version alone")]
@@ -140,7 +136,6 @@ impl Problem {
             | Self::NoSignal(_)
             | Self::CommandUnknown(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Cursor => StatusCode::GONE,
             Self::Changed(_) => StatusCode::PRECONDITION_FAILED,
             Self::NoVersionNamed => StatusCode::PRECONDITION_REQUIRED,
             Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => {
@@ -183,7 +178,6 @@ impl Problem {
             Self::PicturesOff => "pictures_off",
             Self::TooManyWatched { .. } => "too_many_watched",
             Self::Method(_) => "method",
-            Self::Cursor => "cursor",
             Self::Changed(_) => "changed",
             Self::NoVersionNamed => "no_if_match",
             Self::Invalid { .. } | Self::Faults(_) | Self::CommandInvalid(_) => "invalid",
@@ -223,7 +217,7 @@ impl Problem {
             | Self::CommandInvalid(_)
             | Self::TooLarge { .. }
             | Self::MediaType { .. } => "Not accepted",
-            Self::CommandConflict(_) | Self::Changed(_) | Self::Cursor => "Not possible now",
+            Self::CommandConflict(_) | Self::Changed(_) => "Not possible now",
             Self::Unconfirmed => "Not confirmed",
             Self::NotTakenUp(_) => "Not taken up",
             Self::CommandBusy(_)

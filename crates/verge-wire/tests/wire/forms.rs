@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use verge_domain::id::Lane;
+use verge_domain::id::{Lane, OperatorText};
 use verge_domain::stage::{Envelope, StoredRow};
 use verge_domain::time::{DeviceClock, UtcMillis};
-use verge_domain::verdict::{Body, Severity, Verdict};
+use verge_domain::verdict::{ActionKind, Body, OperatorAction, Severity, Verdict};
 use verge_domain::withdrawn::Withdrawal;
-use verge_wire::{Message, WireEncoder, WireFormat, WireLimits, read_message, verdict_json};
+use verge_wire::{Message, WireEncoder, WireFormat, WireLimits, read_message, read_verdict, verdict_json};
 
 use crate::samples::{envelope, identity, message, rows, sample, stored, withdrawn, written};
 
@@ -159,4 +159,22 @@ fn a_batch_of_cloud_events_holds_one_for_each_verdict_and_tombstone() {
     let event: serde_json::Value = serde_json::from_slice(&text).unwrap();
     let id = event[0]["id"].as_str().unwrap();
     assert!(id.starts_with(&format!("{epoch}/alarm/0/")) && id.ends_with("/raised"), "{id}");
+}
+
+#[test]
+fn an_action_of_a_later_kind_is_left_out_and_the_rest_is_read() {
+    let by = OperatorText::new("dashboard: anna").unwrap();
+    let note = OperatorText::new("why").ok();
+    let action = |kind| Some(Box::new(OperatorAction { kind, by: by.clone(), note: note.clone() }));
+    let (plain, set) = (sample(), Verdict { action: action(ActionKind::Set), ..sample() });
+    let mut bytes = stored(7, &set).bytes.to_vec();
+    // Key 16, a map of three, key 0, code 3.
+    let place = bytes.windows(4).position(|four| four == [0x10, 0xa3, 0x00, 0x03]).unwrap();
+    assert_eq!(read_verdict(&bytes, set.lane).unwrap().1, set);
+    bytes[place + 3] = 0x17;
+    assert_eq!(read_verdict(&bytes, set.lane).unwrap().1, plain);
+    let text = String::from_utf8(message(WireFormat::Json, set.lane, &[set.clone()])).unwrap();
+    let read =
+        |text: &str| read_message(text.as_bytes(), WireLimits::default()).unwrap().verdicts.remove(0).1;
+    assert_eq!((read(&text).action, read(&text.replace("\"set\"", "\"moved\""))), (set.action, plain));
 }

@@ -1,18 +1,20 @@
 //! Judges that tell parts of their subject apart.
 
 use verge_domain::id::{EventNumber, OperatorText};
+use verge_domain::verdict::ActionKind;
 
 use super::*;
 
-/// Finds the same about each of its parts: abnormal above ten.
+/// Finds nearly the same about each of its parts: the first is abnormal above five, the others above ten.
 struct Zones(Vec<SignalId>);
 
 impl Judge for Zones {
     fn observe(&mut self, observed: Observable<'_>, _received: Moment, findings: &mut Vec<Finding>) {
         let Observable::Reading(reading) = observed else { return };
-        let standing = if reading.value > 10.0 { Standing::Abnormal } else { Standing::Normal };
         let queue = |part: &SignalId| {
-            let expected = Expected { low: None, high: Some(10.0) };
+            let limit = if self.0.first() == Some(part) { 5.0 } else { 10.0 };
+            let standing = if reading.value > limit { Standing::Abnormal } else { Standing::Normal };
+            let expected = Expected { low: None, high: Some(limit) };
             let condition = Condition::of_rule(Member::Queue, standing, reading.value, expected);
             Finding::Condition(condition.about(part.clone()))
         };
@@ -56,6 +58,17 @@ impl Trial<Zones> {
         )
     }
 
+    /// The number and the part of each event that is reported because it was labelled.
+    fn reports(&mut self, zone: Option<&str>, remark: Remark) -> Vec<(u64, String)> {
+        let before = self.out.verdicts.len();
+        self.label(zone, remark).unwrap();
+        let labelled = self.out.verdicts[before..].iter().map(|verdict| {
+            assert_eq!(verdict.action.as_ref().map(|action| action.kind), Some(ActionKind::Labelled));
+            (verdict.event.unwrap().number.unwrap().0, verdict.subject.signal.as_ref().unwrap().to_string())
+        });
+        labelled.collect()
+    }
+
     fn labels(&self) -> [Option<Remark>; 2] {
         [1, 2].map(|number| self.set.naming.register.find(EventNumber(number)).unwrap().label)
     }
@@ -94,4 +107,18 @@ fn the_last_event_of_one_part_is_labelled_also_after_its_end() {
         unknown.starts_with("no judge watches device a signal east; of that device there are"),
         "{unknown}"
     );
+}
+
+#[test]
+fn the_event_that_was_labelled_is_reported_and_no_other() {
+    let mut trial = trial();
+    trial.send(0, "a temp 11");
+    let north = vec![(1, "north".to_owned())];
+    assert_eq!(trial.reports(Some("north"), Remark::False), north, "the one of south is newer");
+    assert_eq!(trial.labels(), [Some(Remark::False), None]);
+    assert!(trial.reports(Some("north"), Remark::False).is_empty(), "it says nothing new");
+    assert_eq!(trial.reports(Some("north"), Remark::Real), north);
+    trial.send(1, "a temp 7");
+    assert!(trial.reports(None, Remark::False).is_empty(), "the newest one is over");
+    assert_eq!(trial.labels(), [Some(Remark::Real), Some(Remark::False)]);
 }

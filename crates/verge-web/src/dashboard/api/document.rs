@@ -154,7 +154,6 @@ fn words_of(status: u16) -> &'static str {
         403 => "The login has too small a role, or the request comes from another site",
         404 => "Not known here",
         409 => "It contradicts what is so now, or the configuration",
-        410 => "The list does not have the event of `after` any more: begin anew",
         412 => "It is another than the one of `If-Match`",
         413 => "The body is too large",
         415 => "The body is of another type",

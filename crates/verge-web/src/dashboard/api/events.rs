@@ -14,7 +14,7 @@ use super::operation::{
 use super::{Input, Operation, Parameter, Schema, json};
 use crate::dashboard::access::{Role, Who};
 use crate::dashboard::command::{EventCommand, of_event};
-use crate::dashboard::events::{EventFilter, EventList, EventView, ListedState, find};
+use crate::dashboard::events::{EventFilter, EventList, EventView, ListedState, Place, find};
 use crate::dashboard::form::JsonBody;
 use crate::dashboard::past::{self, Cursor, PastQuery, TIME, read_time};
 use crate::dashboard::problem::Problem;
@@ -119,10 +119,7 @@ const FILTER: &[Parameter] = &[
     Parameter { name: "from", says: "Of past events: only those that ended since then", schema: time_text },
     Parameter { name: "to", says: "Of past events: only those that ended before then", schema: time_text },
     LIMIT,
-    Parameter {
-        schema: || json_value!({ "type": "string", "pattern": "^([0-9a-f]{32}|[0-9]{1,20}\\.[0-9]{1,20}\\.[0-9]{1,20})$" }),
-        ..AFTER
-    },
+    Parameter { schema: || json_value!({ "type": "string", "pattern": PLACES }), ..AFTER },
 ];
 
 const PLACE: &[Parameter] = &[Parameter {
@@ -143,7 +140,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
     const LABEL: &str = "/api/v1/events/{id}/label";
     let lists = "Lists open events and the last one of each point that is over";
     routes
-        .operation(Op::get("/api/v1/events", Role::Viewer, lists).query(FILTER).gives(EVENTS).or(&[410]), all)
+        .operation(Op::get("/api/v1/events", Role::Viewer, lists).query(FILTER).gives(EVENTS), all)
         .operation(Op::get(ONE, Role::Viewer, "Shows one event").query(PLACE).gives(EVENT), one)
         .operation(
             Op::put(ACKNOWLEDGEMENT, Role::Operator, "Takes note of an open event")
@@ -175,6 +172,11 @@ pub(super) fn routes(routes: Routes) -> Routes {
         )
 }
 
+/// A place in the list, or in that of past events.
+const PLACES: &str = "^([01]\\.[01]\\.(info|warning|critical|over)\\.-?[0-9]{1,18}\\.[0-9a-f]{32}|[0-9]{1,20}\\.[0-9]{1,20}\\.[0-9]{1,20})$";
+/// What that is.
+const NEXT: &str = "what an answer gave as next";
+
 async fn all(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let mut input = Input::query(query.as_deref());
     let filter = EventFilter {
@@ -187,8 +189,7 @@ async fn all(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result
     let (from, to) = (time("from"), time("to"));
     let limit = input.limit(MAX_LIMIT);
     if filter.state == Some(ListedState::Past) {
-        let cursor =
-            input.read("after", "what an answer gave as next", |value| Cursor::read(value.as_str()?));
+        let cursor = input.read("after", NEXT, |value| Cursor::read(value.as_str()?));
         input.done()?;
         let past = past::events(&site, &PastQuery { filter, from, to, cursor }, limit).await?;
         let next = past.next.map(|next| next.to_string());
@@ -199,10 +200,9 @@ async fn all(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Result
             input.wrong(key, "state=past beside it");
         }
     }
-    let after = input.hex("after");
+    let after = input.read("after", NEXT, |value| Place::read(value.as_str()?));
     input.done()?;
-    let list = EventList::behind(&site, &filter, (after.as_deref(), limit));
-    Ok(json(&list.ok_or(Problem::Cursor)?))
+    Ok(json(&EventList::of(&site, &filter, (after, limit))))
 }
 
 async fn one(

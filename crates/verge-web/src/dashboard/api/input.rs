@@ -60,7 +60,7 @@ impl Input {
         self.read(key, &expected, |value| value.as_str().filter(fits).map(ToOwned::to_owned))
     }
 
-    /// Sixteen bytes as 32 hexadecimal digits: an event, or an epoch.
+    /// Sixteen bytes as 32 hexadecimal digits: an epoch.
     pub(crate) fn hex(&mut self, key: &'static str) -> Option<String> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let fits = |text: &&str| text.len() == 32 && text.bytes().all(is_digit);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use verge_domain::history::Step;
 use verge_domain::time::UtcMillis;
 
@@ -15,7 +15,7 @@ use super::{Chrome, Page, cameras, html, number};
 use crate::dashboard::access::{Role, Who};
 use crate::dashboard::chart::Picture;
 use crate::dashboard::command::{EventCommand, of_event};
-use crate::dashboard::events::{EventFilter, EventList, EventView, ListedState, Range, find};
+use crate::dashboard::events::{EventFilter, EventList, EventView, ListedState, Place, Range, find};
 use crate::dashboard::form::Form;
 use crate::dashboard::past::{self, PastQuery};
 use crate::dashboard::problem::Problem;
@@ -28,11 +28,10 @@ const SEES: Allowed = Allowed::From(Role::Viewer);
 const OPERATES: Allowed = Allowed::From(Role::Operator);
 /// Events of one page: of names that need all of their room a page stays below 300 kB.
 const ROWS: usize = 50;
-/// Those that were selected are acknowledged within this time, less than what a request may take: the entrance for commands takes
-/// ten a second.
+/// Those that were selected are acknowledged within this time, less than what a request may take.
 const SEVERAL_WITHIN: Duration = Duration::from_secs(8);
-/// After an answer that too many commands came in.
-const PAUSE: Duration = Duration::from_millis(250);
+/// From one to the next: a whole page fits, and some of the ten commands a second that are taken are left to others.
+const PACE: Duration = Duration::from_millis(150);
 
 pub(super) const PAGE: Page = Page {
     path: "/events",
@@ -123,8 +122,6 @@ pub(super) fn range_words(range: Range) -> String {
 struct Events {
     chrome: Chrome,
     operates: bool,
-    /// Several may be selected: one waits, for somebody who may acknowledge it.
-    selects: bool,
     lines: Vec<Line>,
     more: usize,
     filter: EventFilter,
@@ -167,14 +164,11 @@ async fn list(
         looked_to = past.looked_to.map(|at| site.live.time_words(at));
         EventList { events: past.events, more: 0, next: None }
     } else {
-        // Behind an event that is not in the list any more it begins anew.
-        let list = EventList::behind(&site, &filter, (form.text("after"), ROWS));
-        list.unwrap_or_else(|| EventList::of(&site, &filter, ROWS))
+        EventList::of(&site, &filter, (form.text("after").and_then(Place::read), ROWS))
     };
     Ok(html(&Events {
         chrome: Chrome::of(&site, &who, (PAGE.name, PAGE.path), false),
         operates: who.operates(),
-        selects: who.operates() && list.events.iter().any(EventView::waits),
         lines: list.events.iter().map(|event| Line::of(&site, event)).collect(),
         more: list.more,
         state: filter.state.map_or("", ListedState::as_str),
@@ -293,21 +287,28 @@ async fn acknowledge_several(
         let expected = format!("expected 1 to {ROWS} events: select them in the list");
         return Err(Problem::Invalid { what: "event".to_owned(), expected });
     }
-    let (until, mut done) = (Instant::now() + SEVERAL_WITHIN, 0_usize);
+    let (until, mut done, all) = (Instant::now() + SEVERAL_WITHIN, 0_usize, selected.len());
+    let mut turns = interval(PACE);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let out_of_time = |done: usize| {
+        Problem::TooOften(format!(
+            "{done} of {all} events are acknowledged, then there was no time left: select the others again"
+        ))
+    };
     for id in &selected {
         let Some(event) = find(&site, id) else { continue };
         loop {
-            match of_event(&site, &who, &event, EventCommand::Acknowledge { note: note(&form) }).await {
-                Err(Problem::TooOften(_)) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
-                Err(Problem::TooOften(_)) => {
-                    let all = selected.len();
-                    return Err(Problem::TooOften(format!(
-                        "{done} of {all} events are acknowledged, then there was no time left: select the others again"
-                    )));
-                }
-                Ok(_) => break done += 1,
-                Err(Problem::CommandUnknown(_) | Problem::CommandConflict(_)) => break,
-                Err(problem) => return Err(problem),
+            turns.tick().await;
+            if Instant::now() >= until {
+                return Err(out_of_time(done));
+            }
+            let acknowledge = of_event(&site, &who, &event, EventCommand::Acknowledge { note: note(&form) });
+            match timeout_at(until, acknowledge).await {
+                Ok(Ok(_)) => break done += 1,
+                Ok(Err(Problem::CommandUnknown(_) | Problem::CommandConflict(_))) => break,
+                Ok(Err(Problem::TooOften(_))) => {}
+                Ok(Err(Problem::Unconfirmed)) | Err(_) => return Err(out_of_time(done)),
+                Ok(Err(problem)) => return Err(problem),
             }
         }
     }

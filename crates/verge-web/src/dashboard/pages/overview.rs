@@ -97,7 +97,7 @@ async fn overview(State(site): State<Arc<Site>>, who: Who, RawQuery(query): RawQ
     let wall = query.split('&').any(|field| field == "wall" || field.starts_with("wall="));
     let status = site.status();
     let filter = EventFilter { state: Some(ListedState::Open), ..EventFilter::of(&Form::default()) };
-    let open = EventList::of(&site, &filter, MOST_EVENTS);
+    let open = EventList::of(&site, &filter, (None, MOST_EVENTS));
     let mut tiles = machine_tiles(&open);
     tiles.extend(camera_tiles(&site.cameras()));
     tiles.extend(source_tiles(&status));

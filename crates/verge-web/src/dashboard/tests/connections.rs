@@ -20,9 +20,9 @@ async fn ask(dashboard: &Dashboard, request: &str) -> String {
     ask_at(dashboard.address(), request).await
 }
 
-async fn ask_at(address: SocketAddr, request: &str) -> String {
+async fn ask_at(address: SocketAddr, request: impl Into<String>) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(request.into().as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
     String::from_utf8_lossy(&answer).into_owned()
@@ -96,7 +96,7 @@ async fn a_gateway_that_still_opens_is_alive_and_not_ready() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let get = |path: &str, host: &str| {
-        ask_at_owned(address, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+        ask_at(address, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
     };
     assert!(get("/healthz", "localhost").await.starts_with("HTTP/1.1 204"));
     assert!(get("/healthz", "cabinet-7.example").await.starts_with("HTTP/1.1 204"));
@@ -116,8 +116,4 @@ async fn a_gateway_that_still_opens_is_alive_and_not_ready() {
     while std::net::TcpListener::bind(address).is_err() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-async fn ask_at_owned(address: SocketAddr, request: String) -> String {
-    ask_at(address, &request).await
 }

@@ -34,7 +34,7 @@ pub(super) const HOSTILE: &str = "<script>alert(1)</script>\u{202e}\"'&";
 /// A gateway with three events: one is open and hostile, one is over, one has no number.
 pub(super) struct TestGateway {
     id: GatewayId,
-    words: Vec<Arc<LastWord>>,
+    words: Mutex<Vec<Arc<LastWord>>>,
     stored: Mutex<Vec<Arc<LastWord>>>,
     damaged: Mutex<Vec<Seq>>,
     behind: Mutex<Vec<Arc<LastWord>>>,
@@ -121,7 +121,7 @@ impl TestGateway {
         Self {
             id: GatewayId::new("g<b>").unwrap(),
             stored: Mutex::new(words.clone()),
-            words,
+            words: Mutex::new(words),
             damaged: Mutex::default(),
             behind: Mutex::default(),
             commands: Mutex::default(),
@@ -165,6 +165,17 @@ impl TestGateway {
         *self.reload.lock().unwrap()
     }
 
+    /// An operator took note of an event of the board.
+    pub(super) fn acknowledge(&self, id: &str) {
+        for word in self.words.lock().unwrap().iter_mut() {
+            let mut verdict = word.verdict.clone();
+            if let Some(event) = verdict.event.as_mut().filter(|event| event.id.to_string() == id) {
+                event.handling.acknowledged = Some(UtcMillis(7_000));
+                *word = Arc::new(LastWord::new(verdict, word.seq));
+            }
+        }
+    }
+
     /// Time passes.
     pub(super) fn pass(&self, millis: i64) {
         self.now.fetch_add(millis, Ordering::Relaxed);
@@ -188,7 +199,7 @@ impl TestGateway {
 
 impl Board for TestGateway {
     fn words(&self, selected: &dyn Fn(&LastWord) -> bool) -> Vec<Arc<LastWord>> {
-        self.words.iter().filter(|word| selected(word)).cloned().collect()
+        self.words.lock().unwrap().iter().filter(|word| selected(word)).cloned().collect()
     }
 
     fn copy(&self, selected: &dyn Fn(&LastWord) -> bool) -> BoardCopy {

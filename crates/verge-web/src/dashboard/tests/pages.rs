@@ -1,7 +1,10 @@
 //! What pages show, and that nothing of what devices say becomes markup.
 
+use std::time::Duration;
+
 use hyper::{Method, StatusCode};
 use verge_domain::configured::ReloadOutcome;
+use verge_domain::live::CommandOutcome;
 use verge_domain::verdict::EventState;
 
 use super::gateway::{HOSTILE, TestGateway, event_id, signal_path, word};
@@ -75,10 +78,32 @@ async fn a_flood_of_events_is_shown_page_by_page() {
     }
     let all: std::collections::BTreeSet<_> = seen.iter().collect();
     assert_eq!((seen.len(), all.len()), (120, 120), "each once");
-    // Behind an event that is not there any more the list begins anew.
+    // Of what does not name a place the list begins anew.
     let page = text(bench.get(&format!("/events?after={}", "0".repeat(32)), Some(Role::Viewer)).await).await;
     assert!(page.contains(&seen[0]) && page.contains("70 more"));
     assert!(!page.contains("type=\"checkbox\""), "a viewer selects nothing");
+}
+
+#[tokio::test]
+async fn nothing_that_waits_is_left_out_behind_events_that_were_acknowledged() {
+    let words = (1..=60).map(|number| word(number, &format!("pump-{number}"), EventState::Raised)).collect();
+    let bench = Bench::with(TestGateway::of(words));
+    let list = async |path: &str| {
+        let page = text(bench.get(path, Some(Role::Operator)).await).await;
+        let ids = page.split("data-event=\"").skip(1).map(|rest| rest[..32].to_owned());
+        (ids.collect::<Vec<_>>(), page)
+    };
+    let (first, page) = list("/events").await;
+    let next = page.split_once("\" rel=\"next\"").unwrap().0.rsplit_once("href=\"").unwrap().1.to_owned();
+    assert!(
+        page.find("id=\"several\"").unwrap() < page.find("data-live=\"events\"").unwrap(),
+        "the form stays while the list changes"
+    );
+    first.iter().for_each(|id| bench.gateway.acknowledge(id));
+    let (second, _) = list(&next).await;
+    let waiting: Vec<_> = (51..=60).map(event_id).collect();
+    assert_eq!(second[..10], waiting);
+    assert_eq!((second.len(), second[10].clone()), (50, first[0].clone()), "then what is behind it now");
 }
 
 #[tokio::test]
@@ -97,6 +122,32 @@ async fn several_events_are_acknowledged_at_once() {
     assert!(commands.iter().all(|(by, command)| by == "dashboard: operator" && command["note"] == "seen"));
     let many = format!("event={}&", event_id(1)).repeat(51);
     assert_eq!(post(many).await.status(), StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_acknowledgements_end_before_their_request_does_and_say_how_many_there_were() {
+    let bench = Bench::with(TestGateway::of((1..=50).map(|n| word(n, "pump", EventState::Raised)).collect()));
+    let body: String = (1..=50).map(|number| format!("event={}&", event_id(number))).collect();
+    let post = async || {
+        let began = tokio::time::Instant::now();
+        let request = bench.request(Method::POST, "/events/acknowledge", Some(Role::Operator), &body);
+        let answer = bench.ask(request).await;
+        assert!(began.elapsed() < Duration::from_millis(8_500), "{:?}", began.elapsed());
+        (began.elapsed(), answer.status().as_u16(), text(answer).await)
+    };
+    let (lasted, status, _) = post().await;
+    assert_eq!((status, bench.gateway.commands().len()), (303, 50), "a whole page");
+    assert!(lasted > Duration::from_secs(5), "others have their part of the rate: {lasted:?}");
+    bench.gateway.answer_with(CommandOutcome::TooOften);
+    let (_, status, page) = post().await;
+    assert!(status == 429 && page.contains("0 of 50 events are acknowledged"), "{status} {page}");
+    // One of them is not committed.
+    bench.gateway.answer_with(CommandOutcome::Done);
+    bench.gateway.hold_back();
+    let before = bench.gateway.commands().len();
+    let (_, status, page) = post().await;
+    assert!(status == 429 && page.contains("0 of 50 events are acknowledged"), "{status} {page}");
+    assert_eq!(bench.gateway.commands().len(), before + 1, "none is sent behind the last one");
 }
 
 #[tokio::test]

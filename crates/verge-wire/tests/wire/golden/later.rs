@@ -138,6 +138,11 @@ pub(super) fn later_verdicts() -> Vec<(String, Verdict)> {
         let health = Health::of(cause, 0.5, between(1.0, 2.0));
         all.push((format!("health of a model, {cause}"), bare(Body::Health(health))));
     }
+    let text = |text| OperatorText::new(text).expect(NAME);
+    let (kind, note) = (ActionKind::Labelled, Some(text("false")));
+    let action = Some(Box::new(OperatorAction { kind, by: text("dashboard: anna"), note }));
+    let event = Some(handled(None, None));
+    all.push((format!("alarm {}", kind.as_str()), Verdict { event, action, ..sample() }));
     all
 }
 
