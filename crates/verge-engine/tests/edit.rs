@@ -2,6 +2,7 @@
 //! library makes of them.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
+#![expect(clippy::print_stderr, reason = "says what was measured or skipped")]
 
 mod support;
 

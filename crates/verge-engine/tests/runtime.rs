@@ -2,6 +2,7 @@
 //! again, with one test.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
+#![expect(clippy::print_stderr, reason = "says what was measured or skipped")]
 
 mod support;
 

@@ -122,9 +122,7 @@ mod tests {
         let start = format!("sleep 600 & echo $! > {}", file.display());
         // It hangs, and is killed.
         let began = Instant::now();
-        assert!(
-            run_within(&mut sh(&format!("{start}; wait")), Duration::from_secs(3)).unwrap().is_none()
-        );
+        assert!(run_within(&mut sh(&format!("{start}; wait")), Duration::from_secs(3)).unwrap().is_none());
         ends(std::fs::read_to_string(&file).unwrap().trim());
         // It ends, and leaves one behind that holds its outputs.
         let ended =
