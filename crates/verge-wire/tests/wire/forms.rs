@@ -173,7 +173,7 @@ fn an_action_of_a_later_kind_is_left_out_and_the_rest_is_read() {
     assert_eq!(read_verdict(&bytes, set.lane).unwrap().1, set);
     bytes[place + 3] = 0x17;
     assert_eq!(read_verdict(&bytes, set.lane).unwrap().1, plain);
-    let text = String::from_utf8(message(WireFormat::Json, set.lane, &[set.clone()])).unwrap();
+    let text = String::from_utf8(message(WireFormat::Json, set.lane, std::slice::from_ref(&set))).unwrap();
     let read =
         |text: &str| read_message(text.as_bytes(), WireLimits::default()).unwrap().verdicts.remove(0).1;
     assert_eq!((read(&text).action, read(&text.replace("\"set\"", "\"moved\""))), (set.action, plain));

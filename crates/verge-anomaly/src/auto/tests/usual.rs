@@ -94,7 +94,8 @@ fn a_distance_is_that_of_what_is_printed_from_the_range_beside_it() {
     let weekly = AlarmBudget::new(1.0, Duration::from_secs(7 * 86_400)).unwrap();
     let shared = AlarmSettings::new(Some(weekly), 100).unwrap().with(BudgetOf::Judge, WhileLearning::Info);
     let mut members = std::collections::BTreeSet::new();
-    let signals: [(&str, Box<dyn FnMut(usize) -> f64>); 3] =
+    type Signal = Box<dyn FnMut(usize) -> f64>;
+    let signals: [(&str, Signal); 3] =
         [("fault", Box::new(fault)), ("spiky", Box::new(spiky)), ("first day", Box::new(first_day))];
     let settings = [AlarmSettings::default(), shared, shared];
     for ((name, mut value), settings) in signals.into_iter().zip(settings) {
