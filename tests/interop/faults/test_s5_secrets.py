@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from broker_site import HOST, Site, pump_site
+from broker_site import HOST, pump_site
 from certificates import Certificates
 from figures import Figures
 from gateway import Gateway
@@ -123,8 +123,9 @@ def commands(gateway: Gateway, looking: Secrets, folder: Path) -> None:
     for command in printed + ([["check", *at]] if is_full() else []):
         for form in ([], ["--json"]) if is_full() else ([],):
             done = gateway.run(*form, *command)
-            assert done.stdout + done.stderr, command
+            assert done.returncode == 0 and done.stdout + done.stderr, (command, done.returncode, done.stderr)
             looking.search(" ".join(command), done.stdout + done.stderr)
+    assert (folder / "backup.db").is_file(), "the copy is made"
     looking.search_folder(folder)
 
 
