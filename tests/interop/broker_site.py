@@ -13,6 +13,7 @@ from certificates import Certificates
 from clients import Receiver
 from gateway import Gateway
 from peers import free_port
+from processes import resident_kib
 from programs import tool, verge
 from scene import UPLINK, Scene, number_source, threshold
 from waiting import wait_for
@@ -97,6 +98,12 @@ class Site:
             if b"broker" in Path(f"/proc/{child}/cmdline").read_bytes():
                 return int(child)
         return None
+
+    def memory_kib(self) -> dict[str, int]:
+        """What the gateway and the broker's process occupy."""
+        process = self.broker_process()
+        assert process is not None, "the broker's process lives"
+        return {"gateway": self.gateway.resident_kib(), "broker": resident_kib(process)}
 
     def broker(self, **least: int) -> dict:
         """What the status says of the broker, once at least this was refused."""

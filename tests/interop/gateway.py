@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from processes import Process
+from processes import Process, resident_kib
 from programs import verge
 
 Settings = dict[str, Any]
@@ -110,10 +110,7 @@ class Gateway:
 
     def resident_kib(self) -> int:
         """Memory that it occupies."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1])
-        raise RuntimeError("the system does not tell how much memory the gateway occupies")
+        return resident_kib(self.pid)
 
     def kill(self) -> None:
         """kill -9."""

@@ -6,6 +6,14 @@ import time
 from pathlib import Path
 
 
+def resident_kib(pid: int) -> int:
+    """Memory that a process occupies."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise RuntimeError(f"the system does not say how much memory process {pid} occupies")
+
+
 class Process:
     """A program that runs in the background, with its standard error and output in a file."""
 

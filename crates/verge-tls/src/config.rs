@@ -176,6 +176,7 @@ fn web(identity: &TlsIdentity, clients: Option<Arc<ClientVerifier>>, protocols: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authority::{Authority, CertificateRequest};
 
     #[test]
     fn certificate_time_never_falls_behind_the_program() {
@@ -187,5 +188,67 @@ mod tests {
         check(None, FLOOR.as_secs());
         check(Some(0), FLOOR.as_secs());
         check(Some(FLOOR.as_secs() + 1), FLOOR.as_secs() + 1);
+    }
+
+    /// What a server under these terms answers to a client that speaks TLS 1.2 alone.
+    fn meet_tls_1_2(server: &Arc<ServerConfig>, roots: &TrustedRoots) -> Result<(), rustls::Error> {
+        let client = ClientConfig::builder_with_details(provider(), FlooredClock::new())
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(ServerVerifier::new(roots))
+            .with_no_client_auth();
+        let name = "localhost".try_into().unwrap();
+        let mut client = rustls::ClientConnection::new(Arc::new(client), name).unwrap();
+        let mut server = rustls::ServerConnection::new(Arc::clone(server)).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut flight = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut flight).unwrap();
+            }
+            let mut unread = &flight[..];
+            while !unread.is_empty() {
+                server.read_tls(&mut unread).unwrap();
+            }
+            server.process_new_packets()?;
+            let mut flight = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut flight).unwrap();
+            }
+            let mut unread = &flight[..];
+            while !unread.is_empty() {
+                client.read_tls(&mut unread).unwrap();
+            }
+            client.process_new_packets()?;
+        }
+        assert_eq!(server.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
+        Ok(())
+    }
+
+    #[test]
+    fn tls_1_2_is_accepted_where_the_terms_say_so_and_no_session_is_resumed() {
+        let authority = Authority::create("a", 30).unwrap();
+        let request = CertificateRequest {
+            common_name: "broker".to_owned(),
+            names: vec!["localhost".to_owned()],
+            usage: crate::Usage::Server,
+            days: 30,
+        };
+        let issued = authority.issue(&request).unwrap();
+        let identity = TlsIdentity::from_pem(issued.cert_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap();
+        let roots = TrustedRoots::from_pem(authority.cert_pem().as_bytes()).unwrap();
+        let revocations = Arc::new(Revocations::default());
+        for takes_tls_1_2 in [false, true] {
+            let terms = ClientTerms { certificate_optional: true, takes_tls_1_2 };
+            let server = revoking_server_config(&identity, &roots, &revocations, terms);
+            let met = meet_tls_1_2(&server, &roots);
+            let refused =
+                Err(rustls::Error::PeerIncompatible(rustls::PeerIncompatible::Tls12NotOfferedOrEnabled));
+            assert_eq!(met, if takes_tls_1_2 { Ok(()) } else { refused }, "{terms:?}");
+            assert_eq!(server.send_tls13_tickets, 0, "{terms:?}");
+            assert!(!server.session_storage.can_cache(), "{terms:?}");
+        }
+        let web = revoking_web_server_config(&identity, &roots, &revocations);
+        assert_eq!((web.send_tls13_tickets, web.session_storage.can_cache()), (0, false));
     }
 }

@@ -64,7 +64,7 @@ pub enum EnrolRefusal {
         "what was sent is no certificate request that can be signed ({0}): expected PKCS #10, as `openssl req -new` makes it"
     )]
     Request(String),
-    /// The request names somebody else.
+    /// The request names another device.
     #[error("the request is for {asked:?}, expected {expected:?} or no common name")]
     Name {
         /// The common name in it.

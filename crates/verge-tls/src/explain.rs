@@ -92,12 +92,13 @@ fn words(error: &Error) -> String {
         Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::Tls12NotOffered,
         ) => "the other side speaks no TLS version of 1.2 or 1.3: allow one of them there".to_owned(),
-        // Only an end that accepts says this, and only one of TLS 1.3 alone.
-        Error::PeerIncompatible(PeerIncompatible::Tls12NotOfferedOrEnabled | PeerIncompatible::SupportedVersionsExtensionRequired) => {
-            "the other side speaks no TLS version newer than 1.2, and 1.3 is asked for here (the embedded broker takes 1.2 with \
-             tls_1_2 = true below [local])"
-                .to_owned()
-        }
+        // Only an end that accepts says this: the first where the client lists its versions, whatever is accepted here; the
+        // second where it lists none, which is TLS 1.2 at most, and 1.3 alone is accepted.
+        Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOfferedOrEnabled | PeerIncompatible::SupportedVersionsExtensionRequired,
+        ) => "the other side offers no TLS version that is accepted here (1.3; with tls_1_2 = true below [local] of the \
+              embedded broker 1.2 as well)"
+            .to_owned(),
         Error::PeerIncompatible(fault) => {
             format!("the two sides have no kind of encryption in common ({})", spaced(fault))
         }
@@ -171,7 +172,11 @@ mod tests {
             Error::PeerIncompatible(PeerIncompatible::NoCipherSuitesInCommon),
             "(no cipher suites in common)",
         );
-        check(Error::PeerIncompatible(PeerIncompatible::Tls12NotOfferedOrEnabled), "tls_1_2 = true");
+        for fault in
+            [PeerIncompatible::Tls12NotOfferedOrEnabled, PeerIncompatible::SupportedVersionsExtensionRequired]
+        {
+            check(Error::PeerIncompatible(fault), "offers no TLS version that is accepted here");
+        }
         check(Error::AlertReceived(AlertDescription::DecodeError), "(decode error)");
         check(Error::AlertReceived(AlertDescription::BadCertificate), "(bad certificate)");
         check(Error::InvalidMessage(InvalidMessage::InvalidContentType), "does not speak TLS");

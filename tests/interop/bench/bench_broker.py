@@ -28,6 +28,7 @@ from clients import VERDICT_CHANNELS  # noqa: E402
 from counting import first_arrivals  # noqa: E402
 from figures import percentile  # noqa: E402
 from marks import Mark, rows, summary  # noqa: E402
+from processes import resident_kib  # noqa: E402
 from report import machine, percentiles  # noqa: E402
 from scene import Scene  # noqa: E402
 from tls_device import connect, context, exactly, publishes  # noqa: E402
@@ -98,12 +99,6 @@ def handshakes(tls: ssl.SSLContext, port: int, device: str, seconds: float) -> f
     for thread in threads:
         thread.join()
     return sum(counts) / seconds
-
-
-def resident_kib(pid: int) -> int:
-    """Memory that a process occupies."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
 @dataclass
@@ -181,7 +176,7 @@ def marks(name: str, beside: Measured, own: Measured, alarms: list[float]) -> li
         held.append(Mark.at_least(f"{name}: of mosquitto's messages/s, {size} B, {connections} connections", share, 0.7, "{:.2f}"))
     held.append(Mark.at_most(f"{name}: added to mosquitto's round trip, p50, ms", own.trip_ms - beside.trip_ms, 0.3, "{:.2f}"))
     held.append(Mark.at_most(f"{name}: alarm under overload, p99, s", percentile(alarms, 99), 1.0, "{:.2f}"))
-    held.append(Mark.at_most(f"{name}: an idle connection, KiB", own.kib_idle, 20.0))
+    held.append(Mark.at_most(f"{name}: an idle connection, KiB in the gateway's process", own.kib_idle, 20.0))
     return held
 
 

@@ -7,9 +7,9 @@ judged where fewer come back than went out. So what is counted was judged, whate
 import multiprocessing
 import random
 import socket
-import threading
 from dataclasses import dataclass
 
+from others import at_once
 from tls_device import connect_packet, opened, packet, publish_packet, subscribe_packet, text
 
 PINGREQ = b"\xc0\x00"
@@ -122,6 +122,9 @@ def exchange(port: int, source: str, data: bytes) -> bytes:
             stream.shutdown(socket.SHUT_WR)
             while more := stream.recv(65_536):
                 answer += more
+        except TimeoutError:
+            # It is an OSError as well, and not one of those: the other end neither answers nor closes.
+            raise
         except OSError:
             # What was still unread there resets the connection, at any of these steps.
             pass
@@ -162,13 +165,7 @@ def work(port: int, seed: int, wanted: int, mutate: bool, out: "multiprocessing.
     """One process of it."""
     parts = [Sent() for _ in range(AT_ONCE)]
     share = -(-wanted // AT_ONCE)
-    threads = [
-        threading.Thread(target=drive, args=(port, seed, number, share, mutate, part)) for number, part in enumerate(parts)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(AT_ONCE, lambda number: drive(port, seed, number, share, mutate, parts[number]))
     out.put((sum(p.before for p in parts), sum(p.behind for p in parts), sum(p.connections for p in parts)))
 
 
@@ -182,5 +179,6 @@ def send(port: int, wanted: int, seed: int, mutate: bool = True, processes: int 
         worker.start()
     for worker in workers:
         worker.join()
+    assert all(worker.exitcode == 0 for worker in workers), "a process has failed: its output says why"
     found = [out.get(timeout=10) for _ in workers]
     return Sent(*(sum(column) for column in zip(*found)))

@@ -1,4 +1,4 @@
-"""Devices that mean well, beside whatever else happens: how long their messages take, and how soon a new one is let in."""
+"""Other devices, beside whatever else happens: how long their messages take, and how soon a new one is let in."""
 
 import contextlib
 import ssl
@@ -10,6 +10,7 @@ from broker_site import Site
 from certificates import Identity
 from figures import percentile
 from tls_device import connect, context, exactly, publish_packet
+from waiting import wait_for
 
 
 def device_context(site: Site, device: str) -> ssl.SSLContext | None:
@@ -48,6 +49,12 @@ class Standing:
         """What it has measured since the last call."""
         taken, self.times = self.times, []
         return taken
+
+    def p99_ms(self) -> float:
+        """Of what it has measured since the last call, in milliseconds; waits for the first of it."""
+        wait_for(lambda: self.times or self.lost, "the other device has its acknowledgement", 60)
+        assert not self.lost, f"another device lost its connection: {self.lost}"
+        return round(percentile(self.taken(), 99) * 1000, 2)
 
     def close(self) -> None:
         self._end.set()
@@ -88,12 +95,7 @@ def standing(site: Site, device: str = "other-1") -> Iterator[Standing]:
         yield other
     finally:
         other.close()
-    assert not other.lost, f"a device that meant well lost its connection: {other.lost}"
-
-
-def p99_ms(times: list[float]) -> float:
-    """In milliseconds; 0 where a step was over before anything was measured, as in short forms."""
-    return round(percentile(times, 99) * 1000, 2) if times else 0.0
+    assert not other.lost, f"another device lost its connection: {other.lost}"
 
 
 def at_once(count: int, run: Callable[[int], None]) -> None:

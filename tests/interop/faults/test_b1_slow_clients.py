@@ -4,7 +4,6 @@ and SUBSCRIBE, and a keep-alive of 65535 in front of that."""
 import contextlib
 import socket
 import ssl
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from broker_site import Site, pump_site
 from figures import Figures
-from others import Newcomers, device_context, p99_ms, standing
+from others import Newcomers, at_once, device_context, standing
 from programs import is_full
 from scene import Scene
 from tls_device import connect, connect_packet, opened, packet, secured, text
@@ -80,6 +79,8 @@ class Slow:
                     while stream.recv(4096):
                         pass
                     break
+            else:
+                raise AssertionError(f"a client of the kind {kind} was not closed")
         self.closed_after[kind].append(time.monotonic() - began)
 
 
@@ -88,27 +89,21 @@ def test_slow_clients_keep_nobody_out_and_are_closed(scene: Scene, tmp_path: Pat
         slow, newcomers = Slow(site), Newcomers(site)
         for name in range(4):
             site.identity(f"slow-{name}")
-        threads = []
+        clients = []
         for index, kind in enumerate(slow.kinds):
             for number in range(AT_A_TIME):
                 # Sixteen of an address may wait at a time.
                 source = f"127.0.{index + 1}.{number // 10 + 1}"
-                rounds = lambda kind=kind, source=source, number=number: [  # noqa: E731
-                    slow.offend(kind, source, number) for _ in range(ROUNDS)
-                ]
-                threads.append(threading.Thread(target=rounds))
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+                clients.append((kind, source, number))
+        at_once(len(clients), lambda index: [slow.offend(*clients[index]) for _ in range(ROUNDS)])
         newcomers.close()
         for kind in slow.kinds:
             assert len(slow.closed_after[kind]) == AT_A_TIME * ROUNDS, f"all of {kind} are closed"
         longest = {kind: round(max(times), 1) for kind, times in slow.closed_after.items()}
         figures.note(
-            "B1", clients=len(threads) * ROUNDS, closed_after_s=longest, newcomers=len(newcomers.times),
+            "B1", clients=len(clients) * ROUNDS, closed_after_s=longest, newcomers=len(newcomers.times),
             slowest_newcomer_s=round(max(newcomers.times), 2), refused_newcomers=len(newcomers.refused),
-            standing_p99_ms=p99_ms(other.taken()),
+            standing_p99_ms=other.p99_ms(),
         )
         assert newcomers.times and not newcomers.refused, newcomers.refused
         if is_full():

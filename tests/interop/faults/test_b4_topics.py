@@ -9,7 +9,7 @@ from pathlib import Path
 
 from broker_site import Site, pump_site
 from figures import Figures
-from others import at_once, device_context, p99_ms, standing
+from others import at_once, device_context, standing
 from programs import is_full
 from scene import Scene
 from tls_device import connect, connect_packet, exactly, publish_packet, secured, subscribe_packet
@@ -21,13 +21,6 @@ AT_ONCE, WINDOW, IN_A_PACKET = 8, 100, 60
 LIMIT_KIB = 32 * 1024
 NOTICEABLE_MS = 20.0
 DEVICE = "many-1"
-
-
-def memory_kib(site: Site) -> int:
-    """Of the gateway and the broker's process."""
-    process = site.broker_process()
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return site.gateway.resident_kib() + next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
 def answers(stream: socket.socket) -> Iterator[tuple[int, bytes]]:
@@ -115,13 +108,13 @@ def test_a_device_with_many_names_takes_no_more_than_one_with_few(scene: Scene, 
             # A tenth of it under few names: that costs the same time, and fills what is filled once.
             other.taken()
             step(itertools.cycle(range(FEW)), max(count // 10, WINDOW))
-            few[name] = p99_ms(other.taken())
-        before = memory_kib(site)
+            few[name] = other.p99_ms()
+        before = sum(site.memory_kib().values())
         for name, (step, count) in steps.items():
             other.taken()
             step(itertools.count(), count)
-            times[name] = p99_ms(other.taken())
-        grown = memory_kib(site) - before
+            times[name] = other.p99_ms()
+        grown = sum(site.memory_kib().values()) - before
         assert "has failed" not in site.gateway.whole_log()
         assert many.refused["filters"] >= MANY - 64 - IN_A_PACKET and (not is_full() or many.refused["topics"] >= MANY - 1001)
         figures.note(

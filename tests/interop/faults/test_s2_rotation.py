@@ -9,7 +9,7 @@ import paho.mqtt.client as mqtt
 
 from broker_site import HOST, Site, pump_site
 from figures import Figures
-from others import device_context, p99_ms, standing
+from others import device_context, standing
 from programs import is_full
 from scene import Scene
 from test_broker_durable import Counting, committed
@@ -125,7 +125,7 @@ def test_certificates_are_replaced_under_load(scene: Scene, tmp_path: Path, figu
         figures.note(
             "S2", rotations=ROTATIONS, bad_files=int(BAD > 0), sessions=DEVICES + 1, cut_off=0, lost=0,
             acknowledged=sum(len(device.acknowledged) for device in load.devices), served_after_s=round(max(served_after), 1),
-            uplink_after_s=round(max(uplink_after), 1), standing_p99_ms=p99_ms(other.taken()),
+            uplink_after_s=round(max(uplink_after), 1), standing_p99_ms=other.p99_ms(),
         )
         assert site.gateway.is_running
         if is_full():

@@ -40,7 +40,7 @@ impl Introduced {
 /// identifier of its own gets the name in its certificate, or `nameless`.
 ///
 /// # Errors
-/// It says that it is somebody else.
+/// It says that it is another device.
 pub(super) fn identify(
     mut connect: Connect,
     identities: Option<&[String]>,
