@@ -2,10 +2,12 @@
 
 import io
 import os
+import shutil
 import struct
 import subprocess
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from PIL import Image
 
 from life import NAME, Life
 from models import Models, sha256
-from programs import verge
+from programs import is_full, verge
 from scene import Scene, frame_source, looking
 from waiting import wait_for
 
@@ -72,6 +74,18 @@ def test_tricks_of_zip_are_refused_and_leave_nothing(life: Life) -> None:
         assert "panicked" not in said, said
         return said
 
+    def harmless(content: bytes) -> None:
+        """Refused, or taken as what was signed and nothing else."""
+        bad.write_bytes(content)
+        other = replace(life, state_dir=life.folder / "other", configuration=life.folder / "other.toml")
+        other.configure()
+        done = other.model("push", str(bad))
+        assert done.returncode in (0, BAD_INPUT), done.stderr
+        stored = [path for path in other.store.iterdir() if path.is_dir()] if done.returncode == 0 else []
+        assert len(stored) == (done.returncode == 0), stored
+        assert all({path.name: path.read_bytes() for path in one.iterdir()} == good for one in stored), done.stdout
+        shutil.rmtree(other.state_dir, ignore_errors=True)
+
     # Other ways of packing; a reader that knew them would be one more to attack.
     for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         packed(bad, good, method)
@@ -88,20 +102,17 @@ def test_tricks_of_zip_are_refused_and_leave_nothing(life: Life) -> None:
         packed(bad, good, external_attr=mode << 16, create_system=3)
         assert "a link, a folder or a device" in refused()
     # Something in front, as self-extracting ones have it, behind, or as a comment.
-    for content in (b"#!/bin/sh\nrm -rf /\n" + whole, whole + b"\0", changed(whole[:-2], len(whole) - 2, b"") + b"\x04\x00evil"):
-        bad.write_bytes(content)
-        done = life.verge("model", "verify", str(bad), "--trust", str(life.trust("publisher")))
-        assert done.returncode == BAD_INPUT or entries(bad) == good, done.stdout
+    for content in (b"#!/bin/sh\nrm -rf /\n" + whole, whole + b"\0", whole[:-2] + b"\x04\x00evil"):
+        harmless(content)
     # The directory leads elsewhere: beyond the file, into another entry, to itself.
     for offset in (0xFFFFFFFE, len(whole) + 10, whole.index(ONNX.encode()) - 30, central):
         refused(changed(whole, central + 42, struct.pack("<I", offset)))
-    # Sizes that lie in the directory: more, less, four gigabytes.
-    for size in (0, 1, 0xFFFFFFFE):
+    # Sizes that lie in the directory: more, less, four gigabytes. Bytes are counted as they come, and held against those signed.
+    for size in (0, 1):
         refused(changed(whole, central + 20, struct.pack("<I", size)))
-        bad.write_bytes(changed(whole, central + 24, struct.pack("<I", size)))
-        done = life.verge("model", "verify", str(bad), "--trust", str(life.trust("publisher")))
-        # Bytes are counted as they come, and held against those that are signed.
-        assert done.returncode in (0, BAD_INPUT), done.stderr
+    harmless(changed(whole, central + 20, struct.pack("<I", 0xFFFFFFFE)))
+    for size in (0, 1, 0xFFFFFFFE):
+        harmless(changed(whole, central + 24, struct.pack("<I", size)))
     # More entries than there are, and none.
     end = len(whole) - 22
     for count in (0, 1, 0xFFFF):
@@ -118,9 +129,11 @@ def test_tricks_of_zip_are_refused_and_leave_nothing(life: Life) -> None:
 def test_a_bomb_is_no_larger_than_what_was_signed(life: Life) -> None:
     good = entries(life.sign(1))
     bomb = life.folder / "bomb.vmodel"
-    # A gigabyte in a megabyte, for a file of some bytes.
-    packed(bomb, {**good, TEXT: bytes(1 << 30)})
-    assert bomb.stat().st_size < 4 << 20
+    # Three quarters of a gigabyte in some megabytes, for a file of some bytes.
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, content in {**good, TEXT: bytes(3 << 28)}.items():
+            archive.writestr(name, content)
+    assert bomb.stat().st_size < 8 << 20
     before = time.monotonic()
     command = [verge(), "model", "push", str(bomb), "-c", str(life.configuration)]
     # It may not have the memory for it.
@@ -234,4 +247,6 @@ def test_a_file_made_elsewhere_is_pointed_at_and_tested_anew(scene: Scene, model
     # A version that was made here says nothing.
     life.push(life.sign(1))
     life.promote()
-    wait_for(lambda: not listed(), "nothing is to be said of it", 60)
+    if is_full():
+        # The next status is half a minute away.
+        wait_for(lambda: not listed(), "nothing is to be said of it", 60)

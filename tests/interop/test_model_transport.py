@@ -20,7 +20,7 @@ from chaos import Chaos
 from clients import Device, Receiver
 from gateway import Gateway
 from life import NAME, Life
-from models import Models
+from models import Models, sha256
 from peers import HOST, Mosquitto
 from programs import verge
 from scene import GATEWAY_ID, PREFIX, UPLINK, Scene, frame_source, looking
@@ -86,6 +86,16 @@ class Far:
         answers = [json.loads(arrival.payload) for arrival in self.receiver().of("reply")]
         return [answer for answer in answers if answer.get("state") == "wanted"]
 
+    def answers(self, id_: str) -> list[dict]:
+        """All answers to a command."""
+        found = [json.loads(arrival.payload) for arrival in self.receiver().of("reply")]
+        return [answer for answer in found if answer.get("id") == id_]
+
+    def result(self, id_: str) -> dict:
+        """What comes of an offer that was taken."""
+        found = lambda: [one for one in self.answers(id_) if one.get("state") not in ("receiving", "wanted")]  # noqa: E731
+        return wait_for(lambda: (found() or [None])[-1], "a report", 90)
+
     def published(self) -> int:
         """Bytes of parts that were published."""
         return sum(len(arrival.payload) - 40 for arrival in self.receiver().of("part"))
@@ -105,10 +115,6 @@ def far(scene_without_upstream: Scene, models: Models, tmp_path: Path) -> Iterat
     proxy.close()
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def test_a_version_comes_as_a_change_is_promoted_and_rolled_back(far: Far) -> None:
     life = far.life
     first, second = life.sign(1, padding=1 << 18), life.sign(2, padding=1 << 18)
@@ -121,7 +127,7 @@ def test_a_version_comes_as_a_change_is_promoted_and_rolled_back(far: Far) -> No
     answer = far.command(command="promote", name=NAME)
     assert answer["ok"] and answer["state"] == "promoted", answer
     assert far.ls()["active"]["version"] == "1"
-    weights = hashlib.sha256((life.folder / "v1" / f"{NAME}.onnx").read_bytes()).hexdigest()
+    weights = sha256(life.folder / "v1" / f"{NAME}.onnx")
     wait_for(lambda: far.offers().get("weights") == [{"model": NAME, "sha256": weights}], "the weights in the status", 90)
     # What changed is offered first; the status shows who has the base.
     done = far.push(second, "--from", str(first), "--all")
@@ -254,13 +260,6 @@ def test_offers_that_lie_are_refused_and_counted(far: Far) -> None:
     def part(at: int, held: bytes, head: bytes = digest) -> None:
         publisher.publish_raw(topic, head + struct.pack("<Q", at) + held, qos=1)
 
-    def result(answer: dict) -> dict:
-        found = lambda: [  # noqa: E731
-            one for one in map(lambda a: json.loads(a.payload), far.receiver().of("reply"))
-            if one.get("id") == answer["id"] and one.get("state") not in ("receiving", "wanted")
-        ]
-        return wait_for(lambda: (found() or [None])[-1], "a report", 60)
-
     # It is no package: the bytes are as offered, and the push refuses it.
     answer = far.command(**good)
     assert answer["ok"] and answer["state"] == "receiving", answer
@@ -273,7 +272,7 @@ def test_offers_that_lie_are_refused_and_counted(far: Far) -> None:
     part(0, content[PART : PART + 100])
     for at in range(0, len(content), PART):
         part(at, content[at : at + PART])
-    report = result(answer)
+    report = far.result(answer["id"])
     assert not report["ok"] and "no package" in report["error"], report
     # Other bytes than were offered.
     other = "22" * 32
@@ -281,7 +280,7 @@ def test_offers_that_lie_are_refused_and_counted(far: Far) -> None:
     wait_for(lambda: any(one["hash"] == other for one in far.wanted()), "something of it is asked for", 30)
     for at in range(0, len(content), PART):
         part(at, content[at : at + PART], bytes.fromhex(other))
-    report = result(answer)
+    report = far.result(answer["id"])
     assert not report["ok"] and "nothing of it is kept" in report["error"], report
     assert far.stored_parts() == [] and far.ls()["candidate"] is None
     # Parts without end, which nobody has asked for.
@@ -302,7 +301,7 @@ class Files(BaseHTTPRequestHandler):
     ranges: list[str] = []
     endless = False
     known = True
-    # So many bytes come after each pause, in seconds.
+    # Seconds of a pause, and the bytes that come after each.
     trickle: tuple[float, int] | None = None
 
     def do_GET(self) -> None:
@@ -358,11 +357,6 @@ def served(content: bytes, certificates: Certificates, **state: object) -> Itera
         server.server_close()
 
 
-def state_of(far: Far, digest: str) -> dict:
-    """The package as the newest status has it."""
-    return next((one for one in far.offers().get("packages", []) if one["sha256"] == digest), {})
-
-
 def test_a_package_comes_by_http_in_ranges(far: Far, certificates: Certificates) -> None:
     package = far.life.sign(1, padding=1 << 20)
     content = package.read_bytes()
@@ -374,8 +368,7 @@ def test_a_package_comes_by_http_in_ranges(far: Far, certificates: Certificates)
         wait_for(lambda: far.ls()["candidate"], "the candidate", 90)
         begins = [int(one.removeprefix("bytes=").split("-")[0]) for one in Files.ranges]
         assert begins[0] == 0 and len(begins) == 3 and begins == sorted(set(begins)), begins
-        reports = lambda: [json.loads(a.payload) for a in far.receiver().of("reply")]  # noqa: E731
-        wait_for(lambda: any(r.get("id") == answer["id"] and r.get("state") == "staged" for r in reports()), "the report", 30)
+        assert far.result(answer["id"])["state"] == "staged"
     assert far.ls()["candidate"]["version"] == "1"
 
 
@@ -389,12 +382,8 @@ def test_a_web_service_that_lies_is_refused(far: Far, certificates: Certificates
             offer = {"command": "offer", "name": NAME, "bytes": len(content), "hash": sha256(package), "url": f"{below}a"}
             answer = far.command(**(offer | change))
             if answer["ok"]:
-                find = lambda: [  # noqa: E731
-                    r for r in (json.loads(a.payload) for a in far.receiver().of("reply"))
-                    if r.get("id") == answer["id"] and not r["ok"]
-                ]
-                answer = wait_for(lambda: (find() or [None])[0], "the report", 60)
-            assert part in answer["error"], answer
+                answer = far.result(answer["id"])
+            assert not answer["ok"] and part in answer["error"], answer
 
         refused("not below an address", url=below.replace("/models/", "/models/../other/a"))
         refused("not below an address", url="https://localhost/models/a")
