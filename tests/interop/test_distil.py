@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from models import Models, classifier
-from programs import data, verge
-from quantized import run
+from programs import data, is_full, verge
+from quantized import central_crop, run
 
 DONE, REFUSED, USAGE, BAD_INPUT = 0, 1, 64, 65
 COLOURS = ["blue", "green", "red"]
@@ -75,25 +75,38 @@ def exposed(model: Path, tensor: str, to: Path) -> Path:
     return to
 
 
+def of_head(model: Path, to: Path) -> Path:
+    """A model that was taught, with the features that its head reads as the second output."""
+    (scores,) = [node for node in onnx.load(model).graph.node if node.output[0].startswith("head_scores")]
+    return exposed(model, scores.input[0], to)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     folder = tmp_path_factory.mktemp("site")
-    models = Models.make(folder)
-    draw(folder / "frames", 90, 0)
+    draw(folder / "frames", 60, 0)
     draw(folder / "labels", 18, 1)
     draw(folder / "later", 90, 2)
-    draw(folder / "school", 300, 3)
-    # The teacher is solved from pictures that the box never sees.
+    draw(folder / "school", 180, 3)
+    onnx.save(net(12, np.random.default_rng(5).normal(0, 1, (12, 3)), np.zeros(3), 6), folder / "small.onnx")
+    return Site(folder, schooled(folder, "teacher", 64, 4), card(folder, "small"))
+
+
+def card(folder: Path, name: str) -> Path:
+    picture = classifier(layout="nchw", colour="rgb", element="f32", mean=[127.5] * 3, scale=[1 / 127.5] * 3)
+    return Models.make(folder).card(name, picture, COLOURS)
+
+
+def schooled(folder: Path, name: str, channels: int, seed: int, certain: float = 8) -> Path:
+    """A model that is solved from pictures which the box never sees."""
     school = sorted((folder / "school").glob("*/*.jpg"))
-    onnx.save(net(64, np.zeros((64, 3)), np.zeros(3), 4), folder / "teacher.onnx")
-    features = [one[1][0].ravel() for one in run(exposed(folder / "teacher.onnx", "f", folder / "f.onnx"), inputs_of(school))]
+    onnx.save(net(channels, np.zeros((channels, 3)), np.zeros(3), seed), folder / f"{name}.onnx")
+    features = [one[1][0].ravel() for one in run(exposed(folder / f"{name}.onnx", "f", folder / "f.onnx"), inputs_of(school))]
     rows = np.c_[np.array(features), np.ones(len(school))]
     targets = np.array([[float(path.parent.name == colour) for colour in COLOURS] for path in school])
-    solved = np.linalg.solve(rows.T @ rows + 1e-3 * np.eye(65), rows.T @ targets)
-    onnx.save(net(64, 8 * solved[:-1], 8 * solved[-1], 4), folder / "teacher.onnx")
-    onnx.save(net(12, np.random.default_rng(5).normal(0, 1, (12, 3)), np.zeros(3), 6), folder / "small.onnx")
-    picture = classifier(layout="nchw", colour="rgb", element="f32", mean=[127.5] * 3, scale=[1 / 127.5] * 3)
-    return Site(folder, models.card("teacher", picture, COLOURS), models.card("small", picture, COLOURS))
+    solved = np.linalg.solve(rows.T @ rows + 1e-3 * np.eye(channels + 1), rows.T @ targets)
+    onnx.save(net(channels, certain * solved[:-1], certain * solved[-1], seed), folder / f"{name}.onnx")
+    return card(folder, name)
 
 
 def distil(site: Site, *arguments: object) -> tuple[int, dict, str]:
@@ -111,14 +124,13 @@ def test_the_head_is_what_long_descent_finds(site: Site, tmp_path: Path) -> None
     out = tmp_path / "taught"
     code, said, errors = distil(site, "--data", site.folder / "frames", "--tap", "last", "-o", out)
     assert code == DONE and said["written"] is True, errors + str(said)
-    assert said["classes"] == COLOURS and said["samples"] == 90 and said["labelled"] == 0
+    assert said["classes"] == COLOURS and said["samples"] == 60 and said["labelled"] == 0
     assert said["teacher"]["temperature"] == TEMPERATURE and said["teacher"]["bytes"] == (site.folder / "teacher.onnx").stat().st_size
     assert said["after"]["cpu_ms"] < said["teacher"]["cpu_ms"]
     onnx.checker.check_model(f"{out}.onnx", full_check=True)
     frames = inputs_of(sorted((site.folder / "frames").glob("*.jpg")))
     # Features as the file has them, targets as the teacher's file says them.
-    names = [name for node in onnx.load(f"{out}.onnx").graph.node for name in node.output]
-    features = exposed(tmp_path / "taught.onnx", next(n for n in names if n.startswith("head_features")), tmp_path / "f.onnx")
+    features = of_head(tmp_path / "taught.onnx", tmp_path / "f.onnx")
     rows = np.array([one[1][0].ravel() for one in run(features, frames)], dtype=np.float64)
     targets = np.array([one[0][0] for one in run(site.folder / "teacher.onnx", frames)], dtype=np.float64) ** (1 / TEMPERATURE)
     targets /= targets.sum(1, keepdims=True)
@@ -147,7 +159,7 @@ def test_labels_count_and_the_price_is_said(site: Site, tmp_path: Path) -> None:
     arguments = ["--data", site.folder / "frames", "--labels", site.folder / "labels", "--hold-out", site.folder / "later", "-o", out]
     code, said, errors = distil(site, *arguments)
     assert code == DONE, errors + str(said)
-    assert said["labelled"] == 18 and said["samples"] == 108
+    assert said["labelled"] == 18 and said["samples"] == 78
     assert said["cross_validation"]["pictures"] == 18 and said["labels_alone"]["pictures"] == 18
     # Better than the small model was, and nearly what the teacher is.
     assert said["hold_out"]["top1"] > said["hold_out"]["drop"]["old"] + 20
@@ -158,7 +170,15 @@ def test_labels_count_and_the_price_is_said(site: Site, tmp_path: Path) -> None:
     card = (tmp_path / "taught.toml").read_text()
     assert "[made]" in card and "distil" in card
     report = json.loads((tmp_path / "taught.report.json").read_text())
-    assert report["made"]["pictures"] == 108 and report["teacher"]["name"] == "teacher"
+    assert report["made"]["pictures"] == 78 and report["teacher"]["name"] == "teacher"
+    # Three labels show nothing by themselves: whether the head has learnt anything is then seen beside the teacher.
+    for colour in COLOURS:
+        (path, *_) = sorted((site.folder / "labels" / colour).glob("*.jpg"))
+        (tmp_path / "three" / colour).mkdir(parents=True)
+        (tmp_path / "three" / colour / path.name).write_bytes(path.read_bytes())
+    few = ["--data", site.folder / "frames", "--labels", tmp_path / "three", "--hold-out", site.folder / "later"]
+    code, said, errors = distil(site, *few, "-o", tmp_path / "few")
+    assert code == DONE and said["labelled"] == 3, errors + str(said)
     # For people.
     command = [verge(), "model", "distil", str(site.small), "--teacher", str(site.teacher), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
@@ -175,11 +195,19 @@ def test_what_does_not_pay_is_refused(site: Site, tmp_path: Path) -> None:
         to.write_bytes(path.read_bytes())
     code, said, errors = distil(site, "--data", site.folder / "frames", "--labels", tmp_path / "shuffled", "-o", out)
     assert code == REFUSED and said["written"] is False, errors + str(said)
-    assert "chance" in said["refused"] or "worse" in said["refused"] or "lost" in said["refused"]
-    # A teacher that is as cheap: the small one teaches the large one.
-    turned = Site(site.folder, site.small, site.teacher)
-    code, said, errors = distil(turned, "--data", site.folder / "frames", "-o", out)
-    assert code == REFUSED and "beside the teacher" in said["refused"], errors + str(said)
+    assert said["refused"].startswith("no better than chance") and said["refused"].count("in cross-validation") == 1
+    assert "the teacher" not in said["refused"], "so many labels count by themselves"
+    # A small model teaches a large one.
+    onnx.save(net(64, np.random.default_rng(5).normal(0, 1, (64, 3)), np.zeros(3), 4), site.folder / "large.onnx")
+    turned = Site(site.folder, schooled(site.folder, "cheap", 12, 6), card(site.folder, "large"))
+    code, said, errors = distil(turned, "--data", site.folder / "frames", "--tap", "last", "-o", out)
+    assert code == REFUSED and said["refused"].startswith("beside the teacher: "), errors + str(said)
+    assert "not faster" in said["refused"] and said["after"]["cpu_ms"] > said["teacher"]["cpu_ms"]
+    # Without labels: what says the same as the teacher already, with other probabilities, gets no head that says so less often.
+    same = Site(site.folder, site.teacher, schooled(site.folder, "same", 64, 4, certain=4))
+    code, said, errors = distil(same, "--data", site.folder / "frames", "--tap", "last", "-o", out)
+    assert code == REFUSED and said["refused"].startswith("beside the old model, held against the teacher: "), errors + str(said)
+    assert said["as_teacher"]["drop"]["old"] == 100 and said["as_teacher"]["drop"]["new"] < 99
     # A teacher that is the model itself, a detector, one class alone, no pictures.
     code, said, errors = distil(Site(site.folder, site.small, site.small), "--data", site.folder / "frames", "-o", out)
     assert code == BAD_INPUT and "the model itself" in said["refused"]
@@ -195,34 +223,59 @@ def test_what_does_not_pay_is_refused(site: Site, tmp_path: Path) -> None:
     assert list(tmp_path.glob("no*")) == []
 
 
-def test_few_labels_of_steel_and_a_large_model_make_a_better_small_one(tmp_path: Path) -> None:
+@pytest.mark.skipif(not (data() / "neu_det").is_dir(), reason="without the measuring data")
+def test_few_labels_of_steel_and_a_large_model_make_a_good_small_one(tmp_path: Path) -> None:
     """Six surfaces of steel, two labels each: a MobileNet V2 that knows them teaches a MobileNet V1 a tenth of its size."""
     models = Models.make(tmp_path)
     by_class: dict[str, list[Path]] = {}
     for path in sorted((data() / "neu_det" / "images").glob("*.jpg")):
         by_class.setdefault(path.stem.rsplit("_", 1)[0], []).append(path)
     assert len(by_class) == 6
-    parts = {"school": slice(0, 20), "labels": slice(20, 22), "frames": slice(22, 37), "later": slice(37, 52)}
+    last = 52 if is_full() else 47
+    parts = {"school": slice(0, 20), "labels": slice(20, 22), "frames": slice(22, 37), "later": slice(37, last)}
     for name, paths in by_class.items():
         for part, places in parts.items():
             for path in paths[places]:
                 to = tmp_path / part / path.name if part == "frames" else tmp_path / part / name / path.name
                 to.parent.mkdir(parents=True, exist_ok=True)
                 to.write_bytes(path.read_bytes())
-    tune = lambda card, part, out, *more: subprocess.run(
-        [verge(), "--json", "model", "finetune", str(card), "--data", str(tmp_path / part), "--hold-out", str(tmp_path / "later"),
-         "--tap", "last", "--no-unknown", "-o", str(tmp_path / out), *more],
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    done = tune(models.real("mobilenet_v2_1.0_224_quant"), "school", "teacher")
+    teacher = [verge(), "--json", "model", "finetune", str(models.real("mobilenet_v2_1.0_224_quant")), "--data", str(tmp_path / "school")]
+    teacher += ["--tap", "last", "--no-unknown", "-o", str(tmp_path / "teacher")]
+    done = subprocess.run(teacher, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == DONE, done.stdout + done.stderr
-    small = models.real("mobilenet_v1_0.25_128_quant")
-    alone = json.loads(tune(small, "labels", "alone").stdout)
-    site = Site(tmp_path, tmp_path / "teacher.toml", small)
+    site = Site(tmp_path, tmp_path / "teacher.toml", models.real("mobilenet_v1_0.25_128_quant"))
     arguments = ["--data", tmp_path / "frames", "--labels", tmp_path / "labels", "--hold-out", tmp_path / "later", "--tap", "last"]
     code, said, errors = distil(site, *arguments, "-o", tmp_path / "taught")
     assert code == DONE, errors + str(said)
     assert said["after"]["cpu_ms"] < said["teacher"]["cpu_ms"] / 2 and said["after"]["bytes"] < said["teacher"]["bytes"] / 2
-    print(f"\nsteel, two labels a class: {said['hold_out']['top1']:.1f} %, by the labels alone {alone.get('hold_out')}, {said['teacher']}")
-    if alone["hold_out"]:
-        assert said["hold_out"]["top1"] >= alone["hold_out"]["top1"] - 1
+    # What a head from the labels alone has right, of the same features: ridge, by the penalty that turns out to be the best of these on
+    # the very pictures that are tested with. A user cannot choose that way; beside it a gain is not shown, and a loss would be.
+    alone = by_labels_alone(tmp_path)
+    found = said["hold_out"]["top1"]
+    print(f"\nsteel, two labels a class: {found:.1f} %, by the labels alone {alone:.1f} %, {said['teacher']}")
+    assert found > alone - 5 and found > 85
+
+
+def by_labels_alone(folder: Path) -> float:
+    model = of_head(folder / "taught.onnx", folder / "f.onnx")
+    (given,) = onnx.load(model).graph.input
+    assert given.type.tensor_type.elem_type == TensorProto.UINT8
+
+    def of(part: str) -> tuple[np.ndarray, list[str]]:
+        paths = sorted((folder / part).glob("*/*.jpg"))
+        inputs = [np.rint(central_crop(path, 128)).astype(np.uint8)[np.newaxis] for path in paths]
+        return np.array([one[1][0].ravel() for one in run(model, inputs)], dtype=np.float64), [path.parent.name for path in paths]
+
+    (rows, classes), (later, truth) = of("labels"), of("later")
+    names = sorted(set(classes))
+    deviations = rows.std(0)
+    deviations += 1e-3 * deviations.mean()
+    z, targets = (rows - rows.mean(0)) / deviations, np.eye(len(names))[[names.index(one) for one in classes]]
+    targets -= targets.mean(0)
+    shares = []
+    for power in range(-3, 2):
+        penalty = 10.0**power * (z * z).sum() / len(z)
+        weights = z.T @ np.linalg.solve(z @ z.T + penalty * np.eye(len(z)), targets)
+        answers = ((later - rows.mean(0)) / deviations @ weights).argmax(1)
+        shares.append(100 * float(np.mean([names[answer] == right for answer, right in zip(answers, truth)])))
+    return max(shares)

@@ -16,9 +16,8 @@ from PIL import Image
 
 from models import LABELS, Models, classifier, model
 from programs import data, verge
+from textures import CLASSES, SIDE, draw
 
-SIDE = 48
-CLASSES = ["checks", "columns", "rows"]
 REFUSED, USAGE, BAD_INPUT = 1, 64, 65
 
 
@@ -43,29 +42,6 @@ def trunk() -> onnx.ModelProto:
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
     return model(nodes, ("picture", [1, 3, SIDE, SIDE]), ("probabilities", [1, 2]), weights)
-
-
-def texture(kind: str, random: np.random.Generator) -> Image.Image:
-    """A fine pattern on a ground of its own."""
-    y, x = np.mgrid[0:SIDE, 0:SIDE]
-    shift = random.integers(0, 6)
-    pattern = {"rows": (y + shift) // 2 % 2, "columns": (x + shift) // 2 % 2, "checks": ((x + shift) // 2 + (y + shift) // 2) % 2}
-    ground = Image.fromarray(random.integers(40, 216, (9, 10), dtype=np.uint8)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    grey = np.asarray(ground, dtype=np.float64) + (pattern[kind] - 0.5) * 60 + random.normal(0, 6, (SIDE, SIDE))
-    return Image.fromarray(np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[:, :, None], 3, axis=2))
-
-
-def draw(folder: Path, each: int, seed: int, kinds: list[str] | None = None) -> list[tuple[Path, str]]:
-    """Pictures of all kinds in folders of their names."""
-    random = np.random.default_rng(seed)
-    made = []
-    for kind in kinds or CLASSES:
-        (folder / kind).mkdir(parents=True)
-        for number in range(each):
-            path = folder / kind / f"{number:02}.jpg"
-            texture(kind, random).save(path, quality=95, subsampling=0)
-            made.append((path, kind))
-    return made
 
 
 @dataclass(frozen=True)

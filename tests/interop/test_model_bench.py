@@ -43,7 +43,7 @@ def test_bench_measures_what_the_library_takes(models: Models) -> None:
     bench, scored, foreign = [], [], []
     for _ in range(3):
         bench.append(said("model", "bench", card, *pictures)["models"][0]["cpu_ms"])
-        scored.append(said("eval", "classify", "--model", card, *pictures, "--threads", "1")["cpu_ms"])
+        scored.append(said("eval", "classify", "--model", card, *pictures)["cpu_ms"])
         foreign.append(float(np.median(runs(data() / "models" / "imagenet" / f"{NAME}.onnx"))))
     print(f"\nms of a frame: bench {bench}, eval {scored}, onnxruntime alone {foreign}")
     # With the preparation of the picture, which is a small part of it; the mark between bench and eval is 10 %.

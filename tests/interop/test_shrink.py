@@ -4,6 +4,7 @@ import json
 import subprocess
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,18 +18,55 @@ from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from PIL import Image
 
 from models import Models, classifier
-from programs import data, verge
+from programs import data, is_full, verge
 from quantized import HERE, Twin, run, top1
+from textures import Net
 
 DONE, REFUSED, USAGE, BAD_INPUT = 0, 1, 64, 65
 SIDE, PATCH, WIDTH = 64, 8, 192
-# Pictures of ImageNet that are looked at.
-SOME = 40
+# Pictures that are looked at, of ImageNet and of textures.
+SOME = 111
+# Repair is a run over 20 pictures for each layer: of the 53 of a MobileNet V2 it takes minutes.
+SUBJECTS = ["small", "mobilenet"] if is_full() else ["small"]
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory: pytest.TempPathFactory) -> Twin:
-    return Twin.make(tmp_path_factory.mktemp("twin"))
+def net(tmp_path_factory: pytest.TempPathFactory) -> Net:
+    return Net.make(tmp_path_factory.mktemp("net"))
+
+
+@dataclass
+class Subject:
+    """A model of convolutions, its pictures with labels, and what the reference runtime has right of them."""
+
+    card: Path
+    weights: Path
+    pictures: Path
+    top1: Callable[[Path], float]
+    layers: int
+    depthwise: int
+    sparsity: float
+    # Points that repair gives back at least.
+    repaired: float
+
+
+@pytest.fixture(scope="module")
+def small(net: Net) -> Subject:
+    """Half of its weights are a part that it misses."""
+    return Subject(net.card, net.weights, net.pictures, net.top1, layers=5, depthwise=1, sparsity=0.5, repaired=20)
+
+
+@pytest.fixture(scope="module")
+def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """The float twin of a MobileNet V2, over pictures of ImageNet."""
+    twin = Twin.make(tmp_path_factory.mktemp("twin"))
+
+    def right(path: Path) -> float:
+        places = [number * len(twin.inputs) // SOME for number in range(SOME)]
+        return top1(run(path, [twin.inputs[place] for place in places]), [twin.classes[place] for place in places])
+
+    pictures = data() / "imagenet_sample"
+    return Subject(twin.card, twin.weights, pictures, right, layers=36, depthwise=17, sparsity=0.3, repaired=5)
 
 
 @dataclass
@@ -114,12 +152,6 @@ def operators(path: Path) -> Counter[str]:
     return Counter(node.op_type for node in onnx.load(path).graph.node)
 
 
-def top1_of(path: Path, twin: Twin) -> float:
-    """What the reference runtime makes of the pictures that the command has looked at."""
-    places = [number * len(twin.inputs) // SOME for number in range(SOME)]
-    return top1(run(path, [twin.inputs[place] for place in places]), [twin.classes[place] for place in places])
-
-
 def weights(path: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Weights of all layers, those of depthwise convolutions apart."""
     graph = onnx.load(path).graph
@@ -142,68 +174,78 @@ def error(of: np.ndarray, beside: np.ndarray) -> float:
     return float(np.linalg.norm(of - beside) / np.linalg.norm(beside))
 
 
-def test_pruned_weights_are_zero_and_the_price_is_said(twin: Twin, tmp_path: Path) -> None:
-    pictures = data() / "imagenet_sample"
-    arguments = ["--sparsity", "0.3", "--data", pictures, "--limit", "20"]
-    code, said, errors = command("prune", twin.card, *arguments, "-o", tmp_path / "no")
+@pytest.mark.parametrize("of", SUBJECTS)
+def test_pruned_weights_are_zero_and_the_price_is_said(of: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    subject: Subject = request.getfixturevalue(of)
+    out, pictures = tmp_path / "pruned", ["--data", subject.pictures, "--limit", str(SOME)]
+    share = subject.sparsity
+    code, said, errors = command("prune", subject.card, "--sparsity", share, *pictures, "-o", tmp_path / "no")
     assert code == REFUSED and said["written"] is False, errors
     assert "--max-drop" in said["refused"] and "no time" in said["refused"]
     assert list(tmp_path.iterdir()) == []
-    out = tmp_path / "pruned"
-    arguments = ["--sparsity", "30%", "--max-drop", "40", "--keep-slower", "--data", pictures, "--limit", str(SOME), "-o", out]
-    code, said, errors = command("prune", twin.card, *arguments)
+    arguments = ["--sparsity", f"{100 * share:.0f}%", "--max-drop", "40", "--keep-slower", *pictures, "-o", out]
+    code, said, errors = command("prune", subject.card, *arguments)
     assert code == DONE and said["written"] is True and said["refused"] is None, errors + str(said)
     layers, others = weights(tmp_path / "pruned.onnx")
     # Those of depthwise convolutions, of which each channel has nine, stay.
-    before = [float((layer == 0).mean()) for layer in weights(twin.weights)[1]]
-    assert [float((layer == 0).mean()) for layer in others] == pytest.approx(before) and len(others) == 17
+    before = [float((layer == 0).mean()) for layer in weights(subject.weights)[1]]
+    assert [float((layer == 0).mean()) for layer in others] == pytest.approx(before) and len(others) == subject.depthwise
     shares = [float((layer == 0).mean()) for layer in layers]
-    assert len(layers) == said["layers"] == 36
-    for share, layer in zip(shares, layers):
-        assert share >= 0.3 - 1 / layer.size, f"{share} of {layer.shape}"
+    assert len(layers) == said["layers"] == subject.layers
+    for found, layer in zip(shares, layers):
+        assert found >= share - 1 / layer.size, f"{found} of {layer.shape}"
     total = 100 * sum(int((layer == 0).sum()) for layer in layers) / sum(layer.size for layer in layers)
-    assert said["zeros"] == pytest.approx(total) and said["sparsity"] == pytest.approx(30)
+    assert said["zeros"] == pytest.approx(total) and said["sparsity"] == pytest.approx(100 * share)
     # Repair gives back a part of what was lost, and costs no zero.
-    assert said["unrepaired"]["top1"] < said["after"]["top1"] < said["before"]["top1"] and said["repaired"] is True
-    assert said["after"]["top1"] > 60
-    assert abs(top1_of(tmp_path / "pruned.onnx", twin) - said["after"]["top1"]) < 4
-    for side, path in (("before", twin.weights), ("after", tmp_path / "pruned.onnx")):
+    was, lost, now = (said[when]["top1"] for when in ("before", "unrepaired", "after"))
+    print(f"\n{of}, {100 * share:.0f} % zeros: {was:.1f} %, before repair {lost:.1f} %, after {now:.1f} %")
+    assert lost < now < was and said["repaired"] is True
+    assert now - lost > subject.repaired
+    assert abs(subject.top1(tmp_path / "pruned.onnx") - now) < 4
+    for side, path in (("before", subject.weights), ("after", tmp_path / "pruned.onnx")):
         assert said[side]["bytes"] == path.stat().st_size
         assert said[side]["packed"] == pytest.approx(len(zlib.compress(path.read_bytes(), 6)), rel=0.1)
     assert said["after"]["packed"] < 0.95 * said["before"]["packed"]
-    assert said["after"]["ms"] == pytest.approx(said["before"]["ms"], rel=0.5)
     onnx.checker.check_model(f"{out}.onnx", full_check=True)
     report = json.loads((tmp_path / "pruned.report.json").read_text())
-    assert report["made"]["command"].startswith("prune --sparsity 0.3") and report["made"]["figures"]["zeros %"] > 29
+    assert report["made"]["command"].startswith(f"prune --sparsity {share}")
+    assert report["made"]["figures"]["zeros %"] == pytest.approx(total)
     assert "[made]" in (tmp_path / "pruned.toml").read_text()
-    # Bad shares are usage, a quantised model is bad input.
+
+
+def test_bad_shares_are_usage_and_a_quantised_model_is_bad_input(net: Net, tmp_path: Path) -> None:
+    arguments = ["--data", net.pictures, "-o", tmp_path / "out"]
     for share in ("0", "1", "x", "120"):
-        done = subprocess.run([verge(), "model", "prune", twin.card, "--sparsity", share, "--data", pictures, "-o", out], capture_output=True)
+        done = subprocess.run([verge(), "model", "prune", net.card, "--sparsity", share, *arguments], capture_output=True)
         assert done.returncode == USAGE, share
-    code, said, errors = command("prune", Models(tmp_path).real("mobilenet_v2_1.0_224_quant"), *arguments[:-1], tmp_path / "q")
-    assert code == BAD_INPUT and "quantised already" in said["refused"] and not (tmp_path / "q.onnx").exists()
+    card = Models(tmp_path).real("mobilenet_v2_1.0_224_quant")
+    code, said, errors = command("prune", card, "--sparsity", "0.3", *arguments)
+    assert code == BAD_INPUT and "quantised already" in said["refused"] and "quantised already" in errors
+    assert not (tmp_path / "out.onnx").exists()
 
 
-def test_convolutions_of_4_bits_are_refused_unless_the_loss_is_asked_for(twin: Twin, tmp_path: Path) -> None:
-    pictures = data() / "imagenet_sample"
-    arguments = ["--bits", "4", "--data", pictures, "--limit", "20"]
-    code, said, errors = command("quantize", twin.card, *arguments, "-o", tmp_path / "no")
+@pytest.mark.parametrize("of", SUBJECTS)
+def test_convolutions_of_4_bits_are_refused_unless_the_loss_is_asked_for(of: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    subject: Subject = request.getfixturevalue(of)
+    out, arguments = tmp_path / "int4", ["--bits", "4", "--data", subject.pictures, "--limit", str(SOME)]
+    code, said, errors = command("quantize", subject.card, *arguments, "-o", tmp_path / "no")
     assert code == REFUSED and said["written"] is False and "no time" in said["refused"], errors
-    out = tmp_path / "int4"
-    arguments = ["--bits", "4", "--max-drop", "40", "--keep-slower", "--data", pictures, "--limit", str(SOME), "-o", out]
-    code, said, errors = command("quantize", twin.card, *arguments)
+    code, said, errors = command("quantize", subject.card, *arguments, "--max-drop", "40", "--keep-slower", "-o", out)
     assert code == DONE and said["weight_bits"] == 4, errors + str(said)
-    assert said["unrepaired"]["top1"] <= said["after"]["top1"] or said["repaired"] is False
+    was, lost, now = (said[when]["top1"] for when in ("before", "unrepaired", "after"))
+    print(f"\n{of}, 4 bits: {was:.1f} %, before repair {lost:.1f} %, after {now:.1f} %")
+    assert lost < now and said["repaired"] is True
     assert said["after"]["bytes"] < 0.2 * said["before"]["bytes"] and said["after"]["packed"] < 0.25 * said["before"]["packed"]
     onnx.checker.check_model(f"{out}.onnx", full_check=True)
     whole = [one for one in onnx.load(f"{out}.onnx").graph.initializer if one.data_type == TensorProto.INT4]
-    assert len(whole) == said["layers"] == 36
-    assert sum(one.data_type == TensorProto.INT8 for one in onnx.load(f"{out}.onnx").graph.initializer) == 17
+    assert len(whole) == said["layers"] == subject.layers
+    of_8_bits = sum(one.data_type == TensorProto.INT8 for one in onnx.load(f"{out}.onnx").graph.initializer)
+    assert of_8_bits == subject.depthwise
     assert {int(numpy_helper.to_array(one).astype(int).min()) for one in whole} == {-8}, "all steps are used"
     # The reference runtime gives the same answers.
-    assert said["after"]["top1"] > 60
-    assert abs(top1_of(tmp_path / "int4.onnx", twin) - said["after"]["top1"]) < 4
-    code, said, errors = command("quantize", tmp_path / "int4.toml", "--data", pictures, "-o", tmp_path / "again")
+    assert now > 60
+    assert abs(subject.top1(tmp_path / "int4.onnx") - now) < 4
+    code, said, errors = command("quantize", tmp_path / "int4.toml", "--data", subject.pictures, "-o", tmp_path / "again")
     assert code == BAD_INPUT and "quantised already" in said["refused"]
 
 
@@ -232,7 +274,7 @@ def test_matrix_products_of_4_bits_are_as_good_as_the_foreign_tools(block: Block
     assert abs(100 * 100 * np.mean(best) - right) < 200
 
 
-def test_dynamic_int8_is_what_the_foreign_tool_makes(block: Block, twin: Twin, tmp_path: Path) -> None:
+def test_dynamic_int8_is_what_the_foreign_tool_makes(block: Block, net: Net, tmp_path: Path) -> None:
     out = tmp_path / "dynamic"
     code, said, errors = command("quantize", block.card, "--dynamic", "--keep-slower", "--data", block.pictures, "-o", out)
     assert code == DONE, errors + str(said)
@@ -259,7 +301,7 @@ def test_dynamic_int8_is_what_the_foreign_tool_makes(block: Block, twin: Twin, t
     seven = tmp_path / "seven"
     code, said, errors = command("quantize", block.card, "--dynamic", "--for", "x86", "--keep-slower", "--data", block.pictures, "-o", seven)
     assert code == DONE and said["weight_bits"] == 7, errors
-    code, said, errors = command("quantize", twin.card, "--dynamic", "--data", data() / "imagenet_sample", "-o", tmp_path / "no")
+    code, said, errors = command("quantize", net.card, "--dynamic", "--data", net.pictures, "-o", tmp_path / "no")
     assert code == BAD_INPUT and "no MatMul or Gemm" in said["refused"] and "no MatMul or Gemm" in errors
     code, said, errors = command("quantize", block.card, "--bits", "4", "--method", "mse", "--data", block.pictures, "-o", out)
     assert code == USAGE and "--method" in said["refused"]

@@ -18,8 +18,8 @@ use super::shrink::Shrinking;
 
 Of each layer with weights (Conv, Gemm, MatMul; not of depthwise convolutions) the share nearest to zero becomes zero; then mean and deviation of each channel \
 are put back to what they were, on 20 of the pictures. What that gains is bytes: zeros pack well, in a package and in a delta. \
-It gains no time, and it costs accuracy: of a MobileNet V2 with 30 % zeros, 9 points. What pays in time is \
-`verge model finetune`, which cuts layers off, and `verge model quantize`.
+It gains no time, and it costs accuracy: of a MobileNet V2 with 30 % zeros several points, which docs/lifecycle.md measures. What \
+pays in time is `verge model finetune`, which cuts layers off, and `verge model quantize`.
 
 The pictures are those that the cameras take, with labels where there are some, as for `verge model quantize`. Printed are the bytes \
 of the file and those in a package, the accuracy before and after repair, and the time, each beside the old model's. Refused, with 1 \
