@@ -208,7 +208,7 @@ fn check_embedded(
             Some(ListenerFiles { cert, key, ca, crl, denied })
         }
         [None, None, None] => {
-            refuse_lists_without_certificates(check, listener);
+            refuse_terms_without_certificates(check, listener);
             if let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback()) {
                 let expected = "127.0.0.1, which only this machine can reach, or cert, key and ca beside it: without \
                                 certificates anyone on the network could publish and read everything";
@@ -251,14 +251,19 @@ fn check_embedded(
     })
 }
 
-/// Without certificates there is nothing that a list could revoke.
-fn refuse_lists_without_certificates(check: &mut Check<'_>, listener: &RawListener) {
+/// Without certificates there is nothing that a list could revoke, and no TLS.
+fn refuse_terms_without_certificates(check: &mut Check<'_>, listener: &RawListener) {
     for (key, file) in [("crl", &listener.crl), ("deny_file", &listener.deny_file)] {
         if let Some(file) = file {
             let expected = "cert, key and ca beside it: without them devices show no certificates";
             let remedy = format!("add the three, or remove {key}");
             check.faults.push(Fault::at_text(format!("local.{key}"), file, expected).remedy(remedy));
         }
+    }
+    if listener.tls_1_2 {
+        let expected = "cert, key and ca beside it: without them devices connect without TLS";
+        let remedy = "add the three, or remove tls_1_2";
+        check.faults.push(Fault::new("local.tls_1_2", "true", expected).remedy(remedy));
     }
 }
 

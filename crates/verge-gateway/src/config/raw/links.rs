@@ -66,7 +66,7 @@ declare! {
         rate_bytes: Size = size(KIB, MAX_MQTT_PACKET).or("16 MiB"),
         max_topics: usize = whole(1, 100_000).or("1000"),
         max_connections: usize = whole(1, 16_384).or("4096"),
-        max_waiting_per_address: usize = whole(1, 1024).or("16"),
+        max_waiting_per_address: usize = whole(1, 256).or("16"),
     }
 
     /// Who may publish and read what at it.

@@ -59,9 +59,20 @@ fn how_many_connect_and_by_which_tls_is_the_sites_to_say() {
         limits("max_connections = 10000\nmax_waiting_per_address = 200\ntls_1_2 = true\n"),
         (10_000, 200, true)
     );
-    for keys in ["max_connections = 0\n", "max_connections = 16385\n", "max_waiting_per_address = 1025\n"] {
+    for keys in ["max_connections = 0\n", "max_connections = 16385\n", "max_waiting_per_address = 257\n"] {
         let faults = site(&format!("{TLS}{keys}"), "").unwrap_err();
         assert!(faults[0].contains(keys.split(' ').next().unwrap()), "{faults:?}");
+    }
+    // What is about certificates is refused where the listener has none.
+    for keys in ["tls_1_2 = true\n", "crl = \"ca.crl\"\n", "deny_file = \"denied\"\n"] {
+        let faults = site(keys, "").unwrap_err();
+        let key = keys.split(' ').next().unwrap();
+        assert!(
+            faults.len() == 1
+                && faults[0].contains(&format!("local.{key}"))
+                && faults[0].contains("cert, key and ca"),
+            "{faults:?}"
+        );
     }
 }
 
