@@ -26,6 +26,16 @@ pub struct Ended {
     pub stderr: Vec<u8>,
 }
 
+impl Ended {
+    /// The last line of its standard error, without the name of this program.
+    #[must_use]
+    pub fn last_words(&self) -> Option<String> {
+        let said = String::from_utf8_lossy(&self.stderr);
+        let last = said.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+        Some(last.strip_prefix("verge: ").unwrap_or(last).to_owned())
+    }
+}
+
 /// Runs a process to its end, in a group of its own: whatever it has started and left behind is killed with it. `None` where it
 /// was killed after this time.
 ///
@@ -116,15 +126,27 @@ mod tests {
     }
 
     #[test]
+    fn the_last_line_says_why() {
+        for (said, reason) in [
+            ("first\\nverge: no such model\\n \\n", Some("no such model")),
+            ("killed", Some("killed")),
+            ("\\n", None),
+            ("", None),
+        ] {
+            let script = format!("printf '{said}' >&2; exit 65");
+            let ended = run_within(&mut sh(&script), Duration::from_secs(60)).unwrap().unwrap();
+            assert_eq!(ended.last_words().as_deref(), reason, "{said:?}");
+        }
+    }
+
+    #[test]
     fn nothing_that_it_has_started_outlives_it() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pid");
         let start = format!("sleep 600 & echo $! > {}", file.display());
         // It hangs, and is killed.
         let began = Instant::now();
-        assert!(
-            run_within(&mut sh(&format!("{start}; wait")), Duration::from_secs(3)).unwrap().is_none()
-        );
+        assert!(run_within(&mut sh(&format!("{start}; wait")), Duration::from_secs(3)).unwrap().is_none());
         ends(std::fs::read_to_string(&file).unwrap().trim());
         // It ends, and leaves one behind that holds its outputs.
         let ended =
