@@ -26,6 +26,16 @@ pub struct Ended {
     pub stderr: Vec<u8>,
 }
 
+impl Ended {
+    /// The last line of its standard error, without the name of this program.
+    #[must_use]
+    pub fn last_words(&self) -> Option<String> {
+        let said = String::from_utf8_lossy(&self.stderr);
+        let last = said.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+        Some(last.strip_prefix("verge: ").unwrap_or(last).to_owned())
+    }
+}
+
 /// Runs a process to its end, in a group of its own: whatever it has started and left behind is killed with it. `None` where it
 /// was killed after this time.
 ///
@@ -113,6 +123,20 @@ mod tests {
         let ended = run_within(&mut sh(script), Duration::from_secs(60)).unwrap().unwrap();
         assert_eq!(ended.status.code(), Some(65));
         assert_eq!((ended.stdout.len(), ended.stderr.len()), (1_000_000, 1_000_000));
+    }
+
+    #[test]
+    fn the_last_line_says_why() {
+        for (said, reason) in [
+            ("first\\nverge: no such model\\n \\n", Some("no such model")),
+            ("killed", Some("killed")),
+            ("\\n", None),
+            ("", None),
+        ] {
+            let script = format!("printf '{said}' >&2; exit 65");
+            let ended = run_within(&mut sh(&script), Duration::from_secs(60)).unwrap().unwrap();
+            assert_eq!(ended.last_words().as_deref(), reason, "{said:?}");
+        }
     }
 
     #[test]

@@ -46,6 +46,8 @@ mod supervised;
 mod trials;
 mod uplink;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use verge_codec::Decoders;
 use verge_domain::id::SourceId;
 
@@ -92,4 +94,9 @@ pub fn decoders(settings: &Settings) -> anyhow::Result<Decoders> {
         Carries::Frames(_) => None,
     });
     Decoders::new(sources).exit_with(Exit::BadConfig)
+}
+
+/// What a thread that panicked has left is whole: nothing here is changed in steps that belong together.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use verge_models::card::Made;
 use verge_models::{FrameModel, ModelFiles};
 use verge_pipeline::status::MadeElsewhereStatus;
 
+use super::locked;
 use super::runtime::runtime_search;
 use crate::child::run_within;
 use crate::settings::Settings;
@@ -158,15 +159,9 @@ impl Untested {
             return serde_json::from_slice(&ended.stdout)
                 .map_err(|error| format!("the process that tests it: {error}"));
         }
-        let said = String::from_utf8_lossy(&ended.stderr);
-        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing is said why").trim();
-        let last = last.strip_prefix("verge: ").unwrap_or(last);
-        Err(format!("{}: {last}", ended.status))
+        let why = ended.last_words().unwrap_or_else(|| "nothing is said why".to_owned());
+        Err(format!("{}: {why}", ended.status))
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

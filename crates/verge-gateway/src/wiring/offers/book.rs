@@ -14,6 +14,10 @@ use verge_pipeline::status::OfferStatus;
 
 use super::done::OrderKey;
 
+/// How long one package is fetched where others wait.
+const TURN: Duration = Duration::from_secs(30);
+/// A turn is doubled this often at most.
+const MAX_DOUBLED: u32 = 12;
 /// Packages that are received, or wait for it, at most.
 pub(super) const MAX_OPEN: usize = 4;
 /// Those that are done and still shown.
@@ -51,6 +55,8 @@ struct OpenEntry {
     error: Option<String>,
     /// Attempts that failed in a row.
     failures: u32,
+    /// Turns that were over before it was whole, after which all of it had to come again.
+    lost_turns: u32,
     not_before: Option<Instant>,
     /// Since when nothing of it has come, in this run of the gateway.
     moved: Instant,
@@ -123,7 +129,16 @@ pub(super) fn write_durably(to: &Path, bytes: &[u8]) -> io::Result<()> {
 
 impl OpenEntry {
     fn new(offer: OpenOffer, have: u64, now: Instant) -> Self {
-        Self { offer, have, error: None, failures: 0, not_before: None, moved: now, moved_have: have }
+        Self {
+            offer,
+            have,
+            error: None,
+            failures: 0,
+            lost_turns: 0,
+            not_before: None,
+            moved: now,
+            moved_have: have,
+        }
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -162,7 +177,7 @@ impl OfferBook {
                     open.push(OpenEntry::new(offer, have, now));
                 }
                 None => {
-                    tracing::warn!(path = %path.display(), "what lies there is no offer of a package: it is removed");
+                    tracing::warn!(path = %path.display(), "not an offer; removed");
                     drop(fs::remove_file(&path));
                 }
             }
@@ -179,7 +194,7 @@ impl OfferBook {
             }
             // Somebody wants it still.
             let (have, fresh) = (entry.have, OpenEntry::new(offer.clone(), entry.have, now));
-            *entry = OpenEntry { error: entry.error.take(), ..fresh };
+            *entry = OpenEntry { error: entry.error.take(), lost_turns: entry.lost_turns, ..fresh };
             return Ok(have);
         }
         if self.open.len() >= MAX_OPEN {
@@ -213,6 +228,20 @@ impl OfferBook {
     /// Whether another one could be fetched meanwhile.
     pub(super) fn others_wait(&self, sha256: &str, now: Instant) -> bool {
         self.open.iter().any(|entry| entry.offer.sha256 != sha256 && entry.is_due(now))
+    }
+
+    /// How long a package is fetched where others wait. One that begins anew each time must be whole within a turn, so turns grow
+    /// while there is one, and those of the others with it: what is read twice is less than the package, and each has its share.
+    pub(super) fn turn(&self) -> Duration {
+        let lost = self.open.iter().map(|entry| entry.lost_turns).max().unwrap_or(0);
+        TURN * (1_u32 << lost.min(MAX_DOUBLED))
+    }
+
+    /// Its turn is over, and all of it comes again in the next.
+    pub(super) fn lose_turn(&mut self, sha256: &str) {
+        if let Some(entry) = self.open.iter_mut().find(|entry| entry.offer.sha256 == sha256) {
+            entry.lost_turns = entry.lost_turns.saturating_add(1);
+        }
     }
 
     pub(super) fn find(&self, sha256: &str) -> Option<OpenOffer> {

@@ -24,11 +24,10 @@ pub(super) fn run(file: &Path, arguments: &[&OsStr]) -> Result<String, ModelRefu
             format!("the command about models was still at work after {} s, and was ended", LIMIT.as_secs());
         return Err(ModelRefusal::Io { reason });
     };
-    let [stdout, stderr] = [&ended.stdout, &ended.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     if ended.status.success() {
+        let stdout = String::from_utf8_lossy(&ended.stdout);
         return Ok(stdout.lines().next_back().unwrap_or("null").to_owned());
     }
-    let last = stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it was ended by a signal");
-    let reason = last.trim().strip_prefix("verge: ").unwrap_or(last.trim()).to_owned();
+    let reason = ended.last_words().unwrap_or_else(|| "it was ended by a signal".to_owned());
     Err(ModelRefusal::Refused { code: ended.status.code().unwrap_or(75), reason })
 }

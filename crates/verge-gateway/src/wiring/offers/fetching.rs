@@ -1,5 +1,5 @@
 //! Packages are fetched one after the other, and pushed once they are whole. They take turns: one that others wait behind gives way
-//! after [`TURN`] and goes on later where it was, and one that does not come waits for its next attempt without holding others up.
+//! after its turn and goes on later where it was, and one that does not come waits for its next attempt without holding others up.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -18,10 +18,8 @@ use super::orders::blocking;
 use super::parts::{Pace, by_parts};
 use super::{Shared, command, locked};
 
-/// How long one package is fetched where others wait.
-pub(super) const TURN: Duration = Duration::from_secs(30);
 /// A service that sends all of a file each time begins anew once it has given way. It does so only where it sends less than this
-/// share of what may be fetched.
+/// share of what may be fetched, and has a longer turn then.
 const SLOW: u64 = 4;
 /// Between two attempts to report what came of a package.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -184,6 +182,7 @@ async fn by_http(
         Err(error) => return later(error.to_string()),
     };
     let mut pace = Pace::new(shared.rules.rate);
+    let turn = locked(&shared.book).turn();
     let (began, mut read) = (Instant::now(), 0_u64);
     let too_much = || {
         let reason =
@@ -209,11 +208,14 @@ async fn by_http(
         }
         let took = began.elapsed();
         let is_slow = read < shared.rules.rate.saturating_mul(took.as_secs()) / SLOW;
-        if took >= TURN
+        if took >= turn
             && !incoming.is_whole()
             && (fetch.knows_ranges() || is_slow)
             && locked(&shared.book).others_wait(&offer.sha256, Instant::now())
         {
+            if !fetch.knows_ranges() {
+                locked(&shared.book).lose_turn(&offer.sha256);
+            }
             return Ok(Fetched::GaveWay);
         }
     }

@@ -17,7 +17,7 @@ mod parts;
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::{Notify, mpsc};
@@ -28,6 +28,7 @@ use verge_mqtt::ConnectionSettings;
 use verge_pipeline::status::{OffersStatus, WeightsStatus};
 
 use super::links::OpenedUplink;
+use super::locked;
 use crate::io_thread::IoThread;
 use crate::settings::{PackageRules, Settings, UplinkKind};
 use book::OfferBook;
@@ -191,8 +192,4 @@ fn links(settings: &Settings, uplinks: &[OpenedUplink]) -> Vec<OfferLink> {
         _ => None,
     };
     settings.uplinks.iter().zip(uplinks).filter_map(of).collect()
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -81,7 +81,7 @@ impl Shared {
     }
 
     /// Carries an order out about the version that it meant when it came first: its model may have another one where the order
-    /// comes again, and that is none of its business. `version` gives it from the slots, and the last of `words` takes it.
+    /// comes again, and the order does not apply to that. `version` gives it from the slots, and the last of `words` takes it.
     fn once(
         &self,
         key: &OrderKey,
@@ -115,6 +115,11 @@ impl Shared {
     /// Takes an offer, or says why not.
     fn take(&self, offer: ModelOffer, door: &str) -> Result<ModelAnswer, ModelRefusal> {
         let model = self.model(&offer.name)?;
+        let offer = OpenOffer::new(offer, door);
+        // Once it is staged there may be no room for it any more, and its base may have been removed.
+        if let Some(answer) = locked(&self.done).answer(&offer.key()) {
+            return Ok(answer);
+        }
         let limit = self.room();
         // The package, its copy, and what is unpacked of it. One that is being received is here in part.
         if offer.bytes > limit / 3 && locked(&self.book).find(&offer.sha256).is_none() {
@@ -130,14 +135,21 @@ impl Shared {
         {
             return Err(ModelRefusal::OtherBase { base: base.clone() });
         }
-        let offer = OpenOffer::new(offer, door);
-        if let Some(answer) = locked(&self.done).answer(&offer.key()) {
-            return Ok(answer);
-        }
-        let have = locked(&self.book).take(&offer, Instant::now())?;
-        if let Err(error) = offer.keep(&self.incoming) {
-            locked(&self.book).end(&offer.sha256, None);
-            return Err(ModelRefusal::Io { reason: format!("{}: {error}", self.incoming.display()) });
+        let mut book = locked(&self.book);
+        let is_known = book.find(&offer.sha256).is_some();
+        let have = book.take(&offer, Instant::now())?;
+        drop(book);
+        match offer.keep(&self.incoming) {
+            Ok(()) => {}
+            // Its first offer is durable.
+            Err(error) if is_known => {
+                tracing::warn!(model = %offer.name, %error, "that a package was offered again is not remembered beyond a restart");
+            }
+            Err(error) => {
+                let refusal = ModelRefusal::Io { reason: format!("{}: {error}", self.incoming.display()) };
+                locked(&self.book).end(&offer.sha256, Some(&refusal));
+                return Err(refusal);
+            }
         }
         self.taken.fetch_add(1, Ordering::Relaxed);
         tracing::info!(model = %offer.name, bytes = offer.bytes, sha256 = %offer.sha256, by = %door, have, "a package is fetched");
@@ -162,5 +174,90 @@ impl Shared {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use tokio::sync::Notify;
+    use verge_models::trial::TrialRules;
+
+    use super::super::book::OfferBook;
+    use super::super::done::OrderBook;
+    use super::*;
+    use crate::settings::PackageRules;
+
+    const URL: &str = "https://models.example/";
+
+    fn shared(folder: &Path, cap: u64) -> Shared {
+        let rules = PackageRules {
+            trust: Vec::new(),
+            unsigned: false,
+            cap,
+            keep: 1,
+            upstream: true,
+            rate: 1,
+            from: vec![URL.to_owned()],
+            ca: None,
+            trial: TrialRules::default(),
+            canary: 20,
+        };
+        Shared {
+            file: folder.join("gateway.toml"),
+            incoming: folder.join("incoming"),
+            state_dir: folder.to_owned(),
+            rules,
+            managed: vec![ModelFiles {
+                name: "parts".to_owned(),
+                ..ModelFiles::of_card(&folder.join("parts.toml"))
+            }],
+            links: Vec::new(),
+            book: Mutex::new(OfferBook::default()),
+            done: Mutex::new(OrderBook::load(folder)),
+            weights: Mutex::default(),
+            news: Notify::new(),
+            taken: 0.into(),
+            refused: 0.into(),
+            parts: 0.into(),
+            parts_refused: 0.into(),
+        }
+    }
+
+    fn offer(id: &str) -> ModelOffer {
+        let sha256 = "ab".repeat(32);
+        let url = Some(format!("{URL}a.vmodel"));
+        ModelOffer { id: id.to_owned(), name: "parts".to_owned(), bytes: 9, sha256, base: None, url }
+    }
+
+    #[test]
+    fn an_offer_of_a_package_that_is_staged_is_answered_as_before_also_where_nothing_is_left_of_the_cap() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = shared(folder.path(), 0);
+        let refused = shared.take(offer("a"), "uplink wan");
+        assert_eq!(refused, Err(ModelRefusal::TooLarge { bytes: 9, limit: 0 }));
+        let staged = |repeated| ModelAnswer::Done { state: "staged", report: "{}".to_owned(), repeated };
+        locked(&shared.done).end(&OpenOffer::new(offer("a"), "uplink wan").key(), &staged(false));
+        assert_eq!(shared.take(offer("a"), "uplink wan"), Ok(staged(true)));
+        assert!(shared.take(offer("b"), "uplink wan").is_err(), "another order");
+    }
+
+    #[test]
+    fn an_offer_that_cannot_be_kept_is_refused_and_one_that_was_taken_before_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = shared(folder.path(), 1 << 20);
+        std::fs::write(&shared.incoming, "a file in the place of the folder").unwrap();
+        assert!(matches!(shared.take(offer("a"), "uplink wan"), Err(ModelRefusal::Io { .. })));
+        let status = locked(&shared.book).status();
+        assert_eq!((status.len(), status[0].state), (1, "refused"));
+        std::fs::remove_file(&shared.incoming).unwrap();
+        assert_eq!(shared.take(offer("a"), "uplink wan"), Ok(ModelAnswer::Receiving { have: 0 }));
+        std::fs::remove_dir_all(&shared.incoming).unwrap();
+        std::fs::write(&shared.incoming, "a file in the place of the folder").unwrap();
+        assert_eq!(shared.take(offer("b"), "uplink wan"), Ok(ModelAnswer::Receiving { have: 0 }));
+        let status = locked(&shared.book).status();
+        assert_eq!((status.len(), status[0].state), (1, "receiving"));
     }
 }

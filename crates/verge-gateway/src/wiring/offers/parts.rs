@@ -13,7 +13,7 @@ use verge_models::incoming::{Incoming, PartRange};
 use verge_mqtt::{ConnectionSettings, Subscriber, SubscriberEvent};
 
 use super::book::OpenOffer;
-use super::fetching::{Fetched, TURN};
+use super::fetching::Fetched;
 use super::{OfferLink, Shared, locked};
 
 /// What stands before the bytes of a part: the SHA-256 of the package, and where the part begins (8 bytes, little-endian).
@@ -83,13 +83,13 @@ async fn receive(
     incoming: &mut Incoming,
 ) -> io::Result<Fetched> {
     let mut pace = Pace::new(shared.rules.rate);
-    let began = Instant::now();
+    let (began, turn) = (Instant::now(), locked(&shared.book).turn());
     let (mut is_connected, mut moved, mut why) = (false, began, "upstream is silent".to_owned());
     let hash = ContentDigest::of_digits(&offer.sha256);
     while !incoming.is_whole() {
         let now = Instant::now();
         let others_wait = || locked(&shared.book).others_wait(&offer.sha256, now);
-        let is_over = now.duration_since(began) >= TURN && others_wait();
+        let is_over = now.duration_since(began) >= turn && others_wait();
         // What was asked for comes first, so that nothing comes twice.
         if is_over && (incoming.is_idle() || !is_connected) {
             // One of which nothing came pauses before it takes the others' time again.

@@ -52,7 +52,7 @@ pub(super) struct ProbeArgs {
     /// Hold the file as the library runs it against the file as it is written, on drawn pictures
     #[arg(long)]
     saturation: bool,
-    /// Only with time of the processor that nobody else wants
+    /// At the lowest priority (nice 19)
     #[arg(long)]
     idle: bool,
     /// Bytes of its file at most
@@ -176,9 +176,7 @@ pub(super) fn in_a_child(
     let Some(output) = output else {
         bail!("{}: {STILL} {} s, and was ended", card.display(), (LIMIT + GRACE).as_secs());
     };
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.lines().next_back().unwrap_or("nothing is said why").trim();
-    let last = last.strip_prefix("verge: ").unwrap_or(last);
+    let last = output.last_words().unwrap_or_else(|| "nothing is said why".to_owned());
     match (output.status.code(), output.status.signal()) {
         (Some(0), _) => serde_json::from_slice(&output.stdout).context("the process that loads the model"),
         (_, Some(_)) if last.starts_with(STILL) => bail!("{}: {last}", card.display()),
@@ -188,7 +186,7 @@ pub(super) fn in_a_child(
             signal_words(signal)
         ),
         (Some(code), _) if code == i32::from(Exit::Unavailable.code()) => {
-            Err(anyhow!(last.to_owned())).exit_with(Exit::Unavailable)
+            Err(anyhow!(last)).exit_with(Exit::Unavailable)
         }
         _ => bail!("{last}"),
     }

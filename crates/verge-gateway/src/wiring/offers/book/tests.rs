@@ -77,6 +77,28 @@ fn packages_take_turns_and_each_has_pauses_of_its_own() {
 }
 
 #[test]
+fn turns_grow_while_a_package_must_begin_anew_each_time() {
+    let (mut book, now) = (OfferBook::default(), Instant::now());
+    (0..2).for_each(|number| drop(book.take(&offer(number), now)));
+    let slow = offer(0).sha256;
+    let mut turns = Vec::new();
+    for _ in 0..4 {
+        turns.push(book.turn().as_secs());
+        book.lose_turn(&slow);
+        // Nothing new has come: that is no fault of its service.
+        book.attempted(&slow, (5, None), (now, 0));
+    }
+    assert_eq!(turns, [30, 60, 120, 240]);
+    // Whoever offers the same again does not make them short.
+    assert_eq!(book.take(&offer(0), now), Ok(5));
+    assert_eq!(book.turn().as_secs(), 480);
+    (0..100).for_each(|_| book.lose_turn(&slow));
+    assert!(book.turn() < INCOMING_KEPT, "it is given up before: {:?}", book.turn());
+    book.end(&slow, None);
+    assert_eq!(book.turn(), TURN, "the others are as before");
+}
+
+#[test]
 fn a_package_is_given_up_after_days_at_work_whatever_the_clock_says() {
     let folder = tempfile::tempdir().unwrap();
     let hash = offer(1).sha256;
