@@ -149,7 +149,7 @@ def run(scene: Scene, folder: Path) -> tuple[int, dict[str, list[bytes]]]:
 
 
 def seen(receiver: Receiver, count: int) -> bool:
-    """Whether so many verdicts about objects have arrived."""
+    """Whether this number of verdicts about objects has arrived."""
     verdicts = receiver.ledger().in_order()
     return sum(verdict.fields["judge"] == "boxes" for verdict in verdicts) == count
 

@@ -196,7 +196,7 @@ def test_what_does_not_pay_is_refused(site: Site, tmp_path: Path) -> None:
     code, said, errors = distil(site, "--data", site.folder / "frames", "--labels", tmp_path / "shuffled", "-o", out)
     assert code == REFUSED and said["written"] is False, errors + str(said)
     assert said["refused"].startswith("no better than chance") and said["refused"].count("in cross-validation") == 1
-    assert "the teacher" not in said["refused"], "so many labels count by themselves"
+    assert "the teacher" not in said["refused"], "this number of labels counts by itself"
     # A small model teaches a large one.
     onnx.save(net(64, np.random.default_rng(5).normal(0, 1, (64, 3)), np.zeros(3), 4), site.folder / "large.onnx")
     turned = Site(site.folder, schooled(site.folder, "cheap", 12, 6), card(site.folder, "large"))

@@ -118,7 +118,7 @@ fn a_distance_is_that_of_what_is_printed_from_the_range_beside_it() {
     assert!(members.len() > 3, "{members:?}");
 }
 
-/// A daily course of this swing at so many readings an hour, with autocorrelated noise of 0.15.
+/// A daily course of this swing, with this number of readings an hour and autocorrelated noise of 0.15.
 fn day_with_noise(swing: f64, per_hour: usize, phase: f64) -> impl FnMut(usize) -> f64 {
     let (mut noise, mut held) = (Noise::new(7), 0.0);
     move |reading| {

@@ -28,6 +28,7 @@ use super::written::NewHead;
 
 #[derive(Debug, Args)]
 #[command(
+    override_usage = "verge model distil [OPTIONS] --teacher <CARD2> --data <DIR>\n                           -o <OUT> <CARD>",
     after_help = "The teacher is a model that is too large for the box, or too slow: it says once what it thinks of each picture of \
 --data, whose classes nobody needs to know, and a new head of CARD learns those probabilities at temperature 2. Where people know \
 classes (--labels, a folder for each), these count instead of what the teacher says.

@@ -50,7 +50,7 @@ impl Answers {
         percent(counts.values().copied().max().unwrap_or(0), self.0.len()) / 100.0
     }
 
-    /// Whether so many pictures could show that it is better than chance at all, after `tried` choices.
+    /// Whether this number of pictures could show that it is better than chance at all, after `tried` choices.
     pub(super) fn suffice(&self, tried: usize) -> bool {
         let groups = self.groups() as u64;
         guesses((groups, groups), self.chance(), tried, "").is_none()
