@@ -266,7 +266,7 @@ impl Trial {
         let overruns = own.overrun_share(LEAST_RUNS as u64);
         // Frames that waited too long have no time left, whatever looks at them: the active version shows how many do, once it has
         // looked at some since. Beside a version in use nothing else looks.
-        let beside = active.of(kind);
+        let beside = active.beside(kind, FEW_RUNS);
         let is_known = self.phase == TrialPhase::Unconfirmed
             || beside.counted() >= FEW_RUNS
             || own.counted() >= LEAST_RUNS as u64;

@@ -63,6 +63,18 @@ impl SideRuns {
         if own.times.runs() >= least as u64 { own } else { self.of(other) }
     }
 
+    /// Runs of the same time that deadlines are compared by: of looks of this kind where there are this many, else of looks at the
+    /// whole of the other kind.
+    pub(super) fn beside(&self, kind: LookKind, least: u64) -> &KindRuns {
+        let own = self.of(kind);
+        let other = match kind {
+            LookKind::First => LookKind::Again,
+            LookKind::Again => LookKind::First,
+            LookKind::Parts => return own,
+        };
+        if own.counted() >= least { own } else { self.of(other) }
+    }
+
     /// How many there were in looks of this kind.
     #[must_use]
     pub const fn count(&self, kind: LookKind) -> u64 {

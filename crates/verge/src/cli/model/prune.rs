@@ -13,7 +13,9 @@ use verge_models::quantise::shrink::Change;
 use super::shrink::Shrinking;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(
+    override_usage = "verge model prune [OPTIONS] --sparsity <SHARE> --data <DIR>\n                          -o <OUT> <CARD>",
+    after_help = "Example:
   verge model prune parts.toml --sparsity 0.3 --data pictures/ -o parts_30
 
 Of each layer with weights (Conv, Gemm, MatMul; not of depthwise convolutions) the share nearest to zero becomes zero; then mean and deviation of each channel \
@@ -28,7 +30,8 @@ package, and what \
 is slower (--keep-slower takes that). Without labels 90 % of the answers must be those of the old model, or 100 less --max-drop where \
 that is less.
 
-Written are OUT.onnx, its card OUT.toml, OUT_labels.txt and OUT.report.json.")]
+Written are OUT.onnx, its card OUT.toml, OUT_labels.txt and OUT.report.json."
+)]
 pub(super) struct PruneArgs {
     /// The card of the float model
     #[arg(value_name = "CARD")]

@@ -32,7 +32,7 @@ cores that are free.
 Examples:
   verge eval models --data ../shared/data
   verge eval models --data ../shared/data --section finetune --draws 1
-  verge --json eval models --data ../shared/data --section round-trip --section bench --section delta"
+  verge --json eval models --data ../shared/data --section delta"
 )]
 pub(super) struct ModelsArgs {
     /// The folder of public models and pictures
