@@ -23,7 +23,7 @@ PHONE, DESK, WALL = (360, 740), (1280, 800), (1920, 1080)
 CHROMIUM = "/usr/bin/chromium"
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 # What the browser itself says of a gateway that is not there.
-NO_CONNECTION = re.compile(r"net::ERR_(CONNECTION_REFUSED|INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RESET|EMPTY_RESPONSE)")
+NO_CONNECTION = re.compile(r"net::ERR_(CONNECTION_REFUSED|SOCKET_NOT_CONNECTED|INCOMPLETE_CHUNKED_ENCODING|CONNECTION_RESET|EMPTY_RESPONSE)")
 
 
 @pytest.fixture(name="chromium", scope="module")
