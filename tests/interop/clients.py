@@ -122,6 +122,9 @@ class Receiver:
     # Below the prefix.
     topics: str = "#"
     arrivals: list[Arrival] = field(default_factory=list, init=False)
+    # Of the arrivals, up to the one that is read next.
+    _decoded: list[Message] = field(default_factory=list, init=False)
+    _read: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._subscribed = threading.Event()
@@ -142,18 +145,19 @@ class Receiver:
         return [arrival for arrival in list(self.arrivals) if arrival.channel == channel]
 
     def messages(self) -> list[Message]:
-        """Every verdict message, decoded, in order of arrival."""
-        found = []
-        for arrival in list(self.arrivals):
+        """Every verdict message, in order of arrival; each is decoded once, however often a test asks."""
+        for arrival in list(self.arrivals[self._read :]):
             if arrival.channel not in VERDICT_CHANNELS:
+                self._read += 1
                 continue
             message = decode(arrival.payload)
             expected = "alarm" if message.lane == "alarm" else "verdict"
             assert arrival.channel == expected, f"lane {message.lane} on {arrival.topic}"
             count = len(message.verdicts) + len(message.tombstones)
             assert arrival.channel != "alarm" or count <= 1, "alarms go alone"
-            found.append(message)
-        return found
+            self._decoded.append(message)
+            self._read += 1
+        return list(self._decoded)
 
     def ledger(self) -> Ledger:
         """All verdicts by identity."""

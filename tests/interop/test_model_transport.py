@@ -325,7 +325,8 @@ class Files(BaseHTTPRequestHandler):
         if Files.breaks:
             self.wfile.write(rest[: Files.breaks.pop(0)])
             self.wfile.flush()
-            self.connection.close()
+            # Without it the handler reads the next request, and the other side sees no end.
+            self.close_connection = True
             return
         while Files.trickle and rest:
             pause, piece = Files.trickle

@@ -28,7 +28,7 @@ from waiting import wait_for
 
 CAMERAS = [f"camera-{number}" for number in range(8)]
 BAD_INPUT, BAD_CONFIG, USAGE = 65, 78, 64
-SHADOW_FRAMES = 1_000 if is_full() else 200
+SHADOW_FRAMES = 1_000 if is_full() else 120
 
 
 def jpeg(grey: int) -> bytes:
@@ -85,7 +85,7 @@ class Site:
     def latest(self, count: int = 40) -> list[dict]:
         """The same of frames that are looked at from now on."""
         before = len(self.views())
-        wait_for(lambda: len(self.views()) >= before + count, "frames are looked at")
+        wait_for(lambda: len(self.views()) >= before + count, "frames are looked at", 20 + 2 * count * self.pause)
         return self.views()[before:]
 
     def comes_to(self, version: str, cameras: Collection[str] = CAMERAS) -> None:
@@ -104,6 +104,12 @@ class Site:
         assert of_models == [verdict for verdict in ledger.in_order("alarm") if verdict.fields["judge"] == "models"]
         found = [verdict.fields for verdict in of_models]
         return [(one["health"]["cause"], one["device"], one["signal"]) for one in found]
+
+    def slot(self, stage: str) -> dict | None:
+        """What the newest status says of the version at this stage, once answers were compared."""
+        (status,) = self.receiver.statuses()[-1:] or [{}]
+        found = [one for one in status.get("models", []) if one["name"] == NAME and one.get("stage") == stage]
+        return next((one for one in found if one.get("agreement")), None)
 
     def promote(self, stage: str, *more: str, code: int = 0) -> str:
         """`verge model promote --stage`, and what it said."""
@@ -475,7 +481,7 @@ def restless() -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.skipif(not is_full(), reason="measures for minutes what the machine gives it: VERGE_FULL=1")
+@pytest.mark.alone
 def test_no_frame_waits_for_a_version_in_shadow(scene: Scene, models: Models, tmp_path: Path) -> None:
     """How old frames of a detector are when they are judged, by turns without a version in shadow and with one."""
     assert models.folder
@@ -512,11 +518,11 @@ def test_no_frame_waits_for_a_version_in_shadow(scene: Scene, models: Models, tm
             site.latest(40)
             ages[in_shadow] += [view["decided"] - view["received"] for view in site.latest(SHADOW_FRAMES)]
             if in_shadow:
-                status = site.receiver.statuses()[-1]
+                # A status is published now and then: the first one with it may be on its way.
+                slot = wait_for(lambda: site.slot("shadow"), "a status of the shadow", 60)
     finally:
         site.cut()
-    (slot,) = [one for one in status["models"] if one["name"] == NAME]
-    assert slot["stage"] == "shadow" and slot["agreement"]["frames"] > 0 and slot["agreement"]["percent"] == 100
+    assert slot["agreement"]["frames"] > 0 and slot["agreement"]["percent"] == 100
     at = {of: [int(np.percentile(ages[of], share)) for share in (50, 99)] for of in ages}
     print(f"p50, p99 without {at[False]} ms, with a shadow {at[True]} ms; {slot['agreement']['frames']} frames compared")
     # The mark is 1.1; machines of which others use the cores measure no tenth.

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from gateway import to_toml
 from models import Models, classifier
-from programs import data, verge
+from programs import data, is_full, verge
 from quantized import HERE, Twin, foreign, pairs, run, top1
 
 REFUSED, USAGE, BAD_INPUT = 1, 64, 65
@@ -224,11 +224,14 @@ def test_a_net_that_gains_nothing_is_refused_unless_bytes_are_the_point(models: 
         assert not Path(f"{out}.onnx").exists()
 
 
+@pytest.mark.skipif(not is_full(), reason="a minute: VERGE_FULL=1, and a mark of `just eval-models`")
 def test_yolox_is_good_and_fast_or_refused_with_the_reason(models: Models, tmp_path: Path) -> None:
     card = models.real("yolox_nano")
     done = quantize(card, "--data", str(data() / "coco_val128"), "-o", str(tmp_path / "int8"))
     assert done.returncode in (0, REFUSED), done.stderr
     said = json.loads(done.stdout)
+    # Without a good choice of ranges and layers a third is left.
+    assert said["after"]["ap50"] >= 0.7 * said["before"]["ap50"], said
     if said["written"]:
         assert said["after"]["ap50"] >= 0.97 * said["before"]["ap50"]
         assert said["after"]["ms"] <= 0.95 * said["before"]["ms"]
