@@ -29,8 +29,8 @@ const SLOWER: f64 = 1.3;
 const SLACK: Duration = Duration::from_millis(1);
 /// Runs on each side before times are compared.
 const LEAST_RUNS: usize = 50;
-/// Runs of the active version after which it is known whether others than the candidate have no time left.
-const FEW_RUNS: u64 = 10;
+/// How often a bound of lateness may be wrong: it is looked at again and again.
+const LATENESS_ALPHA: f64 = 0.001;
 /// Share of runs that a deadline may end.
 pub const OVERRUNS: f64 = 0.05;
 /// Frames that a version must have judged before it is confirmed.
@@ -264,13 +264,13 @@ impl Trial {
         }
         // Few runs count as the least number: whatever else comes, the first ones decide once they are too many of that.
         let overruns = own.overrun_share(LEAST_RUNS as u64);
-        // Frames that waited too long have no time left, whatever looks at them: the active version shows how many do, once it has
-        // looked at some since. Beside a version in use nothing else looks.
-        let beside = active.beside(kind, FEW_RUNS);
-        let is_known = self.phase == TrialPhase::Unconfirmed
-            || beside.counted() >= FEW_RUNS
-            || own.counted() >= LEAST_RUNS as u64;
-        let is_own = is_known && overruns > OVERRUNS && overruns > 2.0 * beside.overrun_share(1);
+        // Frames that waited too long have no time left, whatever looks at them: the active version of the same time shows how often.
+        // Beside a version in use nothing else looks.
+        let usual_most = match self.phase {
+            TrialPhase::Unconfirmed => 0.0,
+            TrialPhase::Shadow | TrialPhase::Canary => active.beside(kind).overrun_bounds(LATENESS_ALPHA).1,
+        };
+        let is_own = overruns > OVERRUNS && own.overrun_bounds(LATENESS_ALPHA).0 > usual_most;
         is_own.then_some(ReturnCause::Overruns(overruns))
     }
 

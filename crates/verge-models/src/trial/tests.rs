@@ -217,9 +217,17 @@ fn deadlines_that_end_runs_count_against_a_candidate_unless_they_end_the_active_
         one.next(ms(0))
     };
     assert_eq!(overrun(5, 0), TrialNext::Stay);
-    assert_eq!(overrun(6, 0), TrialNext::Return(ReturnCause::Overruns(0.06)));
+    assert_eq!(overrun(20, 0), TrialNext::Return(ReturnCause::Overruns(0.2)));
+    // Chance alone may have made so much of a difference.
+    assert_eq!(overrun(12, 5), TrialNext::Stay);
     assert_eq!(overrun(30, 20), TrialNext::Stay);
-    // Three of the first 50 are too many whatever the others do, and each costs a frame its time.
+    // A canary of all cameras leaves the active version nothing but the frames for which it was too late.
+    let mut alone = trial(TrialPhase::Canary, false);
+    runs(&mut alone, TrialSide::Candidate, 40, TrialRun::Overrun(ms(50)));
+    assert_eq!(alone.next(ms(0)), TrialNext::Stay);
+    runs(&mut alone, TrialSide::Active, 40, TrialRun::Answered(ms(50)));
+    assert_eq!(alone.next(ms(0)), TrialNext::Return(ReturnCause::Overruns(0.8)));
+    // Three of the first are too many beside fifty that were in time, and each costs a frame its time.
     let mut early = trial(TrialPhase::Canary, false);
     runs(&mut early, TrialSide::Active, 50, TrialRun::Answered(ms(50)));
     runs(&mut early, TrialSide::Candidate, 2, TrialRun::Overrun(ms(50)));

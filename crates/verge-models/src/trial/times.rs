@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::gate::share::wilson;
+
 /// Runs that are kept.
 const KEPT: usize = 400;
 
@@ -33,8 +35,8 @@ pub struct SideRuns {
 #[derive(Debug, Clone, Default)]
 pub(super) struct KindRuns {
     pub(super) times: RunTimes,
-    /// Runs since overruns are counted.
-    counted: u64,
+    since_start: u64,
+    /// Of these, those that a deadline ended.
     overruns: u64,
 }
 
@@ -43,7 +45,7 @@ impl SideRuns {
     pub(super) fn note(&mut self, kind: LookKind, took: Duration, is_overrun: bool) {
         let runs = &mut self.by_kind[kind as usize];
         runs.times.note(took);
-        runs.counted += 1;
+        runs.since_start += 1;
         runs.overruns += u64::from(is_overrun);
     }
 
@@ -63,16 +65,11 @@ impl SideRuns {
         if own.times.runs() >= least as u64 { own } else { self.of(other) }
     }
 
-    /// Runs of the same time that deadlines are compared by: of looks of this kind where there are this many, else of looks at the
-    /// whole of the other kind.
-    pub(super) fn beside(&self, kind: LookKind, least: u64) -> &KindRuns {
+    /// Runs of the same time by which lateness is judged: of looks of this kind. The active version mostly does not look once more;
+    /// then it is that of its looks for verdicts, which are late more often, as their frames have waited.
+    pub(super) fn beside(&self, kind: LookKind) -> &KindRuns {
         let own = self.of(kind);
-        let other = match kind {
-            LookKind::First => LookKind::Again,
-            LookKind::Again => LookKind::First,
-            LookKind::Parts => return own,
-        };
-        if own.counted() >= least { own } else { self.of(other) }
+        if kind == LookKind::Again && own.since_start == 0 { self.of(LookKind::First) } else { own }
     }
 
     /// How many there were in looks of this kind.
@@ -88,21 +85,21 @@ impl SideRuns {
 
     /// The same without those that a deadline ended.
     pub(super) fn times_alone(&self) -> Self {
-        Self { by_kind: self.by_kind.clone().map(|runs| KindRuns { counted: 0, overruns: 0, ..runs }) }
+        Self { by_kind: self.by_kind.clone().map(|runs| KindRuns { since_start: 0, overruns: 0, ..runs }) }
     }
 }
 
 impl KindRuns {
-    /// Runs of which it is known how many a deadline ended.
-    pub(super) const fn counted(&self) -> u64 {
-        self.counted
-    }
-
-    /// Share of these that a deadline ended, 0 to 1, of this many runs at least.
+    /// Share of the runs since the start that a deadline ended, 0 to 1, of this many runs at least.
     pub(super) fn overrun_share(&self, least: u64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "numbers of runs")]
-        let share = self.overruns as f64 / self.counted.max(least).max(1) as f64;
+        let share = self.overruns as f64 / self.since_start.max(least).max(1) as f64;
         share
+    }
+
+    /// Between which shares it lies if it went on for ever. Each bound holds but with this probability.
+    pub(super) fn overrun_bounds(&self, alpha: f64) -> (f64, f64) {
+        wilson(self.overruns, self.since_start, alpha)
     }
 }
 
