@@ -75,10 +75,11 @@ impl Incoming {
             return Err(io::Error::other("it is no file"));
         }
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let found = file.metadata()?.len().min(total);
+        let length = file.metadata()?.len();
+        let found = length.min(total);
         // A part that was cut is asked for again.
         let have = if found == total { total } else { found - found % part_bytes };
-        if file.metadata()?.len() != have {
+        if length != have {
             file.set_len(have)?;
         }
         file.seek(SeekFrom::Start(have))?;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use verge_domain::backoff::Backoff;
 use verge_domain::model_order::{ModelOffer, ModelRefusal};
 use verge_models::store::{INCOMING_KEPT, offer_of};
 use verge_pipeline::status::OfferStatus;
+use verge_tls::replace_file;
 
 use super::done::OrderKey;
 
@@ -28,6 +29,9 @@ const MAX_BYTES: u64 = 16 * 1024;
 const IDLE_STEP: Duration = Duration::from_secs(3600);
 /// Between two attempts at a package that does not come. Each package has pauses of its own.
 const PAUSES: Backoff = Backoff { min: Duration::from_secs(5), max: Duration::from_secs(300) };
+
+/// Files of offers and orders are of this program alone.
+pub(super) const PRIVATE: u32 = 0o600;
 
 /// An offer that was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,8 +99,9 @@ impl OpenOffer {
     pub(super) fn keep(&self, incoming: &Path) -> io::Result<()> {
         fs::create_dir_all(incoming)?;
         let bytes = serde_json::to_vec(self)?;
+        let write = || replace_file(&self.file(incoming), &bytes, PRIVATE);
         // A push sweeps what belongs to no offer, and may do so in between.
-        write_durably(&self.file(incoming), &bytes).or_else(|_| write_durably(&self.file(incoming), &bytes))
+        write().or_else(|_| write())
     }
 
     /// Removes it with its package.
@@ -109,22 +114,6 @@ impl OpenOffer {
             }
         }
     }
-}
-
-/// Replaces a file as a whole; it is durable then.
-pub(super) fn write_durably(to: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = to.with_extension("next");
-    let write = || -> io::Result<()> {
-        if beside.symlink_metadata().is_ok() {
-            fs::remove_file(&beside)?;
-        }
-        let mut file = fs::File::create_new(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, to)?;
-        to.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
-    };
-    write().inspect_err(|_| drop(fs::remove_file(&beside)))
 }
 
 impl OpenEntry {

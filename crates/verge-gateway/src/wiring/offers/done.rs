@@ -8,8 +8,9 @@ use std::{fs, io};
 use serde::{Deserialize, Serialize};
 use verge_domain::model_order::ModelAnswer;
 use verge_models::store::FACTORY;
+use verge_tls::replace_file;
 
-use super::book::write_durably;
+use super::book::PRIVATE;
 
 /// Orders that are remembered; the oldest makes room.
 const MAX_KNOWN: usize = 64;
@@ -95,15 +96,11 @@ impl OrderBook {
 
     /// An order comes; `version` gives the one that it is about, should it be new. That is durable before it is carried out.
     pub(super) fn begin(&mut self, key: &OrderKey, version: impl FnOnce() -> String) -> Begun {
+        if let Some(answer) = self.answer(key) {
+            return Begun::Before(answer);
+        }
         if let Some(known) = self.known.iter().find(|known| known.key == *key) {
-            let state =
-                known.done.as_ref().and_then(|done| STATES.into_iter().find(|state| *state == done.state));
-            return match (state, &known.done) {
-                (Some(state), Some(done)) => {
-                    Begun::Before(ModelAnswer::Done { state, report: done.report.clone(), repeated: true })
-                }
-                _ => Begun::With(known.version.clone()),
-            };
+            return Begun::With(known.version.clone());
         }
         if self.known.len() >= MAX_KNOWN {
             self.known.pop_front();
@@ -133,8 +130,11 @@ impl OrderBook {
 
     /// It could not be carried out for now, and was about no version yet: where it comes again, it is about what is there then.
     pub(super) fn forget(&mut self, key: &OrderKey) {
+        let before = self.known.len();
         self.known.retain(|known| known.key != *key || known.version != FACTORY || known.done.is_some());
-        self.keep();
+        if self.known.len() < before {
+            self.keep();
+        }
     }
 
     /// What was answered to an order that was carried out before.
@@ -148,7 +148,7 @@ impl OrderBook {
     fn keep(&self) {
         let written = serde_json::to_vec(&self.known)
             .map_err(io::Error::from)
-            .and_then(|bytes| write_durably(&self.file, &bytes));
+            .and_then(|bytes| replace_file(&self.file, &bytes, PRIVATE));
         if let Err(error) = written {
             tracing::warn!(path = %self.file.display(), %error, "an order about models is not remembered beyond a restart");
         }

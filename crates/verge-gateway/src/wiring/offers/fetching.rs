@@ -141,12 +141,16 @@ async fn end(shared: &Arc<Shared>, offer: &OpenOffer, result: Result<ModelAnswer
             tracing::warn!(model = %offer.name, sha256 = %offer.sha256, %refusal, "a package from upstream is refused");
         }
     }
-    let offer =
-        locked(&shared.book).end(&offer.sha256, result.as_ref().err()).unwrap_or_else(|| offer.clone());
-    if let Ok(answer) = &result {
-        locked(&shared.done).end(&offer.key(), answer);
-    }
-    offer.forget(&shared.incoming);
+    let offer = {
+        // Under one lock: an offer that comes meanwhile is one of before, or a new one.
+        let mut book = locked(&shared.book);
+        let offer = book.end(&offer.sha256, result.as_ref().err()).unwrap_or_else(|| offer.clone());
+        if let Ok(answer) = &result {
+            locked(&shared.done).end(&offer.key(), answer);
+        }
+        offer.forget(&shared.incoming);
+        offer
+    };
     let payload = model_report(&offer.id, &result);
     let Some(link) = shared.links.iter().find(|link| link.door == offer.door) else { return };
     for _ in 0..REPORTS {

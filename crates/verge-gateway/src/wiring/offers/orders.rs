@@ -138,7 +138,7 @@ impl Shared {
         let mut book = locked(&self.book);
         let is_known = book.find(&offer.sha256).is_some();
         let have = book.take(&offer, Instant::now())?;
-        drop(book);
+        // Under the same lock: a package that ends meanwhile takes its file away with it.
         match offer.keep(&self.incoming) {
             Ok(()) => {}
             // Its first offer is durable.
@@ -147,10 +147,11 @@ impl Shared {
             }
             Err(error) => {
                 let refusal = ModelRefusal::Io { reason: format!("{}: {error}", self.incoming.display()) };
-                locked(&self.book).end(&offer.sha256, Some(&refusal));
+                book.end(&offer.sha256, Some(&refusal));
                 return Err(refusal);
             }
         }
+        drop(book);
         self.taken.fetch_add(1, Ordering::Relaxed);
         tracing::info!(model = %offer.name, bytes = offer.bytes, sha256 = %offer.sha256, by = %door, have, "a package is fetched");
         self.news.notify_one();
