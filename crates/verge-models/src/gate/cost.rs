@@ -47,6 +47,14 @@ impl Rules {
         }
     }
 
+    /// Whether a version is smaller in a package than the old one, so that it shows. `packed`: bytes of both there.
+    #[must_use]
+    pub fn is_smaller(packed: (u64, u64)) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "bytes of files")]
+        let is_smaller = packed.1 as f64 <= SMALLER * packed.0 as f64;
+        is_smaller
+    }
+
     /// Whether a version whose bytes are the point pays: fewer of them in a package, and no more time. `packed`: bytes of both there.
     #[must_use]
     pub fn size(&self, old: &Cost, new: &Cost, packed: (u64, u64)) -> Decision {
@@ -57,7 +65,7 @@ impl Rules {
             "{} bytes in a package instead of {} ({share:.2}x), {:.2} ms of CPU instead of {:.2} ({times:.2}x)",
             packed.1, packed.0, new.cpu_ms, old.cpu_ms
         );
-        if share > SMALLER {
+        if !Self::is_smaller(packed) {
             Decision::refused(format!("{shown}: not smaller, which is all that this can gain"))
         } else if times > SLOWER && !self.keep_slower {
             Decision::refused(format!("{shown}: slower; --keep-slower takes it where bytes are the point"))

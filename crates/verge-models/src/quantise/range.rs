@@ -364,9 +364,8 @@ mod tests {
             lost(symmetric) <= lost(affine) && lost(symmetric) < lost(seen.whole()),
             "{symmetric:?}, {affine:?}"
         );
-        assert!(symmetric.high <= symmetric.reach() && symmetric.low >= seen.whole().low);
-        // What such steps are: as wide on both sides, whatever the other end is.
-        assert_eq!(lost(Range { low: -2.0, high: 1.0 }), lost(Range { low: -2.0, high: 2.0 }));
+        // The few numbers far below are cut off, and both sides are as wide.
+        assert!(symmetric.reach() < 4.0 && symmetric.reach() >= 1.0, "{symmetric:?}");
     }
 
     #[test]

@@ -4,10 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use verge_engine::ProcessorClass;
 use verge_gateway::exit::Exit;
 use verge_models::gate::Rules;
-use verge_models::quantise::Target;
 use verge_models::quantise::shrink::Change;
 
 use super::shrink::Shrinking;
@@ -79,7 +77,6 @@ pub(super) fn prune(args: &PruneArgs, as_json: bool, out: &mut impl Write) -> an
         output: &args.output,
         limit: args.limit,
         change: Change::Prune(sparsity),
-        target: Target { processor: ProcessorClass::here() },
         runs_here: true,
         rules: Rules { max_drop, strict, keep_slower, ..Rules::default() },
         command: format!("prune --sparsity {sparsity} --max-drop {max_drop}{flags}"),

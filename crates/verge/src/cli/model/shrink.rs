@@ -10,8 +10,9 @@ use verge_engine::{ModelLimits, Optimisation};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_models::card::ANY_PROCESSOR;
 use verge_models::gate::{Decision, Rules};
+use verge_models::package::packed_bytes;
+use verge_models::quantise::Bench;
 use verge_models::quantise::shrink::{Change, Shrinker, Shrunk};
-use verge_models::quantise::{Bench, Target};
 
 use super::files::no_model;
 use super::proof::{Answers, Bed, Pays, Prepared, Proof, Proving, folder, refused, show};
@@ -25,8 +26,6 @@ pub(super) struct Shrinking<'a> {
     /// Pictures at most.
     pub(super) limit: u64,
     pub(super) change: Change,
-    /// The kind of processor that the file is made for.
-    pub(super) target: Target,
     pub(super) runs_here: bool,
     pub(super) rules: Rules,
     /// As it stands in `[made]`.
@@ -97,14 +96,21 @@ impl Shrinking<'_> {
         let repaired = shrinker.repaired(&mut prepared, &mut |done, all| show(progress, "repair", done, all));
         if let Some(repaired) = repaired.map_err(failed)? {
             let tried = proving.tried(repaired.bytes.clone(), "repaired", (&old, &answers))?;
-            if tried.is_better_than(&best) {
+            // Repair makes more different numbers, which pack worse.
+            let costs_bytes = self.pays() == Pays::Bytes && {
+                let before = packed_bytes(old.model.bytes());
+                let is_smaller = |bytes: &[u8]| Rules::is_smaller((before, packed_bytes(bytes)));
+                is_smaller(&best.bytes) && !is_smaller(&tried.bytes)
+            };
+            if tried.is_better_than(&best) && !costs_bytes {
                 let first = std::mem::replace(&mut best, tried);
                 (shrunk, is_repaired, unrepaired) = (repaired, true, Some(first.compared));
             }
         }
+        let loses_answers = !best.decision.passes;
         let mut proof = proving.proven(best, &mut old, &names)?;
         proof.unrepaired = unrepaired;
-        if !proof.decision.passes {
+        if loses_answers {
             proof.decision = self.with_price(&proof.decision);
         }
         let made = Made { is_repaired, layers: shrunk.layers, zeros: zeros(&shrunk) };
@@ -117,7 +123,7 @@ impl Shrinking<'_> {
     fn processor(&self) -> &'static str {
         match self.change {
             Change::Prune(_) | Change::FourBits => ANY_PROCESSOR,
-            Change::Dynamic(_) => self.target.processor.as_str(),
+            Change::Dynamic(target) => target.processor.as_str(),
         }
     }
 

@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use bytes::Bytes;
+use fastrand::Rng;
 use serde_json::Value;
+use verge_engine::{EditableModel, Tensor};
 
 use super::bench::{Workbench, number, text};
 use super::quantize::twin;
@@ -23,6 +26,7 @@ const SMALL: &str = "mobilenet_v1_0.25_128_quant";
 
 pub(super) fn marks(workbench: &Workbench) -> anyhow::Result<Vec<Mark>> {
     let card = twin(workbench)?;
+    smooth(&card.with_extension("onnx"))?;
     let mut marks = Vec::new();
     for (what, arguments) in [
         ("30 % zeros", &["prune", "--sparsity", "0.3"][..]),
@@ -33,6 +37,22 @@ pub(super) fn marks(workbench: &Workbench) -> anyhow::Result<Vec<Mark>> {
     }
     marks.extend(taught(workbench)?);
     Ok(marks)
+}
+
+/// Moves the weights by up to a hundredth: those of the twin were whole numbers, and pack to a third as those of no float model do.
+fn smooth(weights: &Path) -> anyhow::Result<()> {
+    let bytes = fs::read(weights).with_context(|| text(weights))?;
+    let mut model = EditableModel::read(&Bytes::from(bytes)).with_context(|| text(weights))?;
+    let mut random = Rng::with_seed(11);
+    let names: Vec<String> = model.constants().map(str::to_owned).collect();
+    for name in names {
+        let Some((dims, mut numbers)) = model.floats(&name) else { continue };
+        if dims.len() == 4 {
+            numbers.iter_mut().for_each(|number| *number *= 0.99 + 0.02 * random.f32());
+            model.replace_initializer(&name, &dims, &Tensor::F32(numbers)).with_context(|| name.clone())?;
+        }
+    }
+    fs::write(weights, model.write()).with_context(|| text(weights))
 }
 
 /// What a command makes of a MobileNet V2, with consent to any loss; without, it is refused.
@@ -48,13 +68,18 @@ fn price(workbench: &Workbench, card: &Path, what: &str, arguments: &[&str]) -> 
     let is_refused = refused.code == 1 && refused.said.get("written").and_then(Value::as_bool) == Some(false);
     let out = workbench.path(&what.replace([' ', '%'], ""));
     let ran = run(&out, &["--max-drop", "100", "--keep-slower"])?;
-    ensure!(ran.code == 0, "{what}: ends with {}: {}", ran.code, ran.errors.trim());
     let share = |member: &str| {
         let side = |side: &str| number(&ran, &format!("/{side}/{member}"));
         Ok::<_, anyhow::Error>(side("after")? / side("before")? * 100.0)
     };
     let before = ran.said.pointer("/unrepaired/top1").and_then(Value::as_f64);
     let mut marks = vec![
+        Mark::new(
+            format!("MobileNet V2, {what}, written with consent"),
+            f64::from(u8::from(ran.code == 0)),
+            "",
+            Bound::AtLeast(1.0),
+        ),
         Mark::new(
             format!("MobileNet V2, {what}, refused without consent"),
             f64::from(u8::from(is_refused)),

@@ -21,12 +21,13 @@ use super::super::super::output::{Progress, json_line};
 use super::super::super::say;
 use super::super::files::{NewFiles, can_be_written, no_model, write_one};
 use super::super::measure::Subject;
+use super::super::proof::costs;
 use super::FinetuneArgs;
 use super::data::{self, Dropped, Kept, Labelled};
 use super::features::{Features, Taps};
 use super::from::from;
 use super::gate::{Answer, Answers};
-use super::tried::{costs, hold_out, noted, said_by, same_as_head};
+use super::tried::{hold_out, noted, said_by, same_as_head};
 use super::words::{print, refused};
 use super::written::NewHead;
 
@@ -176,7 +177,8 @@ fn made_of(
     let mut new = Subject::load(&runtime, &tried.card, ModelLimits::default())?;
     same_as_head(&mut new, &head, &features, (&training.kept, &training.samples), &labels)
         .exit_with(Exit::BadInput)?;
-    let (before, after) = costs(&mut old, &mut new, &training.frames).exit_with(Exit::BadInput)?;
+    let (before, after) = costs((&mut old, 0), (&mut new, 0), &training.frames, progress)?;
+    let (before, after) = (before.cpu_ms, after.cpu_ms);
     report["before"] = json!({ "cpu_ms": before, "bytes": old.model.bytes().len() });
     report["after"] = json!({ "cpu_ms": after, "bytes": weights.len() });
     report["temperature"] = json!(head.temperature);

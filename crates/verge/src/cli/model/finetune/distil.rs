@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use verge_engine::{ContentDigest, ModelLimits, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
-use verge_models::gate::{Cost, Rules};
+use verge_models::gate::Rules;
 use verge_models::head::distilled::{TEMPERATURE, chosen};
 use verge_models::head::{Matrix, Method, append};
 use verge_models::taps::Tap;
@@ -18,11 +18,12 @@ use verge_models::taps::Tap;
 use super::super::super::output::{Progress, json_line};
 use super::super::files::{NewFiles, no_model};
 use super::super::measure::Subject;
+use super::super::proof::costs;
 use super::command::{can_be_tuned, choose, made_here};
 use super::features::Taps;
 use super::gate::{Answer, Answers};
 use super::lesson::{Lessons, Taught};
-use super::tried::{costs, hold_out, noted, same_as_head};
+use super::tried::{hold_out, noted, same_as_head};
 use super::words::{print, refused};
 use super::written::NewHead;
 
@@ -37,7 +38,7 @@ Examples:
   verge model distil small.toml --teacher big.toml --data frames/ -o small-2
   verge model distil s.toml --teacher b.toml --data f/ --labels few/ -o s-2
 
-It helps most below 10 labels a class; with 20 of each, `verge model finetune` is as good. The classes are those that the teacher \
+With 20 labels a class `verge model finetune` is as good. The classes are those that the teacher \
 sees in the pictures, and those of the labels. The head is put behind the cheapest layer that is as good as the best, as by \
 `verge model finetune`.
 
@@ -182,21 +183,22 @@ fn made_of(
     head_of.write(&tried, &made, None)?;
     let mut new = Subject::load(&runtime, &tried.card, ModelLimits::default())?;
     same_as_head(&mut new, &head, &matrix, (kept, samples), classes).exit_with(Exit::BadInput)?;
-    let (before, after) = costs(&mut old, &mut new, &taught.frames).exit_with(Exit::BadInput)?;
-    let (of_teacher, beside) = costs(&mut teacher, &mut new, &taught.frames).exit_with(Exit::BadInput)?;
-    let teacher_bytes = teacher.model.bytes().len();
-    report["before"] = json!({ "cpu_ms": before, "bytes": old.model.bytes().len() });
-    report["after"] = json!({ "cpu_ms": after, "bytes": weights.len() });
+    let [bytes, new_bytes, teacher_bytes] =
+        [old.model.bytes(), &weights[..], teacher.model.bytes()].map(|bytes| bytes.len() as u64);
+    let (before, after) = costs((&mut old, bytes), (&mut new, new_bytes), &taught.frames, progress)?;
+    let (of_teacher, beside) =
+        costs((&mut teacher, teacher_bytes), (&mut new, new_bytes), &taught.frames, progress)?;
+    report["before"] = json!({ "cpu_ms": before.cpu_ms, "bytes": bytes });
+    report["after"] = json!({ "cpu_ms": after.cpu_ms, "bytes": new_bytes });
     report["teacher"] = json!({
-        "name": teacher.model.card().identity.name.to_string(), "cpu_ms": of_teacher, "bytes": teacher_bytes,
+        "name": teacher.model.card().identity.name.to_string(), "cpu_ms": of_teacher.cpu_ms, "bytes": teacher_bytes,
         "sha256": teacher.model.digest().to_string(), "temperature": TEMPERATURE,
     });
     report["temperature"] = json!(head.temperature);
-    made.figures.insert("CPU ms before".to_owned(), before);
-    made.figures.insert("CPU ms".to_owned(), after);
-    made.figures.insert("CPU ms of the teacher".to_owned(), of_teacher);
-    let cost = |cpu_ms, bytes: usize| Cost { cpu_ms, p95_ms: cpu_ms, bytes: bytes as u64, memory: None };
-    let pays = rules.cost(&cost(of_teacher, teacher_bytes), &cost(beside, weights.len()));
+    made.figures.insert("CPU ms before".to_owned(), before.cpu_ms);
+    made.figures.insert("CPU ms".to_owned(), after.cpu_ms);
+    made.figures.insert("CPU ms of the teacher".to_owned(), of_teacher.cpu_ms);
+    let pays = rules.cost(&of_teacher, &beside);
     let mut refusal = (!pays.passes).then(|| format!("beside the teacher: {}", pays.reason));
     if let Some(folder) = &args.hold_out {
         let answers = hold_out(folder, (&mut old, &mut new), classes, kept.clone(), progress);
@@ -217,9 +219,10 @@ fn made_of(
     } else {
         writeln!(
             out,
-            "teacher           {}: {of_teacher:.2} ms of CPU, {teacher_bytes} bytes; the head says the same of {:.1} %; {} pictures \
+            "teacher           {}: {:.2} ms of CPU, {teacher_bytes} bytes; the head says the same of {:.1} %; {} pictures \
              have labels",
             teacher.model.card().identity.name,
+            of_teacher.cpu_ms,
             folds.beside_teacher.share().0,
             labelled.iter().filter(|known| **known).count()
         )
@@ -267,8 +270,10 @@ impl Folds {
         };
         // Of pictures with labels the old model was asked for another class.
         let of_old = |place: usize| if labelled[place] { None } else { old[place].clone() };
-        let of_teacher =
-            |place: usize| Answer { class: classes[teacher[place]].clone(), ..answer(place, of_old(place)) };
+        let of_teacher = |place: usize| {
+            let class = classes[teacher[place]?].clone();
+            Some(Answer { class, ..answer(place, of_old(place)) })
+        };
         Self {
             labelled: Answers(known.iter().map(|place| answer(*place, old[*place].clone())).collect()),
             beside_labels: Answers(
@@ -277,7 +282,7 @@ impl Folds {
                     .map(|place| answer(*place, alone.as_ref().map(|alone| classes[alone[*place]].clone())))
                     .collect(),
             ),
-            beside_teacher: Answers((0..labelled.len()).map(of_teacher).collect()),
+            beside_teacher: Answers((0..labelled.len()).filter_map(of_teacher).collect()),
             left_out,
         }
     }

@@ -41,8 +41,8 @@ pub(super) struct Taught {
     pub(super) labelled: Vec<bool>,
     /// What the model as it was says of each, where it has the class that people know, or else that the teacher thinks most of.
     pub(super) old: Vec<Option<String>>,
-    /// The class that the teacher thinks most of.
-    pub(super) teacher: Vec<usize>,
+    /// The class that the teacher thinks most of; nothing where that is none of those that are learnt.
+    pub(super) teacher: Vec<Option<usize>>,
     pub(super) dropped: Dropped,
     /// Pictures that the teacher calls unknown, or of which it alone sees a class that hardly any other has: they teach nothing.
     pub(super) strange: usize,
@@ -129,7 +129,7 @@ impl Lessons<'_> {
             self.data.display(),
             kept.len()
         );
-        let teacher = pictures.iter().map(|(said, _)| verge_models::head::matrix::greatest(said)).collect();
+        let teacher = seen.iter().map(|one| best(&labels, &one.said).and_then(&place_of)).collect();
         let samples = Samples {
             classes: classes.len(),
             labels: lesson.labels(),

@@ -72,24 +72,6 @@ pub(super) fn same_as_head(
     Ok(())
 }
 
-/// Processor time of one frame of both, in ms, the median, measured in turn.
-pub(super) fn costs(
-    old: &mut Subject,
-    new: &mut Subject,
-    frames: &[EncodedFrame],
-) -> anyhow::Result<(f64, f64)> {
-    let (mut before, mut after) = (Vec::new(), Vec::new());
-    for frame in frames {
-        before.push(old.look(frame)?.1.cpu);
-        after.push(new.look(frame)?.1.cpu);
-    }
-    let median = |mut all: Vec<f64>| {
-        all.sort_by(f64::total_cmp);
-        all.get(all.len() / 2).copied().unwrap_or(0.0)
-    };
-    Ok((median(before), median(after)))
-}
-
 /// Notes what both models say of pictures that were not trained with. Gives why the new one is refused, where it is.
 pub(super) fn noted(answers: &Answers, rules: &Rules, report: &mut Value, made: &mut Made) -> Option<String> {
     report["hold_out"] = answers.json();

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use verge_domain::frame::EncodedFrame;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_models::gate::labelled::{compare, compare_detections};
 use verge_models::gate::{Agreed, Cost, Decision, DetectionPair, Divergence, Drop, Pair, Rules};
@@ -133,12 +134,12 @@ fn lost(truths: &[Truth], groups: &[usize], old: &Answers, new: &Answers) -> Opt
 pub(in crate::cli::model) fn costs(
     old: (&mut Subject, u64),
     new: (&mut Subject, u64),
-    set: &PictureSet,
+    frames: &[EncodedFrame],
     progress: &mut Progress,
 ) -> anyhow::Result<(Cost, Cost)> {
     let began = Instant::now();
     let mut took: [Vec<Took>; 2] = [Vec::new(), Vec::new()];
-    for (look, frame) in set.frames.iter().cycle().enumerate().take(LOOKS) {
+    for (look, frame) in frames.iter().cycle().enumerate().take(LOOKS) {
         if look >= FEW_LOOKS && began.elapsed() > LONG {
             break;
         }

@@ -106,7 +106,7 @@ impl Proving<'_> {
         let packed = (packed_bytes(old.model.bytes()), packed_bytes(&new));
         let (mut cost, mut saturated) = (None, None);
         if self.runs_here {
-            let measured = costs((old, bytes.0), (&mut subject, bytes.1), self.set, self.progress)?;
+            let measured = costs((old, bytes.0), (&mut subject, bytes.1), &self.set.frames, self.progress)?;
             cost = Some(measured);
             // Shown, not judged: what is made for a processor does not overflow there.
             self.progress.show("as the library runs it and as it is written")?;

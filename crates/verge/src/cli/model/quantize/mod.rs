@@ -159,14 +159,9 @@ impl QuantizeArgs {
         Target { processor }
     }
 
-    const fn rules(&self) -> Rules {
-        Rules {
-            max_drop: self.max_drop,
-            strict: self.strict,
-            keep_slower: self.keep_slower,
-            agreement: 0.9,
-            is_loss_consented: false,
-        }
+    fn rules(&self) -> Rules {
+        let Self { max_drop, strict, keep_slower, .. } = *self;
+        Rules { max_drop, strict, keep_slower, ..Rules::default() }
     }
 
     /// The command, as it stands in `[made]`.
@@ -196,7 +191,6 @@ pub(super) fn quantize(args: &QuantizeArgs, as_json: bool, out: &mut impl Write)
             output: &args.output,
             limit: args.limit,
             change,
-            target: args.target(),
             runs_here: runs_here(args.target()),
             rules: args.rules(),
             command: args.command(),

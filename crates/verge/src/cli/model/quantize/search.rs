@@ -113,7 +113,7 @@ impl Search<'_> {
             return Ok(false);
         }
         let (old_cost, new_cost) =
-            costs((old, 0), (&mut tried.of.subject, 0), self.proving.set, self.proving.progress)?;
+            costs((old, 0), (&mut tried.of.subject, 0), &self.proving.set.frames, self.proving.progress)?;
         let is_slow = !rules.cost(&old_cost, &new_cost).passes;
         if is_slow {
             let layers = match float {
