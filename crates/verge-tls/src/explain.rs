@@ -96,8 +96,8 @@ fn words(error: &Error) -> String {
         // second where it lists none, which is TLS 1.2 at most, and 1.3 alone is accepted.
         Error::PeerIncompatible(
             PeerIncompatible::Tls12NotOfferedOrEnabled | PeerIncompatible::SupportedVersionsExtensionRequired,
-        ) => "the other side offers no TLS version that is accepted here (1.3; with tls_1_2 = true below [local] of the \
-              embedded broker 1.2 as well)"
+        ) => "the other side offers no TLS version that is accepted here (1.3, and 1.2 where it is allowed: at the \
+              embedded broker by tls_1_2 = true below [local])"
             .to_owned(),
         Error::PeerIncompatible(fault) => {
             format!("the two sides have no kind of encryption in common ({})", spaced(fault))

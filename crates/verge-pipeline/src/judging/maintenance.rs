@@ -222,7 +222,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
                         && !held.iter().any(|selector| selector.means(judge, subject))
                 },
                 |open| open.event.handling.shelved.is_some(),
-                |_| AlarmHandling::default(),
+                |handling| (handling != AlarmHandling::default()).then(AlarmHandling::default),
                 &operator.did(ActionKind::Unshelved),
                 (now, out),
             );

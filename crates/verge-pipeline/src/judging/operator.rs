@@ -43,13 +43,13 @@ impl Operator {
 }
 
 impl<J: Judge> Instance<J> {
-    /// Notes what an operator did about open events. Each that it changes is reported. Returns how many there are, and how
-    /// many of them it changed.
+    /// Notes what an operator did about open events. `handling` gives what is known of one then; nothing where there is nothing new
+    /// of it, else it is reported. Returns how many there are, and how many of them are reported.
     fn handle(
         &mut self,
         spec: &JudgeSpec<J>,
         which: impl Fn(&SavedEvent) -> bool,
-        handling: impl Fn(AlarmHandling) -> AlarmHandling,
+        handling: impl Fn(AlarmHandling) -> Option<AlarmHandling>,
         action: &OperatorAction,
         now: Moment,
         out: &mut Decision,
@@ -58,12 +58,9 @@ impl<J: Judge> Instance<J> {
         let (mut found, mut reports) = (0, Vec::new());
         for open in self.open.iter().filter(|open| which(open)) {
             found += 1;
-            let next = handling(open.event.handling);
-            // A remark changes nothing of the event, and is reported all the same.
-            if next != open.event.handling || action.kind == ActionKind::Labelled {
-                let strand = open.strand();
-                reports.extend(self.life.handle(&strand, next, when).map(|event| (strand, event)));
-            }
+            let Some(next) = handling(open.event.handling) else { continue };
+            let strand = open.strand();
+            reports.extend(self.life.handle(&strand, next, when).map(|event| (strand, event)));
         }
         self.report_again(spec, &reports, Some(action), now, out);
         (found, reports.len())
@@ -104,7 +101,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
         &mut self,
         selected: impl Fn(&JudgeId, &Subject) -> bool,
         which: impl Fn(&SavedEvent) -> bool,
-        handling: impl Fn(AlarmHandling) -> AlarmHandling,
+        handling: impl Fn(AlarmHandling) -> Option<AlarmHandling>,
         action: &OperatorAction,
         (now, out): (Moment, &mut Decision),
     ) -> (usize, usize) {
@@ -136,7 +133,10 @@ impl<D, J: Judge> JudgeSet<D, J> {
         let (found, acknowledged) = self.handle(
             |judge, subject| selector.means(judge, subject),
             |open| number.is_none() || open.number == number,
-            |handling| AlarmHandling { acknowledged: handling.acknowledged.or(Some(now.wall)), ..handling },
+            |handling| {
+                let acknowledged = handling.acknowledged.is_none().then_some(now.wall)?;
+                Some(AlarmHandling { acknowledged: Some(acknowledged), ..handling })
+            },
             &operator.did(ActionKind::Acknowledged),
             (now, out),
         );
@@ -159,7 +159,8 @@ impl<D, J: Judge> JudgeSet<D, J> {
         self.handle(
             |_, _| true,
             |open| open.number.is_some_and(|number| labelled.contains(&number)),
-            |handling| handling,
+            // A remark changes nothing of the event.
+            Some,
             &operator.did(ActionKind::Labelled),
             (now, out),
         );
@@ -182,7 +183,10 @@ impl<D, J: Judge> JudgeSet<D, J> {
         self.handle(
             |judge, subject| selector.means(judge, subject),
             |_| true,
-            |handling| AlarmHandling { shelved: Some(until), ..handling },
+            |handling| {
+                let is_new = handling.shelved != Some(until);
+                is_new.then_some(AlarmHandling { shelved: Some(until), ..handling })
+            },
             &operator.did(ActionKind::Shelved),
             (now, out),
         );

@@ -233,7 +233,7 @@ pub(crate) struct EventList {
 }
 
 /// Where an event stands in the list: open ones first, of those what waits for an operator, by severity, the newest first. A list
-/// that goes on behind a place leaves nothing out, whatever became of the event that stood there.
+/// that goes on behind a place leaves nothing out that has kept its own, whatever became of the event that stood there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     open: Reverse<bool>,

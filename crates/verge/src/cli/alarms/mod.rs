@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
+use verge_domain::action::ActionKind;
 use verge_domain::id::JudgeId;
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Severity;
@@ -223,7 +224,10 @@ fn line(event: &EventRecord, overview: &Overview<'_>, out: &mut impl Write) -> a
     };
     let said = if event.is_open { &event.last } else { &event.first };
     let words = verdict_words(said, zone);
-    let label = event.label.map_or_else(String::new, |label| format!("; labelled {}", label.as_str()));
+    // The words may be those of the label itself.
+    let is_said = said.action.as_ref().is_some_and(|action| action.kind == ActionKind::Labelled);
+    let label = event.label.filter(|_| !is_said);
+    let label = label.map_or_else(String::new, |label| format!("; labelled {}", label.as_str()));
     Ok(writeln!(
         out,
         "  {number:>7}  {at}  {:<8}  {lasted:>9}  {:>8}  {}: {words}{label}",

@@ -41,10 +41,12 @@ impl Rates {
 }
 
 fn words(judge: &Value, zone: &SiteZone) -> String {
-    // What is no account of a judge is of another version; it is reported by its name.
-    let account = JudgeAccount::deserialize(judge).unwrap_or_default();
     let name = judge["name"].as_str().unwrap_or("?").escape_debug();
-    format!("{name}: {}", account.words(|at| zone.to_minute(at)))
+    match JudgeAccount::deserialize(judge) {
+        Ok(account) => format!("{name}: {}", account.words(|at| zone.to_minute(at))),
+        // Of another version.
+        Err(_) => format!("{name}: an account that this version cannot read"),
+    }
 }
 
 #[cfg(test)]
