@@ -8,6 +8,9 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use verge_pipeline::beats::{BEAT_EVERY, Beat, Beats};
 
+/// Niceness of a thread that gives way.
+const BEHIND: i32 = 5;
+
 /// The thread. Dropping it ends the tasks on it.
 pub(crate) struct IoThread {
     handle: Handle,
@@ -19,18 +22,32 @@ pub(crate) struct IoThread {
 impl IoThread {
     /// Starts it. It beats while what runs on it gives way.
     pub(crate) fn start(name: &str, beats: &Arc<Beats>) -> anyhow::Result<Self> {
-        Self::start_as(name, Some(beats.join(name)))
+        Self::start_as(name, Some(beats.join(name)), || ())
+    }
+
+    /// Starts one that gives way to the threads that judge and deliver.
+    pub(crate) fn start_behind(name: &str, beats: &Arc<Beats>) -> anyhow::Result<Self> {
+        Self::start_as(name, Some(beats.join(name)), || {
+            // Of this thread alone, as Linux has it; where it is refused, nothing is lost but the order.
+            if let Err(error) = rustix::process::nice(BEHIND) {
+                tracing::debug!(%error, "a thread keeps its priority");
+            }
+        })
     }
 
     /// Starts one of which no beat is expected, and whose end nobody waits for: what runs on it waits for file systems, and a share
     /// that hangs is no reason to start the gateway again, nor to delay its stop.
     pub(crate) fn start_unwatched(name: &str) -> anyhow::Result<Self> {
-        let mut started = Self::start_as(name, None)?;
+        let mut started = Self::start_as(name, None, || ())?;
         drop(started.thread.take());
         Ok(started)
     }
 
-    fn start_as(name: &str, beat: Option<Arc<Beat>>) -> anyhow::Result<Self> {
+    fn start_as(
+        name: &str,
+        beat: Option<Arc<Beat>>,
+        begin: impl FnOnce() + Send + 'static,
+    ) -> anyhow::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
         let handle = runtime.handle().clone();
         let (stop, mut stopped) = oneshot::channel::<()>();
@@ -38,6 +55,7 @@ impl IoThread {
             .name(name.to_owned())
             // A dropped sender is a stop, too.
             .spawn(move || {
+                begin();
                 runtime.block_on(async {
                     while tokio::time::timeout(BEAT_EVERY, &mut stopped).await.is_err() {
                         beat.iter().for_each(|beat| beat.beat());
@@ -98,6 +116,17 @@ mod tests {
         drop(thread);
         assert!(ended.recv_timeout(Duration::from_secs(10)).is_err(), "dropped with its task");
         assert!(beats.look(false).is_empty());
+    }
+
+    #[test]
+    fn a_thread_that_gives_way_does_so_alone() {
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let before = niceness();
+        let thread = IoThread::start_behind("io-test", &Arc::default()).unwrap();
+        let (report, reported) = std::sync::mpsc::channel();
+        thread.within(|| tokio::spawn(async move { report.send(niceness()).unwrap() }));
+        let behind = reported.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!((behind, niceness()), ((before + BEHIND).min(19), before));
     }
 
     #[test]

@@ -199,7 +199,7 @@ def main() -> int:
         broker.kill()
         for durable in (False, True):
             scene = Scene(folder / f"scene-{durable}", certificates).open()
-            with pump_site(scene, folder / f"site-{durable}", durable=durable, rate=1_000_000, rate_bytes="200 MiB", max_packet="256 KiB") as site:
+            with pump_site(scene, folder / f"site-{durable}", durable=durable, rate=1_000_000, rate_bytes="2 GiB", max_packet="256 KiB") as site:
                 name = f"durable = {str(durable).lower()}"
                 own = measure(f"embedded, {name}", site.port, site.gateway.pid, contexts, args.seconds)
                 held += marks(name, beside, own, alarms_under_load(site, contexts, args.seconds))

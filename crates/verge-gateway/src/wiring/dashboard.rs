@@ -135,7 +135,7 @@ impl WebServer {
             pictures: section.pictures,
             version: env!("CARGO_PKG_VERSION"),
         };
-        let thread = IoThread::start("verge-web", &live.counters.beats)?;
+        let thread = IoThread::start_behind("verge-web", &live.counters.beats)?;
         let started = thread.within(|| Dashboard::start(served, listener, Arc::new(live)));
         let dashboard = started.with_context(cannot).exit_with(Exit::Unavailable)?;
         Ok(Some(Self { dashboard, _thread: thread }))

@@ -11,8 +11,8 @@ use super::super::key::*;
 use super::super::tree::{ConfigNode, Map, Table, Value};
 use super::super::units::{Size, Span};
 use super::{
-    DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MINUTE, RawDatex2, RawRsmp, RawSecret, RawSite, SECOND,
-    TIB,
+    DAY, HOUR, KIB, MAX_MQTT_PACKET, MAX_PUSH_BODY, MAX_RATE_BYTES, MINUTE, RawDatex2, RawRsmp, RawSecret,
+    RawSite, SECOND, TIB,
 };
 
 declare! {
@@ -63,7 +63,7 @@ declare! {
         retained: bool = flag().or("false"),
         durable: bool = flag().or("false"),
         rate: usize = whole(1, 1_000_000).or("2000"),
-        rate_bytes: Size = size(KIB, MAX_MQTT_PACKET).or("16 MiB"),
+        rate_bytes: Size = size(KIB, MAX_RATE_BYTES).or("16 MiB"),
         max_topics: usize = whole(1, 100_000).or("1000"),
         max_connections: usize = whole(1, 16_384).or("4096"),
         max_waiting_per_address: usize = whole(1, 256).or("16"),

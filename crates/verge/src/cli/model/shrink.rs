@@ -4,10 +4,9 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::anyhow;
 use serde_json::{Value, json};
 use verge_engine::{ModelLimits, Optimisation};
-use verge_gateway::exit::{Exit, ExitWith};
+use verge_gateway::exit::Exit;
 use verge_models::card::ANY_PROCESSOR;
 use verge_models::gate::{Decision, Rules};
 use verge_models::package::packed_bytes;
@@ -15,7 +14,7 @@ use verge_models::quantise::Bench;
 use verge_models::quantise::shrink::{Change, Shrinker, Shrunk};
 
 use super::files::no_model;
-use super::proof::{Answers, Bed, Pays, Prepared, Proof, Proving, folder, refused, show};
+use super::proof::{Answers, Bed, Pays, Prepared, Proof, Proving, check_max_drop, folder, refused, show};
 use crate::cli::output::Progress;
 
 /// What such a command is given.
@@ -56,10 +55,7 @@ impl Shrinking<'_> {
     }
 
     fn made(&self, progress: &mut Progress) -> anyhow::Result<(Proof, Made)> {
-        if !(0.0..=100.0).contains(&self.rules.max_drop) {
-            let error = anyhow!("--max-drop {}: from 0 to 100 points are expected", self.rules.max_drop);
-            return Err(error).exit_with(Exit::Usage);
-        }
+        check_max_drop(self.rules.max_drop)?;
         let why = if matches!(self.change, Change::Dynamic(_)) { "the proof needs" } else { "repair needs" };
         let Bed { runtime, source, card, mut old, set, names } =
             Bed::open(self.card, self.data, self.output, self.limit, why)?;

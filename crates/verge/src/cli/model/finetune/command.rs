@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use verge_domain::frame::EncodedFrame;
 use verge_engine::{ContentDigest, ModelLimits, ProcessorClass, Runtime};
@@ -21,7 +21,7 @@ use super::super::super::output::{Progress, json_line};
 use super::super::super::say;
 use super::super::files::{NewFiles, can_be_written, no_model, write_one};
 use super::super::measure::Subject;
-use super::super::proof::costs;
+use super::super::proof::{check_max_drop, costs};
 use super::FinetuneArgs;
 use super::data::{self, Dropped, Kept, Labelled};
 use super::features::{Features, Taps};
@@ -93,10 +93,7 @@ fn made_of(
     progress: &mut Progress,
     out: &mut impl Write,
 ) -> anyhow::Result<Exit> {
-    if !(0.0..=100.0).contains(&args.max_drop) {
-        return Err(anyhow!("--max-drop {}: from 0 to 100 points are expected", args.max_drop))
-            .exit_with(Exit::Usage);
-    }
+    check_max_drop(args.max_drop)?;
     let runtime = Runtime::load(&wiring::user_runtime_search()).exit_with(Exit::Unavailable)?;
     let card = args.card.with_extension("toml");
     let mut old = Subject::load(&runtime, &card, ModelLimits::default())?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 use verge_engine::{ContentDigest, ModelLimits, Runtime};
@@ -18,7 +18,7 @@ use verge_models::taps::Tap;
 use super::super::super::output::{Progress, json_line};
 use super::super::files::{NewFiles, no_model};
 use super::super::measure::Subject;
-use super::super::proof::costs;
+use super::super::proof::{check_max_drop, costs};
 use super::command::{can_be_tuned, choose, made_here};
 use super::features::Taps;
 use super::gate::{Answer, Answers};
@@ -122,10 +122,7 @@ fn made_of(
     progress: &mut Progress,
     out: &mut impl Write,
 ) -> anyhow::Result<Exit> {
-    if !(0.0..=100.0).contains(&args.max_drop) {
-        return Err(anyhow!("--max-drop {}: from 0 to 100 points are expected", args.max_drop))
-            .exit_with(Exit::Usage);
-    }
+    check_max_drop(args.max_drop)?;
     /// The lowest priority that there is.
     const IDLE: i32 = 19;
     // A gateway beside it has the processor first.

@@ -15,7 +15,7 @@ use verge_models::quantise::shrink::Change;
 use verge_models::quantise::{Bench, Quantiser, RangeMethod, Target};
 
 use super::files::no_model;
-use super::proof::{Bed, Pays, Prepared, Proving, folder, refused, show};
+use super::proof::{Bed, Pays, Prepared, Proving, check_max_drop, folder, refused, show};
 use super::shrink::Shrinking;
 use crate::cli::output::Progress;
 use search::{Found, Search};
@@ -210,9 +210,7 @@ pub(super) fn quantize(args: &QuantizeArgs, as_json: bool, out: &mut impl Write)
 }
 
 fn made(args: &QuantizeArgs, progress: &mut Progress) -> anyhow::Result<Found> {
-    if !(0.0..=100.0).contains(&args.max_drop) {
-        return Err(anyhow!("--max-drop is from 0 to 100 points")).exit_with(Exit::Usage);
-    }
+    check_max_drop(args.max_drop)?;
     let Bed { runtime, source, card, old: mut float, set, names } =
         Bed::open(&args.card, &args.data, &args.output, args.limit, "ranges need")?;
     let limits = ModelLimits::default();
