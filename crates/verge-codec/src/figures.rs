@@ -14,6 +14,12 @@ use crate::settings::{CodecSettingsError, Decimal};
 const WORDS: [(&str, f64); 6] =
     [("on", 1.0), ("off", 0.0), ("true", 1.0), ("false", 0.0), ("online", 1.0), ("offline", 0.0)];
 
+/// Whether every source reads this word, in capitals or not, as 1 or 0.
+#[must_use]
+pub fn is_switch(text: &str) -> bool {
+    WORDS.iter().any(|(word, _)| word.eq_ignore_ascii_case(text))
+}
+
 /// Longest number with a decimal comma that is read: no double has more digits that count.
 const LONGEST: usize = 64;
 

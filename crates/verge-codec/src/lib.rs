@@ -29,6 +29,7 @@ mod testing;
 mod time;
 
 pub use decoders::Decoders;
+pub use figures::is_switch;
 pub use frames::FrameDecoders;
 pub use input::json::quality::is_usable;
 pub use settings::{

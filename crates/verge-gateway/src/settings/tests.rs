@@ -318,7 +318,7 @@ fn a_field_alone_is_meant_in_every_measurement() {
         let text = format!("{}{source}\n\n{}", &SMALL[..start], &SMALL[end..]).replace("pump:vib*", input);
         let settings = settings(&text).unwrap();
         let inputs = readings_of(&settings.judges[0]).inputs.clone();
-        inputs.iter().any(|input| input.signals.as_ref().is_none_or(|pattern| pattern.matches(signal)))
+        inputs.iter().any(|input| input.takes_signal(signal))
     };
     let used = "pump:used_percent";
     assert!(looks(line, used, "disk/used_percent,path=/"));

@@ -27,6 +27,14 @@ pub struct InputPattern {
     pub signals: Option<WildMatch>,
 }
 
+impl InputPattern {
+    /// Whether it names this signal of its source.
+    #[must_use]
+    pub fn takes_signal(&self, signal: &str) -> bool {
+        self.signals.as_ref().is_none_or(|pattern| pattern.matches(signal))
+    }
+}
+
 /// What a judge can observe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observes {
@@ -67,10 +75,7 @@ impl Inputs {
     pub(super) fn takes(&self, source: SourceIndex, device: &DeviceId, signal: &SignalId) -> bool {
         self.observes == Observes::Readings
             && self.takes_device(device)
-            && self.patterns.iter().any(|input| {
-                input.source == source
-                    && input.signals.as_ref().is_none_or(|pattern| pattern.matches(signal.as_str()))
-            })
+            && self.patterns.iter().any(|input| input.source == source && input.takes_signal(signal.as_str()))
     }
 
     /// Whether a camera is looked at.

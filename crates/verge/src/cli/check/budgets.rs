@@ -41,8 +41,8 @@ fn unsupported(
             && (judge.devices.is_empty()
                 || judge.devices.iter().any(|pattern| pattern.matches(device.as_str())))
             && rules.inputs.iter().any(|input| {
-                let takes = |name: &str| input.signals.as_ref().is_none_or(|pattern| pattern.matches(name));
-                input.source == source && signal.as_ref().is_some_and(|signal| takes(signal.as_str()))
+                input.source == source
+                    && signal.as_ref().is_some_and(|signal| input.takes_signal(signal.as_str()))
             })
     };
     let ((device, signal), count) = series.iter().filter(is_judged).max_by_key(|(_, count)| **count)?;

@@ -26,6 +26,7 @@ pub(super) use left_out::{Left, LeftKind, LeftOut};
 pub(super) use numbers::plain;
 pub(super) use options::{TableArgs, Usual};
 pub(super) use text::{decode, is_utf_16};
+use verge_codec::is_switch;
 
 /// Names by which a column of times is known where none is given.
 pub(super) const TIMES: [&str; 14] = [
@@ -150,13 +151,8 @@ impl Table {
 
     /// Columns but for these of words that every source reads as 1 and 0.
     pub(super) fn switches(&self, but: &[usize]) -> Vec<usize> {
-        let is_switch = |text: &str| {
-            text.is_empty()
-                || ["on", "off", "true", "false", "online", "offline"]
-                    .iter()
-                    .any(|word| word.eq_ignore_ascii_case(text))
-        };
-        self.words(but).into_iter().filter(|column| self.texts(*column).all(is_switch)).collect()
+        let may_be = |text: &str| text.is_empty() || is_switch(text);
+        self.words(but).into_iter().filter(|column| self.texts(*column).all(may_be)).collect()
     }
 
     /// Columns without a value.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use verge_codec::is_switch;
 use verge_domain::id::SignalId;
 use verge_pipeline::judging::InputPattern;
 
@@ -11,8 +12,6 @@ use crate::cli::table::{Table, plain};
 
 /// A signal with more values than this is no contact.
 const MOST_VALUES: usize = 4;
-/// Words that every source reads as 1 and 0.
-const WORDS: [&str; 6] = ["on", "off", "true", "false", "online", "offline"];
 
 /// The signals of such columns. Columns that are not read yet are added to the values.
 pub(super) fn add(
@@ -42,9 +41,7 @@ pub(super) fn add(
     candidates.extend(table.switches(&others));
     candidates.sort_unstable();
     candidates.dedup();
-    let is_judged = |name: &str| {
-        inputs.iter().any(|input| input.signals.as_ref().is_none_or(|pattern| pattern.matches(name)))
-    };
+    let is_judged = |name: &str| inputs.iter().any(|input| input.takes_signal(name));
     for column in candidates {
         let (Ok(signal), Ok(decimal)) = (SignalId::new(table.name(column)), table.decimal(column)) else {
             continue;
@@ -74,7 +71,7 @@ fn is_contact<'a>(cells: impl Iterator<Item = &'a str>, values: &Values) -> bool
             Some(number) => {
                 number.parse::<f64>().ok().filter(|number| number.fract() == 0.0).map(|_| number.into_owned())
             }
-            None => Some(text.to_lowercase()).filter(|word| WORDS.contains(&word.as_str())),
+            None => Some(text.to_lowercase()).filter(|word| is_switch(word)),
         };
         let Some(value) = value else { return false };
         met.insert(value);

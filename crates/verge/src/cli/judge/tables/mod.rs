@@ -215,11 +215,7 @@ fn signals(
     values: &[Values],
     path: &Path,
 ) -> anyhow::Result<(Vec<SignalId>, Vec<SignalId>)> {
-    let looks = |signal: &SignalId| {
-        inputs
-            .iter()
-            .any(|input| input.signals.as_ref().is_none_or(|pattern| pattern.matches(signal.as_str())))
-    };
+    let looks = |signal: &SignalId| inputs.iter().any(|input| input.takes_signal(signal.as_str()));
     let all = values.iter().flat_map(Values::signals);
     let (judged, left): (Vec<SignalId>, Vec<SignalId>) = all.partition(looks);
     let fault = match (&judged[..], left.first()) {
