@@ -77,6 +77,8 @@ pub fn run(options: &DemoOptions) -> anyhow::Result<Exit> {
 }
 
 async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyhow::Result<Exit> {
+    // One for the whole run, ahead of all that takes time: no signal is missed, and what was started is stopped in order.
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     screen.line(
         "making certificates, starting an upstream stand-in and a gateway with its broker on loopback",
     )?;
@@ -122,8 +124,6 @@ async fn play(mut screen: Screen, run: Duration, dashboard: Option<u16>) -> anyh
     let mut release = Release::over(site.folder(), (start, run))?;
     let mut redraw = tokio::time::interval(Screen::period());
     let end = start + run + DRAIN;
-    // One for the whole run: a signal that comes between two waits is not missed.
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     loop {
         tokio::select! {
             event = receiver.next() => match event {
