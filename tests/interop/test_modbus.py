@@ -38,7 +38,7 @@ class Plc:
 
     def __init__(self, port: int) -> None:
         self.client = ModbusTcpClient(HOST, port=port, timeout=5)
-        assert self.client.connect()
+        wait_for(self.client.connect, "the server listens")
 
     def registers(self, address: int, count: int) -> list[int]:
         answer = self.client.read_input_registers(address, count=count)
