@@ -133,10 +133,19 @@ fn the_node_says_what_has_changed_alone_and_each_answer() {
     assert_eq!(after(&mut node), (vec!["NDATA".to_owned()], 1), "the limit alone");
     for _ in 0..2 {
         node.answered(br#"{"id":"host","ok":true}"#);
-        assert_eq!(after(&mut node), (vec!["NDATA".to_owned()], 1), "an answer, though its words are the same");
+        assert_eq!(
+            after(&mut node),
+            (vec!["NDATA".to_owned()], 1),
+            "an answer, though its words are the same"
+        );
     }
     // What is no command is answered, too.
-    node.message(OF_DEVICE, &said(Some("high/t/high/shelved"), None, MetricValue::Double(1.0)), false, at(21));
+    node.message(
+        OF_DEVICE,
+        &said(Some("high/t/high/shelved"), None, MetricValue::Double(1.0)),
+        false,
+        at(21),
+    );
     assert_eq!(after(&mut node), (vec!["NDATA".to_owned()], 1));
 }
 

@@ -35,8 +35,10 @@ fn too_critical(settings: &Settings) -> Option<Warning> {
         matches!(judge.detector(), Detector::Loop | Detector::Classify | Detector::Detect)
     };
     let alarms = settings.judges.iter().filter(|judge| !of_views(judge));
-    let severities: Vec<Severity> =
-        alarms.map(|judge| judge.policy().severity).filter(|severity| *severity >= Severity::Warning).collect();
+    let severities: Vec<Severity> = alarms
+        .map(|judge| judge.policy().severity)
+        .filter(|severity| *severity >= Severity::Warning)
+        .collect();
     let critical = severities.iter().filter(|severity| **severity == Severity::Critical).count();
     (severities.len() >= FEWEST && 2 * critical > severities.len()).then(|| Warning {
         key: "judge".to_owned(),

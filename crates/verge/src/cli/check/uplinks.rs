@@ -10,7 +10,8 @@ use verge_domain::stage::Scope;
 use verge_domain::verdict::{Detector, EventState};
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::{
-    DatexUplink, HttpUplink, JudgeSection, PushFormat, Settings, SparkplugUplink, StateTopics, Uplink, UplinkKind,
+    DatexUplink, HttpUplink, JudgeSection, PushFormat, Settings, SparkplugUplink, StateTopics, Uplink,
+    UplinkKind,
 };
 use verge_gateway::wiring;
 use verge_mqtt::{ConnectionSettings, ShownBoard};
