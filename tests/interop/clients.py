@@ -128,6 +128,8 @@ class Receiver:
 
     def __post_init__(self) -> None:
         self._subscribed = threading.Event()
+        # A service of a test may look as well, in a thread of its own.
+        self._decoding = threading.Lock()
         self._client = _client(self.client_id, self.listener, clean_session=False)
         self._client.on_connect = lambda client, *_: client.subscribe(f"{self.prefix}/{self.topics}", qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
@@ -146,18 +148,19 @@ class Receiver:
 
     def messages(self) -> list[Message]:
         """Every verdict message, in order of arrival; each is decoded once, however often a test asks."""
-        for arrival in list(self.arrivals[self._read :]):
-            if arrival.channel not in VERDICT_CHANNELS:
+        with self._decoding:
+            for arrival in list(self.arrivals[self._read :]):
+                if arrival.channel not in VERDICT_CHANNELS:
+                    self._read += 1
+                    continue
+                message = decode(arrival.payload)
+                expected = "alarm" if message.lane == "alarm" else "verdict"
+                assert arrival.channel == expected, f"lane {message.lane} on {arrival.topic}"
+                count = len(message.verdicts) + len(message.tombstones)
+                assert arrival.channel != "alarm" or count <= 1, "alarms go alone"
+                self._decoded.append(message)
                 self._read += 1
-                continue
-            message = decode(arrival.payload)
-            expected = "alarm" if message.lane == "alarm" else "verdict"
-            assert arrival.channel == expected, f"lane {message.lane} on {arrival.topic}"
-            count = len(message.verdicts) + len(message.tombstones)
-            assert arrival.channel != "alarm" or count <= 1, "alarms go alone"
-            self._decoded.append(message)
-            self._read += 1
-        return list(self._decoded)
+            return list(self._decoded)
 
     def ledger(self) -> Ledger:
         """All verdicts by identity."""

@@ -18,7 +18,7 @@ UNAVAILABLE, BAD_CONFIG = 69, 78
 
 def gateway_of(scene: Scene) -> Gateway:
     """A gateway whose configuration is good."""
-    return scene.gateway({"pump": number_source("plant/+/vibration")}, {"high": threshold(["pump"], above=7.1)})
+    return scene.gateway({"pump": number_source("plant/+/vibration")}, {"high": threshold(["pump"], above=7.1, clear_below=6.5)})
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
@@ -30,6 +30,24 @@ def test_a_good_configuration_passes(scene: Scene) -> None:
     done = gateway_of(scene).check("--listen", "0")
     assert done.returncode == 0, said(done)
     assert "is good\n" in done.stdout
+
+
+def test_alarms_that_nobody_could_follow_are_named(scene: Scene) -> None:
+    gateway = gateway_of(scene)
+    judges = gateway.settings["judge"]
+    quiet = gateway.check("--offline")
+    assert "is good\n" in quiet.stdout, said(quiet)
+    for changes in ({}, {"raise_after": "15s"}, {"clear_after": "15s"}, {"clear_below": 6.5}, {"severity": "info"}):
+        judges["high"] = threshold(["pump"], above=7.1) | changes
+        done = gateway.check("--offline")
+        assert done.returncode == 0, said(done)
+        assert ("judge.high: neither hysteresis nor a delay" in done.stdout) == (not changes), said(done)
+    judges["high"] = threshold(["pump"], above=7.1, clear_below=6.5, severity="critical")
+    assert "raise critical ones" not in gateway.check("--offline").stdout, "one judge is no share"
+    judges["quiet"] = {"inputs": ["pump"], "detector": "silence", "after": "5m", "severity": "critical"}
+    assert "2 of 2 judges that raise alarms raise critical ones" in gateway.check("--offline").stdout
+    judges["quiet"]["severity"] = "warning"
+    assert "raise critical ones" not in gateway.check("--offline").stdout
 
 
 def test_sources_that_hear_nothing_or_cannot_read_what_they_hear_are_named(scene: Scene) -> None:

@@ -131,6 +131,26 @@ def test_a_service_that_never_answers_delays_no_other_uplink(scene: Scene, servi
     wait_for(partial(has_all, service, range(1, 51)), "and then the service has it, too", 60)
 
 
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [
+        ("json", "kind anomaly, event raised|updated|cleared; device and signal"),
+        ("cloudevents", "type verge.anomaly.raised|updated|cleared; subject DEVICE/SIGNAL"),
+    ],
+)
+def test_check_lists_what_is_sent_of_each_judge(scene: Scene, service: WebService, form: str, says: str) -> None:
+    secret = f"https://{HOST}:{service.port}/verge?key=secret"
+    gateway = gateway_of(scene, hooks=uplink(scene, service, url=secret, format=form, lanes=["alarm", "verdict"]))
+    gateway.settings["judge"]["noted"] = threshold(["pump"], above=0, severity="info", lane="telemetry")
+    done = gateway.check("--points", "--offline", "--json")
+    steps = {step["section"]: step for step in json.loads(done.stdout)["steps"]}
+    high = steps["uplink.hooks.high"]
+    assert high["what"] == f"POST https://{HOST}:{service.port}/verge", "an address is shown without its query"
+    assert high["result"] == f"lane verdict: {says}"
+    assert steps["uplink.hooks.noted"]["result"] == "not sent: it reports in lane telemetry, which is not in lanes"
+    assert not service.bodies and "secret" not in done.stdout
+
+
 def test_check_tries_the_service_and_sends_nothing(scene: Scene, service: WebService) -> None:
     gateway = gateway_of(scene, hooks=uplink(scene, service))
     good = gateway.check("--listen", "0")

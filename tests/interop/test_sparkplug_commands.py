@@ -58,7 +58,7 @@ def test_a_host_acknowledges_shelves_and_sets_within_bounds(
     wait_for(lambda: host.latest(f"{POINT}/shelved") is False, "it is back")
 
     host.command(("Limits/numbered/above", "double_value", 9.5))
-    wait_for(lambda: host.latest("Limits/numbered/above") == 9.5, "the limit is set", 40)
+    wait_for(lambda: host.latest("Limits/numbered/above") == 9.5, "the limit is set, and read back at once", 10)
     host.command(("Limits/numbered/above", "double_value", 99.0))
     wait_for(lambda: host.latest("Status/Command") not in (None, "done"), "beyond its bounds it is refused, with the reason")
     assert host.latest("Limits/numbered/above") == 9.5

@@ -28,6 +28,15 @@ struct Limit {
 }
 
 impl ThresholdSettings {
+    /// Whether each of its limits clears elsewhere than it raises.
+    #[must_use]
+    pub fn has_hysteresis(&self) -> bool {
+        [self.above, self.below]
+            .into_iter()
+            .flatten()
+            .all(|limit| limit.clear.total_cmp(&limit.raise).is_ne())
+    }
+
     /// Checks limits: the value is expected to be at most `above` and at least `below`; an alarm clears at
     /// or below `clear_below`, at or above `clear_above`. Clearing limits default to the limits.
     ///

@@ -132,7 +132,7 @@ impl Drop for ModbusServer {
 async fn follow(shown: Arc<ServedImage>, board: Arc<dyn Board>) {
     let whole = || {
         let copy = board.copy(&|word| shown.is_about(word));
-        shown.begin_anew(&copy.words);
+        shown.begin_anew(&copy.words, board.standing());
         copy.place
     };
     let mut place = whole();
@@ -145,7 +145,7 @@ async fn follow(shown: Arc<ServedImage>, board: Arc<dyn Board>) {
                 if committed.missed > 0 {
                     place = whole();
                 } else {
-                    shown.fold(&committed.words);
+                    shown.fold(&committed.words, board.standing());
                 }
             }
             () = shown.changed.notified() => place = whole(),

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use verge_domain::alarms::StandingAlarms;
 use verge_domain::board::{LastWord, RaisedBefore};
 use verge_domain::id::JudgeId;
 use verge_domain::image::{GatewayState, Heartbeat, Image, InputAge, PointQuality, PointSelector};
@@ -36,7 +37,7 @@ pub trait GatewayView: Send + Sync {
     /// The clock.
     fn now(&self) -> Moment;
 
-    /// How the gateway is. Asked once a second.
+    /// How the gateway is. Asked once a second, and when an operator has done something about an alarm.
     fn state(&self, points: &[PointSelector]) -> GatewayState;
 
     /// How long ago the device of a point was received.
@@ -72,6 +73,14 @@ struct ShownNow {
     state: GatewayState,
 }
 
+impl ShownNow {
+    fn note(&mut self, alarms: StandingAlarms) {
+        self.state.standing = alarms.standing;
+        self.state.unacknowledged = alarms.unacknowledged;
+        self.state.critical = alarms.critical > 0;
+    }
+}
+
 impl ServedImage {
     pub(crate) fn new(settings: ModbusSettings, view: Arc<dyn GatewayView>, before: &[RaisedBefore]) -> Self {
         let image = Image::of(settings.points.iter().map(|point| point.selector.clone()).collect::<Vec<_>>())
@@ -97,13 +106,23 @@ impl ServedImage {
         self.lock().image.is_about(word)
     }
 
-    pub(crate) fn fold(&self, words: &[Arc<LastWord>]) {
+    /// What was committed, and the alarms that stand since: an answer that holds both must not deny in the one what it says
+    /// in the other.
+    pub(crate) fn fold(&self, words: &[Arc<LastWord>], alarms: StandingAlarms) {
         let mut now = self.lock();
         words.iter().for_each(|word| now.image.fold(word));
+        now.note(alarms);
+        drop(now);
+        // A window may have been opened or ended, which the image does not know.
+        if words.iter().any(|word| word.verdict.action.is_some()) {
+            drop(self.renew_state());
+        }
     }
 
-    pub(crate) fn begin_anew(&self, words: &[Arc<LastWord>]) {
-        self.lock().image.begin_anew(words);
+    pub(crate) fn begin_anew(&self, words: &[Arc<LastWord>], alarms: StandingAlarms) {
+        let mut now = self.lock();
+        now.image.begin_anew(words);
+        now.note(alarms);
     }
 
     /// The points show this from now on, in their order. What is said of that comes by the task that follows the board.
@@ -124,11 +143,18 @@ impl ServedImage {
 
     /// A second has passed.
     pub(crate) fn second(&self) {
+        let mut now = self.renew_state();
+        let ShownNow { heart, state, .. } = &mut *now;
+        now.beats = heart.second(&state.progress);
+    }
+
+    /// Asks how the gateway is.
+    fn renew_state(&self) -> MutexGuard<'_, ShownNow> {
         let selectors = Arc::clone(self.lock().image.selectors());
         let state = self.view.state(&selectors);
         let mut now = self.lock();
-        now.beats = now.heart.second(&state.progress);
         now.state = state;
+        now
     }
 
     /// Points by their quality, in the order of [`PointQuality::ALL`].

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
+use tokio::sync::watch;
 use verge_domain::id::{DeviceId, JudgeId, Lane, OperatorText, Seq, SignalId, SourceId};
 use verge_domain::reading::SourceIndex;
 use verge_domain::settable::SetLimit;
@@ -81,7 +82,7 @@ pub struct Counters {
     /// Who is to be asked for what messages lack.
     pub asks: Arc<Asks>,
     maintenance: Mutex<Vec<MaintenanceWindow>>,
-    set_limits: Mutex<Vec<SetLimit>>,
+    set_limits: watch::Sender<Vec<SetLimit>>,
     alarm_rates: Mutex<Vec<JudgeRate>>,
     counted_lines: Mutex<Vec<CountedLines>>,
     judging: Mutex<JudgingAccount>,
@@ -248,13 +249,23 @@ impl Counters {
 
     /// Records which limits operators have set.
     pub fn note_set_limits(&self, limits: Vec<SetLimit>) {
-        *self.set_limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+        self.set_limits.send_if_modified(|known| {
+            let is_new = *known != limits;
+            *known = limits;
+            is_new
+        });
     }
 
     /// The limits that operators have set. Judges of both classes have the same.
     #[must_use]
     pub fn set_limits(&self) -> Vec<SetLimit> {
-        self.set_limits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.set_limits.borrow().clone()
+    }
+
+    /// The same, for those who wait until another is set.
+    #[must_use]
+    pub fn follow_limits(&self) -> watch::Receiver<Vec<SetLimit>> {
+        self.set_limits.subscribe()
     }
 
     /// Records how often judges alarm.

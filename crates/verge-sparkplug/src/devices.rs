@@ -95,7 +95,7 @@ pub(crate) struct Devices {
     by_id: HashMap<DeviceId, usize>,
     next_alias: u64,
     max_birth_bytes: usize,
-    /// Verdicts about devices or metrics for which there is no room.
+    /// Verdicts about devices or metrics for which there is no room, or whose name another has.
     pub(crate) left_out: u64,
 }
 
@@ -174,11 +174,16 @@ impl Devices {
         let this = &mut self.list[device];
         let prefix = prefix(judge, signal.as_ref(), kind);
         let (mut is_new, mut lacks) = (false, false);
+        let key = (judge.clone(), signal.clone(), kind);
+        let own = this.points.get(&key);
         let mut places = Vec::with_capacity(values.len());
         for value in values {
             let name = format!("{prefix}/{}", value.name);
             if let Some(&known) = this.by_name.get(&name) {
-                places.push(Some(known));
+                // A signal whose name becomes that of another must not be shown in its place.
+                let is_own = own.is_some_and(|point| point.metrics.contains(&known));
+                lacks |= !is_own;
+                places.push(is_own.then_some(known));
                 continue;
             }
             let texts = if value.datatype == DataType::Text { 128 } else { 0 };
@@ -208,7 +213,7 @@ impl Devices {
             });
             self.next_alias += 1;
         }
-        let point = this.points.entry((judge.clone(), signal.clone(), kind)).or_default();
+        let point = this.points.entry(key).or_default();
         point.about_health = is_about_health(verdict);
         point.signal.clone_from(signal);
         for &place in places.iter().flatten() {

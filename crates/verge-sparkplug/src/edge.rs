@@ -52,8 +52,11 @@ pub struct EdgeNode {
     devices: Devices,
     status: Option<NodeStatus>,
     status_due: bool,
+    /// What hosts were informed of the node's own metrics, in their order.
+    status_said: Vec<Option<MetricValue>>,
     /// To the last command of a host.
     answer: Option<String>,
+    answer_due: bool,
     birth_due: Option<Monotonic>,
     last_birth: Option<Monotonic>,
     births_left: VecDeque<usize>,
@@ -91,7 +94,9 @@ impl EdgeNode {
             host: PrimaryHost::default(),
             status: None,
             status_due: false,
+            status_said: Vec::new(),
             answer: None,
+            answer_due: false,
             birth_due: None,
             last_birth: None,
             births_left: VecDeque::new(),

@@ -204,5 +204,6 @@ fn route_settings(settings: &Settings, route: &Route, counters: &Counters) -> Ro
         rewind: uplink.rewind,
         mode: route.mode,
         beat: counters.beats.join_behind_store(&format!("the delivery of {}", route.name)),
+        limits: counters.follow_limits(),
     }
 }

@@ -180,6 +180,18 @@ async fn points_that_show_something_else_after_a_reload_begin_with_what_is_said_
 }
 
 #[test]
+fn an_alarm_of_a_point_stands_in_the_registers_of_the_gateway_of_the_same_answer() {
+    let shown = served();
+    let alarms = StandingAlarms { standing: 2, unacknowledged: 1, critical: 1, shelved: 0 };
+    shown.fold(&[word("hot", 5)], alarms);
+    let answer = shown.registers(0, 106);
+    assert_eq!((answer[1] & 0b11_0000, answer[6], answer[7], answer[105]), (0b11_0000, 2, 1, 5));
+    assert_eq!(shown.inputs(4, 2), [true, true]);
+    shown.begin_anew(&[], StandingAlarms::default());
+    assert_eq!((shown.registers(6, 2), shown.inputs(4, 2)), (vec![0, 0], vec![false, false]));
+}
+
+#[test]
 fn limits_stand_in_holding_registers_and_say_which_may_be_set() {
     let shown = served();
     // 9.5 was set, 1 is configured; behind them and before the first point there is nothing.

@@ -27,6 +27,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use verge_domain::id::{GatewayId, Lane, RouteId, Seq};
+use verge_domain::settable::SetLimit;
 use verge_domain::stage::{Control, Form, Sink, StoredRow};
 
 use crate::beats::{BEAT_EVERY, Beat};
@@ -44,7 +45,8 @@ pub(crate) use window::{MAX_REPLAYS, TooManyReplays};
 const ANSWER_QUEUE: usize = 64;
 /// Marks are handed to the store this often at most.
 const MARK_EVERY: Duration = Duration::from_millis(50);
-/// How often the status is published, in addition to each connection and each change of the store's state.
+/// How often the status is published, in addition to each connection, each change of the store's state, and each limit that an
+/// operator moves.
 pub const STATUS_EVERY: Duration = Duration::from_secs(30);
 
 /// How one route delivers.
@@ -65,6 +67,8 @@ pub struct RouteSettings {
     pub mode: RouteMode,
     /// Beats while it makes progress.
     pub beat: Arc<Beat>,
+    /// The limits that operators have set: whoever moves one reads it back from the status.
+    pub limits: watch::Receiver<Vec<SetLimit>>,
 }
 
 /// Delivers until `stop` becomes true, then closes the sinks in good order. `links` stand in order of preference.
@@ -86,7 +90,7 @@ pub async fn deliver<K, F>(
     F: Form<Item = K::Item>,
 {
     let (mut state, mut provisional) = (store.state(), store.provisional());
-    let mut heads = store.heads();
+    let (mut heads, mut limits) = (store.heads(), settings.limits.clone());
     let (answers, mut answered) = mpsc::channel(ANSWER_QUEUE);
     let mut route =
         DeliveryRoute::open(settings, delivered, store, desks, answers, links, counters, clock).await;
@@ -116,6 +120,7 @@ pub async fn deliver<K, F>(
                 route.publish_status(&status(false), true);
                 next_status.reset();
             }
+            () = limit_set(&mut limits), if route.is_connected() => route.publish_status(&status(false), false),
             alarm = next_provisional(&mut provisional) => route.note_provisional(alarm),
             Some((link, answer)) = answered.recv() => route.answer(link, answer),
             Some(command) = asked.next() => route.asked(command).await,
@@ -137,6 +142,12 @@ pub async fn deliver<K, F>(
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A sender that was dropped can no longer report a stop: that is a stop, too.
     drop(stop.wait_for(|&stop| stop).await);
+}
+
+async fn limit_set(limits: &mut watch::Receiver<Vec<SetLimit>>) {
+    if limits.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn sleep(wait: Option<Duration>) {

@@ -175,6 +175,7 @@ async fn what_was_acknowledged_just_before_a_loss_is_repeated() {
         rewind: Duration::from_secs(60),
         mode: FAILOVER,
         beat: std::sync::Arc::default(),
+        limits: tokio::sync::watch::channel(Vec::new()).1,
     };
     let upstream = Upstream::open_with(&desk, &[PLAIN, PLAIN], settings);
     upstream.ends[0].connect().await;

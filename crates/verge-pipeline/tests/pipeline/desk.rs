@@ -287,6 +287,7 @@ impl Upstream {
             rewind: Duration::ZERO,
             mode,
             beat: Arc::default(),
+            limits: tokio::sync::watch::channel(Vec::new()).1,
         };
         Self::open_with(desk, plans, settings)
     }

@@ -74,7 +74,9 @@ impl EdgeNode {
             value: Some(MetricValue::Text(value.clone())),
             ..Metric::default()
         }));
-        metrics.extend(self.status_metrics(at).into_iter().map(|(name, datatype, metric)| Metric {
+        let status = self.status_metrics(at);
+        self.status_said = status.iter().map(|(_, _, metric)| metric.value.clone()).collect();
+        metrics.extend(status.into_iter().map(|(name, datatype, metric)| Metric {
             name: Some(name),
             datatype: Some(datatype.code()),
             ..metric
@@ -129,11 +131,21 @@ impl EdgeNode {
             return None;
         }
         let with_datatype = self.settings.datatype_in_data;
-        let metrics = self.status_metrics(millis(now.wall)).into_iter().map(|(_, datatype, metric)| Metric {
-            datatype: with_datatype.then_some(datatype.code()),
-            ..metric
-        });
-        let payload = self.payload(metrics.collect(), now);
+        let mut metrics = Vec::new();
+        for (at, (_, datatype, metric)) in self.status_metrics(millis(now.wall)).into_iter().enumerate() {
+            // An answer is said again: the next one may have the same words.
+            let is_answer = at == STATUS.len() && std::mem::take(&mut self.answer_due);
+            let Some(said) = self.status_said.get_mut(at).filter(|said| is_answer || **said != metric.value)
+            else {
+                continue;
+            };
+            said.clone_from(&metric.value);
+            metrics.push(Metric { datatype: with_datatype.then_some(datatype.code()), ..metric });
+        }
+        if metrics.is_empty() {
+            return None;
+        }
+        let payload = self.payload(metrics, now);
         Some(EdgeAction::Publish(self.settings.address.topic("NDATA"), payload))
     }
 

@@ -25,15 +25,16 @@ pub(super) fn limit_name(judge: &JudgeId, limit: &SettableLimit) -> String {
     format!("Limits/{}/{}", metric_part(judge.as_str()), limit.key.as_str())
 }
 
-/// For how long an alarm is shelved: the property `minutes` of the metric, or else the longest time. `None` where the
-/// property is no number of minutes.
-fn minutes_of(metric: &Metric) -> Option<u32> {
-    let Some(properties) = &metric.properties else { return Some(SHELVED_MINUTES) };
+/// For how long an alarm is shelved: the property `minutes` of the metric, or else the longest time.
+fn minutes_of(metric: &Metric) -> Result<u32, String> {
+    let Some(properties) = &metric.properties else { return Ok(SHELVED_MINUTES) };
     let Some(place) = properties.keys.iter().position(|key| key == MINUTES) else {
-        return Some(SHELVED_MINUTES);
+        return Ok(SHELVED_MINUTES);
     };
-    let minutes = properties.values.get(place)?.int?;
-    (1..=SHELVED_MINUTES).contains(&minutes).then_some(minutes)
+    let minutes = properties.values.get(place).and_then(|value| value.int);
+    minutes
+        .filter(|minutes| (1..=SHELVED_MINUTES).contains(minutes))
+        .ok_or_else(|| format!("{MINUTES}: expected a whole number (Int32) from 1 to {SHELVED_MINUTES}"))
 }
 
 impl EdgeNode {
@@ -45,23 +46,34 @@ impl EdgeNode {
         };
         for metric in &payload.metrics {
             match self.alarm_command(element, metric) {
-                Some(command) => self.command(&command),
-                None => self.counted.refused += 1,
+                Ok(command) => self.command(&command),
+                Err(reason) => self.refused(&reason),
             }
         }
     }
 
-    fn alarm_command(&self, element: &str, metric: &Metric) -> Option<serde_json::Value> {
-        let (device, name, (judge, signal, kind)) =
-            self.devices.point_of(element, metric.name.as_deref(), metric.alias)?;
-        let PointKind::Events(_) = kind else { return None };
-        let command = match (name.rsplit('/').next()?, &metric.value) {
+    fn alarm_command(&self, element: &str, metric: &Metric) -> Result<serde_json::Value, String> {
+        let meant = || match (&metric.name, metric.alias) {
+            (Some(name), _) => format!("metric {name} of {element}"),
+            (None, Some(alias)) => format!("metric with alias {alias} of {element}"),
+            (None, None) => format!("metric without a name of {element}"),
+        };
+        let point = self.devices.point_of(element, metric.name.as_deref(), metric.alias);
+        let Some((device, name, (judge, signal, kind))) = point else {
+            return Err(format!("{}: there is none in the births", meant()));
+        };
+        let what = name.rsplit('/').next().filter(|_| matches!(kind, PointKind::Events(_)));
+        let command = match (what.unwrap_or_default(), &metric.value) {
             ("acknowledged", Some(MetricValue::Boolean(true))) => json!({ "command": "acknowledge" }),
             ("shelved", Some(MetricValue::Boolean(true))) => {
                 json!({ "command": "shelve", "minutes": minutes_of(metric)? })
             }
             ("shelved", Some(MetricValue::Boolean(false))) => json!({ "command": "unshelve" }),
-            _ => return None,
+            ("acknowledged", Some(MetricValue::Boolean(false))) => {
+                return Err(format!("{}: an acknowledgement cannot be taken back", meant()));
+            }
+            ("acknowledged" | "shelved", _) => return Err(format!("{}: expected a Boolean", meant())),
+            _ => return Err(format!("{}: only acknowledged and shelved can be written", meant())),
         };
         let mut command = command;
         command["id"] = "host".into();
@@ -70,7 +82,7 @@ impl EdgeNode {
         if let Some(signal) = signal {
             command["signal"] = signal.as_str().into();
         }
-        Some(command)
+        Ok(command)
     }
 
     /// Whether a metric of a command to the node is one of its limits, which is then set.
@@ -90,14 +102,16 @@ impl EdgeNode {
             _ if metric.is_null == Some(true) => None,
             Some(MetricValue::Double(value)) => Some(*value),
             Some(MetricValue::Float(value)) => Some(f64::from(*value)),
-            _ => return false,
+            _ => Some(f64::NAN),
         };
-        let (judge, key) = (judge.as_str(), limit.key.as_str());
-        let command = json!({ "id": "host", "command": "set", "judge": judge, "key": key, "value": value });
         // A number that is none becomes null in JSON, which would put the limit back.
         if value.is_some_and(|value| !value.is_finite()) {
-            return false;
+            let reason = format!("{}: expected a finite number (Double), or null", limit_name(judge, limit));
+            self.refused(&reason);
+            return true;
         }
+        let (judge, key) = (judge.as_str(), limit.key.as_str());
+        let command = json!({ "id": "host", "command": "set", "judge": judge, "key": key, "value": value });
         self.command(&command);
         true
     }
@@ -105,8 +119,7 @@ impl EdgeNode {
     fn command(&mut self, command: &serde_json::Value) {
         let waiting = self.news.iter().filter(|news| matches!(news, EdgeNews::Command(_))).count();
         if waiting >= MAX_COMMANDS {
-            self.counted.refused += 1;
-            return;
+            return self.refused("busy: too many commands wait");
         }
         self.news.push_back(EdgeNews::Command(command.to_string().into_bytes()));
     }
@@ -120,9 +133,21 @@ impl EdgeNode {
     pub fn answered(&mut self, answer: &[u8]) {
         let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
         let is_done = answer["ok"] == true;
-        let words = if is_done { "done" } else { answer["error"].as_str().unwrap_or("not done") };
-        self.counted.refused += u64::from(!is_done);
+        if is_done {
+            self.answer_with("done");
+        } else {
+            self.refused(answer["error"].as_str().unwrap_or("not done"));
+        }
+    }
+
+    /// A command that is not carried out: the host reads why.
+    fn refused(&mut self, reason: &str) {
+        self.counted.refused += 1;
+        self.answer_with(reason);
+    }
+
+    fn answer_with(&mut self, words: &str) {
         self.answer = Some(words.chars().take(MAX_ANSWER).collect());
-        self.status_due = true;
+        (self.answer_due, self.status_due) = (true, true);
     }
 }

@@ -335,3 +335,22 @@ fn devices_and_metrics_are_bounded() {
     assert_eq!(node.report().metrics, 256);
     assert!(node.report().left_out > 0);
 }
+
+#[test]
+fn a_signal_whose_name_becomes_that_of_another_is_not_shown_in_its_place() {
+    let of_signal = |name: &str, observed: f64, state: EventState, seq: u64| {
+        let mut verdict = verdict("p", observed, state, Lane::Alarm, seq);
+        verdict.subject.signal = SignalId::new(name).ok();
+        word(verdict, seq)
+    };
+    let (mut node, mut host) = born(settings(), &[of_signal("t.2", 8.0, EventState::Raised, 1)], [1, 0, 0]);
+    let metrics = node.report().metrics;
+    node.words(&[
+        of_signal("t,2", 9.0, EventState::Raised, 2),
+        of_signal("t,2", 5.0, EventState::Cleared, 3),
+    ]);
+    node.words(&[of_signal("t.2", 8.5, EventState::Updated, 4)]);
+    host.drain(&mut node, at(1500));
+    assert_eq!(host.data, [("p".to_owned(), 8.5)]);
+    assert_eq!((node.report().metrics, node.report().left_out), (metrics, 2));
+}

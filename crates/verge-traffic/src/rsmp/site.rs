@@ -129,6 +129,8 @@ pub(super) struct Site {
     book: Option<AlarmBook>,
     /// As the supervisor was informed at the beginning of the connection.
     reported: BTreeMap<AlarmPlace, AlarmView>,
+    /// Until when each alarm was active, as the supervisor was informed since out of rows.
+    ended: BTreeMap<AlarmPlace, UtcMillis>,
     suspended: HashSet<AlarmPlace>,
     /// What the last aggregated status said.
     states: [bool; 8],
@@ -164,6 +166,7 @@ impl Site {
             unacknowledged: HashMap::new(),
             book: None,
             reported: BTreeMap::new(),
+            ended: BTreeMap::new(),
             suspended: HashSet::new(),
             states: [false; 8],
             subscriptions: Subscriptions::new(&settings),

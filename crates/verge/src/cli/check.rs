@@ -1,5 +1,6 @@
 //! `verge check`: every fault of a configuration at once, then everything it names tried for real.
 
+mod alarms;
 mod budgets;
 mod dashboard;
 mod drawn;
@@ -97,6 +98,7 @@ fn look(settings: &Settings, args: &CheckArgs, report: &mut CheckReport) -> anyh
     let offline = args.offline;
     report.warnings.clone_from(&settings.warnings);
     report.warnings.extend(settings.without_uplink());
+    alarms::look(settings, report);
     look_at_state(settings, report);
     models::look(settings, report);
     look_at_arrivals(settings, report);

@@ -130,6 +130,15 @@ impl JudgeSection {
         }
     }
 
+    /// What becomes of what it finds.
+    #[must_use]
+    pub const fn policy(&self) -> &EventPolicy {
+        match &self.rules {
+            JudgeRules::Readings(rules) => &rules.policy,
+            JudgeRules::Frames(rules) => &rules.policy,
+        }
+    }
+
     /// How often it may alarm, where it learns what is usual.
     #[must_use]
     pub const fn alarms(&self) -> Option<&AlarmSettings> {

@@ -115,6 +115,41 @@ fn hosts_acknowledge_and_shelve_alarms_and_set_limits() {
 }
 
 #[test]
+fn the_node_says_what_has_changed_alone_and_each_answer() {
+    let (mut node, mut host) = born(commanded(), &[], [0; 3]);
+    let status = |limit: Option<f64>| NodeStatus {
+        set_limits: limit.map(|limit| ("high".to_owned(), "above".to_owned(), limit)).into_iter().collect(),
+        ..NodeStatus { state: "ok".to_owned(), backlog: 0, withdrawn: 0, uplinks: 1, set_limits: Vec::new() }
+    };
+    let mut after = |node: &mut EdgeNode| {
+        let before = host.topics.len();
+        host.drain(node, at(20));
+        (host.topics[before..].to_vec(), host.last_metrics)
+    };
+    node.set_status(status(None));
+    let (topics, _) = after(&mut node);
+    assert_eq!(topics, ["NDATA"]);
+    node.set_status(status(Some(8.5)));
+    assert_eq!(after(&mut node), (vec!["NDATA".to_owned()], 1), "the limit alone");
+    for _ in 0..2 {
+        node.answered(br#"{"id":"host","ok":true}"#);
+        assert_eq!(
+            after(&mut node),
+            (vec!["NDATA".to_owned()], 1),
+            "an answer, though its words are the same"
+        );
+    }
+    // What is no command is answered, too.
+    node.message(
+        OF_DEVICE,
+        &said(Some("high/t/high/shelved"), None, MetricValue::Double(1.0)),
+        false,
+        at(21),
+    );
+    assert_eq!(after(&mut node), (vec!["NDATA".to_owned()], 1));
+}
+
+#[test]
 fn aliases_of_commands_are_those_of_the_birth() {
     let (mut node, _) = born(commanded(), &[], [0; 3]);
     // Software, five of the status, the last answer, and then the limit.

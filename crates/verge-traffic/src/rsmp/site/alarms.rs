@@ -24,6 +24,7 @@ impl Site {
         let present = self.present(view);
         self.suspended = self.suspended_now(view);
         self.reported = present.views().map(|alarm| (alarm.place, alarm)).collect();
+        self.ended.clear();
         self.states = self.states_of(&present);
         match &mut self.book {
             Some(book) => book.forget_ended(&present),

@@ -53,8 +53,16 @@ impl Site {
             };
             // A suspended alarm says nothing of itself; its end says how it stands.
             let is_quiet = says == AlarmSays::Issue && self.suspended.contains(&alarm.place);
-            if is_quiet || self.settings.secondary || is_old && self.was_reported(says, &alarm) {
+            let is_known = is_old && (self.was_reported(says, &alarm) || self.is_over(says, &alarm));
+            if is_quiet || self.settings.secondary || is_known {
                 continue;
+            }
+            if says == AlarmSays::Issue {
+                if alarm.active {
+                    self.ended.remove(&alarm.place);
+                } else {
+                    self.ended.insert(alarm.place, alarm.at);
+                }
             }
             self.say_alarm(says, alarm, at, About::Row(token));
             self.wait_for(token, 1);
@@ -62,6 +70,13 @@ impl Site {
         if self.note_states(time_of(verdict), About::Row(token)) {
             self.wait_for(token, 1);
         }
+    }
+
+    /// Whether the supervisor knows that it ended after it began: lanes come side by side, so that of two events of an alarm
+    /// the one that is taken up later may have been the earlier one. Said now, it would stay active for good.
+    fn is_over(&self, says: AlarmSays, alarm: &AlarmView) -> bool {
+        let ended = self.ended.get(&alarm.place);
+        says == AlarmSays::Issue && alarm.active && ended.is_some_and(|ended| *ended > alarm.at)
     }
 
     /// Whether the supervisor has the same from all alarms.

@@ -7,10 +7,11 @@ use verge_domain::board::PointKind;
 use verge_domain::finding::Member;
 use verge_domain::id::{Epoch, Seq};
 use verge_domain::stage::Scope;
-use verge_domain::verdict::Detector;
+use verge_domain::verdict::{Detector, EventState};
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::{
-    DatexUplink, HttpUplink, JudgeSection, Settings, SparkplugUplink, StateTopics, Uplink, UplinkKind,
+    DatexUplink, HttpUplink, JudgeSection, PushFormat, Settings, SparkplugUplink, StateTopics, Uplink,
+    UplinkKind,
 };
 use verge_gateway::wiring;
 use verge_mqtt::{ConnectionSettings, ShownBoard};
@@ -179,8 +180,12 @@ pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
                 sites::list(rsmp, report);
                 continue;
             }
-            UplinkKind::Http(_) => {
-                uplink.datex2().into_iter().for_each(|datex2| list_places(&uplink.section(), datex2, report));
+            UplinkKind::Http(http) => {
+                match &http.format {
+                    PushFormat::Datex2(datex2) => list_places(&uplink.section(), datex2, report),
+                    PushFormat::Json => list_bodies(settings, uplink, http, false, report),
+                    PushFormat::CloudEvents => list_bodies(settings, uplink, http, true, report),
+                }
                 continue;
             }
         };
@@ -189,6 +194,55 @@ pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
             let key = format!("uplink.{}.{}", uplink.name, judge.name);
             report.note(&key, what, Ok(metrics_of(judge)), Exit::Fine);
         }
+    }
+}
+
+/// Says what a web service is sent of each judge.
+fn list_bodies(
+    settings: &Settings,
+    uplink: &Uplink,
+    http: &HttpUplink,
+    cloud_events: bool,
+    report: &mut CheckReport,
+) {
+    for judge in &settings.judges {
+        let lane = judge.policy().lane;
+        let says = if uplink.lanes.contains(&lane) {
+            let bodies = bodies_of(judge).iter().map(|(kind, states)| {
+                let states: &[EventState] = if *states { &EventState::ALL } else { &[] };
+                let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+                match (cloud_events, states.is_empty()) {
+                    (true, true) => format!("type verge.{kind}"),
+                    (true, false) => format!("type verge.{kind}.{}", states.join("|")),
+                    (false, true) => format!("kind {kind}"),
+                    (false, false) => format!("kind {kind}, event {}", states.join("|")),
+                }
+            });
+            let bodies = bodies.collect::<Vec<_>>().join("; ");
+            let about = match (cloud_events, of_signals(judge)) {
+                (true, true) => "; subject DEVICE/SIGNAL",
+                (true, false) => "; subject DEVICE",
+                (false, true) => "; device and signal",
+                (false, false) => "; device",
+            };
+            format!("lane {lane}: {bodies}{about}")
+        } else {
+            format!("not sent: it reports in lane {lane}, which is not in lanes")
+        };
+        let key = format!("uplink.{}.{}", uplink.name, judge.name);
+        report.note(&key, format!("POST {}", http.target), Ok(says), Exit::Fine);
+    }
+}
+
+/// The kinds of what a judge reports, and whether they belong to events.
+fn bodies_of(judge: &JudgeSection) -> &'static [(&'static str, bool)] {
+    match judge.detector() {
+        Detector::Loop => &[("counts", false)],
+        Detector::Track => &[("traffic", false), ("anomaly", true), ("health", true)],
+        Detector::Classify => &[("classification", false)],
+        Detector::Detect => &[("detections", false)],
+        Detector::Silence | Detector::Health => &[("health", true)],
+        _ => &[("anomaly", true)],
     }
 }
 

@@ -131,6 +131,26 @@ fn what_came_with_all_alarms_is_not_sent_again_and_what_was_before_is() {
 }
 
 #[test]
+fn an_alarm_that_ended_is_not_active_again_by_an_event_that_another_lane_brings_late() {
+    let mut play = Play::new(|_| {});
+    let event = |number: u8, since: i64| {
+        [
+            fault(number, Member::Silent, EventState::Raised, NOON - since, NOON - since),
+            fault(number, Member::Silent, EventState::Cleared, NOON - since, NOON - 7000),
+        ]
+    };
+    // The second joined the first, and was decided last.
+    let (first, second) = (event(1, 9000), event(2, 8990));
+    *play.view.words.lock().unwrap() = vec![Arc::new(LastWord::new(second[1].clone(), Some(Seq(4))))];
+    *play.view.heads.lock().unwrap() = [Seq(1000); 3];
+    assert!(alarms(&play.connect()).contains(&row(ENDED)));
+    for verdict in first.into_iter().chain(second) {
+        play.offer(verdict);
+    }
+    assert_eq!(alarms(&play.listen()), [row(ISSUED), row(ENDED)]);
+}
+
+#[test]
 fn an_acknowledgement_is_carried_out_and_reported_when_it_is_done() {
     let mut play = Play::up();
     let raised = fault(1, Member::Silent, EventState::Raised, NOON, NOON);
