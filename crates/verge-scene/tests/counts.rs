@@ -329,3 +329,34 @@ fn a_box_of_another_size_or_place_does_not_continue_what_stands() {
     scene.finish(0.1, &mut report);
     assert_eq!((scene.followed(), report.crossings.len()), (2, 0), "{:?}", report.crossings);
 }
+
+#[test]
+fn what_comes_the_other_way_does_not_continue_what_drove_on() {
+    let (mut scene, mut report) = (scene(settings()), SceneReport::default());
+    // One is lost in full motion to the left; two seconds later another one begins there and goes to the right beside its way.
+    let boxes = |time: f64| match time {
+        t if t < 2.0 => vec![at(960.0 - 180.0 * t, 400.0)],
+        t if t < 3.9 => vec![],
+        t => vec![at(600.0 + 180.0 * (t - 3.9), 420.0)],
+    };
+    watch(&mut scene, &mut report, tenths(0, 55), boxes);
+    scene.finish(0.1, &mut report);
+    assert_eq!(scene.followed(), 2);
+}
+
+#[test]
+fn what_is_taken_for_an_object_for_a_second_does_not_occupy_a_zone_for_long() {
+    let mut settings = settings();
+    let polygon = vec![[0.2, 0.4], [0.8, 0.4], [0.8, 0.8], [0.2, 0.8]];
+    settings.add_zone(place("loop"), SceneZone { polygon, ..SceneZone::default() }).unwrap();
+    let (mut scene, mut report) = (scene(settings), SceneReport::default());
+    // An error of the detector for one second, then what stands for ten and is missed for ten.
+    let boxes = |time: f64| match time {
+        t if (5.0..6.0).contains(&t) || (20.0..30.0).contains(&t) || t >= 40.0 => vec![at(500.0, 600.0)],
+        _ => vec![],
+    };
+    watch(&mut scene, &mut report, tenths(0, 500), boxes);
+    scene.finish(0.1, &mut report);
+    let occupied = report.intervals[0].zones[0].occupied;
+    assert!((31.0..34.0).contains(&occupied), "{occupied}");
+}
