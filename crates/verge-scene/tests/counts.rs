@@ -360,3 +360,23 @@ fn what_is_taken_for_an_object_for_a_second_does_not_occupy_a_zone_for_long() {
     let occupied = report.intervals[0].zones[0].occupied;
     assert!((31.0..34.0).contains(&occupied), "{occupied}");
 }
+
+#[test]
+fn what_stands_in_boxes_that_tremble_has_stopped() {
+    let mut settings = with_ground();
+    let polygon = vec![[0.2, 0.4], [0.8, 0.4], [0.8, 0.8], [0.2, 0.8]];
+    settings
+        .add_zone(place("road"), SceneZone { polygon, stopped_after: Some(15.0), ..SceneZone::default() })
+        .unwrap();
+    let (mut scene, mut report) = (scene(settings), SceneReport::default());
+    // It stands from 5 s to 35 s, 5 frames a second, in boxes whose lower edges lie up to .7 m off either way.
+    let y = |time: f64| 100.0 + 80.0 * (time.min(5.0) + (time - 35.0).max(0.0));
+    let off = |time: f64| (time * 5.0).round() * 0.618_034 % 1.0 * 20.0 - 10.0;
+    let fifths = (0..200).map(|fifth| f64::from(fifth) / 5.0);
+    watch(&mut scene, &mut report, fifths, |time| vec![at(400.0, y(time) + off(time))]);
+    scene.finish(0.2, &mut report);
+    let from: Vec<f64> =
+        report.events.iter().filter(|one| one.until.is_none()).map(|one| one.from - BEGIN).collect();
+    let [only] = from[..] else { panic!("{:?}", report.events) };
+    assert!((19.5..21.0).contains(&only), "{only}");
+}

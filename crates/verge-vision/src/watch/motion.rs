@@ -151,7 +151,8 @@ impl PixelBackground {
             let sum = u16::from(shown[(count - 1) / 2]) + u16::from(shown[count / 2]);
             *level = sum * (STEPS as u16 / 2);
         }
-        self.samples.clear();
+        // It is needed again only where the light or the view changes.
+        self.samples = Vec::new();
     }
 
     /// By what factor the picture is brighter than the background: the median over its pixels, which what moves hardly
