@@ -187,7 +187,7 @@ impl Tallies<'_> {
         let object = Located {
             at,
             foot: seen.foot(),
-            place: course.place,
+            place: course.place.map(|place| course.trail.place_lately(at).unwrap_or(place)),
             velocity,
             height: seen.height(),
             is_confirmed,

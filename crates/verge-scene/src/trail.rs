@@ -45,6 +45,22 @@ impl Trail {
         }
     }
 
+    /// Where it is by its latest marks, the median of each coordinate: a single box that is cut or merged moves nothing. `None`
+    /// where no mark is of this time.
+    pub(crate) fn place_lately(&self, at: f64) -> Option<Point> {
+        let last = self.marks.back().filter(|last| at - last.at < APART)?;
+        let (mut xs, mut ys, mut count) = ([0.0; MOST], [0.0; MOST], 0);
+        for mark in self.marks.iter().rev().take_while(|mark| last.at - mark.at <= AROUND).take(MOST) {
+            (xs[count], ys[count]) = (mark.place.x, mark.place.y);
+            count += 1;
+        }
+        let median = |values: &mut [f64]| {
+            values.sort_unstable_by(f64::total_cmp);
+            f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])
+        };
+        Some(Point::new(median(&mut xs[..count]), median(&mut ys[..count])))
+    }
+
     /// Velocity in metres per second around a time; `None` where too little was seen.
     pub(crate) fn velocity_around(&self, at: f64) -> Option<Point> {
         self.velocity(at - AROUND, at + AROUND).or_else(|| {
@@ -113,6 +129,15 @@ mod tests {
         assert!((trail.velocity_now().unwrap().x - 10.0).abs() < 1e-9);
         assert!((trail.velocity_around(3.0).unwrap().x - 10.0).abs() < 1e-9);
         assert!(trail.marks.len() <= MOST && trail.is_finite());
+        // One mark far off moves nothing; a time without a mark has no place.
+        let mut trail = Trail::default();
+        for number in 0..8_u32 {
+            let x = if number == 6 { 90.0 } else { f64::from(number % 2) };
+            trail.add(f64::from(number) / 5.0, Point::new(x, 7.0));
+        }
+        let place = trail.place_lately(1.4).unwrap();
+        assert!((0.0..=1.0).contains(&place.x) && (place.y - 7.0).abs() < 1e-9, "{place:?}");
+        assert_eq!(trail.place_lately(1.6), None);
         // One frame a second: the two sightings beside it.
         let mut trail = Trail::default();
         for second in 0..3_u32 {

@@ -86,7 +86,7 @@ pub(crate) struct Located {
     pub(crate) at: f64,
     /// Where it stands, in pixels.
     pub(crate) foot: Point,
-    /// The same on the ground.
+    /// Where it is on the ground by its latest boxes.
     pub(crate) place: Option<Point>,
     /// Metres per second, where there is a ground; else heights of its box per second.
     pub(crate) velocity: Option<Point>,

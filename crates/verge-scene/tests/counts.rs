@@ -329,3 +329,54 @@ fn a_box_of_another_size_or_place_does_not_continue_what_stands() {
     scene.finish(0.1, &mut report);
     assert_eq!((scene.followed(), report.crossings.len()), (2, 0), "{:?}", report.crossings);
 }
+
+#[test]
+fn what_comes_the_other_way_does_not_continue_what_drove_on() {
+    let (mut scene, mut report) = (scene(settings()), SceneReport::default());
+    // One is lost in full motion to the left; two seconds later another one begins there and goes to the right beside its way.
+    let boxes = |time: f64| match time {
+        t if t < 2.0 => vec![at(960.0 - 180.0 * t, 400.0)],
+        t if t < 3.9 => vec![],
+        t => vec![at(600.0 + 180.0 * (t - 3.9), 420.0)],
+    };
+    watch(&mut scene, &mut report, tenths(0, 55), boxes);
+    scene.finish(0.1, &mut report);
+    assert_eq!(scene.followed(), 2);
+}
+
+#[test]
+fn what_is_taken_for_an_object_for_a_second_does_not_occupy_a_zone_for_long() {
+    let mut settings = settings();
+    let polygon = vec![[0.2, 0.4], [0.8, 0.4], [0.8, 0.8], [0.2, 0.8]];
+    settings.add_zone(place("loop"), SceneZone { polygon, ..SceneZone::default() }).unwrap();
+    let (mut scene, mut report) = (scene(settings), SceneReport::default());
+    // An error of the detector for one second, then what stands for ten and is missed for ten.
+    let boxes = |time: f64| match time {
+        t if (5.0..6.0).contains(&t) || (20.0..30.0).contains(&t) || t >= 40.0 => vec![at(500.0, 600.0)],
+        _ => vec![],
+    };
+    watch(&mut scene, &mut report, tenths(0, 500), boxes);
+    scene.finish(0.1, &mut report);
+    let occupied = report.intervals[0].zones[0].occupied;
+    assert!((31.0..34.0).contains(&occupied), "{occupied}");
+}
+
+#[test]
+fn what_stands_in_boxes_that_tremble_has_stopped() {
+    let mut settings = with_ground();
+    let polygon = vec![[0.2, 0.4], [0.8, 0.4], [0.8, 0.8], [0.2, 0.8]];
+    settings
+        .add_zone(place("road"), SceneZone { polygon, stopped_after: Some(15.0), ..SceneZone::default() })
+        .unwrap();
+    let (mut scene, mut report) = (scene(settings), SceneReport::default());
+    // It stands from 5 s to 35 s, 5 frames a second, in boxes whose lower edges lie up to .7 m off either way.
+    let y = |time: f64| 100.0 + 80.0 * (time.min(5.0) + (time - 35.0).max(0.0));
+    let off = |time: f64| (time * 5.0).round() * 0.618_034 % 1.0 * 20.0 - 10.0;
+    let fifths = (0..200).map(|fifth| f64::from(fifth) / 5.0);
+    watch(&mut scene, &mut report, fifths, |time| vec![at(400.0, y(time) + off(time))]);
+    scene.finish(0.2, &mut report);
+    let from: Vec<f64> =
+        report.events.iter().filter(|one| one.until.is_none()).map(|one| one.from - BEGIN).collect();
+    let [only] = from[..] else { panic!("{:?}", report.events) };
+    assert!((19.5..21.0).contains(&only), "{only}");
+}

@@ -10,8 +10,10 @@ use crate::geometry::Point;
 
 /// A track unseen for longer is over.
 const UNSEEN: f64 = 2.5;
-/// One that stands may be hidden by what passes in front of it.
+/// One that stands may be hidden by what passes in front of it,
 const UNSEEN_STANDING: f64 = 15.0;
+/// for this many times as long as it was seen: what a detector takes for an object for a second is none.
+const UNSEEN_TIMES: f64 = 3.0;
 /// One that went behind something, as long as that is there.
 const UNSEEN_HIDDEN: f64 = 45.0;
 /// One that stood when something came before it: as long as a light is red.
@@ -45,6 +47,8 @@ const FARTHEST_AGAIN: f64 = 4.0;
 const AGAIN_AFTER: f64 = 0.5;
 /// Heights of its box per second squared by which what drives off becomes faster.
 const PUSH: f64 = 1.3;
+/// And by which what brakes hard becomes slower: 4 m/s² of a car.
+const BRAKE: f64 = 2.7;
 
 /// Whether a size is another one, give or take a factor.
 fn is_like(known: f64, seen: f64, most: f64) -> bool {
@@ -223,7 +227,7 @@ impl<T> Track<T> {
         if !near(way.x, area.width(), &self.axes[0]) || !near(way.y, area.height(), &self.axes[1]) {
             return false;
         }
-        if self.was_missed() && !self.stands && self.way_to(seen).is_none() {
+        if self.was_missed() && !self.stands && self.way_to(seen).is_none_or(|way| self.is_behind(way.0)) {
             return false;
         }
         let (known, now) = (frame.cuts(&self.area_seen()), frame.cuts(seen));
@@ -259,6 +263,22 @@ impl<T> Track<T> {
         (along > -0.5 * larger && aside < most).then(|| (along, aside / most))
     }
 
+    /// Whether it would have to brake harder than anything does to be only so far ahead of where it was last seen. Of one that
+    /// went behind something nobody knows.
+    fn is_behind(&self, along: f64) -> bool {
+        let (from, now) = (self.area_seen(), self.area());
+        let (speed, unseen) = (self.entered.length(), self.at - self.last_seen);
+        let Some(unit) = self.heading.unit() else { return false };
+        if self.hidden.is_some() || self.stands || speed < STANDING * self.size() {
+            return false;
+        }
+        let brake = BRAKE * self.size();
+        let braking = unseen.min(speed / brake);
+        let kept = (speed - 0.5 * brake * braking) * braking / (speed * unseen);
+        let ahead = now.centre().minus(from.centre()).dot(unit);
+        along < ahead * kept - 0.5 * from.width().max(from.height())
+    }
+
     /// How well a box fits one that was not seen for a while: it comes out ahead of where it went in, or where it stood, not
     /// beside it. `None` where it does not.
     pub(super) fn fits_again(&self, seen: &SeenBox) -> Option<f64> {
@@ -276,7 +296,7 @@ impl<T> Track<T> {
         // It may have driven off as soon as nobody saw it.
         let larger = from.width().max(from.height());
         let reach = 1.2 * self.entered.length() * unseen + 0.5 * PUSH * self.size() * unseen * unseen;
-        let (along, aside) = self.way_to(seen)?;
+        let (along, aside) = self.way_to(seen).filter(|way| !self.is_behind(way.0))?;
         (along < (reach + larger).min(FARTHEST_AGAIN * larger)).then_some(1.0 - 0.5 * aside)
     }
 
@@ -300,7 +320,9 @@ impl<T> Track<T> {
             (false, _) => UNCONFIRMED.max(MISSED * step),
             (true, true) if stands => UNSEEN_HIDDEN_STANDING,
             (true, true) => UNSEEN_HIDDEN,
-            (true, false) if stands => UNSEEN_STANDING,
+            (true, false) if stands => {
+                (UNSEEN_TIMES * (self.last_seen - self.first_seen)).clamp(UNSEEN, UNSEEN_STANDING)
+            }
             (true, false) => UNSEEN,
         }
     }

@@ -23,6 +23,8 @@ const FOLLOWS: f64 = 5.0;
 const ABSORBS: f64 = 60.0;
 /// Seconds, and frames, after which the background is learnt.
 const SETTLES: (f64, u32) = (1.5, 4);
+/// Pictures of that time, evenly spread, whose median the background begins with: what passes meanwhile leaves no trace.
+const SAMPLES: usize = 9;
 /// After this many seconds without a frame nothing is known of the background.
 const FORGETS: f64 = 120.0;
 /// Times that differ by no more are the same instant.
@@ -44,6 +46,9 @@ pub struct PixelBackground {
     frames: u32,
     since: f64,
     last: f64,
+    /// Pictures of the first time, until it is learnt; and when the next one is due.
+    samples: Vec<u8>,
+    sample_at: f64,
     /// Of each pixel: 255 where it differs.
     mask: Vec<u8>,
     scratch: Vec<u8>,
@@ -87,9 +92,16 @@ impl PixelBackground {
             self.begin(pixels, at);
             return Motion { changed, light: true, ..Motion::default() };
         }
+        let was_settled = self.is_settled();
         self.learn(pixels, ratio, step.max(0.0));
         self.last = at;
-        let settled = at - self.since >= SETTLES.0 && self.frames >= SETTLES.1;
+        let settled = self.is_settled();
+        if !was_settled {
+            self.sample(pixels);
+            if settled {
+                self.take_median();
+            }
+        }
         let mut motion = Motion { changed, settled, ..Motion::default() };
         if settled {
             // Takes the mask apart.
@@ -108,6 +120,39 @@ impl PixelBackground {
         self.open.clear();
         self.open.reserve(pixels.len());
         (self.frames, self.since, self.last) = (1, at, at);
+        self.samples.clear();
+        self.sample_at = at;
+        self.sample(pixels);
+    }
+
+    fn is_settled(&self) -> bool {
+        self.last - self.since >= SETTLES.0 && self.frames >= SETTLES.1
+    }
+
+    /// Keeps a picture of the first time where one is due.
+    fn sample(&mut self, pixels: &[u8]) {
+        if self.last >= self.sample_at && self.samples.len() < SAMPLES * pixels.len() {
+            self.samples.extend_from_slice(pixels);
+            self.sample_at = self.last + SETTLES.0 / SAMPLES as f64;
+        }
+    }
+
+    /// Begins with the median of what each pixel showed in the first time.
+    fn take_median(&mut self) {
+        let pixels = self.levels.len();
+        let count = self.samples.len() / pixels;
+        let mut shown = [0_u8; SAMPLES];
+        for (at, level) in self.levels.iter_mut().enumerate() {
+            for (shown, picture) in shown.iter_mut().zip(self.samples.chunks_exact(pixels)) {
+                *shown = picture[at];
+            }
+            let shown = &mut shown[..count];
+            shown.sort_unstable();
+            let sum = u16::from(shown[(count - 1) / 2]) + u16::from(shown[count / 2]);
+            *level = sum * (STEPS as u16 / 2);
+        }
+        // It is needed again only where the light or the view changes.
+        self.samples = Vec::new();
     }
 
     /// By what factor the picture is brighter than the background: the median over its pixels, which what moves hardly
@@ -165,7 +210,7 @@ impl PixelBackground {
     fn learn(&mut self, pixels: &[u8], ratio: f32, step: f64) {
         let part = |of: f64| (1.0 - (-step / of).exp()) as f32;
         let (mut follows, mut absorbs) = (part(FOLLOWS), part(ABSORBS));
-        if !(self.last - self.since >= SETTLES.0 && self.frames >= SETTLES.1) {
+        if !self.is_settled() {
             // The mean of the first pictures, whatever moves in them.
             follows = follows.max(1.0 / (self.frames + 1) as f32);
             absorbs = follows;
@@ -227,6 +272,7 @@ impl PixelBackground {
         2 * self.levels.capacity()
             + self.mask.capacity()
             + self.scratch.capacity()
+            + self.samples.capacity()
             + 4 * (self.open.capacity() + self.hidden.capacity())
     }
 }

@@ -78,6 +78,24 @@ fn what_moves_is_found_where_it_is() {
 }
 
 #[test]
+fn what_passes_while_the_background_is_learnt_leaves_no_trace() {
+    for (rate, most) in [(10, 400), (5, 200)] {
+        let (mut street, mut background) = (Street::new(), PixelBackground::default());
+        // In the picture from the first one on, and gone after two seconds.
+        for frame in 0..most {
+            let at = frame as f64 / f64::from(rate);
+            let down = (at * 45.0) as usize;
+            let car = [[60, down, 20, 12, 240]];
+            let on_it = if down < 90 { &car[..] } else { &[] };
+            let motion = background.look(&street.picture(on_it, 1.0), SIZE, at);
+            if at > 2.0 {
+                assert!(motion.settled && motion.blobs.is_empty(), "{at} s at {rate}/s: {motion:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_camera_that_exposes_less_for_a_bright_car_sees_the_car_alone() {
     let mut street = Street::new();
     let (mut background, begin) = settled(&mut street);

@@ -146,6 +146,8 @@ fn frames(
         (Some(path), _) => {
             let frames = files::detections(path, &clock, &settings.scheme, settings.score);
             let frames = frames.exit_with(Exit::BadInput)?;
+            let any = frames.first().with_context(|| format!("{}: no frames", path.display()));
+            any.exit_with(Exit::BadInput)?;
             if settings.scene.follows_blobs() {
                 return Ok((frames, settings.size));
             }
