@@ -5,7 +5,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from broker_site import Site, pump_site
+from broker_site import HOST, Site, pump_site
 from scene import Scene
 from waiting import wait_for
 
@@ -63,3 +63,25 @@ def test_nothing_is_kept_where_retained_messages_are_refused(scene: Scene, tmp_p
         assert sent.returncode != 0
         site.gateway.stop()
         assert not (site.gateway.state_dir / "broker.retained").exists()
+
+
+def test_a_device_that_retains_without_end_fills_no_memory_and_leaves_room_for_others(
+    scene: Scene, tmp_path: Path
+) -> None:
+    with pump_site(scene, tmp_path, retained=True) as site:
+        flooding = site.paho("flood", "flood")
+        flooding.connect(HOST, site.port)
+        flooding.loop_start()
+        before = sum(site.memory_kib().values())
+        for number in range(900):
+            sent = flooding.publish(f"plant/flood/{number}", bytes(60_000), qos=1, retain=True)
+            sent.wait_for_publish(20)
+            assert sent.is_published()
+        # Nothing older stands in place of what is not retained.
+        changed = flooding.publish("plant/flood/0", bytes(64_000), qos=1, retain=True)
+        changed.wait_for_publish(20)
+        flooding.disconnect()
+        assert sum(site.memory_kib().values()) - before < 32 * 1024
+        keep(site, "1")
+        assert kept(site) == "1", "another device has room"
+        site.broker_until(lambda broker: broker["retained_not_kept"] > 800)

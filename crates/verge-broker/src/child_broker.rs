@@ -23,6 +23,10 @@ use process::ChildProcess;
 
 /// A broker that served for this long was good: the next failure counts as the first.
 const LASTED: Duration = Duration::from_secs(60);
+/// One that served at all is started again after this pause at most, so that devices are without it for less than a second…
+const SHORT_PAUSE: Duration = Duration::from_millis(400);
+/// …unless it has failed this often, one soon after the other.
+const SHORT_PAUSES: u32 = 20;
 
 /// How to run a broker in a child process.
 #[derive(Debug, Clone)]
@@ -252,6 +256,7 @@ impl<C: Fn() -> Moment> Supervisor<C> {
                     }
                 }
             };
+            let has_served = beginning.is_ok();
             let end = match beginning {
                 Ok(mut life) => {
                     self.began(&life);
@@ -267,7 +272,7 @@ impl<C: Fn() -> Moment> Supervisor<C> {
             };
             let ProcessEnd::Failed(fault) = end else { return };
             failures = if began.elapsed() >= LASTED { 1 } else { failures.saturating_add(1) };
-            let pause = self.settings.backoff.pause(failures, 0);
+            let pause = pause_of(self.settings.backoff, failures, has_served);
             self.failed(fault.to_string(), pause);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -322,6 +327,12 @@ impl<C: Fn() -> Moment> Supervisor<C> {
     }
 }
 
+/// The pause after so many failures, one soon after the other.
+fn pause_of(backoff: Backoff, failures: u32, has_served: bool) -> Duration {
+    let pause = backoff.pause(failures, 0);
+    if has_served && failures <= SHORT_PAUSES { pause.min(SHORT_PAUSE) } else { pause }
+}
+
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A dropped sender is a stop, too.
     drop(stop.wait_for(|&stop| stop).await);
@@ -334,6 +345,17 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
+
+    #[test]
+    fn a_broker_that_served_is_started_again_soon_until_it_has_failed_too_often() {
+        let backoff = ChildBrokerSettings::new(PathBuf::new(), Vec::new(), 1024).backoff;
+        assert!((1..=SHORT_PAUSES).all(|failures| pause_of(backoff, failures, true) <= SHORT_PAUSE));
+        assert_eq!(pause_of(backoff, SHORT_PAUSES + 1, true), backoff.pause(SHORT_PAUSES + 1, 0));
+        assert!(
+            pause_of(backoff, 6, false) > Duration::from_secs(1),
+            "one that does not start is not started all the time"
+        );
+    }
 
     #[tokio::test]
     async fn a_reserved_port_is_given_to_nobody_and_can_be_listened_on_again_and_again() {

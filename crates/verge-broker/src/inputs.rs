@@ -204,9 +204,9 @@ impl Opened {
             .collect()
     }
 
-    /// Whether retained messages are kept.
-    pub(crate) fn keeps_retained(&self) -> bool {
-        self.shared.retained.get().is_some()
+    /// Retained messages, where they are kept.
+    pub(crate) fn retained(&self) -> Option<&Retained> {
+        self.shared.retained.get()
     }
 
     /// Whether somebody waits for room.

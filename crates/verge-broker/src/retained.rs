@@ -1,7 +1,10 @@
 //! Retained messages of devices, kept beside the broker, which has them in memory alone: they are put back when it starts, and
 //! are in a file for the next start of the gateway.
 //!
-//! What goes beyond the bounds is not kept: the broker has it until it ends, and it is counted.
+//! What goes beyond the bounds is not kept: the broker has it until it ends, and it is counted. What the broker has is bounded,
+//! too: beyond that a message goes to those who subscribe now, and nobody retains it.
+
+mod held;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -15,6 +18,8 @@ use tokio::sync::{Notify, watch};
 use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::own_client_id;
+use held::Held;
+pub(crate) use held::Retention;
 
 /// Messages, and bytes of topics and payloads together.
 const MOST_MESSAGES: usize = 4096;
@@ -59,6 +64,8 @@ struct Kept {
     messages: BTreeMap<String, Bytes>,
     bytes: usize,
     not_kept: u64,
+    /// What the broker has, these included.
+    held: Held,
     /// Whether the file says something else.
     is_changed: bool,
 }
@@ -106,6 +113,20 @@ impl Retained {
         if is_changed {
             self.0.changed.notify_one();
         }
+    }
+
+    /// Whether the broker may retain a message that a device begins to publish with the retain flag.
+    pub(crate) fn admit(&self, device: &str, topic: &str, payload_bytes: usize) -> Retention {
+        let mut kept = self.lock();
+        let retention = kept.held.admit(device, topic, payload_bytes);
+        if retention != Retention::Retain {
+            kept.put(topic, b"");
+            kept.not_kept += 1;
+            if kept.is_changed {
+                self.0.changed.notify_one();
+            }
+        }
+        retention
     }
 
     /// How many there are.
@@ -157,6 +178,11 @@ impl Retained {
 
     /// The broker has lost them: clients wait until they are back.
     pub(crate) fn lost(&self) {
+        let mut kept = self.lock();
+        let bytes = |(topic, payload): &(&String, &Bytes)| topic.len() + payload.len();
+        let held = Held::of(kept.messages.iter().map(|message| (message.0, bytes(&message))));
+        kept.held = held;
+        drop(kept);
         self.0.is_back.send_replace(false);
     }
 

@@ -1,8 +1,9 @@
 //! Passwords: what is stored of them, and how one that is shown is compared with it.
 
 use std::num::NonZeroU32;
+use std::sync::{Mutex, PoisonError};
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{pbkdf2, rand};
 use base64::Engine as _;
@@ -15,12 +16,18 @@ const LANES: u32 = 1;
 /// A file may ask for this much at most.
 const MOST_MEMORY_KIB: u32 = 256 * 1024;
 const MOST_PASSES: u32 = 10;
+/// What is kept of the memory from one hash to the next.
+const KEPT_BLOCKS: usize = MEMORY_KIB as usize;
 const HASH_BYTES: usize = 32;
 const SALT_BYTES: usize = 16;
 
 /// Passes of PBKDF2 that a file may ask for at most, and bytes of its hash (SHA-512).
 const MOST_ITERATIONS: u32 = 1_000_000;
 const PBKDF2_BYTES: usize = 64;
+
+/// The memory of all hashes, one after the other: were it each thread's own, the allocator would go on holding it for every
+/// thread that ever compared a password, and a guesser has many of them busy.
+static MEMORY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 
 /// The system gives no random numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -64,14 +71,21 @@ impl PasswordHash {
     }
 
     fn computed(&self, password: &str, bytes: usize) -> Vec<u8> {
-        let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(bytes));
-        let argon = Argon2::new(
-            Algorithm::Argon2id,
-            Version::V0x13,
-            params.expect("these were checked when they were read"),
-        );
+        let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(bytes))
+            .expect("these were checked when they were read");
+        let blocks = params.block_count();
+        let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut hash = vec![0; bytes];
-        let hashed = argon.hash_password_into(password.as_bytes(), &self.salt, &mut hash);
+        let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.len() < blocks {
+            memory.resize(blocks, Block::default());
+        }
+        let hashed =
+            argon.hash_password_into_with_memory(password.as_bytes(), &self.salt, &mut hash, &mut *memory);
+        if memory.len() > KEPT_BLOCKS {
+            *memory = Vec::new();
+        }
+        drop(memory);
         hashed.expect("the salt has 8 bytes at least, and a password is short");
         hash
     }
@@ -154,6 +168,40 @@ mod tests {
         assert_ne!(PasswordHash::of("correct horse battery").unwrap(), stored, "each has a salt of its own");
         assert!(!PasswordHash::of_nobody().matches(""));
         assert!(!stored.written().contains("horse"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn passwords_that_are_compared_in_many_threads_take_the_memory_of_one() {
+        let resident = || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+            line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap()
+        };
+        let stored = PasswordHash::of("correct horse battery").unwrap();
+        let before = resident();
+        let all = std::sync::Barrier::new(17);
+        std::thread::scope(|threads| {
+            let (stored, all) = (&stored, &all);
+            // As many at the same time as a pool has: none gives its memory back before the last has begun.
+            for _ in 0..16 {
+                threads.spawn(move || {
+                    all.wait();
+                    assert!(stored.matches("correct horse battery"));
+                    all.wait();
+                });
+            }
+            all.wait();
+            all.wait();
+            let grown = resident().saturating_sub(before);
+            assert!(grown < 2 * u64::from(MEMORY_KIB), "{grown} KiB");
+        });
+        // More memory than is kept, and less than there is.
+        for memory_kib in [2 * MEMORY_KIB, 64, MEMORY_KIB] {
+            let other = PasswordHash { memory_kib, hash: Vec::new(), ..stored.clone() };
+            let other = PasswordHash { hash: other.computed("pass", HASH_BYTES), ..other };
+            assert!(other.matches("pass") && !other.matches("word"));
+        }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, ServerConfig, server};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 
 use crate::TlsError;
 use crate::certificate::{identities_of, summarise};
@@ -59,7 +59,7 @@ pub fn speaks_http2(stream: &TlsStream) -> bool {
 /// Accepts TLS on TCP connections that have already been accepted.
 #[derive(Clone)]
 pub struct Acceptor {
-    inner: TlsAcceptor,
+    config: Arc<ServerConfig>,
 }
 
 impl std::fmt::Debug for Acceptor {
@@ -71,8 +71,8 @@ impl std::fmt::Debug for Acceptor {
 impl Acceptor {
     /// An acceptor with this configuration.
     #[must_use]
-    pub fn new(config: Arc<ServerConfig>) -> Self {
-        Self { inner: TlsAcceptor::from(config) }
+    pub const fn new(config: Arc<ServerConfig>) -> Self {
+        Self { config }
     }
 
     /// Does the handshake; call it in a task of the connection's own, never in the accept loop.
@@ -80,13 +80,31 @@ impl Acceptor {
     /// # Errors
     /// It failed, or the client did not finish it within `timeout`.
     pub async fn accept(&self, stream: TcpStream, timeout: Duration) -> Result<TlsStream, TlsError> {
+        self.accept_noting(stream, timeout, || {}).await
+    }
+
+    /// The same, and calls `has_begun` when the client's first message is there: all that comes before it is cheap to send.
+    ///
+    /// # Errors
+    /// As [`Acceptor::accept`].
+    pub async fn accept_noting(
+        &self,
+        stream: TcpStream,
+        timeout: Duration,
+        has_begun: impl FnOnce(),
+    ) -> Result<TlsStream, TlsError> {
+        let handshake = async {
+            let begun = LazyConfigAcceptor::new(server::Acceptor::default(), stream).await?;
+            has_begun();
+            begun.into_stream(Arc::clone(&self.config)).await
+        };
         let accepting = async {
-            let accepted = self.inner.accept(stream).await;
+            let accepted = handshake.await;
             (accepted, REFUSED.with(|refused| refused.borrow_mut().take()))
         };
         let accepting = REFUSED.scope(RefCell::new(None), accepting);
         match tokio::time::timeout(timeout, accepting).await {
-            Ok((Ok(inner), _)) => Ok(inner.into()),
+            Ok((Ok(inner), _)) => Ok(TlsStream::Server(inner)),
             Ok((Err(_), Some(refused))) => Err(TlsError::Refused(refused)),
             Ok((Err(error), None)) => Err(TlsError::Handshake(error)),
             Err(_) => Err(TlsError::HandshakeTimeout(timeout)),

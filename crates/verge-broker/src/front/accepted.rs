@@ -11,7 +11,8 @@ use verge_tls::{Acceptor, ShownCertificates};
 
 use super::FrontShared;
 use super::backend::Backend;
-use super::slots::Admission;
+use super::connect::ConnectRefusal;
+use super::slots::{Admission, Stage};
 
 /// A connection that has just been accepted.
 pub(super) struct Accepted {
@@ -24,23 +25,30 @@ pub(super) struct Accepted {
 impl Accepted {
     /// From its first byte to its last.
     pub(super) async fn serve(self, acceptor: Option<Acceptor>, backend: Arc<Backend>, handshake: Duration) {
-        let Self { stream, peer, admission, shared } = self;
+        let Self { stream, peer, mut admission, shared } = self;
         let deadline = Instant::now() + handshake;
         let shown = ShownCertificates::default();
         let handshaken = match (stream.set_nodelay(true), acceptor) {
             (Err(error), _) => Err(error.to_string()),
             (Ok(()), None) => {
+                admission.waiting.reached(Stage::Connect);
                 return backend.receive(stream, (peer, None, shown), admission, &shared, deadline).await;
             }
             (Ok(()), Some(acceptor)) => {
                 // What a handshake takes is not kept for as long as the connection; and what goes from hand to hand takes its
                 // room once in a box.
-                let accepting = Box::pin(acceptor.accept(stream, handshake));
-                accepting.await.map(Box::new).map_err(|error| error.to_string())
+                let waiting = &mut admission.waiting;
+                let begun = waiting.noting(Stage::Handshake);
+                let accepting = Box::pin(acceptor.accept_noting(stream, handshake, begun));
+                tokio::select! {
+                    accepted = accepting => accepted.map(Box::new).map_err(|error| error.to_string()),
+                    () = waiting.gives_way() => Err(ConnectRefusal::GaveWay.to_string()),
+                }
             }
         };
         match handshaken {
             Ok(stream) => {
+                admission.waiting.reached(Stage::Connect);
                 let identities = verge_tls::peer_identities(&stream);
                 let shown = ShownCertificates::of(&stream);
                 let who = (peer, Some(identities.as_slice()), shown);

@@ -20,7 +20,7 @@ use super::holds::Place;
 use super::identity::{Introduced, identify};
 use super::packets::{Delivering, Guard, Refused};
 use super::pass::{Pacing, PassEnd, pass};
-use super::slots::Admission;
+use super::slots::{Admission, Stage};
 use super::standing::{Rules, Standing, UsedLogin};
 use crate::passwords::Passwords;
 use crate::policy::Refusal;
@@ -76,14 +76,18 @@ impl Backend {
     ) where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let Admission { waiting, connection: _connection } = admission;
+        let Admission { mut waiting, connection: _connection } = admission;
         let mut is_five = false;
         // What this takes is not kept for as long as the connection.
         let reading = async {
-            let read = tokio::time::timeout_at(deadline, connect::read(&mut outside, &mut is_five)).await;
+            let read = connect::read(&mut outside, &mut is_five);
+            let read = tokio::select! {
+                read = tokio::time::timeout_at(deadline, read) => read.unwrap_or(Err(ConnectRefusal::Late)),
+                () = waiting.gives_way() => Err(ConnectRefusal::GaveWay),
+            };
             let mut rules = shared.rules();
             let Rules { policy, revocations, passwords } = rules.borrow_and_update().clone();
-            let read = read.unwrap_or(Err(ConnectRefusal::Late));
+            waiting.reached(Stage::Login);
             // Whoever is not let in yet counts among those that wait, and has no more time.
             let logged_in = tokio::time::timeout_at(deadline, log_in(read, identities, passwords)).await;
             let logged_in = logged_in.unwrap_or_else(|_| (Err(ConnectRefusal::Late), None));

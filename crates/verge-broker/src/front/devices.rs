@@ -233,6 +233,10 @@ impl Device {
             last_refusal: AtomicUsize::new(usize::MAX),
         }
     }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Nameless {

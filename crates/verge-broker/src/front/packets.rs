@@ -18,7 +18,7 @@ mod filters;
 mod five_packets;
 
 pub(super) use delivery::Delivering;
-use delivery::{Collected, Leaves};
+use delivery::{Collected, Leaves, RETAIN};
 pub(super) use filters::merged;
 
 /// Longest packet of filters. The buffer of a connection has room for one.
@@ -195,6 +195,8 @@ impl Guard {
             let Some(header) = Header::read(rest)? else { break };
             let packet = header.packet();
             match header.kind {
+                // Its head may be another for the broker.
+                3 if passed > 0 && self.keeps(header) => break,
                 3 => match self.publish(header, rest)? {
                     Some(head) if self.taken() && header.flags & 4 == 0 => {
                         // Its head is another for the broker.
@@ -215,9 +217,18 @@ impl Guard {
                         if header.flags & 6 == 2 {
                             self.await_broker(two_bytes(rest, head - 2));
                         }
+                        let topic = &rest[header.bytes + 2..head - id_bytes];
+                        if let Some((unretained, mut instead)) = self.retainable(header, topic, self.left) {
+                            instead.push(rest[0] & !RETAIN);
+                            instead.extend_from_slice(&rest[1..head]);
+                            if self.taken() {
+                                self.collect(unretained, topic, None);
+                            }
+                            return Ok(Next::Replace { taken: head, instead, answer: ToClient::None });
+                        }
                         // At QoS 2 the broker answers. What comes again is taken again, as its first copy may have broken off.
                         if self.taken() || self.keeps(header) {
-                            self.collect(header, &rest[header.bytes + 2..head - id_bytes], None);
+                            self.collect(header, topic, None);
                             if self.left == 0 {
                                 break;
                             }

@@ -116,6 +116,42 @@ async fn handshakes_of_an_address_are_bounded_and_time_frees_them() {
 }
 
 #[tokio::test]
+async fn connections_that_stall_give_way_to_others_of_their_address() {
+    let certificates = Certificates::new();
+    // Time alone frees nothing.
+    let limits = FrontLimits {
+        unauthenticated_per_address: 3,
+        handshake: Duration::from_secs(600),
+        ..FrontLimits::default()
+    };
+    let front = certificates.front(limits).await;
+    let connect = async || TcpStream::connect(front.address()).await.unwrap();
+    let _idle = connect().await;
+    let mut begun = connect().await;
+    begun.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
+    let encrypted = verge_tls::connect(certificates.client(), "127.0.0.1", connect().await);
+    let mut encrypted = within("a handshake", encrypted).await.unwrap();
+    encrypted.write_all(&[0x10, 40, 0]).await.unwrap();
+    let mut more = Vec::new();
+    for given_way in 1..=3 {
+        let device = within("a device is let in", async {
+            loop {
+                let device = through(&front, certificates.client(), &unique("device")).await;
+                match Publisher::connect(device).await {
+                    Ok(device) => break device,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        });
+        device.await.close().await;
+        // In its place another one stalls.
+        more.push(connect().await);
+        let totals = front.view().totals();
+        assert!(totals.failed_handshakes + totals.refused_clients >= given_way, "{totals:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_full_front_refuses_and_has_room_again() {
     let certificates = Certificates::new();
     let front = certificates.front(FrontLimits { connections: 1, ..FrontLimits::default() }).await;

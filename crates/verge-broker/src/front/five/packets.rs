@@ -19,6 +19,8 @@ pub(in crate::front) struct Properties {
 /// Properties by what they may stand in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::front) enum Place {
+    Connect,
+    Will,
     Publish,
     Acknowledgement,
     Subscribe,
@@ -33,7 +35,8 @@ impl Properties {
     /// They are not as the standard says, or not supported.
     pub(in crate::front) fn read(place: Place, input: &[u8]) -> Result<Option<Self>, Refusal> {
         let Some((length, length_bytes)) = number(input)? else { return Ok(None) };
-        if length > MAX_PROPERTY_BYTES {
+        // CONNECT is there as a whole.
+        if length > MAX_PROPERTY_BYTES && !matches!(place, Place::Connect | Place::Will) {
             return Err(Refusal::TooLarge);
         }
         let Some(mut rest) = input.get(length_bytes..length_bytes + length) else { return Ok(None) };
@@ -43,9 +46,18 @@ impl Properties {
         while let Some((&property, behind)) = rest.split_first() {
             let bytes = match (property, place) {
                 // Payload format, message expiry, content type, response topic, correlation data.
-                (0x01, Place::Publish) => 1,
-                (0x02, Place::Publish) => 4,
-                (0x03 | 0x08 | 0x09, Place::Publish)
+                (0x01, Place::Publish | Place::Will)
+                // Whether problems and the response topic are to be said.
+                | (0x17 | 0x19, Place::Connect) => 1,
+                (0x02, Place::Publish | Place::Will)
+                // Will delay; session expiry, largest packet.
+                | (0x18, Place::Will)
+                | (0x11 | 0x27, Place::Connect) => 4,
+                // Receive maximum, topic aliases.
+                (0x21 | 0x22, Place::Connect) => 2,
+                (0x03 | 0x08 | 0x09, Place::Publish | Place::Will)
+                // Authentication: method and data.
+                | (0x15 | 0x16, Place::Connect)
                 // A reason in words.
                 | (0x1f, Place::Acknowledgement | Place::Disconnect) => text(behind, 0)?,
                 (0x11, Place::Disconnect) => {

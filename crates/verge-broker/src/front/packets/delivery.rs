@@ -7,8 +7,12 @@ use bytes::{Bytes, BytesMut};
 use rumqttc::LastWill;
 
 use super::super::window::Window;
-use super::{Guard, Header, Next, ToClient, with_length};
+use super::{Guard, Header, Next, ToClient, packet, with_length};
 use crate::inputs::{Opened, Published, Takers};
+use crate::retained::Retention;
+
+/// The flag of PUBLISH (MQTT 3.1.1, section 3.3.1.3).
+pub(super) const RETAIN: u8 = 1;
 
 /// Set aside at once for a message, at most: the rest as it comes.
 const FIRST_BYTES: usize = 64 * 1024;
@@ -155,7 +159,27 @@ impl Guard {
 
     /// Whether a message is collected because it is retained.
     pub(super) fn keeps(&self, header: Header) -> bool {
-        header.flags & 1 != 0 && self.delivering.as_ref().is_some_and(|to| to.inputs.keeps_retained())
+        header.flags & RETAIN != 0
+            && self.delivering.as_ref().is_some_and(|to| to.inputs.retained().is_some())
+    }
+
+    /// The header of a message without the retain flag where the broker may not retain it, and what goes before the message then.
+    pub(super) fn retainable(
+        &self,
+        header: Header,
+        topic: &[u8],
+        payload_bytes: usize,
+    ) -> Option<(Header, Vec<u8>)> {
+        let retained = self.delivering.as_ref()?.inputs.retained().filter(|_| header.flags & RETAIN != 0)?;
+        let Retention::PassOn { replaces } =
+            retained.admit(self.device.name(), &String::from_utf8_lossy(topic), payload_bytes)
+        else {
+            return None;
+        };
+        let topic_bytes = (topic.len() as u16).to_be_bytes();
+        // Without a payload it takes the older one away.
+        let before = if replaces { packet(0x30 | RETAIN, &[&topic_bytes, topic]) } else { Vec::new() };
+        Some((Header { flags: header.flags & !RETAIN, ..header }, before))
     }
 
     /// Those of a topic.
@@ -165,7 +189,8 @@ impl Guard {
 
     /// A message of 3.1.1 that is collected from here on.
     pub(super) fn begin(&mut self, header: Header, head: usize, topic: &[u8], id: Option<u16>) -> Next {
-        let instead = self.collect(header, topic, id);
+        let (header, mut instead) = self.retainable(header, topic, self.left).unwrap_or((header, Vec::new()));
+        instead.extend(self.collect(header, topic, id));
         Next::Replace { taken: head, instead, answer: ToClient::None }
     }
 }

@@ -77,6 +77,9 @@ impl Guard {
         let Some(head) = Head::read(header, input, self.policy.limits.topic_bytes)? else { return Ok(None) };
         let judged = self.judge(&input[head.topic.clone()], header.flags & 1 != 0, header.length);
         self.left = header.packet() - head.bytes;
+        let retainable =
+            judged.is_ok().then(|| self.retainable(header, &input[head.topic.clone()], self.left));
+        let (header, mut before) = retainable.flatten().unwrap_or((header, Vec::new()));
         let (instead, answer) = match (judged, head.id) {
             (Ok(()), id) if self.taken() => {
                 (self.collect(header, &input[head.topic.clone()], id), ToClient::None)
@@ -96,6 +99,8 @@ impl Guard {
             }
         };
         self.is_left_out = instead.is_empty();
+        before.extend(instead);
+        let instead = before;
         Ok(Some(Next::Replace { taken: head.bytes, instead, answer }))
     }
 }

@@ -174,7 +174,8 @@ fn shown_token(args: &EnrolArgs) -> anyhow::Result<Secret> {
             }
         }
     }
-    let token = text.trim();
+    // What `verge certs token` prints behind it is for people.
+    let token = text.trim_start().lines().next().unwrap_or_default().trim_end();
     if token.is_empty() {
         bail!("there is no token: expected what `verge certs token {}` prints first", args.name);
     }
