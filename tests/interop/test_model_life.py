@@ -92,7 +92,8 @@ def repack(life: Life, package: Path, to: Path, change=lambda manifest: manifest
     life.openssl("pkeyutl", "-sign", "-rawin", "-inkey", str(life.key(who)), "-in", str(text), "-out", str(signature))
     with zipfile.ZipFile(to, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("manifest.json", text.read_bytes())
-        archive.writestr("manifest.sig", base64.b64encode(signature.read_bytes()))
+        # In lines, as `base64` and `openssl base64` write it.
+        archive.writestr("manifest.sig", base64.encodebytes(signature.read_bytes()))
         for name, content in files(entries):
             archive.writestr(name, content)
 
@@ -287,6 +288,11 @@ def test_damage_falls_back_and_is_reported(life: Life) -> None:
         slots.write_bytes(text[:end])
         assert life.active() == "2", end
         assert life.slots()["floor"] == 2
+    # Where they are gone altogether, too.
+    slots.unlink()
+    done = life.model("rollback", NAME, "--from", "nobody")
+    assert done.returncode == 0 and "slots.json was damaged" in done.stderr and slots.is_file(), done.stderr
+    assert life.active() == "2" and life.slots()["floor"] == 2
     # Nothing is whole.
     for path in life.store.iterdir():
         if path.is_dir():

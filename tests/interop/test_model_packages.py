@@ -1,6 +1,7 @@
 """Packages that play tricks with the format of zip, clocks that are wrong, keys that are none, and files made elsewhere."""
 
 import io
+import json
 import os
 import shutil
 import struct
@@ -15,7 +16,7 @@ from PIL import Image
 
 from life import NAME, Life
 from models import Models, sha256
-from programs import is_full, verge
+from programs import is_full, tool, verge
 from scene import Scene, frame_source, looking
 from waiting import wait_for
 
@@ -83,9 +84,15 @@ def test_tricks_of_zip_are_refused_and_leave_nothing(life: Life) -> None:
         assert done.returncode in (0, BAD_INPUT), done.stderr
         stored = [path for path in other.store.iterdir() if path.is_dir()] if done.returncode == 0 else []
         assert len(stored) == (done.returncode == 0), stored
-        assert all({path.name: path.read_bytes() for path in one.iterdir()} == good for one in stored), done.stdout
+        assert all({name: (one / name).read_bytes() for name in good} == good for one in stored), done.stdout
         shutil.rmtree(other.state_dir, ignore_errors=True)
 
+    # What may never end is not waited for.
+    os.mkfifo(bad)
+    assert "no file but a folder, a pipe or a device" in refused()
+    done = life.verge("--json", "model", "push", str(bad), "-c", str(life.configuration))
+    assert done.returncode == BAD_INPUT and "a pipe or a device" in json.loads(done.stdout)["refused"], done.stdout
+    bad.unlink()
     # Other ways of packing; a reader that knew them would be one more to attack.
     for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         packed(bad, good, method)
@@ -191,9 +198,9 @@ def test_a_flipped_bit_in_any_file_of_a_version_is_found(life: Life) -> None:
         life.push(life.sign(version))
         life.promote()
     (active,) = [path for path in life.store.iterdir() if path.name.startswith("2-")]
-    signed = [path for path in active.iterdir() if path.name != "manifest.sig"]
-    assert {path.name for path in signed} == {CARD, ONNX, TEXT, "manifest.json"}
-    for path in signed:
+    files = list(active.iterdir())
+    assert {path.name for path in files} == {CARD, ONNX, TEXT, "manifest.json", "manifest.sig", "manifest.sha256"}
+    for path in files:
         content = path.read_bytes()
         for at in {0, len(content) // 3, len(content) - 1}:
             path.write_bytes(content[:at] + bytes([content[at] ^ 0x20]) + content[at + 1 :])
@@ -201,6 +208,10 @@ def test_a_flipped_bit_in_any_file_of_a_version_is_found(life: Life) -> None:
         done = life.verge("check", "--offline", "-c", str(life.configuration))
         assert done.returncode == 0 and f"{NAME} 1" in done.stdout, f"{path.name}: {done.stdout}{done.stderr}"
         path.write_bytes(content)
+    assert life.ls()["active"]["state"] == "ok"
+    subprocess.run([tool("sha256sum"), "-c", "manifest.sha256"], cwd=active, check=True)
+    # A version that was taken in before there were these sums is as whole as it was.
+    (active / "manifest.sha256").unlink()
     assert life.ls()["active"]["state"] == "ok"
 
 

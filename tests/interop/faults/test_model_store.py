@@ -100,13 +100,42 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, models: Models, figur
         (old, new), out = (life.folder / f"v{version}" / f"{NAME}.onnx" for version in (1, 3)), disk / "new.onnx"
         changes = life.folder / "changes"
         assert life.verge("model", "delta", str(old), str(new), "-o", str(changes)).returncode == 0
-        # What changed is written to the full disk, or made of it there.
-        for arguments in (["delta", str(old), str(new)], ["patch", str(old), str(changes)]):
+        key = ["--key", str(life.key("publisher")), "--counter", "5"]
+        # What changed is written to the full disk, or made of it there; a package is signed there.
+        for arguments in (
+            ["delta", str(old), str(new)],
+            ["patch", str(old), str(changes)],
+            ["sign", str(new.with_suffix(".toml")), *key],
+        ):
             done = life.verge("model", *arguments, "-o", str(out))
             assert done.returncode == TEMPORARY and not out.exists(), done.stderr
             assert not [path for path in disk.iterdir() if path.name.startswith("new.")]
         fill.unlink()
         figures.note("models on a full disk", pushes_refused=5)
+
+
+def test_a_limit_of_files_is_a_full_disk_and_ends_no_process(life: Life, figures: Figures) -> None:
+    """`ulimit -f`: the system ends a process that knows nothing of it, where it stands (SIGXFSZ)."""
+    package, out = life.sign(3, padding=1 << 20), life.folder / "out" / "new"
+    out.parent.mkdir()
+    old, new = (life.folder / f"v{version}" / f"{NAME}.onnx" for version in (1, 3))
+    changes = life.folder / "changes"
+    assert life.verge("model", "delta", str(old), str(new), "-o", str(changes)).returncode == 0
+    key = ["--key", str(life.key("publisher")), "--counter", "5"]
+    for blocks in (0, 1, 64):
+        before = ["sh", "-c", f'ulimit -f {blocks}; exec "$0" "$@"']
+        said = life.push(package, TEMPORARY, before=before)
+        assert "untouched" in said, said
+        assert life.incoming() == [] and life.active() == "1"
+        for arguments in (
+            ["delta", str(old), str(new)],
+            ["patch", str(old), str(changes)],
+            ["sign", str(new.with_suffix(".toml")), *key],
+        ):
+            done = life.verge("model", *arguments, "-o", str(out), before=before)
+            assert done.returncode == TEMPORARY, f"{arguments[0]}, {blocks}: {done.returncode} {done.stderr}"
+            assert list(out.parent.iterdir()) == [], arguments[0]
+    figures.note("models under a limit of files", commands_refused=12)
 
 
 @pytest.mark.parametrize("signal", ["SEGV", "ABRT", "BUS", "KILL"] if is_full() else ["SEGV", "KILL"])

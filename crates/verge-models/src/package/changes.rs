@@ -21,7 +21,7 @@ const ZIP: &[u8] = b"PK\x03\x04";
 /// It cannot be read.
 pub fn is_package(path: &Path) -> std::io::Result<bool> {
     let mut begin = Vec::new();
-    File::open(path)?.take(ZIP.len() as u64).read_to_end(&mut begin)?;
+    plain(path)?.take(ZIP.len() as u64).read_to_end(&mut begin)?;
     Ok(begin == ZIP)
 }
 
@@ -101,11 +101,19 @@ fn old_weights(path: &Path, max_file_bytes: u64) -> Result<Vec<u8>, PackageError
 /// It cannot be read, or has more.
 pub fn read_at_most(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    plain(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
         return Err(std::io::Error::other(format!("it has more than {most} bytes")));
     }
     Ok(bytes)
+}
+
+/// Opens a file; not a pipe, whose writer would be waited for, nor a device, which may never end.
+fn plain(path: &Path) -> std::io::Result<File> {
+    if std::fs::metadata(path)?.is_file() {
+        return File::open(path);
+    }
+    Err(std::io::Error::other("it is no file but a folder, a pipe or a device"))
 }
 
 /// Writes a package again with another entry in the place of one.

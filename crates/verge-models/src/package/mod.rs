@@ -37,12 +37,16 @@ pub const MAX_COUNTER: u64 = 1 << 53;
 pub const MANIFEST: &str = "manifest.json";
 /// Name of its signature.
 pub const SIGNATURE: &str = "manifest.sig";
+/// Name of the SHA-256 of both beside a stored version, for `sha256sum -c`: nothing else shows a flipped bit in the signature.
+pub const CHECKSUMS: &str = "manifest.sha256";
 /// Behind the name of a file: the entry holds what changed in it, see [`crate::delta`].
 pub const DELTA_END: &str = ".delta";
 /// A manifest is a page of text; a larger one is something else.
 pub const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
 /// Card, weights, labels, report and few others.
 const MAX_FILES: usize = 16;
+/// Bytes of a name and of a version, as in a card.
+const MAX_NAME: usize = 128;
 /// When this version was written: no clock that is right is earlier.
 pub const EARLIEST: &str = "2026-11-30T00:00:00Z";
 
@@ -194,11 +198,19 @@ impl Manifest {
         if manifest.counter > MAX_COUNTER {
             return Err(format!("its counter is {}, and {MAX_COUNTER} is the highest", manifest.counter));
         }
+        for (key, text) in [("name", &manifest.name), ("version", &manifest.version)] {
+            if !(1..=MAX_NAME).contains(&text.len()) || text.contains(char::is_control) {
+                return Err(format!("its {key} is {text:?}, expected 1 to {MAX_NAME} bytes of text"));
+            }
+        }
+        if let Some(needed) = manifest.min_verge.as_ref().filter(|needed| !is_version(needed)) {
+            return Err(format!("its min_verge is {needed:?}, expected a version such as {FORMAT_SINCE}"));
+        }
         if manifest.files.is_empty() || manifest.files.len() > MAX_FILES {
             return Err(format!("it names {} files, expected 1 to {MAX_FILES}", manifest.files.len()));
         }
         for (index, file) in manifest.files.iter().enumerate() {
-            if !is_flat(&file.name) || [MANIFEST, SIGNATURE].contains(&file.name.as_str()) {
+            if !is_flat(&file.name) || [MANIFEST, SIGNATURE, CHECKSUMS].contains(&file.name.as_str()) {
                 return Err(format!("{:?} is no name of a file in a package", file.name));
             }
             if manifest.files[..index].iter().any(|other| other.name == file.name) {
@@ -231,6 +243,16 @@ impl Manifest {
     pub fn bytes(&self) -> u64 {
         self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
     }
+}
+
+/// What lies in [`CHECKSUMS`].
+pub(crate) fn checksums(manifest: &[u8], signature: &[u8]) -> String {
+    format!("{}  {MANIFEST}\n{}  {SIGNATURE}\n", ContentDigest::of(manifest), ContentDigest::of(signature))
+}
+
+/// Whether a text begins with the number of a version.
+fn is_version(text: &str) -> bool {
+    text.split(['.', '-', '+']).next().is_some_and(|first| first.parse::<u64>().is_ok())
 }
 
 /// A name in one part, which nothing takes for anything else.

@@ -11,7 +11,8 @@ use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::{
-    DELTA_END, MANIFEST, MAX_MANIFEST_BYTES, Manifest, PackageError, PackedFile, SIGNATURE, TrustedKey,
+    CHECKSUMS, DELTA_END, MANIFEST, MAX_MANIFEST_BYTES, Manifest, PackageError, PackedFile, SIGNATURE,
+    TrustedKey, checksums,
 };
 use crate::delta::{self, Header};
 
@@ -60,6 +61,10 @@ impl Package {
         let not_one = |why: String| PackageError::NotOne { path: path.to_owned(), why };
         let lie = |why: String| PackageError::Lie { path: path.to_owned(), why };
         let io = |source| PackageError::Io { path: path.to_owned(), source };
+        // A pipe without a writer would be waited for.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(not_one("it is no file but a folder, a pipe or a device".to_owned()));
+        }
         let mut file = File::open(path).map_err(io)?;
         let entries = entries(&mut file).map_err(io)?.ok_or_else(|| {
             not_one("it is no zip, was cut, or something was added behind its end: fetch it again".to_owned())
@@ -70,7 +75,9 @@ impl Package {
         }
         let manifest_bytes = small(&mut archive, MANIFEST, MAX_MANIFEST_BYTES).map_err(not_one)?;
         let signature = small(&mut archive, SIGNATURE, MAX_SIGNATURE_BYTES);
-        let signature = signature.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        // `openssl base64` and `base64` break lines.
+        let signature =
+            signature.map(|bytes| String::from_utf8_lossy(&bytes).split_whitespace().collect::<String>());
         if let Err(why) = &signature
             && archive.index_for_name(SIGNATURE).is_some()
         {
@@ -168,7 +175,12 @@ impl Package {
             }
             out.sync_all().map_err(|error| io(&to, error))?;
         }
-        let with = [(MANIFEST, &self.manifest_bytes[..]), (SIGNATURE, self.signature.as_bytes())];
+        let sums = checksums(&self.manifest_bytes, self.signature.as_bytes());
+        let with = [
+            (MANIFEST, &self.manifest_bytes[..]),
+            (SIGNATURE, self.signature.as_bytes()),
+            (CHECKSUMS, sums.as_bytes()),
+        ];
         for (name, bytes) in with {
             let to = folder.join(name);
             let write = || -> std::io::Result<()> {

@@ -118,7 +118,8 @@ pub(super) fn zip_up(
         if beside.symlink_metadata().is_ok() {
             std::fs::remove_file(&beside)?;
         }
-        let mut zip = ZipWriter::new(File::create_new(&beside)?);
+        // In memory: a writer that is given up because the disk is full would say so once more on standard error.
+        let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
         let plain =
             SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(false);
         let head = [(MANIFEST, manifest), (SIGNATURE, signature.as_bytes())].into_iter();
@@ -126,7 +127,9 @@ pub(super) fn zip_up(
             zip.start_file(name, plain)?;
             zip.write_all(bytes)?;
         }
-        zip.finish()?.sync_all()?;
+        let mut file = File::create_new(&beside)?;
+        file.write_all(zip.finish()?.get_ref())?;
+        file.sync_all()?;
         std::fs::rename(&beside, to)?;
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         sync_folder(folder)

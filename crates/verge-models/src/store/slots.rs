@@ -79,7 +79,13 @@ impl Slots {
     /// Reads those of a model's folder.
     #[must_use]
     pub fn read(folder: &Path) -> Found {
-        read(&folder.join(SLOTS))
+        match read(&folder.join(SLOTS)) {
+            // They are written after the first, so that there were some.
+            Found::None if folder.join(LAST).symlink_metadata().is_ok() => {
+                Found::Damaged("it is not there any more".to_owned())
+            }
+            found => found,
+        }
     }
 
     /// Those of the last change once more, where they are whole.
@@ -119,8 +125,7 @@ impl Slots {
         let write = || replace(folder, NEXT, SLOTS, &text);
         let reserve = folder.join(RESERVE);
         write().or_else(|error| {
-            let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-            if !is_full || std::fs::remove_file(&reserve).is_err() {
+            if !is_full(&error) || std::fs::remove_file(&reserve).is_err() {
                 return Err(error);
             }
             write()
@@ -238,6 +243,12 @@ impl Slots {
     pub fn hold(&self, id: &str) -> bool {
         [&self.active, &self.previous, &self.candidate].into_iter().flatten().any(|slot| slot == id)
     }
+}
+
+/// Whether a disk has no room, or the system lets a file grow no further.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 
 fn read(path: &Path) -> Found {
@@ -363,6 +374,9 @@ mod tests {
         slots.write(path).unwrap();
         assert!(matches!(Slots::read(path), Found::Whole(found) if found == slots));
         assert_eq!(Slots::read_last(path), Some(slots));
+        std::fs::rename(path.join(SLOTS), path.join("away")).unwrap();
+        assert!(matches!(Slots::read(path), Found::Damaged(_)), "those of the last change are there");
+        std::fs::rename(path.join("away"), path.join(SLOTS)).unwrap();
         let text = std::fs::read(path.join(SLOTS)).unwrap();
         for end in 0..text.len() - 1 {
             std::fs::write(path.join(SLOTS), &text[..end]).unwrap();

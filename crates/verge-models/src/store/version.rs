@@ -1,11 +1,12 @@
 //! A stored version: its files, and whether they are what was signed.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::card::{Card, LabelsCard, Meaning};
 use crate::package::open::digest_of;
-use crate::package::{MANIFEST, MAX_MANIFEST_BYTES, Manifest};
+use crate::package::{CHECKSUMS, MANIFEST, MAX_MANIFEST_BYTES, Manifest, SIGNATURE, checksums};
 
 /// A stored version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +45,25 @@ impl StoredVersion {
         if Manifest::id(&bytes, manifest.counter) != self.id {
             return Err(format!("{} is another than when it was taken in", path.display()));
         }
+        self.signature(&bytes)?;
         Ok(manifest)
+    }
+
+    /// Whether the signature is the one that came with the manifest. Versions that an earlier Verge took in have no checksums.
+    fn signature(&self, manifest: &[u8]) -> Result<(), String> {
+        let sums = self.folder.join(CHECKSUMS);
+        if sums.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            return Ok(());
+        }
+        let read = |path: &Path| {
+            plain_file(path, MAX_MANIFEST_BYTES)?;
+            fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let signature = self.folder.join(SIGNATURE);
+        if read(&sums)? == checksums(manifest, &read(&signature)?).into_bytes() {
+            return Ok(());
+        }
+        Err(format!("{} is another than when it was taken in", signature.display()))
     }
 
     /// What is wrong with it: every file is read. Nothing where it is whole.

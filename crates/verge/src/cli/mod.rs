@@ -16,6 +16,7 @@ mod demo;
 #[cfg(feature = "eval")]
 mod eval;
 mod file_guess;
+mod file_limit;
 mod file_name;
 mod instant;
 mod judge;
@@ -175,6 +176,7 @@ impl FileArgs {
 /// Runs the program with these arguments (the first is the program's name) and says how it ends.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     verge_tls::install_provider();
+    file_limit::survive();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error).into(),

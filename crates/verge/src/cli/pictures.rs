@@ -97,6 +97,15 @@ pub(super) fn is_picture(path: &Path) -> bool {
     path.extension().is_some_and(known)
 }
 
+/// Whether a picture of a folder can be read: a link may lead nowhere, and a pipe without a writer would be waited for.
+pub(super) fn is_there(path: &Path) -> bool {
+    let is_file = path.is_file();
+    if !is_file {
+        say(&format!("{}: left out: no file, or a link that leads nowhere", path.display()));
+    }
+    is_file
+}
+
 /// The file itself, or the pictures of a folder in order of their names.
 pub(super) fn find(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
@@ -106,7 +115,8 @@ pub(super) fn find(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(path).with_context(cannot)?;
     let files =
         entries.map(|entry| Ok(entry.with_context(cannot)?.path())).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut pictures: Vec<PathBuf> = files.iter().filter(|file| is_picture(file)).cloned().collect();
+    let is_one = |file: &&PathBuf| is_picture(file) && is_there(file);
+    let mut pictures: Vec<PathBuf> = files.iter().filter(is_one).cloned().collect();
     pictures.sort();
     let mut others: Vec<&PathBuf> = files.iter().filter(|file| is_other_picture(file)).collect();
     others.sort();

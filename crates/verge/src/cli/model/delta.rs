@@ -9,11 +9,10 @@ use serde_json::json;
 use verge_engine::{ContentDigest, ModelLimits};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_models::delta;
-use verge_models::package::PackageError;
 use verge_models::package::changes::{self, is_package, read_at_most};
 
 use super::super::output::json_line;
-use super::files::write_one;
+use super::files::{refused, write_one};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -155,15 +154,4 @@ fn read(path: &Path, most: u64) -> anyhow::Result<Vec<u8>> {
 
 fn size(path: &Path) -> anyhow::Result<u64> {
     Ok(path.metadata().with_context(|| path.display().to_string())?.len())
-}
-
-fn refused(error: PackageError) -> anyhow::Error {
-    let is_full = |source: &std::io::Error| {
-        matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-    };
-    let exit = match &error {
-        PackageError::Io { source, .. } if is_full(source) => Exit::Temporary,
-        _ => Exit::BadInput,
-    };
-    anyhow::Error::from(error).context(exit)
 }

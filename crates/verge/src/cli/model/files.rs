@@ -1,7 +1,7 @@
 //! The files of a model that a command makes: weights, card, labels, report.
 
 use std::fs::{File, Permissions};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,8 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use verge_gateway::exit::{Exit, ExitWith, reason};
+use verge_models::package::PackageError;
+use verge_models::store::slots::is_full;
 
 use super::super::output::json_line;
 
@@ -130,11 +132,17 @@ fn stage(path: &Path, bytes: &[u8]) -> anyhow::Result<NamedTempFile> {
 
 /// A disk that is full may have room later.
 fn cannot(path: &Path, error: std::io::Error) -> anyhow::Error {
-    let exit = match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Exit::Temporary,
+    let exit = if is_full(&error) { Exit::Temporary } else { Exit::BadInput };
+    anyhow::Error::from(error).context(format!("cannot write {}", path.display())).context(exit)
+}
+
+/// The same for a package that is written or read.
+pub(super) fn refused(error: PackageError) -> anyhow::Error {
+    let exit = match &error {
+        PackageError::Io { source, .. } if is_full(source) => Exit::Temporary,
         _ => Exit::BadInput,
     };
-    anyhow::Error::from(error).context(format!("cannot write {}", path.display())).context(exit)
+    anyhow::Error::from(error).context(exit)
 }
 
 /// Whoever reads JSON finds one object, whatever this ends with.

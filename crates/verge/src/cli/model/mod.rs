@@ -21,7 +21,10 @@ mod versions;
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use verge_gateway::exit::Exit;
+use serde_json::json;
+use verge_gateway::exit::{Exit, reason};
+
+use super::output::json_line;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -83,7 +86,25 @@ enum ModelAction {
 }
 
 pub(super) fn model(args: &ModelCommand, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    match &args.action {
+    // Those that make a model say what became of it themselves, and what starts the probe reads its standard error.
+    let says_it_itself = matches!(
+        args.action,
+        ModelAction::Finetune(_)
+            | ModelAction::Distil(_)
+            | ModelAction::Quantize(_)
+            | ModelAction::Prune(_)
+            | ModelAction::Probe(_)
+    );
+    act(&args.action, json, out).inspect_err(|error| {
+        if json && !says_it_itself {
+            // The error itself is what this ends with, whether or not anyone reads the object.
+            drop(json_line(out, &json!({ "refused": reason(error) })));
+        }
+    })
+}
+
+fn act(action: &ModelAction, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
+    match action {
         ModelAction::Card(args) => card::card(args, json, out),
         ModelAction::Bench(args) => bench::bench(args, json, out),
         ModelAction::Finetune(args) => finetune::finetune(args, json, out),

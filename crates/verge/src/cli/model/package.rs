@@ -9,10 +9,12 @@ use jiff::Timestamp;
 use serde_json::json;
 use verge_engine::ModelLimits;
 use verge_gateway::exit::{Exit, ExitWith};
+use verge_models::package::pack::PackError;
 use verge_models::package::{Manifest, OpenLimits, PackOptions, Package, SigningKey, TrustedKey, pack};
 use verge_models::store;
 
 use super::super::output::json_line;
+use super::files::refused;
 
 #[derive(Debug, Args)]
 #[command(
@@ -60,7 +62,10 @@ pub(super) fn sign(args: &SignArgs, as_json: bool, out: &mut impl Write) -> anyh
         base: args.base.clone(),
     };
     let card = args.card.with_extension("toml");
-    let manifest = pack(&card, &key, &options, &args.output).exit_with(Exit::BadInput)?;
+    let manifest = pack(&card, &key, &options, &args.output).map_err(|error| match error {
+        PackError::Package(error) => refused(error),
+        error @ PackError::Model(_) => anyhow::Error::from(error).context(Exit::BadInput),
+    })?;
     let bytes = args.output.metadata().with_context(|| args.output.display().to_string())?.len();
     if as_json {
         let mut line = described(&manifest);

@@ -107,7 +107,8 @@ pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Ex
     } else {
         let model = FrameModel::load(&runtime, &files, limits).exit_with(Exit::BadInput)?;
         load_ms = began.elapsed().as_secs_f64() * 1e3;
-        wiring::try_model(&Arc::new(model)).exit_with(Exit::BadInput)?;
+        let tried = wiring::try_model(&Arc::new(model)).with_context(|| args.card.display().to_string());
+        tried.exit_with(Exit::BadInput)?;
     }
     let memory = memory("VmHWM").zip(before).map(|(most, before)| most.saturating_sub(before));
     let is_quick = args.idle || began.elapsed() < SATURATION_LIMIT;
@@ -177,6 +178,9 @@ pub(super) fn in_a_child(
         bail!("{}: {STILL} {} s, and was ended", card.display(), (LIMIT + GRACE).as_secs());
     };
     let last = output.last_words().unwrap_or_else(|| "nothing is said why".to_owned());
+    // Whoever reports it says so again.
+    let kind = format!("{}: ", Exit::BadInput);
+    let last = last.strip_prefix(&kind).map_or(last.clone(), str::to_owned);
     match (output.status.code(), output.status.signal()) {
         (Some(0), _) => serde_json::from_slice(&output.stdout).context("the process that loads the model"),
         (_, Some(_)) if last.starts_with(STILL) => bail!("{}: {last}", card.display()),

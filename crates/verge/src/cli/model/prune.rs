@@ -62,8 +62,9 @@ fn share(text: &str) -> Result<f64, String> {
     let expected = || "a share between 0 and 1, or 1% to 99%, is expected".to_owned();
     let percent = text.strip_suffix('%');
     let number: f64 = percent.unwrap_or(text).trim().parse().map_err(|_| expected())?;
-    // Thirty times all weights cannot be meant.
-    let share = if percent.is_some() || number > 1.0 { number / 100.0 } else { number };
+    // Thirty times all weights cannot be meant; one and a half may be either.
+    let is_percent = percent.is_some() || number >= 2.0;
+    let share = if is_percent { number / 100.0 } else { number };
     if share > 0.0 && share < 1.0 { Ok(share) } else { Err(expected()) }
 }
 
@@ -91,7 +92,7 @@ mod tests {
     #[test]
     fn shares_are_parts_of_one_or_percent() {
         assert_eq!((share("0.3"), share("30%"), share("30")), (Ok(0.3), Ok(0.3), Ok(0.3)));
-        for wrong in ["0", "1", "100", "100%", "-0.1", "nan", "x", "%"] {
+        for wrong in ["0", "1", "1.5", "100", "100%", "-0.1", "nan", "x", "%"] {
             assert!(share(wrong).is_err(), "{wrong}");
         }
     }

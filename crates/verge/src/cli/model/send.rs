@@ -15,6 +15,7 @@ use verge_gateway::exit::{Exit, ExitWith};
 use verge_models::package::changes::{self, open_any, read_at_most};
 use verge_mqtt::{ConnectionSettings, NotPublished, Subscriber, SubscriberEvent, TopicUse};
 use verge_pipeline::clock::random_event_id;
+use verge_pipeline::delivery::STATUS_EVERY;
 
 use super::super::async_runtime;
 use super::super::output::{Progress, json_line};
@@ -23,6 +24,8 @@ use super::versions::PushArgs;
 
 /// Retained statuses come within this time.
 const STATUSES: Duration = Duration::from_secs(3);
+/// A gateway that has just promoted says so within this time: it publishes its status every half a minute.
+const NEXT_STATUS: Duration = Duration::from_secs(STATUS_EVERY.as_secs() + 5);
 /// An offer that is not answered is made again.
 const ANSWER: Duration = Duration::from_secs(15);
 /// A gateway that has no room for an offer now is asked again.
@@ -62,7 +65,7 @@ pub(super) fn send(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
     let sent = async_runtime()?.block_on(async {
         let gateways = match &args.gateway {
             Some(gateway) => vec![gateway.clone()],
-            None => with_base(&upstream, &name, &forms).await?,
+            None => with_base(&upstream, &name, &forms, patience.min(NEXT_STATUS)).await?,
         };
         let mut sent = Vec::new();
         for gateway in gateways {
@@ -165,12 +168,23 @@ impl Form {
 }
 
 /// The gateways whose status shows weights that a form changes; of a package that holds all, those that manage the model.
-async fn with_base(upstream: &Upstream, name: &str, forms: &[Form]) -> anyhow::Result<Vec<String>> {
+/// Where none does at first, the next statuses are awaited.
+async fn with_base(
+    upstream: &Upstream,
+    name: &str,
+    forms: &[Form],
+    patience: Duration,
+) -> anyhow::Result<Vec<String>> {
     let filter = upstream.topics.filter(TopicUse::Status, None);
     let mut subscriber = Subscriber::spawn(upstream.connection.clone(), vec![filter]);
     let mut found = Vec::new();
-    let looked = tokio::time::timeout(STATUSES, async {
-        while let Some(event) = subscriber.next().await {
+    let began = tokio::time::Instant::now();
+    let looked = async {
+        loop {
+            let until = began + if found.is_empty() { patience.max(STATUSES) } else { STATUSES };
+            let Ok(Some(event)) = tokio::time::timeout_at(until, subscriber.next()).await else {
+                return Ok(());
+            };
             match event {
                 SubscriberEvent::Subscribed => {}
                 SubscriberEvent::Disconnected { reason } => {
@@ -187,9 +201,8 @@ async fn with_base(upstream: &Upstream, name: &str, forms: &[Form]) -> anyhow::R
                 }
             }
         }
-        Ok(())
-    });
-    if let Ok(Err(error)) = looked.await {
+    };
+    if let Err(error) = looked.await {
         return Err(error).exit_with(Exit::Unavailable);
     }
     subscriber.stop().await;

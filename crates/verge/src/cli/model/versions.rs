@@ -14,7 +14,7 @@ use verge_gateway::reload::{ReloadAnswer, door};
 use verge_gateway::settings::Settings;
 use verge_gateway::wiring;
 use verge_models::package::{OpenLimits, Package};
-use verge_models::store::{FACTORY, ModelStore, Slots, StoreError, StoreLock};
+use verge_models::store::{FACTORY, ModelStore, STAGED, Slots, StoreError, StoreLock};
 use verge_models::{Card, Catalogue, FrameModel, ModelFiles};
 
 use super::super::output::json_line;
@@ -191,7 +191,12 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
     }
     let own = ModelFiles::of_card(&store.version(&pushed.id).folder.join(&manifest.card));
     say_labels(name, &in_use.files, &own);
-    let stage = if slots.active.as_deref() == Some(&pushed.id) { "active" } else { "staged" };
+    let is_in = |slot: &Option<String>| slot.as_deref() == Some(&pushed.id);
+    let stage = match &slots {
+        slots if is_in(&slots.active) => "active",
+        slots if is_in(&slots.previous) => "previous",
+        slots => slots.stage.as_deref().unwrap_or(STAGED),
+    };
     if as_json {
         let line = json!({
             "model": name, "id": pushed.id, "version": manifest.version, "counter": manifest.counter, "known": pushed.known,

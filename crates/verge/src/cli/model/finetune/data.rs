@@ -94,7 +94,7 @@ fn of_folders(folder: &Path) -> anyhow::Result<Vec<Labelled>> {
             for path in listed(&inner)? {
                 if path.is_dir() {
                     open.push(path);
-                } else if pictures::is_picture(&path) {
+                } else if pictures::is_picture(&path) && pictures::is_there(&path) {
                     found.push(Labelled { path, class: name.clone(), place: place.clone() });
                 }
             }
