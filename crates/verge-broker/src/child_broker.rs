@@ -327,7 +327,7 @@ impl<C: Fn() -> Moment> Supervisor<C> {
     }
 }
 
-/// The pause after so many failures, one soon after the other.
+/// The pause after this number of failures, one soon after the other.
 fn pause_of(backoff: Backoff, failures: u32, has_served: bool) -> Duration {
     let pause = backoff.pause(failures, 0);
     if has_served && failures <= SHORT_PAUSES { pause.min(SHORT_PAUSE) } else { pause }
