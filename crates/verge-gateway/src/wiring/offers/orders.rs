@@ -16,7 +16,7 @@ use super::done::{Begun, OrderKey};
 use super::{Asked, Shared, command, locked};
 
 /// How often it is looked which weights are in use, beside what is done here: people promote, too.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Carries orders out until nobody can give any.
 pub(super) async fn carry_out(shared: Arc<Shared>, mut asked: mpsc::Receiver<Asked>) {

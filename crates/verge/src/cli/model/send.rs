@@ -24,8 +24,8 @@ use super::versions::PushArgs;
 
 /// Retained statuses come within this time.
 const STATUSES: Duration = Duration::from_secs(3);
-/// A gateway that has just promoted says so within this time: it publishes its status every half a minute.
-const NEXT_STATUS: Duration = Duration::from_secs(STATUS_EVERY.as_secs() + 5);
+/// A gateway that has just promoted says so within this time: it looks for it every few seconds, and then its status has to come.
+const NEXT_STATUS: Duration = Duration::from_secs(STATUS_EVERY.as_secs() + 10);
 /// An offer that is not answered is made again.
 const ANSWER: Duration = Duration::from_secs(15);
 /// A gateway that has no room for an offer now is asked again.
