@@ -15,6 +15,9 @@ const AGAINST: f64 = 2.0;
 const AGAINST_FOR: f64 = 0.5;
 /// Metres within which something has not moved.
 const UNMOVED: f64 = 1.0;
+/// Seconds for which what stops may still roll to where it then stands, slower than so many metres, or heights of its box, a second.
+const ROLLS_OUT: f64 = 2.0;
+const ROLLING: (f64, f64) = (0.7, 0.2);
 /// Metres of a gap that ends a queue.
 const QUEUE_GAP: f64 = 20.0;
 /// As many that wait together are a queue, and no single one of them has stopped.
@@ -143,10 +146,13 @@ impl PlacedZone {
             Some(place) => (place, UNMOVED),
             None => (object.foot, object.height / 4.0),
         };
-        let stays = course.still.is_some_and(|(_, known)| point.minus(known).length() <= reach);
-        if !stays {
-            course.still = Some((object.at, point));
-        }
+        let most = if object.place.is_some() { ROLLING.0 } else { ROLLING.1 };
+        let rolls = object.velocity.is_some_and(|velocity| velocity.length() < most);
+        course.still = match course.still.filter(|(_, known)| point.minus(*known).length() <= reach) {
+            Some((since, _)) if rolls && object.at - since <= ROLLS_OUT => Some((since, point)),
+            Some(still) => Some(still),
+            None => Some((object.at, point)),
+        };
         let limit = if object.place.is_some() { AGAINST } else { 0.5 };
         let is_against = match (self.lane, object.velocity) {
             (Some(lane), Some(velocity)) => velocity.dot(lane) < -limit,
@@ -230,6 +236,18 @@ mod tests {
         assert!(course.goes_wrong_way(12.5));
         assert!(!zone.follow(&mut course, &located(13.0, 90.0, -3.0)));
         assert!(!course.goes_wrong_way(14.0));
+    }
+
+    #[test]
+    fn what_rolls_out_stands_where_it_came_to_rest() {
+        let (zone, mut course) = (zone(), ZoneCourse::default());
+        for (at, y) in [(1.0, 30.0), (2.0, 32.0), (8.0, 34.0), (20.0, 30.0)] {
+            zone.follow(&mut course, &located(at, y, 0.0));
+            assert!((course.stands_for(at).unwrap() - (at - 1.0)).abs() < 1e-9, "{at} {course:?}");
+        }
+        // Creeping is no standing.
+        zone.follow(&mut course, &located(21.0, 35.0, 0.0));
+        assert_eq!(course.stands_for(21.0), Some(0.0));
     }
 
     #[test]
