@@ -288,6 +288,7 @@ impl Alarms {
             expected_per_second: rate.per_second,
             supported_in: rate.supported_in,
             rarest: None,
+            shared: None,
         }
     }
 }

@@ -223,6 +223,9 @@ pub struct AlarmRate {
     /// The time in which one false alarm is accepted by the rarest budget that can be supported at this rate of observations,
     /// where the budget that was asked for never can.
     pub rarest: Option<Duration>,
+    /// False alarms per second that are accepted of all instances together, where they share a budget: while how it is divided
+    /// among them is not known yet, each answers for all of it.
+    pub shared: Option<f64>,
 }
 
 /// A frame to look at.

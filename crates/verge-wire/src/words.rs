@@ -64,9 +64,12 @@ fn group_words(subject: &Subject, group: &AlarmGroup) -> String {
         Some(signal) => format!("{} {signal}", member.device),
         None => member.device.to_string(),
     };
-    let mut names: Vec<String> = group.members.iter().map(name).collect();
-    names.dedup();
-    names.truncate(MOST_NAMED);
+    let mut names: Vec<String> = Vec::new();
+    for name in group.members.iter().map(name) {
+        if names.len() < MOST_NAMED && !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let named = u32::try_from(names.len()).unwrap_or(u32::MAX);
     if group.others > named {
         names.push("…".to_owned());

@@ -285,7 +285,13 @@ impl PoolMember {
         let supported_in = (missing > 0.0)
             .then(|| std::time::Duration::try_from_secs_f64(missing).unwrap_or(std::time::Duration::MAX));
         let expected_per_second = part * pool.budget.per_second();
-        AlarmRate { expected_per_second, supported_in, rarest: None, ..own }
+        AlarmRate {
+            expected_per_second,
+            supported_in,
+            rarest: None,
+            shared: Some(pool.budget.per_second()),
+            ..own
+        }
     }
 
     pub(crate) fn saved(&self) -> &SavedMember {

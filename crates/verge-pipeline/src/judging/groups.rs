@@ -66,6 +66,9 @@ struct OpenGroup {
     /// When it was reported last, and whether something has joined since then.
     reported: UtcMillis,
     pending: bool,
+    /// What is new in one of the others and was not reported yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    change: Option<EventChange>,
 }
 
 impl AlarmGroups {
@@ -120,8 +123,7 @@ impl AlarmGroups {
             // What was raised a moment ago says at once what it stands for.
             let own = |verdict: &&mut Verdict| verdict.event.is_some_and(|event| event.id == group.head.id());
             if let Some(verdict) = verdicts[from..].iter_mut().rev().find(own) {
-                verdict.group = Some(group.group.clone());
-                (group.pending, group.reported) = (false, now.wall);
+                group.stand_for(verdict, now.wall);
             } else if group.is_due(now.wall) {
                 verdicts.push(group.report(EventState::Updated, now.wall));
                 changed = true;
@@ -198,7 +200,16 @@ impl AlarmGroups {
 impl OpenGroup {
     fn new(head: SavedReport, kind: GroupKind, now: UtcMillis) -> Self {
         let group = AlarmGroup { kind, others: 0, members: Vec::new() };
-        Self { head, head_open: true, group, joined: now, open: Vec::new(), reported: now, pending: false }
+        Self {
+            head,
+            head_open: true,
+            group,
+            joined: now,
+            open: Vec::new(),
+            reported: now,
+            pending: false,
+            change: None,
+        }
     }
 
     fn has(&self, event: EventId) -> bool {
@@ -231,9 +242,12 @@ impl OpenGroup {
             if is_critical {
                 self.head.raise(Severity::Critical);
             }
-            if is_critical || event.change.is_some_and(EventChange::is_escalation) {
+            let escalation = event.change.filter(|change| change.is_escalation());
+            if is_critical || escalation.is_some() {
                 // At once: the verdict of its own is for the record.
                 (self.pending, self.reported) = (true, UtcMillis(0));
+                self.change = escalation.or(self.change);
+                self.put_first(event.id);
             }
             demote(verdict, self.head.id());
             if ends {
@@ -242,8 +256,7 @@ impl OpenGroup {
             return (ends && self.open.is_empty() && !self.head_open, ends);
         }
         if self.group.others > 0 {
-            verdict.group = Some(self.group.clone());
-            (self.pending, self.reported) = (false, now);
+            self.stand_for(verdict, now);
         }
         verdict.severity = verdict.severity.max(self.head.severity());
         if let Some(head) = SavedReport::of(verdict) {
@@ -262,9 +275,27 @@ impl OpenGroup {
         (last != self.head.id()).then(|| self.with_group(self.head.repeated(EventState::Cleared, now)))
     }
 
-    fn report(&mut self, state: EventState, now: UtcMillis) -> Verdict {
+    /// What is new about one of the others is said first: whoever reads the report must see what it is about.
+    fn put_first(&mut self, event: EventId) {
+        if let Some(place) = self.group.members.iter().position(|member| member.event == event) {
+            self.group.members[..=place].rotate_right(1);
+        }
+    }
+
+    /// A verdict of its event says what that stands for, and what is new in it.
+    fn stand_for(&mut self, verdict: &mut Verdict, now: UtcMillis) {
         (self.pending, self.reported) = (false, now);
-        self.with_group(self.head.repeated(state, now))
+        verdict.group = Some(self.group.clone());
+        let open = verdict.event.as_mut().filter(|event| event.state == EventState::Updated);
+        if let Some((event, change)) = open.zip(self.change.take()) {
+            event.change = event.change.or(Some(change));
+        }
+    }
+
+    fn report(&mut self, state: EventState, now: UtcMillis) -> Verdict {
+        let mut verdict = self.head.repeated(state, now);
+        self.stand_for(&mut verdict, now);
+        verdict
     }
 
     fn with_group(&self, verdict: Verdict) -> Verdict {

@@ -96,12 +96,14 @@ impl<D, J: Judge> JudgeSet<D, J> {
     pub fn alarm_rates(&self, now: Moment) -> Vec<JudgeRate> {
         let mut rates: Vec<(JudgeIndex, JudgeRate)> =
             self.specs.iter().map(|(judge, spec)| (judge, JudgeRate::none_yet(spec.name.clone()))).collect();
+        let mut shared = vec![None; rates.len()];
         for (_, instance) in &self.instances {
             // A judge that panics here is left out; its next reading finds the fault.
             let rate = catch_unwind(AssertUnwindSafe(|| instance.judge.alarm_rate())).ok().flatten();
             let Some(rate) = rate else { continue };
             let found = rates.binary_search_by_key(&instance.judge_index, |(judge, _)| *judge);
-            let Ok(sum) = found.map(|place| &mut rates[place].1) else { continue };
+            let Ok(place) = found else { continue };
+            let sum = &mut rates[place].1;
             sum.alarms += rate.alarms;
             sum.seconds += rate.seconds;
             // A signal that has been silent for longer than it ever sent has vanished: nothing is expected of it, and
@@ -112,6 +114,7 @@ impl<D, J: Judge> JudgeSet<D, J> {
             }
             sum.instances += 1;
             sum.expected_per_second += rate.expected_per_second;
+            shared[place] = rate.shared;
             match (rate.rarest, rate.supported_in) {
                 (Some(rarest), _) => {
                     sum.unsupported += 1;
@@ -123,6 +126,10 @@ impl<D, J: Judge> JudgeSet<D, J> {
                 }
                 (None, None) => {}
             }
+        }
+        for ((_, sum), most) in rates.iter_mut().zip(shared) {
+            sum.expected_per_second =
+                most.map_or(sum.expected_per_second, |most| sum.expected_per_second.min(most));
         }
         let suggest = |rate: JudgeRate| JudgeRate {
             suggestion: self.contacts.suggestion(&rate.judge, &self.sources),

@@ -360,6 +360,7 @@ fn the_rates_of_all_instances_of_a_judge_are_reported_together() {
             expected_per_second: 0.5 / week,
             supported_in: left.map(Duration::from_secs),
             rarest: None,
+            shared: None,
         });
     }
     let reported = trial.set.alarm_rates(at(10));
@@ -369,6 +370,12 @@ fn the_rates_of_all_instances_of_a_judge_are_reported_together() {
     assert_eq!(rate.supported_at, Some(UtcMillis(3_610_000)));
     assert!((rate.per_week().unwrap() - 2.25).abs() < 1e-9, "3 alarms in 4 weeks, 3 instances");
     assert!((rate.expected_per_week() - 1.5).abs() < 1e-9);
+    // Where they share a budget and how it is divided is not known yet, they promise no more than that together.
+    for (_, instance) in &mut trial.set.instances {
+        let shared = Some(0.6 / week);
+        instance.judge.rate = instance.judge.rate.clone().map(|rate| AlarmRate { shared, ..rate });
+    }
+    assert!((trial.set.alarm_rates(at(10))[0].expected_per_week() - 0.6).abs() < 1e-9);
     // Those that were silent for longer than they sent count no more; their alarms were raised.
     let later = trial.set.alarm_rates(at(3 + 7 * 24 * 3600)).remove(0);
     assert_eq!((later.instances, later.alarms, later.unsupported), (1, 3, 1));

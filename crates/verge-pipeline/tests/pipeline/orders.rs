@@ -79,7 +79,7 @@ impl Judge for Learner {
         let (alarms, seconds) = (u64::from(self.limit), 604_800.0);
         let supported_in = Some(Duration::ZERO);
         let expected_per_second = 1.0 / 604_800.0;
-        Some(AlarmRate { alarms, seconds, expected_per_second, supported_in, rarest: None })
+        Some(AlarmRate { alarms, seconds, expected_per_second, supported_in, rarest: None, shared: None })
     }
     fn apply(&mut self, remark: Remark, _event: Option<UtcMillis>) -> bool {
         self.limit = 10;

@@ -5,7 +5,7 @@ use verge_domain::verdict::Health;
 
 use super::Decided;
 use crate::record::record;
-use crate::words::{Occasion, Quantity, unit_words};
+use crate::words::{Occasion, Quantity, number, span, unit_words};
 
 record! {
     Health: "health" {
@@ -60,7 +60,7 @@ fn lasting(health: &Health) -> String {
     });
     let percent = || Quantity { unit: " %".to_owned(), ..now.times(100.0) };
     match health.cause {
-        Member::Silent => format!("nothing received for {}{normally}", now.value()),
+        Member::Silent => silence(&now),
         Member::Stuck => {
             let times = health.observed.max(0.0);
             let times = if times == 1.0 { "once".to_owned() } else { format!("{times:.0} times") };
@@ -135,6 +135,29 @@ fn lasting(health: &Health) -> String {
         }
         _ => format!("{}{normally}", now.value()),
     }
+}
+
+/// How long nothing was received, and how long that is normally at most: in seconds where they would read the same.
+fn silence(now: &Quantity) -> String {
+    const READS_AS_SECONDS: f64 = 120.0;
+    let words = |seconds: f64| {
+        if seconds < READS_AS_SECONDS {
+            format!("{} s", number(seconds))
+        } else {
+            span((seconds * 1e3) as u64)
+        }
+    };
+    let (lasted, most) = (words(now.value), now.range.high.map(words));
+    if most.as_ref() == Some(&lasted) {
+        let seconds = Quantity { unit: " s".to_owned(), ..now.times(1.0) };
+        return format!(
+            "nothing received for {}{} s)",
+            seconds.value(),
+            seconds.normally().trim_end_matches(')')
+        );
+    }
+    let normally = most.map_or(String::new(), |most| format!(" (normally at most {most})"));
+    format!("nothing received for {lasted}{normally}")
 }
 
 /// What is so again.

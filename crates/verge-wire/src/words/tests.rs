@@ -59,6 +59,8 @@ fn an_event_names_what_it_stands_for() {
         event: EventId([1; 16]),
     };
     let members = vec![member("pump-1", Some("flow")), member("pump-2", Some("flow")), member("tank", None)];
+    // The same signal may be there by several judges.
+    let members = [members.clone(), members].concat();
     let said = |kind, others| {
         let group = Some(AlarmGroup { kind, others, members: members.clone() });
         let words = verdict_words(&Verdict { group, ..sample() }, &SiteZone::utc());

@@ -61,6 +61,7 @@ impl Judge for Fragile {
             expected_per_second: 0.0,
             supported_in: None,
             rarest: None,
+            shared: None,
         })
     }
 }

@@ -43,6 +43,7 @@ fn check(trial: &mut Trial<AboveTen>, expected: &str) {
 use verge_domain::group::{AlarmGroup, GroupKind};
 use verge_domain::id::TagText;
 use verge_domain::tag::{SignalTag, TagBook, TagEntry};
+use verge_domain::verdict::{Event, EventChange};
 
 #[test]
 fn what_a_machine_alarms_within_a_short_time_is_one_event_until_all_of_it_is_over() {
@@ -89,6 +90,34 @@ fn what_an_event_stands_for_is_reported_with_what_the_list_of_tags_says_of_it() 
     trial.send(14, "motor tea 1");
     assert!(trial.out.verdicts.iter().all(|verdict| verdict.tag.as_ref() == Some(&tag)));
     check(&mut trial, "1r 2r<1 1u+1 1u+1 2c<1 1c+1");
+}
+
+#[test]
+fn what_is_new_in_one_of_the_others_is_said_by_the_event_that_stands_for_it() {
+    let mut trial = trial(60, 0);
+    trial.send(0, "pump temp 11");
+    trial.send(1, "pump tea 11");
+    trial.send(2, "pump tee 11");
+    trial.tick(15);
+    let tee = trial.out.verdicts[2].clone();
+    check(&mut trial, "1r 2r<1 3r<1 1u+2");
+    // As its judge reports it, at once and not ten seconds after the last report.
+    let event = tee.event.map(|event| Event {
+        state: EventState::Updated,
+        change: Some(EventChange::Renewed),
+        group: None,
+        ..event
+    });
+    trial.out.verdicts.push(Verdict { lane: Lane::Alarm, severity: Severity::Warning, event, ..tee });
+    trial.set.groups.arrange(0, at(16), &mut trial.out);
+    let head = trial.out.verdicts[1].clone();
+    assert_eq!(head.event.unwrap().change, Some(EventChange::Renewed));
+    let first = &head.group.unwrap().members[0];
+    assert_eq!(first.signal.as_ref().map(SignalId::as_str), Some("tee"), "the one that it is about");
+    check(&mut trial, "3u<1 1u+2");
+    trial.tick(30);
+    trial.send(31, "pump temp 1");
+    assert_eq!(trial.out.verdicts[0].event.unwrap().change, None, "it was said");
 }
 
 #[test]

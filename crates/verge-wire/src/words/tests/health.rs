@@ -71,7 +71,7 @@ fn a_sensor_that_is_unwell_says_how() {
     let saturated = "saturated: 40 % of readings are cut off at 10 bar (normally at most 12.5)";
     in_bar(10.0, open, (Member::Saturated, 0.4, 0.125), saturated);
     let silent = health(Member::Silent, 612.0, at_most(30.0));
-    check(silent, Some(EventState::Updated), "silent: nothing received for 612 s (normally at most 30)");
+    check(silent, Some(EventState::Updated), "silent: nothing received for 10 min (normally at most 30 s)");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_machine_whose_state_does_not_come_says_which_judge_waits() {
         let silent = Body::Health(Health::of(Member::Silent, 612.0, range(None, Some(600.0))));
         words_of(detector, silent, Some(state))
     };
-    let silence = "pump-1 vibration: silent: nothing received for 612 s (normally at most 600)";
+    let silence = "pump-1 vibration: silent: nothing received for 612 s (normally at most 600 s)";
     let waits = format!("{silence}; judge j waits for it and does not judge meanwhile");
     assert_eq!(said(Detector::Auto, EventState::Raised), waits);
     assert_eq!(said(Detector::Health, EventState::Raised), silence);
