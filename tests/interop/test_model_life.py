@@ -288,7 +288,7 @@ def test_damage_falls_back_and_is_reported(life: Life) -> None:
         slots.write_bytes(text[:end])
         assert life.active() == "2", end
         assert life.slots()["floor"] == 2
-    # Where they are gone altogether, too.
+    # Where they were deleted, too.
     slots.unlink()
     done = life.model("rollback", NAME, "--from", "nobody")
     assert done.returncode == 0 and "slots.json was damaged" in done.stderr and slots.is_file(), done.stderr
