@@ -218,8 +218,7 @@ impl Alarms {
         Self { since_last: u32::MAX, raised: 0, open: false, calm: 0, open_for: 0, quiet: 0 }
     }
 
-    /// `still_off`: what raised the open alarm still lies beyond what was expected then, though the detector may have
-    /// learnt it meanwhile.
+    /// `still_off`: what raised the open alarm still lies beyond what was expected then, be it learnt meanwhile or not.
     pub(crate) fn judge(
         &mut self,
         (p, level): (f64, f64),

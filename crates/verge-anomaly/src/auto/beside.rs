@@ -19,6 +19,10 @@ use crate::tail::LEAST_P;
 
 /// No probability is worth a look where so few nats are reached.
 const LEAST_NATS: f64 = 4.6;
+/// A jump is beyond doubt at this many times the greatest step that counted, be that learnt or not.
+const AGAIN: f64 = 1.25;
+/// Part of that which is forgotten with each reading.
+const FORGOTTEN: f64 = 1e-5;
 
 /// What is known of one signal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +32,9 @@ pub(super) struct BesideMembers {
     /// Saved behind the rest.
     #[serde(skip, default)]
     jumps: Jumps,
+    /// The greatest step that counts, learnt or not. Saved behind the rest.
+    #[serde(skip, default)]
+    greatest: f64,
 }
 
 /// What there is to see in one reading.
@@ -41,8 +48,9 @@ pub(super) struct Sight {
     /// Mean of twenty readings, and the slow mean of absolute deviations.
     pub(super) mean: f64,
     pub(super) deviation: f64,
-    /// Width in which 98 % of the values lie.
+    /// Width in which 98 % of the values lie, and its lower end.
     pub(super) width: f64,
+    pub(super) low: f64,
 }
 
 /// What is strange in it.
@@ -62,7 +70,7 @@ pub(super) struct SeenBeside {
 
 impl BesideMembers {
     pub(super) fn new() -> Self {
-        Self { steps: Steps::new(), places: KnownPlaces::new(), jumps: Jumps::default() }
+        Self { steps: Steps::new(), places: KnownPlaces::new(), jumps: Jumps::default(), greatest: 0.0 }
     }
 
     /// With the range that an earlier version knew, where it did.
@@ -78,7 +86,11 @@ impl BesideMembers {
         let by_place = if nats >= LEAST_NATS { (-nats).exp().max(LEAST_P) } else { 1.0 };
         let by_step = sight.step.map_or(1.0, |step| self.steps.probability(step, sight.width));
         let by_step = if by_step < 1.0 { combined(by_step) } else { 1.0 };
-        let is_strange = sight.step.is_some_and(|step| self.steps.is_beyond_doubt(step, sight.width));
+        // A jump like one before is how the machine works.
+        let is_strange = sight.step.is_some_and(|step| {
+            step > AGAIN * self.greatest && self.steps.is_beyond_doubt(step, sight.width)
+        });
+        self.greatest = (self.greatest * (1.0 - FORGOTTEN)).max(sight.step.unwrap_or_default());
         let jump = self.jumps.look(sight, is_strange);
         let by_jump = jump.map_or(1.0, |jump| {
             combined(steps::by_width((jump.to - jump.from).abs(), sight.width).max(LEAST_P))
@@ -133,16 +145,23 @@ impl BesideMembers {
     pub(super) fn check(&self) -> Result<(), RestoreError> {
         let places =
             if self.places.fits() { Ok(()) } else { Err(RestoreError::Misfit { part: "its places" }) };
-        places.and_then(|()| self.steps.check()).and_then(|()| self.jumps.check())
+        let greatest = self.greatest.is_finite() && self.greatest >= 0.0;
+        let jumps =
+            if greatest { self.jumps.check() } else { Err(RestoreError::Misfit { part: "its jumps" }) };
+        places.and_then(|()| self.steps.check()).and(jumps)
     }
 
     pub(super) fn jumps(&self) -> &Jumps {
         &self.jumps
     }
 
+    pub(super) const fn greatest(&self) -> f64 {
+        self.greatest
+    }
+
     /// Takes up what was saved behind the rest.
-    pub(super) fn with_jumps(self: Box<Self>, jumps: Jumps) -> Box<Self> {
-        Box::new(Self { jumps, ..*self })
+    pub(super) fn with_jumps(self: Box<Self>, jumps: Jumps, greatest: f64) -> Box<Self> {
+        Box::new(Self { jumps, greatest, ..*self })
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -175,10 +194,10 @@ impl AutoDetector {
     /// What is strange beside the members.
     pub(super) fn look_beside(&mut self, at: UtcMillis, views: &Views) -> Option<SeenBeside> {
         let usual = self.shift.usual().unwrap_or_default();
-        let width = usual.low.zip(usual.high).map_or(0.0, |(low, high)| high - low);
+        let (low, width) = usual.low.zip(usual.high).map_or((0.0, 0.0), |(low, high)| (low, high - low));
         let (mean, deviation) = (views.observed[MEAN].0, self.deviation);
         let (step, value, seconds) = (views.step, self.last, self.pace.seconds());
-        let sight = Sight { step, value, seconds, mean, deviation, width };
+        let sight = Sight { step, value, seconds, mean, deviation, width, low };
         let (beside, pool) = (&mut self.beside, &self.pool);
         beside.as_mut().map(|beside| beside.look(sight, || pool.block_of(at)))
     }

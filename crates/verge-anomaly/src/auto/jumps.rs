@@ -18,8 +18,10 @@ const WIDTHS: f64 = 0.5;
 const HELD_FOR: u8 = 10;
 /// No machine stops and starts again, or starts and stops, within this number of seconds.
 const CYCLE_S: f64 = 30.0;
-/// What is left of a step, as a part of it: so much at most once the value is back, so much at least where it stays.
-const LEFT: (f64, f64) = (0.25, 0.5);
+/// What is left of a step, as a part of it: so much at most once the value is back…
+const BACK: f64 = 0.25;
+/// …and so much where it stays. What goes on to move is a machine that starts slowly.
+const STAYS: std::ops::RangeInclusive<f64> = 0.5..=1.5;
 /// Readings between two means: none is in both.
 const EACH: u8 = 20;
 /// Means that are compared: the second with all from the fourth on. What begins within the third is whole in those.
@@ -85,9 +87,11 @@ impl Jumps {
         let least = (TIMES * self.step).max(WIDTHS * sight.width.min(LARGEST));
         let is_quick = f64::from(HELD_FOR) * sight.seconds <= CYCLE_S;
         let is_far = is_quick && self.known > 0 && sight.width > 0.0 && step > least;
+        // What left its usual range before is a machine that starts.
+        let is_usual_place = (-1.0..=2.0).contains(&((self.last - sight.low) / sight.width));
         let led = self.led_to(sight.value);
         // The way back is no jump of its own.
-        if (is_strange || is_far) && self.held.is_none() && led.is_none() {
+        if (is_strange || is_far) && is_usual_place && self.held.is_none() && led.is_none() {
             let least = least.min(step);
             self.held = Some(HeldStep { from: self.last, to: sight.value, least, left: HELD_FOR });
         }
@@ -100,7 +104,7 @@ impl Jumps {
         let HeldStep { from, to, least, .. } = *held;
         let left = (value - from) / (to - from);
         held.left = held.left.saturating_sub(1);
-        if left.abs() < LEFT.0 {
+        if left.abs() < BACK {
             self.held = None;
             return Some(Jump { from, to, least });
         }
@@ -108,7 +112,7 @@ impl Jumps {
             return None;
         }
         self.held = None;
-        let stays = left >= LEFT.1 && Steps::between(from, value).is_some();
+        let stays = STAYS.contains(&left) && Steps::between(from, value).is_some();
         stays.then_some(Jump { from, to: value, least })
     }
 

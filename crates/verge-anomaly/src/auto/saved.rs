@@ -96,8 +96,10 @@ impl AutoDetector {
     pub fn save(&self) -> Vec<u8> {
         let behind = (&self.excursions, self.pool.saved());
         let beside = self.beside.as_ref().map(|beside| (self.pool.saved_beside(), beside));
-        let jumps = self.beside.as_ref().map(|beside| beside.jumps());
-        state::seal_with(StateKind::Auto, self, &behind, &(self.pool.running(&self.alarms), beside, jumps))
+        let jumps = self.beside.as_ref().map(|beside| (Some(beside.jumps()), beside.greatest()));
+        let (jumps, greatest) = jumps.unwrap_or_default();
+        let newest = (self.pool.running(&self.alarms), beside, jumps, greatest);
+        state::seal_with(StateKind::Auto, self, &behind, &newest)
     }
 
     /// Takes up saved state; settings stay as they are.
@@ -111,6 +113,7 @@ impl AutoDetector {
         let running: RunningEvent = parts.next()?;
         let beside: Option<(SavedBeside, Box<BesideMembers>)> = parts.next()?;
         let jumps: Option<Jumps> = parts.next()?;
+        let greatest: f64 = parts.next()?;
         restored.check()?;
         excursions.check(MEMBERS.len())?;
         let mut pool = self.pool.clone();
@@ -119,7 +122,7 @@ impl AutoDetector {
         // Of a budget of its own to one of the judge, and back.
         let beside = match beside.filter(|_| pool.is_shared()) {
             Some((saved, beside)) => {
-                let beside = beside.with_jumps(jumps.unwrap_or_default());
+                let beside = beside.with_jumps(jumps.unwrap_or_default(), greatest);
                 beside.check()?;
                 pool.restore_beside(saved)?;
                 Some(beside)

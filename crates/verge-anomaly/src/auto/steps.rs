@@ -109,7 +109,8 @@ impl Steps {
 
     /// Whether it is far beyond all steps that were seen, and a good part of all that the signal does.
     pub(super) fn is_beyond_doubt(&self, step: f64, width: f64) -> bool {
-        self.greatest > 0.0 && step > DOUBTLESS_TIMES * self.greatest && step > DOUBTLESS_WIDTHS * width
+        let is_known = self.seen >= WARM_UP && self.greatest > 0.0 && width > 0.0;
+        is_known && step > DOUBTLESS_TIMES * self.greatest && step > DOUBTLESS_WIDTHS * width
     }
 
     /// Learns a step. What lies far beyond those with probability `p` is as strange the next time, but not for ever.

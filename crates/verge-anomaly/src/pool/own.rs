@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 const HIGHEST: usize = 10;
 /// An alarm is this many times as surprising as what its signal has shown too often.
 pub(super) const BEYOND: f64 = 1.25;
+/// What is this many times as surprising as an ordinary alarm is one, whatever its signal has shown: a fault that comes back
+/// is a fault, and false alarms hardly lie so far out.
+const DOUBTLESS: f64 = 2.0;
 /// Ordinary signals that one with many peaks counts for at most.
 const MOST_SHARES: f64 = 3.0;
 /// Peaks that a signal must have before it is held to be another than the rest.
@@ -65,7 +68,7 @@ impl OwnPeaks {
     pub(super) fn beyond_shown(&self, level: f64, allowed: f64) -> f64 {
         let place = (allowed as usize).min(HIGHEST - 1);
         let shown = self.highest.get(place).map_or(0.0, |&(_, peak)| f64::from(peak));
-        if shown >= level { BEYOND * shown } else { level }
+        if shown >= level { (BEYOND * shown).min(DOUBTLESS * level) } else { level }
     }
 
     pub(super) fn is_sound(&self) -> bool {

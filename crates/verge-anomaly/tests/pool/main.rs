@@ -178,6 +178,26 @@ fn neither_one_bad_signal_nor_faults_of_others_deafen_a_judge() {
 }
 
 #[test]
+fn a_fault_that_comes_back_is_an_alarm_each_time() {
+    let mut site = Site::new(12, 1.0, 3);
+    let days = [10, 11, 12, 14, 17];
+    let fault_of = |minute: usize, number: usize| {
+        number == 1 && days.contains(&(minute / DAY)) && (600..630).contains(&(minute % DAY))
+    };
+    site.run(
+        0..18 * DAY,
+        |minute, number, value| {
+            if fault_of(minute, number) { 3.0 * value + 60.0 } else { value }
+        },
+    );
+    let found = days.map(|day| {
+        let during = |event: &&Raised| !event.2 && fault_of(event.0, event.1) && event.0 / DAY == day;
+        site.events.iter().any(|event| during(&event))
+    });
+    assert_eq!(found, [true; 5], "on days {days:?}");
+}
+
+#[test]
 fn a_newcomer_learns_by_itself_and_spends_nothing() {
     let mut site = Site::new(20, 1.0, 4);
     site.quiet_run(0..8 * DAY);

@@ -210,6 +210,43 @@ fn a_jump_beyond_doubt_is_an_alarm_on_the_first_day_once_it_is_known_where_it_le
 }
 
 #[test]
+fn a_jump_that_was_seen_before_is_how_the_machine_works() {
+    // A valve that opens for five minutes, each hour.
+    let mut found = on_first_day(0.1, 4 * 3_600, |reading, usual| {
+        usual + if (300..600).contains(&(reading % 3_600)) { 6.0 } else { 0.0 }
+    });
+    found.retain(|(_, found)| found.standing != Standing::Renewed);
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn a_machine_that_starts_slowly_raises_nothing_on_the_first_day() {
+    for seconds in [30.0, 90.0, 240.0] {
+        let (mut detector, mut noise) = (of_judge(), Noise::new(8));
+        let begin = 7 * 3_600;
+        let found = alarms(&mut detector, 1_000, 0..begin + 1_000, |reading| {
+            let part = ((reading as f64 - begin as f64) / seconds).clamp(0.0, 1.0);
+            let value = if part > 0.0 { 18.0 * part + 0.3 * part * noise.normal() } else { 0.0 };
+            (value.max(0.0) * 50.0).round() / 50.0
+        });
+        assert!(found.is_empty(), "{seconds} s: {found:?}");
+    }
+}
+
+#[test]
+fn noise_of_the_first_readings_is_no_jump() {
+    let mut noted = 0;
+    for seed in 0..100 {
+        let (mut detector, mut noise) = (of_judge(), Noise::new(seed));
+        let strange = (0..60)
+            .map(|reading| detector.observe(UtcMillis(reading * MINUTE), 50.0 + 0.3 * noise.normal()))
+            .any(|assessment| assessment.abnormal);
+        noted += usize::from(strange);
+    }
+    assert_eq!(noted, 0, "of 100 signals");
+}
+
+#[test]
 fn a_machine_that_runs_down_within_some_readings_raises_nothing_on_the_first_day() {
     for seconds in [3.0, 6.0, 15.0] {
         let rest = 8.0;
