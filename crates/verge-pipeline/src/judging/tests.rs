@@ -373,7 +373,7 @@ fn the_rates_of_all_instances_of_a_judge_are_reported_together() {
     // Where they share a budget and how it is divided is not known yet, they promise no more than that together.
     for (_, instance) in &mut trial.set.instances {
         let shared = Some(0.6 / week);
-        instance.judge.rate = instance.judge.rate.clone().map(|rate| AlarmRate { shared, ..rate });
+        instance.judge.rate = instance.judge.rate.map(|rate| AlarmRate { shared, ..rate });
     }
     assert!((trial.set.alarm_rates(at(10))[0].expected_per_week() - 0.6).abs() < 1e-9);
     // Those that were silent for longer than they sent count no more; their alarms were raised.

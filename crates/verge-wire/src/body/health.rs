@@ -1,5 +1,7 @@
 //! A sensor or device is faulty.
 
+use std::time::Duration;
+
 use verge_domain::finding::Member;
 use verge_domain::verdict::Health;
 
@@ -141,11 +143,9 @@ fn lasting(health: &Health) -> String {
 fn silence(now: &Quantity) -> String {
     const READS_AS_SECONDS: f64 = 120.0;
     let words = |seconds: f64| {
-        if seconds < READS_AS_SECONDS {
-            format!("{} s", number(seconds))
-        } else {
-            span((seconds * 1e3) as u64)
-        }
+        let long = Duration::try_from_secs_f64(seconds).ok().filter(|_| seconds >= READS_AS_SECONDS);
+        let millis = long.and_then(|long| u64::try_from(long.as_millis()).ok());
+        millis.map_or_else(|| format!("{} s", number(seconds)), span)
     };
     let (lasted, most) = (words(now.value), now.range.high.map(words));
     if most.as_ref() == Some(&lasted) {
