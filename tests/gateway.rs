@@ -123,7 +123,8 @@ fn a_person_upstream_labels_an_alarm() {
     let before = "it was labelled real before: the last label counts\n";
     assert_eq!(by_number, format!("{about}; {instead}; {before}"));
     let shown = ask(&["alarms"]).expect(0).stdout;
-    assert!(shown.contains("; labelled false\n"), "{shown}");
+    assert!(shown.contains("  high: pump-1 vibration: labelled by uplink centre (false); "), "{shown}");
+    assert!(!shown.contains("; labelled false\n"), "said once: {shown}");
     let unknown = ask(&["label", "7", "false"]).expect(65);
     assert!(
         unknown.stderr.contains("event 7 is not known; the newest 1024 at most are, here 1 to 1"),

@@ -15,7 +15,7 @@ const AGAINST: f64 = 2.0;
 const AGAINST_FOR: f64 = 0.5;
 /// Metres within which something has not moved.
 const UNMOVED: f64 = 1.0;
-/// Seconds for which what stops may still roll to where it then stands, slower than so many metres, or heights of its box, a second.
+/// Seconds for which what stops may still roll to where it then stands, slower than this: metres, or heights of its box, a second.
 const ROLLS_OUT: f64 = 2.0;
 const ROLLING: (f64, f64) = (0.7, 0.2);
 /// Metres of a gap that ends a queue.
