@@ -49,7 +49,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The last line: how many passed and how many failed, whatever else there is to say."""
     count = {kind: len(terminalreporter.stats.get(kind, [])) for kind in ("passed", "failed", "error", "skipped")}
     failed = count["failed"] + count["error"]
-    if listed := os.environ.get("VERGE_FAILED_TESTS"):
+    if listed := os.environ.get("INTEROP_FAILED"):
         reports = [report for kind in ("failed", "error") for report in terminalreporter.stats.get(kind, [])]
         Path(listed).write_text("".join(f"tests/interop/{report.nodeid}\n" for report in reports))
     terminalreporter.write_line(f"interop: {count['passed']} passed, {failed} failed, {count['skipped']} skipped")
