@@ -173,7 +173,7 @@ def test_a_wall_turns_to_the_camera_of_the_worst_alarm(scene: Scene, clip: list[
     with driving(scene, clip):
         wait_for(lambda: operator.get("/api/v1/cameras").json()["cameras"], "the camera is known")
     page.wait_for_selector(f'[data-camera="{CAMERA}"]', timeout=30_000)
-    page.wait_for_selector("text=no picture since")
+    page.wait_for_selector("text=no picture since", timeout=40_000)
     # Whoever is sent the event sees the camera that it is about.
     event = page.get_attribute(".alarms a", "href")
     phone = screen(chromium, gateway, PHONE).log_in()

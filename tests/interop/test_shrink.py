@@ -241,7 +241,9 @@ def test_convolutions_of_4_bits_are_refused_unless_the_loss_is_asked_for(of: str
     subject: Subject = request.getfixturevalue(of)
     out, arguments = tmp_path / "int4", ["--bits", "4", "--data", subject.pictures, "--limit", str(SOME)]
     code, said, errors = command("quantize", subject.card, *arguments, "-o", tmp_path / "no")
-    assert code == REFUSED and said["written"] is False and "no time" in said["refused"], errors
+    assert code == REFUSED and said["written"] is False, errors
+    # What it costs is said: accuracy, or the time of layers that the library has no kernel of 4 bits for.
+    assert "no time" in said["refused"] or "slower; --keep-slower" in said["refused"], said
     code, said, errors = command("quantize", subject.card, *arguments, "--max-drop", "40", "--keep-slower", "-o", out)
     assert code == DONE and said["weight_bits"] == 4, errors + str(said)
     was, lost, now = (said[when]["top1"] for when in ("before", "unrepaired", "after"))
