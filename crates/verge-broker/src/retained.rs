@@ -18,8 +18,8 @@ use tokio::sync::{Notify, watch};
 use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::own_client_id;
-use held::Held;
-pub(crate) use held::Retention;
+use held::HeldRetained;
+pub(crate) use held::RetainDecision;
 
 /// Messages, and bytes of topics and payloads together.
 const MOST_MESSAGES: usize = 4096;
@@ -65,7 +65,7 @@ struct Kept {
     bytes: usize,
     not_kept: u64,
     /// What the broker has, these included.
-    held: Held,
+    held: HeldRetained,
     /// Whether the file says something else.
     is_changed: bool,
 }
@@ -116,10 +116,10 @@ impl Retained {
     }
 
     /// Whether the broker may retain a message that a device begins to publish with the retain flag.
-    pub(crate) fn admit(&self, device: &str, topic: &str, payload_bytes: usize) -> Retention {
+    pub(crate) fn admit(&self, device: &str, topic: &str, payload_bytes: usize) -> RetainDecision {
         let mut kept = self.lock();
         let retention = kept.held.admit(device, topic, payload_bytes);
-        if retention != Retention::Retain {
+        if retention != RetainDecision::Retain {
             kept.put(topic, b"");
             kept.not_kept += 1;
             if kept.is_changed {
@@ -180,7 +180,7 @@ impl Retained {
     pub(crate) fn lost(&self) {
         let mut kept = self.lock();
         let bytes = |(topic, payload): &(&String, &Bytes)| topic.len() + payload.len();
-        let held = Held::of(kept.messages.iter().map(|message| (message.0, bytes(&message))));
+        let held = HeldRetained::of(kept.messages.iter().map(|message| (message.0, bytes(&message))));
         kept.held = held;
         drop(kept);
         self.0.is_back.send_replace(false);

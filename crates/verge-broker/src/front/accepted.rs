@@ -12,7 +12,7 @@ use verge_tls::{Acceptor, ShownCertificates};
 use super::FrontShared;
 use super::backend::Backend;
 use super::connect::ConnectRefusal;
-use super::slots::{Admission, Stage};
+use super::slots::{Admission, EntryStage};
 
 /// A connection that has just been accepted.
 pub(super) struct Accepted {
@@ -31,14 +31,14 @@ impl Accepted {
         let handshaken = match (stream.set_nodelay(true), acceptor) {
             (Err(error), _) => Err(error.to_string()),
             (Ok(()), None) => {
-                admission.waiting.reached(Stage::Connect);
+                admission.waiting.reached(EntryStage::Connect);
                 return backend.receive(stream, (peer, None, shown), admission, &shared, deadline).await;
             }
             (Ok(()), Some(acceptor)) => {
                 // What a handshake takes is not kept for as long as the connection; and what goes from hand to hand takes its
                 // room once in a box.
                 let waiting = &mut admission.waiting;
-                let begun = waiting.noting(Stage::Handshake);
+                let begun = waiting.noting(EntryStage::Handshake);
                 let accepting = Box::pin(acceptor.accept_noting(stream, handshake, begun));
                 tokio::select! {
                     accepted = accepting => accepted.map(Box::new).map_err(|error| error.to_string()),
@@ -48,7 +48,7 @@ impl Accepted {
         };
         match handshaken {
             Ok(stream) => {
-                admission.waiting.reached(Stage::Connect);
+                admission.waiting.reached(EntryStage::Connect);
                 let identities = verge_tls::peer_identities(&stream);
                 let shown = ShownCertificates::of(&stream);
                 let who = (peer, Some(identities.as_slice()), shown);

@@ -20,7 +20,7 @@ use super::holds::Place;
 use super::identity::{Introduced, identify};
 use super::packets::{Delivering, Guard, Refused};
 use super::pass::{Pacing, PassEnd, pass};
-use super::slots::{Admission, Stage};
+use super::slots::{Admission, EntryStage};
 use super::standing::{Rules, Standing, UsedLogin};
 use crate::passwords::Passwords;
 use crate::policy::Refusal;
@@ -87,7 +87,7 @@ impl Backend {
             };
             let mut rules = shared.rules();
             let Rules { policy, revocations, passwords } = rules.borrow_and_update().clone();
-            waiting.reached(Stage::Login);
+            waiting.reached(EntryStage::Login);
             // Whoever is not let in yet counts among those that wait, and has no more time.
             let logged_in = tokio::time::timeout_at(deadline, log_in(read, identities, passwords)).await;
             let logged_in = logged_in.unwrap_or_else(|_| (Err(ConnectRefusal::Late), None));

@@ -51,13 +51,13 @@ pub(super) struct Slots {
 #[derive(Debug, Default)]
 struct Unauthenticated {
     /// By their numbers, which rise.
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, WaitingConnection>,
     by_address: HashMap<IpAddr, usize>,
     next: u64,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingConnection {
     address: IpAddr,
     /// From when on it has stalled.
     stalls_at: Instant,
@@ -67,7 +67,7 @@ struct Waiting {
 
 /// How far a connection that waits has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum EntryStage {
     /// Nothing has come, or not all of the first message of TLS: clients send that at once.
     Opened,
     /// The handshake: small devices compute for seconds.
@@ -78,7 +78,7 @@ pub(super) enum Stage {
     Login,
 }
 
-impl Stage {
+impl EntryStage {
     /// How long a client may take for it where others have no slot.
     const fn patience(self) -> Duration {
         match self {
@@ -140,14 +140,14 @@ impl Unauthenticated {
         let (stands, standing) = oneshot::channel();
         let number = self.next;
         self.next += 1;
-        let stalls_at = now + Stage::Opened.patience();
-        self.waiting.insert(number, Waiting { address, stalls_at, _stands: stands });
+        let stalls_at = now + EntryStage::Opened.patience();
+        self.waiting.insert(number, WaitingConnection { address, stalls_at, _stands: stands });
         *self.by_address.entry(address).or_default() += 1;
         (number, standing)
     }
 
     fn remove(&mut self, number: u64) {
-        let Some(Waiting { address, .. }) = self.waiting.remove(&number) else { return };
+        let Some(WaitingConnection { address, .. }) = self.waiting.remove(&number) else { return };
         if let Entry::Occupied(mut from_here) = self.by_address.entry(address) {
             *from_here.get_mut() -= 1;
             if *from_here.get() == 0 {
@@ -170,12 +170,12 @@ impl Unauthenticated {
 
 impl HandshakeSlot {
     /// The client has come so far.
-    pub(super) fn reached(&self, stage: Stage) {
+    pub(super) fn reached(&self, stage: EntryStage) {
         self.noting(stage)();
     }
 
     /// Says so, when it is called.
-    pub(super) fn noting(&self, stage: Stage) -> impl FnOnce() + use<> {
+    pub(super) fn noting(&self, stage: EntryStage) -> impl FnOnce() + use<> {
         let (slots, number) = (Arc::clone(&self.slots), self.number);
         move || {
             if let Some(one) = slots.unauthenticated().waiting.get_mut(&number) {
@@ -253,6 +253,7 @@ mod tests {
         assert_eq!(slots.connections.load(Ordering::Relaxed), 0);
         assert!(slots.unauthenticated().by_address.is_empty());
     }
+
     #[tokio::test(start_paused = true)]
     async fn one_that_has_stalled_gives_way_to_the_newest() {
         let slots = Arc::new(Slots::default());
@@ -261,20 +262,20 @@ mod tests {
         let admit = |last: u8| Admission::of(&slots, IpAddr::from([192, 0, 2, last]), &limits);
         let mut idle = admit(1).unwrap();
         let mut busy = admit(1).unwrap();
-        busy.waiting.reached(Stage::Handshake);
+        busy.waiting.reached(EntryStage::Handshake);
         assert!(admit(1).is_none(), "nobody has stalled yet");
-        tokio::time::advance(Stage::Opened.patience()).await;
+        tokio::time::advance(EntryStage::Opened.patience()).await;
         let mut third = admit(1).unwrap();
         tokio::time::timeout(Duration::ZERO, idle.waiting.gives_way()).await.unwrap();
         assert!(tokio::time::timeout(Duration::ZERO, busy.waiting.gives_way()).await.is_err());
         // What has no slot any more takes none with it.
-        idle.waiting.reached(Stage::Connect);
+        idle.waiting.reached(EntryStage::Connect);
         drop(idle);
         assert_eq!((slots.unauthenticated().waiting.len(), slots.connections()), (2, 2));
         assert!(admit(1).is_none());
         // Another address takes no place from this one while there is room for both.
         let other = admit(2).unwrap();
-        tokio::time::advance(Stage::Opened.patience()).await;
+        tokio::time::advance(EntryStage::Opened.patience()).await;
         let fourth = admit(3).unwrap();
         tokio::time::timeout(Duration::ZERO, third.waiting.gives_way()).await.unwrap();
         drop((busy, third, other, fourth));

@@ -9,7 +9,7 @@ use rumqttc::LastWill;
 use super::super::window::Window;
 use super::{Guard, Header, Next, ToClient, packet, with_length};
 use crate::inputs::{Opened, Published, Takers};
-use crate::retained::Retention;
+use crate::retained::RetainDecision;
 
 /// The flag of PUBLISH (MQTT 3.1.1, section 3.3.1.3).
 pub(super) const RETAIN: u8 = 1;
@@ -171,7 +171,7 @@ impl Guard {
         payload_bytes: usize,
     ) -> Option<(Header, Vec<u8>)> {
         let retained = self.delivering.as_ref()?.inputs.retained().filter(|_| header.flags & RETAIN != 0)?;
-        let Retention::PassOn { replaces } =
+        let RetainDecision::PassOn { replaces } =
             retained.admit(self.device.name(), &String::from_utf8_lossy(topic), payload_bytes)
         else {
             return None;
