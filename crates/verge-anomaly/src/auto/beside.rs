@@ -143,12 +143,14 @@ impl BesideMembers {
     }
 
     pub(super) fn check(&self) -> Result<(), RestoreError> {
-        let places =
-            if self.places.fits() { Ok(()) } else { Err(RestoreError::Misfit { part: "its places" }) };
-        let greatest = self.greatest.is_finite() && self.greatest >= 0.0;
-        let jumps =
-            if greatest { self.jumps.check() } else { Err(RestoreError::Misfit { part: "its jumps" }) };
-        places.and_then(|()| self.steps.check()).and(jumps)
+        if !self.places.fits() {
+            return Err(RestoreError::Misfit { part: "its places" });
+        }
+        if !(self.greatest.is_finite() && self.greatest >= 0.0) {
+            return Err(RestoreError::Misfit { part: "its greatest step" });
+        }
+        self.steps.check()?;
+        self.jumps.check()
     }
 
     pub(super) fn jumps(&self) -> &Jumps {
