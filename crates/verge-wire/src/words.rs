@@ -209,7 +209,12 @@ impl Quantity {
 
     /// "8.41 mm/s (expected at most 7.1 mm/s)": against a limit that somebody has set.
     pub(crate) fn expected(&self) -> String {
-        let range = self.within("expected");
+        self.beside("expected")
+    }
+
+    /// The value and its range, both with the unit.
+    pub(crate) fn beside(&self, how: &str) -> String {
+        let range = self.within(how);
         let range = range.strip_suffix(')').map_or(String::new(), |range| format!("{range}{})", self.unit));
         format!("{}{range}", self.value())
     }

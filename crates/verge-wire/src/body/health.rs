@@ -150,11 +150,7 @@ fn silence(now: &Quantity) -> String {
     let (lasted, most) = (words(now.value), now.range.high.map(words));
     if most.as_ref() == Some(&lasted) {
         let seconds = Quantity { unit: " s".to_owned(), ..now.times(1.0) };
-        return format!(
-            "nothing received for {}{} s)",
-            seconds.value(),
-            seconds.normally().trim_end_matches(')')
-        );
+        return format!("nothing received for {}", seconds.beside("normally"));
     }
     let normally = most.map_or(String::new(), |most| format!(" (normally at most {most})"));
     format!("nothing received for {lasted}{normally}")
