@@ -342,3 +342,16 @@ fn reported(ended: &Ended, code: i32, words: &[&str]) {
     assert!(words.iter().all(|words| all.contains(words)), "{words:?} in {all}");
     assert!(!all.contains("panicked"), "{all}");
 }
+
+#[test]
+fn boxes_are_not_counted_where_there_are_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "[data]\nsize = [1280, 720]\n\n[track.line.middle]\nfrom = [0.0, 0.5]\nto = [1.0, 0.5]\n";
+    write(folder.path(), "road/count.toml", line.as_bytes());
+    write(folder.path(), "boxes.jsonl", b"");
+    let count = ["eval", "count", "--data", "road", "--detections", "boxes.jsonl", "--fps", "10"];
+    let refused = verge(folder.path(), &count).expect(65).stderr;
+    assert!(refused.contains("boxes.jsonl: no frames"), "{refused}");
+    write(folder.path(), "boxes.jsonl", b"{\"frame\": \"1\", \"objects\": []}\n");
+    verge(folder.path(), &count).expect(0);
+}

@@ -38,7 +38,7 @@ const TIB: u64 = 1 << 40;
 /// The largest packet that MQTT can frame (MQTT 3.1.1 section 2.2.3: remaining length).
 const MAX_MQTT_PACKET: u64 = 256 * MIB - 1;
 /// No device of the embedded broker is faster.
-const MAX_RATE_BYTES: u64 = 2 * 1024 * MIB;
+const MAX_RATE_BYTES: u64 = 2 * GIB;
 /// What a web service can be expected to take at once.
 const MAX_PUSH_BODY: u64 = 16 * MIB;
 const SECOND: Duration = Duration::from_secs(1);

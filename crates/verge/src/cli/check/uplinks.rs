@@ -183,8 +183,7 @@ pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
             UplinkKind::Http(http) => {
                 match &http.format {
                     PushFormat::Datex2(datex2) => list_places(&uplink.section(), datex2, report),
-                    PushFormat::Json => list_bodies(settings, uplink, http, false, report),
-                    PushFormat::CloudEvents => list_bodies(settings, uplink, http, true, report),
+                    PushFormat::Json | PushFormat::CloudEvents => list_bodies(settings, uplink, http, report),
                 }
                 continue;
             }
@@ -198,13 +197,8 @@ pub(super) fn list(settings: &Settings, report: &mut CheckReport) {
 }
 
 /// Says what a web service is sent of each judge.
-fn list_bodies(
-    settings: &Settings,
-    uplink: &Uplink,
-    http: &HttpUplink,
-    cloud_events: bool,
-    report: &mut CheckReport,
-) {
+fn list_bodies(settings: &Settings, uplink: &Uplink, http: &HttpUplink, report: &mut CheckReport) {
+    let cloud_events = matches!(http.format, PushFormat::CloudEvents);
     for judge in &settings.judges {
         let lane = judge.policy().lane;
         let says = if uplink.lanes.contains(&lane) {

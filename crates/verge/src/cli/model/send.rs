@@ -178,11 +178,15 @@ async fn with_base(
     let filter = upstream.topics.filter(TopicUse::Status, None);
     let mut subscriber = Subscriber::spawn(upstream.connection.clone(), vec![filter]);
     let mut found = Vec::new();
-    let began = tokio::time::Instant::now();
+    let mut progress = Progress::new();
+    progress.show(&format!(
+        "waiting for a gateway that has these weights of {name} in use, {} s at most",
+        patience.as_secs()
+    ))?;
+    let mut until = Instant::now() + patience.max(STATUSES);
     let looked = async {
         loop {
-            let until = began + if found.is_empty() { patience.max(STATUSES) } else { STATUSES };
-            let Ok(Some(event)) = tokio::time::timeout_at(until, subscriber.next()).await else {
+            let Ok(Some(event)) = tokio::time::timeout_at(until.into(), subscriber.next()).await else {
                 return Ok(());
             };
             match event {
@@ -196,13 +200,19 @@ async fn with_base(
                     if let Some(gateway) =
                         gateway.filter(|_| status["state"] == "online" && shows(&status, name, forms))
                     {
+                        if found.is_empty() {
+                            // Others may have promoted at the same time.
+                            until = Instant::now() + STATUSES;
+                        }
                         found.push(gateway.to_string());
                     }
                 }
             }
         }
     };
-    if let Err(error) = looked.await {
+    let looked = looked.await;
+    progress.clear()?;
+    if let Err(error) = looked {
         return Err(error).exit_with(Exit::Unavailable);
     }
     subscriber.stop().await;
