@@ -86,8 +86,13 @@ key = "certs/gateway.key"
         let mut child =
             command(self.path(), arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let said = lines.by_ref().map(Result::unwrap).any(|line| line.contains(words));
-        assert!(said, "{arguments:?} has ended without saying {words:?}");
+        let mut before = String::new();
+        let said = lines.by_ref().map(Result::unwrap).any(|line| {
+            before += &line;
+            before.push('\n');
+            line.contains(words)
+        });
+        assert!(said, "{arguments:?} has ended without saying {words:?}:\n{before}");
         // Whoever is not listened to stops at some point.
         std::thread::spawn(move || lines.for_each(drop));
         Running { child }
