@@ -1,12 +1,13 @@
 //! A site without a broker: the gateway brings one along, in a process of its own.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::net::TcpSocket;
 
 use crate::program::{command, verge};
 use crate::site::{Running, Site};
@@ -40,8 +41,14 @@ fn site(local: &str) -> Site {
     site
 }
 
+/// A port that the system gives to nobody else while the tests run: it stays bound, and nobody listens there.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    std::mem::forget(socket);
+    port
 }
 
 fn run(site: &Site) -> Running {

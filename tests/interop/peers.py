@@ -17,11 +17,17 @@ HOST = "127.0.0.1"
 ATTEMPTS = 5
 
 
+# Bound, and nobody listens there: the system gives their ports to nobody else while the tests run.
+RESERVED: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port that nobody used a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+    """A port for whoever is asked to listen there."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind((HOST, 0))
+    RESERVED.append(reserved)
+    return reserved.getsockname()[1]
 
 
 def accepts(port: int) -> bool:

@@ -62,7 +62,7 @@ impl ChildBrokerSettings {
             arguments,
             environment: Vec::new(),
             max_packet_bytes,
-            ready_within: Duration::from_secs(10),
+            ready_within: Duration::from_secs(30),
             canary_every: Duration::from_secs(5),
             canary_within: Duration::from_secs(10),
             backoff: Backoff { min: Duration::from_millis(200), max: Duration::from_secs(10) },

@@ -22,7 +22,7 @@ use crate::policy::COMMANDS;
 /// A free port may be taken by someone else before rumqttd listens on it; then another is tried.
 const PORT_ATTEMPTS: usize = 5;
 /// Time for rumqttd to accept its first connection.
-const READY_WITHIN: Duration = Duration::from_secs(5);
+const READY_WITHIN: Duration = Duration::from_secs(25);
 /// Pause between two attempts.
 const READY_POLL: Duration = Duration::from_millis(20);
 /// Far above what a front lets through: a client refused by this bound would poison the listener.
