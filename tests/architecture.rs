@@ -2,7 +2,8 @@
 //! have one owner.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -250,4 +251,42 @@ fn every_file_that_the_page_names_exists() {
             assert!(found, "{}: {path} does not exist", row[0]);
         }
     }
+}
+
+/// Rust files of the crates, without their tests and what other programs need.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !["tests", "benches", "examples"].contains(&name) {
+            sources(&path, found);
+        } else if name.ends_with(".rs") && name != "tests.rs" {
+            found.push(path);
+        }
+    }
+}
+
+/// The name of a type that is declared here for other crates.
+fn declared(line: &str) -> Option<&str> {
+    let declaration = line.strip_prefix("pub ")?;
+    let (kind, rest) = declaration.split_once(' ')?;
+    let is_type = ["struct", "enum", "trait", "type", "union"].contains(&kind);
+    rest.split(|letter: char| !letter.is_alphanumeric()).next().filter(|name| is_type && !name.is_empty())
+}
+
+/// Whoever meets a name in another crate need not ask which one of two it is.
+#[test]
+fn no_type_of_a_crate_has_the_name_of_another() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut places: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for file in files {
+        for name in fs::read_to_string(&file).unwrap().lines().filter_map(declared) {
+            places.entry(name.to_owned()).or_default().push(file.clone());
+        }
+    }
+    assert!(places.len() > 500, "{} types found", places.len());
+    places.retain(|_, files| files.len() > 1);
+    assert!(places.is_empty(), "declared more than once: {places:#?}");
 }

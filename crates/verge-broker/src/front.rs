@@ -36,8 +36,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use verge_tls::{Acceptor, Credentials, Revocations, ServerConfig};
 
-use crate::inputs::Inputs;
-use crate::passwords::Passwords;
+use crate::inputs::SourceInputs;
+use crate::passwords::BrokerPasswords;
 use crate::policy::{Policy, Refusal};
 use accepted::Accepted;
 use backend::Backend;
@@ -133,7 +133,7 @@ struct FrontShared {
     devices: Arc<Devices>,
     sessions: Arc<Sessions>,
     owners: Arc<owners::Owners>,
-    inputs: Option<Inputs>,
+    inputs: Option<SourceInputs>,
     /// For all connections.
     rules: watch::Sender<Rules>,
     last_refusal: Mutex<Option<String>>,
@@ -159,7 +159,7 @@ impl Front {
     /// See [`FrontError`].
     pub async fn start_with(
         settings: FrontSettings,
-        (inputs, passwords): (Option<Inputs>, Option<Arc<Passwords>>),
+        (inputs, passwords): (Option<SourceInputs>, Option<Arc<BrokerPasswords>>),
     ) -> Result<Self, FrontError> {
         let listen = settings.listen;
         if settings.tls.is_none() && !listen.ip().is_loopback() {
@@ -224,7 +224,7 @@ impl FrontView {
         &self,
         policy: Policy,
         revocations: Arc<Revocations>,
-        passwords: Option<Arc<Passwords>>,
+        passwords: Option<Arc<BrokerPasswords>>,
     ) {
         self.shared.rules.send_replace(Rules { policy: Arc::new(policy), revocations, passwords });
     }
@@ -322,7 +322,7 @@ impl FrontShared {
     fn new(
         acceptor: Option<Acceptor>,
         policy: Policy,
-        (inputs, passwords): (Option<Inputs>, Option<Arc<Passwords>>),
+        (inputs, passwords): (Option<SourceInputs>, Option<Arc<BrokerPasswords>>),
     ) -> Self {
         let rules = Rules { policy: Arc::new(policy), revocations: Arc::default(), passwords };
         Self {

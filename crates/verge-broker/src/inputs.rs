@@ -1,7 +1,7 @@
 //! What devices publish for the gateway's own sources goes to the gateway at the guard, not through the broker: when the
 //! gateway takes no more, the devices concerned are left unread, and nothing is dropped on the way.
 //!
-//! With [`Inputs::new`]'s `durable` a message of `QoS` 1 is acknowledged once all that it caused is committed; without, once
+//! With [`SourceInputs::new`]'s `durable` a message of `QoS` 1 is acknowledged once all that it caused is committed; without, once
 //! the gateway has it in memory. The broker gets each message, too, for whoever else subscribes to it.
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// The gateway's own sources, as the guard sees them.
 #[derive(Clone)]
-pub struct Inputs(Arc<Shared>);
+pub struct SourceInputs(Arc<Shared>);
 
 struct Shared {
     durable: bool,
@@ -123,7 +123,7 @@ pub(crate) struct Opened {
     inputs: Arc<[Arc<Input>]>,
 }
 
-impl Inputs {
+impl SourceInputs {
     /// None yet. `clock` says when a message was received.
     pub fn new(durable: bool, clock: impl Fn() -> Moment + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared {
@@ -346,9 +346,9 @@ impl Source for InputSource {
     }
 }
 
-impl fmt::Debug for Inputs {
+impl fmt::Debug for SourceInputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inputs").field("durable", &self.0.durable).finish_non_exhaustive()
+        f.debug_struct("SourceInputs").field("durable", &self.0.durable).finish_non_exhaustive()
     }
 }
 

@@ -43,8 +43,8 @@ pub use child_broker::{
 pub use embedded::{Embedded, EmbeddedError, EmbeddedSettings};
 pub use endpoint::StartMessageError;
 pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, FrontView, RefusedDevice};
-pub use inputs::{InputSource, InputState, Inputs};
-pub use passwords::{Passwords, PasswordsError};
+pub use inputs::{InputSource, InputState, SourceInputs};
+pub use passwords::{BrokerPasswords, PasswordsError};
 pub use policy::Policy;
 pub use retained::{Retained, RetainedTotals};
 

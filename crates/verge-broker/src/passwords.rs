@@ -16,7 +16,7 @@ static COMPARING: Semaphore = Semaphore::const_new(1);
 
 /// All logins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Passwords(HashMap<String, StoredPassword>);
+pub struct BrokerPasswords(HashMap<String, StoredPassword>);
 
 /// What is stored of one password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl StoredPassword {
     }
 }
 
-impl Passwords {
+impl BrokerPasswords {
     /// Reads a file.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ mod tests {
         let hash = PasswordHash::of("correct horse").unwrap().written();
         let mosquitto = "$7$101$BBI6q9U/G1rMxmuv$7Npf9C6kMuyrGkKJ7Vf6qYzy1wcDLldF++XdxRKvVYMADssUcrNVL5bulsn7i1EaRq1JEG+L+85PP+OzeMbgOQ==";
         let text = format!("# devices\npump-1:{hash}\n\nold:{mosquitto}\n");
-        let all = Passwords::parse(&text).unwrap();
+        let all = BrokerPasswords::parse(&text).unwrap();
         assert_eq!((all.len(), all.of_mosquitto()), (2, vec!["old"]));
         let check = async |name: &str, password: &str, expected: bool| {
             let login = Login::new(name, password);
@@ -157,14 +157,14 @@ mod tests {
         check("nobody", "", false).await;
         check(&"x".repeat(300), "", false).await;
         assert_eq!(all.name_of(None).await, None);
-        let other = Passwords::parse(&format!("old:{mosquitto}\n")).unwrap();
+        let other = BrokerPasswords::parse(&format!("old:{mosquitto}\n")).unwrap();
         assert!(other.agrees_with(&all, "old") && !other.agrees_with(&all, "pump-1"));
     }
 
     #[test]
     fn what_is_no_login_is_named_by_its_line_alone() {
         let check = |text: &str, line: usize| {
-            let error = Passwords::parse(text).unwrap_err();
+            let error = BrokerPasswords::parse(text).unwrap_err();
             assert_eq!(error.line, line, "{error}");
             assert!(!error.to_string().contains("secret"), "{error}");
         };

@@ -36,6 +36,6 @@ pub use settings::{
     CodecSettings, CodecSettingsError, Compression, Decimal, DeviceRule, FrameCodec, FrameSourceSettings,
     JsonImageSettings, JsonMapping, JsonSettings, LineSettings, NumberSettings, Precision, QualityFormat,
     QualityRule, SampleElement, SamplesSettings, SenmlFormat, SenmlSettings, SignalRule, SourceSettings,
-    SparkplugDevice, SparkplugSettings, TimeFormat, TimeRule,
+    SparkplugCodecSettings, SparkplugDevice, TimeFormat, TimeRule,
 };
 pub use template::{NamePart, NameTemplate, NameTemplateError};

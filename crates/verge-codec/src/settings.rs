@@ -13,7 +13,7 @@ use crate::template::{NamePart, NameTemplate};
 
 pub use error::CodecSettingsError;
 pub use frames::{FrameCodec, FrameSourceSettings, JsonImageSettings};
-pub use sparkplug::{SparkplugDevice, SparkplugSettings};
+pub use sparkplug::{SparkplugCodecSettings, SparkplugDevice};
 
 /// One source: everything its decoder needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,7 +144,7 @@ pub enum CodecSettings {
     /// An array of samples.
     Samples(SamplesSettings),
     /// Sparkplug B.
-    Sparkplug(SparkplugSettings),
+    Sparkplug(SparkplugCodecSettings),
 }
 
 /// Codec `number`.

@@ -17,7 +17,7 @@ use crate::id::{DeviceId, JudgeId, SignalId};
 use crate::time::DeviceClock;
 use crate::verdict::{Body, Event, Severity, Subject};
 
-pub use book::{FORGET_AFTER, PointBook, PointKey, PointsView, Standing, key_of, selector_of};
+pub use book::{FORGET_AFTER, PointBook, PointKey, PointStanding, PointsView, key_of, selector_of};
 
 crate::words! {
     /// How far a point may be trusted.

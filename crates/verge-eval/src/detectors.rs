@@ -40,14 +40,14 @@ pub fn score_of(p_value: f64) -> f64 {
 
 /// What it costs.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Cost {
+pub struct DetectorCost {
     /// Microseconds.
     pub us_per_reading: f64,
     /// Memory of the detector.
     pub bytes_per_signal: usize,
 }
 
-impl Cost {
+impl DetectorCost {
     /// The cost per reading of a time spent on all of them.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a number of readings")]

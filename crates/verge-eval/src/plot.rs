@@ -40,7 +40,7 @@ const ALARM: RGBColor = RGBColor(200, 20, 40);
 
 /// A series with its labels; all columns have the same length.
 #[derive(Debug, Clone, Copy)]
-pub struct Drawing<'a> {
+pub struct PlottedSeries<'a> {
     /// Stands above the picture.
     pub name: &'a str,
     /// Times of the readings.
@@ -56,7 +56,7 @@ pub struct Drawing<'a> {
 /// # Errors
 /// See [`DrawError`].
 pub fn svg(
-    series: Drawing<'_>,
+    series: PlottedSeries<'_>,
     said: &[ReadingScore],
     bands: &[Option<Expected>],
 ) -> Result<String, DrawError> {
@@ -107,7 +107,7 @@ struct Panel {
 
 impl Panel {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of this age")]
-    fn new(series: Drawing<'_>) -> Self {
+    fn new(series: PlottedSeries<'_>) -> Self {
         let x: Vec<f64> = series.at.iter().map(|at| at.0 as f64).collect();
         let start = x.iter().copied().fold(f64::INFINITY, f64::min);
         let end = x.iter().copied().fold(f64::NEG_INFINITY, f64::max).max(start + 1.0);
@@ -264,8 +264,8 @@ mod tests {
     }
 
     impl Labelled {
-        fn drawing(&self) -> Drawing<'_> {
-            Drawing { name: "a.csv", at: &self.at, values: &self.values, labels: &self.labels }
+        fn drawing(&self) -> PlottedSeries<'_> {
+            PlottedSeries { name: "a.csv", at: &self.at, values: &self.values, labels: &self.labels }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Modbus TCP: control systems poll what the gateway says now.
 //!
-//! It knows the [board](verge_domain::board) and a [view of the gateway](GatewayView), and neither judging nor the store. It
+//! It knows the [board](verge_domain::board) and a [view of the gateway](ModbusView), and neither judging nor the store. It
 //! reads from an [image](verge_domain::image) of its own, which a task keeps up to date: the data path never waits for a poll.
 //!
 //! Reading order: `map`, which register says what; `pdu`, one request and its answer, pure; `shown`, the image behind the map;
@@ -20,8 +20,8 @@ use verge_domain::image::PointSelector;
 use verge_domain::settable::SettableLimit;
 
 pub use map::{MAP_VERSION, MAX_BLOCK, coil_of, input_of, register_of};
-pub use server::{ModbusServer, ServerCounters};
-pub use shown::{GatewayView, PointCommand};
+pub use server::{ModbusCounters, ModbusServer};
+pub use shown::{ModbusView, PointCommand};
 
 /// A server.
 #[derive(Debug, Clone)]

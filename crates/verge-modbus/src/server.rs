@@ -16,7 +16,7 @@ use verge_domain::board::Board;
 use verge_domain::image::{PointQuality, PointSelector};
 
 use crate::pdu::{self, Exception, Reply};
-use crate::shown::{GatewayView, PointCommand, ServedImage};
+use crate::shown::{ModbusView, PointCommand, ServedImage};
 use crate::{ModbusSettings, PointPlace};
 
 /// A frame that has begun is complete after this time, and an answer taken.
@@ -32,7 +32,7 @@ const MAX_PDU: usize = 253;
 
 /// What a server counts.
 #[derive(Debug, Default)]
-pub struct ServerCounters {
+pub struct ModbusCounters {
     /// Clients that are connected.
     pub clients: AtomicU64,
     /// Clients accepted.
@@ -48,7 +48,7 @@ pub struct ServerCounters {
     last_error: Mutex<Option<String>>,
 }
 
-impl ServerCounters {
+impl ModbusCounters {
     fn note(&self, counter: &AtomicU64, client: IpAddr, why: &str) {
         counter.fetch_add(1, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{client}: {why}"));
@@ -65,7 +65,7 @@ impl ServerCounters {
 pub struct ModbusServer {
     name: String,
     address: SocketAddr,
-    counters: Arc<ServerCounters>,
+    counters: Arc<ModbusCounters>,
     shown: Arc<ServedImage>,
     board: Arc<dyn Board>,
     tasks: Vec<JoinHandle<()>>,
@@ -80,12 +80,12 @@ impl ModbusServer {
         settings: ModbusSettings,
         listener: std::net::TcpListener,
         board: Arc<dyn Board>,
-        view: Arc<dyn GatewayView>,
+        view: Arc<dyn ModbusView>,
     ) -> std::io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
-        let (name, counters) = (settings.name.clone(), Arc::<ServerCounters>::default());
+        let (name, counters) = (settings.name.clone(), Arc::<ModbusCounters>::default());
         let shown = Arc::new(ServedImage::new(settings, view, board.raised_before()));
         let follow = tokio::spawn(follow(Arc::clone(&shown), Arc::clone(&board)));
         let accept = tokio::spawn(accept(listener, Arc::clone(&shown), Arc::clone(&counters)));
@@ -111,7 +111,7 @@ impl ModbusServer {
 
     /// What it counts.
     #[must_use]
-    pub fn counters(&self) -> &ServerCounters {
+    pub fn counters(&self) -> &ModbusCounters {
         &self.counters
     }
 
@@ -154,7 +154,7 @@ async fn follow(shown: Arc<ServedImage>, board: Arc<dyn Board>) {
     }
 }
 
-async fn accept(listener: TcpListener, shown: Arc<ServedImage>, counters: Arc<ServerCounters>) {
+async fn accept(listener: TcpListener, shown: Arc<ServedImage>, counters: Arc<ModbusCounters>) {
     let permits = Arc::new(Semaphore::new(shown.settings.max_clients));
     // The clients end with this task.
     let mut clients = tokio::task::JoinSet::new();
@@ -198,7 +198,7 @@ async fn serve(
     mut stream: TcpStream,
     client: IpAddr,
     shown: &Arc<ServedImage>,
-    counters: &ServerCounters,
+    counters: &ModbusCounters,
 ) -> Result<(), &'static str> {
     // Without it an answer may wait for the acknowledgement of the one before.
     stream.set_nodelay(true).map_err(|_| "the connection cannot be used")?;

@@ -33,7 +33,7 @@ pub enum PointCommand {
 }
 
 /// What a server sees of the gateway. No call blocks.
-pub trait GatewayView: Send + Sync {
+pub trait ModbusView: Send + Sync {
     /// The clock.
     fn now(&self) -> Moment;
 
@@ -55,7 +55,7 @@ pub trait GatewayView: Send + Sync {
 /// What a server shows.
 pub(crate) struct ServedImage {
     pub(crate) settings: ModbusSettings,
-    pub(crate) view: Arc<dyn GatewayView>,
+    pub(crate) view: Arc<dyn ModbusView>,
     /// Index of the point in each block.
     blocks: Vec<Option<usize>>,
     /// Locked for moments only, and by nobody on the data path.
@@ -82,7 +82,7 @@ impl ShownNow {
 }
 
 impl ServedImage {
-    pub(crate) fn new(settings: ModbusSettings, view: Arc<dyn GatewayView>, before: &[RaisedBefore]) -> Self {
+    pub(crate) fn new(settings: ModbusSettings, view: Arc<dyn ModbusView>, before: &[RaisedBefore]) -> Self {
         let image = Image::of(settings.points.iter().map(|point| point.selector.clone()).collect::<Vec<_>>())
             .counting_from(before);
         let count = settings.points.iter().map(|point| usize::from(point.block) + 1).max().unwrap_or(0);

@@ -22,7 +22,7 @@ pub use frames::{
     Colour, FedNumber, FrameCard, InputCard, LabelsCard, PixelElement, Quantisation, Resize, SideRounding,
     StateCard, TensorLayout,
 };
-pub use made::{ANY_PROCESSOR, Made};
+pub use made::{ANY_PROCESSOR, Provenance};
 use output::RawOutput;
 pub use output::{
     Activation, AnchorForm, AnchorFormula, AnomalyForm, Background, BoxForm, BoxUnits, GridForm, NanodetForm,
@@ -48,7 +48,7 @@ pub struct Card {
     /// The weights, relative to the card.
     pub file: PathBuf,
     /// How the file came to be, where Verge made it.
-    pub made: Option<Made>,
+    pub made: Option<Provenance>,
     /// What its tensors mean.
     pub meaning: Meaning,
 }
@@ -88,7 +88,7 @@ struct RawCard {
     source: Option<String>,
     sha256: Option<String>,
     file: PathBuf,
-    made: Option<Made>,
+    made: Option<Provenance>,
     task: ModelTask,
     labels: Option<LabelsCard>,
     input: Option<InputCard>,
@@ -138,7 +138,7 @@ impl RawCard {
         {
             return Err(("sha256", "64 hexadecimal digits"));
         }
-        self.made.as_ref().and_then(Made::fault).map_or(Ok(()), Err)?;
+        self.made.as_ref().and_then(Provenance::fault).map_or(Ok(()), Err)?;
         let meaning = match (self.task, self.input, self.output) {
             (task, Some(input), Some(output)) => {
                 let output = output.resolved()?;

@@ -10,7 +10,7 @@ use verge_domain::backoff::Backoff;
 use verge_tls::{ClientConfig, Credentials};
 
 use crate::packet;
-use crate::renewal::{Access, Renewal};
+use crate::renewal::{ConnectionAccess, Renewal};
 
 /// rumqttc takes no shorter keep-alive; the protocol's field has 16 bits.
 const MIN_KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -182,7 +182,7 @@ impl ConnectionSettings {
         options.set_max_packet_size(packet::largest_remaining(self.max_packet_bytes), self.max_packet_bytes);
         // Nothing is pending on a fresh event loop, so there is nothing to throttle.
         options.set_pending_throttle(Duration::ZERO);
-        let given = || Access { credentials: self.credentials.clone(), tls: self.tls.clone() };
+        let given = || ConnectionAccess { credentials: self.credentials.clone(), tls: self.tls.clone() };
         let access = self.renewal.as_ref().map_or_else(given, Renewal::access);
         if let Some(Credentials { username, password }) = access.credentials {
             options.set_credentials(username, password.reveal());

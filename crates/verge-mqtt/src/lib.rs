@@ -32,7 +32,7 @@ mod words;
 pub use connection::{AddressError, BrokerAddress, ConnectionSettings};
 pub use probe::{ProbeRemark, ProbeReport, ProbeStep, probe, probe_sparkplug, probe_uplink, retained};
 pub use publisher::{PublishError, Publisher};
-pub use renewal::{Access, LOOK, Renewal, WatchedFiles};
+pub use renewal::{ConnectionAccess, LOOK, Renewal, WatchedFiles};
 pub use retained::{IsOwn, OFFLINE, ONLINE, RetainedReport, RetainedSettings, RetainedTopics};
 pub use rumqttc::QoS;
 pub use sink::{ProofMessage, Services, UplinkSettings, UplinkSink, UplinkTopics, WillMessage};

@@ -22,7 +22,7 @@ const REFUSAL_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a broker is shown.
 #[derive(Debug, Clone)]
-pub struct Access {
+pub struct ConnectionAccess {
     /// User and password.
     pub credentials: Option<Credentials>,
     /// Certificates.
@@ -54,7 +54,7 @@ impl WatchedFiles {
     }
 }
 
-type Read = dyn Fn() -> Result<Access, String> + Send + Sync;
+type Read = dyn Fn() -> Result<ConnectionAccess, String> + Send + Sync;
 
 /// Reads credentials again. Its clones share what they know.
 #[derive(Clone)]
@@ -67,9 +67,9 @@ struct RenewalShared {
 }
 
 struct State {
-    newest: Access,
+    newest: ConnectionAccess,
     /// What the broker took before, while it refuses the newest.
-    before: Option<Access>,
+    before: Option<ConnectionAccess>,
     /// It is the turn of `before`.
     turn: bool,
     /// The certificates that were refused.
@@ -86,9 +86,9 @@ impl fmt::Debug for Renewal {
 impl Renewal {
     /// From what was read first, how to read it again, and the files with certificates and key.
     pub fn new(
-        first: Access,
+        first: ConnectionAccess,
         certificates: WatchedFiles,
-        read: impl Fn() -> Result<Access, String> + Send + Sync + 'static,
+        read: impl Fn() -> Result<ConnectionAccess, String> + Send + Sync + 'static,
     ) -> Self {
         let state = State { newest: first, before: None, turn: false, refused: None, fault: None };
         Self(Arc::new(RenewalShared { read: Box::new(read), certificates, state: Mutex::new(state) }))
@@ -106,7 +106,7 @@ impl Renewal {
 
     /// For an attempt to connect: what the files hold now, or the last that could be used. A set of certificates that
     /// the broker refused takes turns with the one before.
-    pub(crate) fn access(&self) -> Access {
+    pub(crate) fn access(&self) -> ConnectionAccess {
         self.take((self.0.read)());
         let mut state = self.state();
         state.turn = !state.turn;
@@ -117,7 +117,7 @@ impl Renewal {
     }
 
     /// Takes note of what was read, and of what cannot be.
-    fn take(&self, read: Result<Access, String>) -> bool {
+    fn take(&self, read: Result<ConnectionAccess, String>) -> bool {
         let mut state = self.state();
         match read {
             Ok(access) => {
@@ -205,9 +205,9 @@ mod tests {
     use super::*;
     use verge_tls::Secret;
 
-    fn access(password: u8) -> Access {
+    fn access(password: u8) -> ConnectionAccess {
         let password = Secret::new(password.to_string());
-        Access { credentials: Some(Credentials { username: "u".to_owned(), password }), tls: None }
+        ConnectionAccess { credentials: Some(Credentials { username: "u".to_owned(), password }), tls: None }
     }
 
     fn password(renewal: &Renewal) -> String {

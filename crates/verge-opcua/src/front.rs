@@ -34,7 +34,7 @@ pub(crate) const POLICIES: [SecurityPolicy; 3] =
 
 /// What a server counts.
 #[derive(Debug, Default)]
-pub struct ServerCounters {
+pub struct OpcuaCounters {
     /// Clients that are connected.
     pub clients: AtomicU64,
     /// Clients accepted.
@@ -52,7 +52,7 @@ pub struct ServerCounters {
     last_error: Mutex<Option<String>>,
 }
 
-impl ServerCounters {
+impl OpcuaCounters {
     fn note(&self, counter: &AtomicU64, client: IpAddr, why: &str) {
         counter.fetch_add(1, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{client}: {why}"));
@@ -98,7 +98,7 @@ pub(crate) struct Front {
     pub(crate) allow: Vec<AddressRange>,
     pub(crate) insecure_none: bool,
     pub(crate) pki: Pki,
-    pub(crate) counters: Arc<ServerCounters>,
+    pub(crate) counters: Arc<OpcuaCounters>,
     /// Where the library serves.
     pub(crate) behind: SocketAddr,
 }

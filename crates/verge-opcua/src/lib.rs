@@ -1,6 +1,6 @@
 //! OPC UA: control systems read, and subscribe to, what the gateway says now.
 //!
-//! The only crate that names async-opcua. It knows the [board](verge_domain::board) and a [view of the gateway](GatewayView),
+//! The only crate that names async-opcua. It knows the [board](verge_domain::board) and a [view of the gateway](OpcuaView),
 //! and neither judging nor the store. It reads from a [book of points](verge_domain::image::PointBook) of its own, which a
 //! task keeps up to date: the data path never waits for a client.
 //!
@@ -34,12 +34,12 @@ use verge_domain::image::PointContent;
 use verge_domain::verdict::Verdict;
 
 pub use access::Logins;
-pub use front::ServerCounters;
+pub use front::OpcuaCounters;
 pub use names::node_path;
 pub use nodes::{MAX_ITEMS, NAMESPACE};
 pub use pki::{PkiError, PkiSummary, look};
 pub use server::{OpcUaError, OpcUaServer, application_uri};
-pub use shown::{GatewayView, MAX_POINTS};
+pub use shown::{MAX_POINTS, OpcuaView};
 
 /// A verdict in words.
 pub type VerdictWords = Arc<dyn Fn(&Verdict) -> String + Send + Sync>;

@@ -20,10 +20,10 @@ use crate::OpcUaSettings;
 use crate::access::Access;
 use crate::follow::Follower;
 use crate::frame::MAX_FRAME;
-use crate::front::{Front, POLICIES, ServerCounters};
+use crate::front::{Front, OpcuaCounters, POLICIES};
 use crate::nodes::{Items, MAX_ITEMS, NAMESPACE, VerdictNodes};
 use crate::pki::{OWN_CERTIFICATE, OWN_KEY, Pki, PkiError};
-use crate::shown::{GatewayView, Shown};
+use crate::shown::{OpcuaView, Shown};
 
 /// Subscriptions of all clients together.
 const MAX_SUBSCRIPTIONS: usize = 64;
@@ -68,7 +68,7 @@ pub fn application_uri(gateway: &GatewayId) -> String {
 pub struct OpcUaServer {
     name: String,
     address: SocketAddr,
-    counters: Arc<ServerCounters>,
+    counters: Arc<OpcuaCounters>,
     shown: Arc<Shown>,
     items: Arc<Items>,
     handle: ServerHandle,
@@ -85,7 +85,7 @@ impl OpcUaServer {
         settings: OpcUaSettings,
         listener: std::net::TcpListener,
         board: Arc<dyn Board>,
-        view: Arc<dyn GatewayView>,
+        view: Arc<dyn OpcuaView>,
     ) -> Result<Self, OpcUaError> {
         let (listener, address) = usable(listener)?;
         let host = host_of(address);
@@ -94,7 +94,7 @@ impl OpcUaServer {
         // On this machine alone, and with the same certificates and logins as in front.
         let (behind, behind_address) =
             usable(std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(OpcUaError::Listen)?)?;
-        let counters = Arc::<ServerCounters>::default();
+        let counters = Arc::<OpcuaCounters>::default();
         let shown =
             Arc::new(Shown::new(view, settings.stale_after, settings.judges.clone(), board.raised_before()));
         let items = Arc::<Items>::default();
@@ -178,7 +178,7 @@ impl OpcUaServer {
 
     /// What it counts.
     #[must_use]
-    pub fn counters(&self) -> &ServerCounters {
+    pub fn counters(&self) -> &OpcuaCounters {
         &self.counters
     }
 

@@ -21,7 +21,7 @@ use crate::values::{ObjectValues, values_of_gateway, values_of_point};
 pub const MAX_POINTS: usize = 65_536;
 
 /// What a server sees of the gateway. No call blocks.
-pub trait GatewayView: PointsView + Send + Sync {
+pub trait OpcuaView: PointsView + Send + Sync {
     /// The clock.
     fn now(&self) -> Moment;
 
@@ -100,7 +100,7 @@ struct ShownNow {
 }
 
 pub(crate) struct Shown {
-    view: Arc<dyn GatewayView>,
+    view: Arc<dyn OpcuaView>,
     now: Mutex<ShownNow>,
     /// The judges at work from now on.
     reselect: Mutex<Option<HashMap<JudgeId, PointContent>>>,
@@ -109,7 +109,7 @@ pub(crate) struct Shown {
 
 impl Shown {
     pub(crate) fn new(
-        view: Arc<dyn GatewayView>,
+        view: Arc<dyn OpcuaView>,
         stale_after: std::time::Duration,
         judges: HashMap<JudgeId, PointContent>,
         before: &[RaisedBefore],

@@ -16,7 +16,7 @@ use verge_domain::sample::verdict_of;
 use verge_domain::time::{Moment, UtcMillis};
 use verge_domain::verdict::{Body, EventState, Health, Severity, Subject, Verdict};
 
-use crate::shown::{GatewayView, Node, Shown};
+use crate::shown::{Node, OpcuaView, Shown};
 
 /// How long ago every device was received, and what the stages have done.
 struct View(Mutex<(InputAge, u64)>);
@@ -40,7 +40,7 @@ impl PointsView for View {
     }
 }
 
-impl GatewayView for View {
+impl OpcuaView for View {
     fn now(&self) -> Moment {
         Moment::from_wall(UtcMillis(5_000))
     }

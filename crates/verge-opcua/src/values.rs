@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use opcua::types::{DataTypeId, DataValue, DateTime, StatusCode, Variant};
 use verge_domain::board::{LastWord, PointKind};
-use verge_domain::image::{GatewayState, Image, PointContent, PointQuality, PointSelector, Standing};
+use verge_domain::image::{GatewayState, Image, PointContent, PointQuality, PointSelector, PointStanding};
 use verge_domain::time::UtcMillis;
 use verge_domain::verdict::Severity;
 use verge_sparkplug::payload::DataType;
@@ -81,7 +81,7 @@ pub(crate) fn values_of_point(
     image: &Image,
     index: usize,
     selector: &PointSelector,
-    (quality, alarm): Standing,
+    (quality, alarm): PointStanding,
 ) -> ObjectValues {
     let point = image.points().get(index);
     let word = point.and_then(|point| match selector.content {

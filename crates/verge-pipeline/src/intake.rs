@@ -30,7 +30,7 @@ use verge_domain::time::{Monotonic, UtcMillis};
 use crate::clock::Clock;
 use crate::committer::CommitHandle;
 use crate::counters::Counters;
-use crate::frames::{CameraWatch, SnapshotDesk};
+use crate::frames::{SnapshotDesk, WatchBoard};
 use crate::judging::{Decision, JudgeSet};
 use arrivals::{Arrivals, Waiting as Arrived};
 use class::{Class, QueueRoom};
@@ -117,7 +117,7 @@ pub struct IntakeQueue {
     orders: Receiver<Waiting>,
     counters: Arc<Counters>,
     snapshots: Option<SnapshotDesk>,
-    watch: Option<CameraWatch>,
+    watch: Option<WatchBoard>,
 }
 
 impl IntakeQueue {
@@ -161,7 +161,7 @@ impl IntakeQueue {
 
     /// Its judges leave what they know of the scenes before cameras that people watch.
     #[must_use]
-    pub fn watched(self, watch: Option<CameraWatch>) -> Self {
+    pub fn watched(self, watch: Option<WatchBoard>) -> Self {
         Self { watch, ..self }
     }
 

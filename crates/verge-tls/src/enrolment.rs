@@ -18,7 +18,7 @@ use crate::TlsError;
 use crate::authority::{AUTHORITY_STEM, Authority, CertificateRequest};
 use crate::certificate::{Usage, names_of, usage};
 use crate::pem::certificates;
-pub use tokens::{Token, TokenFault, Tokens, TokensState};
+pub use tokens::{EnrolmentToken, TokenFault, Tokens, TokensState};
 
 const SECONDS_A_DAY: i64 = 86_400;
 /// Object identifiers (RFC 5652): signed data, and plain data that is not there.

@@ -16,7 +16,7 @@ use verge_models::card::{
 };
 use verge_vision::Picture;
 use verge_vision::classify::Classifier;
-use verge_vision::detect::{Candidate, ObjectDetector, select};
+use verge_vision::detect::{CandidateBox, ObjectDetector, select};
 use verge_vision::preprocess::{Preprocess, Region};
 use verge_vision::watch::motion::PixelBackground;
 use verge_vision::watch::{CameraWatch, GreyPicture};
@@ -160,11 +160,11 @@ fn suppression(criterion: &mut Criterion) {
     for count in [100, 1000, 3000] {
         let mut numbers = scattered();
         let mut next = || numbers.next().expect("endless");
-        let candidates: Vec<Candidate> = (0..count)
+        let candidates: Vec<CandidateBox> = (0..count)
             .map(|index| {
                 let (x, y) = (next() * 400.0, next() * 400.0);
                 let corners = [x, y, x + 10.0 + 40.0 * next(), y + 10.0 + 40.0 * next()];
-                Candidate { corners, label: index % 4, score: next() }
+                CandidateBox { corners, label: index % 4, score: next() }
             })
             .collect();
         let mut work = Vec::with_capacity(count);

@@ -24,7 +24,7 @@ use crate::annotate::AnnotatedShape;
 use crate::candidate::WatchedModel;
 use crate::cascade::CascadeSettings;
 use crate::classify::ScoredClass;
-use crate::detect::Candidate;
+use crate::detect::CandidateBox;
 use crate::gate::{GateSettings, JudgedFrame};
 use crate::judge_run::JudgeRun;
 use crate::mask::{SourceMasks, masks_of};
@@ -137,7 +137,7 @@ pub enum Inference {
     /// Classes, best first.
     Classes(Vec<ScoredClass>),
     /// Objects, surest first.
-    Objects(Vec<Candidate>),
+    Objects(Vec<CandidateBox>),
     /// Mean square error of what the model made of the frame.
     Reconstruction(f64),
     /// How unusual it is, and where.

@@ -301,7 +301,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_broker_acknowledges_waits_for_its_turn_behind_the_gateways_own() {
         let clock = || verge_domain::time::Moment::from_wall(verge_domain::time::UtcMillis(1));
-        let inputs = crate::Inputs::new(true, clock);
+        let inputs = crate::SourceInputs::new(true, clock);
         inputs.open();
         let delivering = Delivering::new(inputs.opened().await);
         for greeting in [None, Some(five_greeting(2, 20))] {

@@ -21,8 +21,8 @@ use super::identity::{Introduced, identify};
 use super::packets::{Delivering, Guard, Refused};
 use super::pass::{Pacing, PassEnd, pass};
 use super::slots::{Admission, EntryStage};
-use super::standing::{Rules, Standing, UsedLogin};
-use crate::passwords::Passwords;
+use super::standing::{ConnectionStanding, Rules, UsedLogin};
+use crate::passwords::BrokerPasswords;
 use crate::policy::Refusal;
 
 /// Time for the broker to accept a connection and to answer CONNECT. One that hangs is started again before long.
@@ -174,7 +174,7 @@ impl Backend {
         let pacing = Pacing { device: &device, devices: &shared.devices, silence };
         let will = connect.last_will.as_ref().map(|will| (will.topic.clone(), will.retain));
         let standing =
-            Standing { rules, shown, client_id: connect.client_id.clone(), is_proved, login, will };
+            ConnectionStanding { rules, shown, client_id: connect.client_id.clone(), is_proved, login, will };
         // The end of the broker, or a later connection of the client, says nothing of whether the client is there.
         let mut is_away = true;
         let (guard, standing) = (Box::new(guard), Box::new(standing));
@@ -257,7 +257,7 @@ async fn pass_on<S>(
     answer: &[u8],
     rest: BytesMut,
     guard: Box<Guard>,
-    pacing: (Pacing<'_>, Box<Standing>),
+    pacing: (Pacing<'_>, Box<ConnectionStanding>),
 ) -> Result<(), PassEnd>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -274,7 +274,7 @@ type ReadConnect<T> = Result<((Connect, T), BytesMut), ConnectRefusal>;
 async fn log_in<T>(
     read: ReadConnect<T>,
     identities: Option<&[String]>,
-    passwords: Option<Arc<Passwords>>,
+    passwords: Option<Arc<BrokerPasswords>>,
 ) -> (ReadConnect<T>, Option<UsedLogin>) {
     let has_shown = identities.is_some_and(|names| !names.is_empty());
     let (Ok(((connect, _), _)), Some(passwords), false) = (&read, passwords, has_shown) else {

@@ -19,7 +19,7 @@ use super::identity::identify;
 use super::packets::{Delivering, Guard, MAX_CONTROL_BYTES, Next, ToClient, packet};
 use crate::fuzz::{changed, fuzz};
 use crate::policy::{Access, AccessList, ClientLimits, Policy};
-use crate::{Inputs, Retained};
+use crate::{Retained, SourceInputs};
 
 const GREETING: Greeting = Greeting {
     clean_start: true,
@@ -186,7 +186,8 @@ fn check_given(policy: &Policy, given: &[u8]) {
 }
 
 fn taking() -> Delivering {
-    let inputs = Inputs::new(false, || Moment::from_wall(UtcMillis(1))).keeping(Some(Retained::default()));
+    let inputs =
+        SourceInputs::new(false, || Moment::from_wall(UtcMillis(1))).keeping(Some(Retained::default()));
     let takes = |_: Inbound| -> Result<(), IntakeFull> { Ok(()) };
     inputs.add(Some(Session::Readings), vec![(SourceIndex(0), "a/+".to_owned())], takes);
     inputs.open();

@@ -15,7 +15,7 @@ use super::downward::downward;
 use super::five::{self, Five};
 use super::incomplete::{Incomplete, PACKET};
 use super::packets::{Delivering, Guard, Next, Refused, ToClient};
-use super::standing::Standing;
+use super::standing::ConnectionStanding;
 use crate::policy::Refusal;
 
 /// Time for what is in flight when one side has ended: the client's DISCONNECT must reach the broker, or its last
@@ -70,7 +70,7 @@ pub(super) async fn pass<S>(
     inside: TcpStream,
     rest: &[u8],
     guard: Box<Guard>,
-    (pacing, standing): (Pacing<'_>, Box<Standing>),
+    (pacing, standing): (Pacing<'_>, Box<ConnectionStanding>),
 ) -> Result<(), PassEnd>
 where
     S: AsyncRead + AsyncWrite,
@@ -125,7 +125,7 @@ impl<W: AsyncWrite + Unpin> ToBroker<W> {
         until: impl Future<Output = T>,
         delivering: &Delivering,
         (silence, is_between): (Duration, bool),
-        (guard, standing): (&mut Guard, &mut Standing),
+        (guard, standing): (&mut Guard, &mut ConnectionStanding),
     ) -> Result<T, PassEnd> {
         tokio::pin!(until);
         // The silence is one and a half times the keep-alive.
@@ -144,7 +144,7 @@ impl<W: AsyncWrite + Unpin> ToBroker<W> {
     }
 
     /// Takes up other rules.
-    async fn take_up(&mut self, guard: &mut Guard, standing: &mut Standing) -> Result<(), PassEnd> {
+    async fn take_up(&mut self, guard: &mut Guard, standing: &mut ConnectionStanding) -> Result<(), PassEnd> {
         let Err(refused) = standing.take_up(guard) else { return Ok(()) };
         // Without its last will, which nobody has allowed any more.
         guard.leaves().set();
@@ -157,7 +157,7 @@ async fn upward(
     mut from_client: impl AsyncRead + Unpin,
     mut to_broker: ToBroker<impl AsyncWrite + Unpin>,
     rest: &[u8],
-    (mut guard, mut standing): (Box<Guard>, Box<Standing>),
+    (mut guard, mut standing): (Box<Guard>, Box<ConnectionStanding>),
     pacing: Pacing<'_>,
     answering: mpsc::Sender<ToClient>,
 ) -> Result<(), PassEnd> {
@@ -278,21 +278,21 @@ mod tests {
 
     use super::super::standing::Rules;
     use super::*;
-    use crate::inputs::Inputs;
-    use crate::passwords::Passwords;
+    use crate::inputs::SourceInputs;
+    use crate::passwords::BrokerPasswords;
     use crate::policy::{ClientLimits, Policy};
 
     /// A client with all that its packets are judged by.
     struct Made {
         guard: Guard,
-        standing: Standing,
+        standing: ConnectionStanding,
         delivering: Delivering,
         device: Arc<Device>,
         devices: Arc<Devices>,
         change: watch::Sender<Rules>,
     }
 
-    fn rules(policy: &Arc<Policy>, passwords: Option<Arc<Passwords>>) -> Rules {
+    fn rules(policy: &Arc<Policy>, passwords: Option<Arc<BrokerPasswords>>) -> Rules {
         Rules { policy: Arc::clone(policy), revocations: Arc::default(), passwords }
     }
 
@@ -300,7 +300,7 @@ mod tests {
         let policy = Arc::new(Policy::open());
         let devices = Arc::new(Devices::new(ClientLimits::DEFAULT));
         let device = devices.device("a").unwrap();
-        let inputs = Inputs::new(true, || Moment::from_wall(UtcMillis(1)));
+        let inputs = SourceInputs::new(true, || Moment::from_wall(UtcMillis(1)));
         let takes = |_: Inbound| -> Result<(), IntakeFull> { Ok(()) };
         inputs.add(Some(Session::Readings), vec![(SourceIndex(0), "#".to_owned())], takes);
         inputs.open();
@@ -309,9 +309,9 @@ mod tests {
         let (of, all) = (Arc::clone(&device), Arc::clone(&devices));
         let guard =
             Guard::new(Arc::clone(&policy), client, of, all, None).delivering(Some(delivering.clone()));
-        let passwords = Arc::new(Passwords::parse("").unwrap());
+        let passwords = Arc::new(BrokerPasswords::parse("").unwrap());
         let (change, rules_now) = watch::channel(rules(&policy, Some(Arc::clone(&passwords))));
-        let standing = Standing {
+        let standing = ConnectionStanding {
             rules: rules_now,
             shown: ShownCertificates::default(),
             client_id: "a".to_owned(),

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use verge_tls::{Revocations, ShownCertificates};
 
 use super::packets::{Guard, Refused};
-use crate::passwords::Passwords;
+use crate::passwords::BrokerPasswords;
 use crate::policy::{Action, Policy, Refusal};
 
 /// What holds for all clients.
@@ -15,15 +15,15 @@ pub(super) struct Rules {
     pub(super) policy: Arc<Policy>,
     pub(super) revocations: Arc<Revocations>,
     /// Where clients without a certificate may log in.
-    pub(super) passwords: Option<Arc<Passwords>>,
+    pub(super) passwords: Option<Arc<BrokerPasswords>>,
 }
 
 /// The name that a client has logged in by, and the passwords of that time.
-pub(super) type UsedLogin = (String, Arc<Passwords>);
+pub(super) type UsedLogin = (String, Arc<BrokerPasswords>);
 
 /// One connection, as far as the rules are about it.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct ConnectionStanding {
     pub(super) rules: watch::Receiver<Rules>,
     pub(super) shown: ShownCertificates,
     pub(super) client_id: String,
@@ -35,7 +35,7 @@ pub(super) struct Standing {
     pub(super) will: Option<(String, bool)>,
 }
 
-impl Standing {
+impl ConnectionStanding {
     /// Waits for other rules.
     pub(super) async fn changed(&mut self) {
         if self.rules.changed().await.is_err() {

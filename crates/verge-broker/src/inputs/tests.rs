@@ -19,8 +19,8 @@ impl Intake for Takes {
     }
 }
 
-fn inputs(durable: bool) -> Inputs {
-    Inputs::new(durable, || Moment::from_wall(UtcMillis(1)))
+fn inputs(durable: bool) -> SourceInputs {
+    SourceInputs::new(durable, || Moment::from_wall(UtcMillis(1)))
 }
 
 fn message(opened: &Opened, topic: &str, id: Option<u16>) -> Published {

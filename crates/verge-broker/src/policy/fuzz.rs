@@ -6,7 +6,7 @@ use verge_domain::filter;
 
 use super::{Access, AccessList, Action, ClientLimits, OwnedTopics, Owner, Policy, Refusal};
 use crate::fuzz::{changed, fuzz};
-use crate::passwords::Passwords;
+use crate::passwords::BrokerPasswords;
 
 /// Topics, filters and patterns; many are valid.
 fn text() -> impl Strategy<Value = String> {
@@ -96,7 +96,7 @@ fn lists_and_logins_of_every_form_are_read_or_refused_with_their_line() {
         if let Err(error) = AccessList::parse(&text) {
             assert!((1..=lines).contains(&error.line), "{error}");
         }
-        if let Err(error) = Passwords::parse(&text) {
+        if let Err(error) = BrokerPasswords::parse(&text) {
             assert!((1..=lines).contains(&error.line), "{error}");
         }
     });

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use verge_broker::{
     BrokerState, ChildBroker, ChildBrokerError, ChildBrokerSettings, ChildFault, Front, FrontLimits,
-    FrontSettings, Inputs, Policy, Retained, own_client_id,
+    FrontSettings, Policy, Retained, SourceInputs, own_client_id,
 };
 use verge_domain::backoff::Backoff;
 use verge_mqtt::{ConnectionSettings, Publisher, QoS, Subscriber, SubscriberEvent};
@@ -277,7 +277,7 @@ async fn retained_messages_of_devices_are_there_again_when_the_broker_is() {
     let retained = Retained::default();
     let child = ChildBrokerSettings { retained: retained.clone(), ..settings() };
     let broker = within("a broker", ChildBroker::start(child, clock)).await.unwrap();
-    let inputs = Inputs::new(false, clock).keeping(Some(retained.clone()));
+    let inputs = SourceInputs::new(false, clock).keeping(Some(retained.clone()));
     inputs.open();
     let front = FrontSettings {
         listen: "127.0.0.1:0".parse().unwrap(),

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use rumqttc::{ConnAck, Connect, ConnectReturnCode, LastWill, Login, Packet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use verge_broker::{Front, FrontError, FrontLimits, FrontSettings, Inputs, Policy};
+use verge_broker::{Front, FrontError, FrontLimits, FrontSettings, Policy, SourceInputs};
 use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::IntakeFull;
 use verge_domain::time::{Moment, UtcMillis};
@@ -207,7 +207,7 @@ async fn silence_ends_a_connection_even_under_traffic_towards_it() {
 #[tokio::test]
 async fn a_will_goes_to_the_gateway_when_its_client_is_away_and_not_when_the_broker_is() {
     let broker = ScriptedBroker::start().await;
-    let inputs = Inputs::new(false, || Moment::from_wall(UtcMillis(1)));
+    let inputs = SourceInputs::new(false, || Moment::from_wall(UtcMillis(1)));
     let (sent, received) = std::sync::mpsc::channel();
     let intake = move |message: Inbound| -> Result<(), IntakeFull> {
         sent.send(message.topic).unwrap();

@@ -10,7 +10,7 @@ use verge_sparkplug::{SparkplugRead, SparkplugReader, Speaker};
 
 use super::{DecoderOutput, InputMessage, Says};
 use crate::names::NameCache;
-use crate::settings::{CodecSettingsError, DeviceRule, SparkplugDevice, SparkplugSettings};
+use crate::settings::{CodecSettingsError, DeviceRule, SparkplugCodecSettings, SparkplugDevice};
 
 #[derive(Debug)]
 pub(crate) struct SparkplugCodec {
@@ -22,7 +22,10 @@ pub(crate) struct SparkplugCodec {
 }
 
 impl SparkplugCodec {
-    pub(super) fn new(settings: &SparkplugSettings, device: &DeviceRule) -> Result<Self, CodecSettingsError> {
+    pub(super) fn new(
+        settings: &SparkplugCodecSettings,
+        device: &DeviceRule,
+    ) -> Result<Self, CodecSettingsError> {
         let DeviceRule::Sparkplug(device) = *device else {
             return Err(CodecSettingsError::DeviceRule { codec: "sparkplug", place: "topic" });
         };
@@ -130,7 +133,7 @@ mod tests {
     use crate::{CodecSettings, Decoders, SourceSettings};
 
     fn settings(device: SparkplugDevice) -> SourceSettings {
-        let settings = SparkplugSettings { takes_history: false, asks_for_births: true };
+        let settings = SparkplugCodecSettings { takes_history: false, asks_for_births: true };
         source(CodecSettings::Sparkplug(settings), DeviceRule::Sparkplug(device))
     }
 

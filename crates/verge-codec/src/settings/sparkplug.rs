@@ -2,7 +2,7 @@
 
 /// Codec `sparkplug`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SparkplugSettings {
+pub struct SparkplugCodecSettings {
     /// Whether values that are historical are judged.
     pub takes_history: bool,
     /// Whether edge nodes are asked for births where a message lacks something.

@@ -24,11 +24,11 @@ pub trait PointsView {
 }
 
 /// How far a point may be trusted, and its alarm.
-pub type Standing = (PointQuality, AlarmState);
+pub type PointStanding = (PointQuality, AlarmState);
 
 #[derive(Debug, Default)]
 struct Shown {
-    standing: Option<Standing>,
+    standing: Option<PointStanding>,
     /// It stands among those that are due.
     is_due: bool,
 }
@@ -251,17 +251,17 @@ impl PointBook {
 
     /// How a point stands now.
     #[must_use]
-    pub fn standing(&self, index: usize, view: &(impl PointsView + ?Sized)) -> Option<Standing> {
+    pub fn standing(&self, index: usize, view: &(impl PointsView + ?Sized)) -> Option<PointStanding> {
         let selector = self.image.selectors().get(index)?;
         Some(self.standing_at(index, view.age(&selector.device), view.held_back(selector)))
     }
 
-    fn standing_at(&self, index: usize, age: InputAge, held_back: HeldBack) -> Standing {
+    fn standing_at(&self, index: usize, age: InputAge, held_back: HeldBack) -> PointStanding {
         (self.image.quality(index, age, self.stale_after), self.image.alarm(index, held_back))
     }
 
     /// Notes that a point is shown as it stands. Returns how it was shown before.
-    pub fn show(&mut self, index: usize, standing: Standing) -> Option<Standing> {
+    pub fn show(&mut self, index: usize, standing: PointStanding) -> Option<PointStanding> {
         self.shown.get_mut(index)?.standing.replace(standing)
     }
 }

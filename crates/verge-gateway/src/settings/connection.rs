@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use verge_domain::backoff::Backoff;
-use verge_mqtt::{Access, BrokerAddress, ConnectionSettings, Renewal, WatchedFiles};
+use verge_mqtt::{BrokerAddress, ConnectionAccess, ConnectionSettings, Renewal, WatchedFiles};
 use verge_tls::{Chain, ClientConfig, Credentials, PrivateKey, Secret, TlsError, TlsIdentity, TrustedRoots};
 
 use super::Check;
@@ -114,7 +114,7 @@ impl Connection {
         let renewal = Renewal::new(access.clone(), self.certificates(), move || {
             again.access().map_err(|error| error.to_string())
         });
-        let Access { credentials, tls } = access;
+        let ConnectionAccess { credentials, tls } = access;
         Ok(ConnectionSettings {
             address: self.address.clone(),
             client_id: self.client_id.clone(),
@@ -137,13 +137,13 @@ impl Connection {
     }
 
     /// What the files hold now.
-    fn access(&self) -> Result<Access, BuildError> {
+    fn access(&self) -> Result<ConnectionAccess, BuildError> {
         let tls = match &self.tls {
             None => None,
             Some(files) => Some(files.load(&self.key)?),
         };
         let credentials = self.login.as_ref().map(|login| self.credentials(login)).transpose()?;
-        Ok(Access { credentials, tls })
+        Ok(ConnectionAccess { credentials, tls })
     }
 
     fn credentials(&self, login: &Login) -> Result<Credentials, BuildError> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use verge_broker::{FrontLimits, Passwords, Policy};
+use verge_broker::{BrokerPasswords, FrontLimits, Policy};
 use verge_mqtt::{BrokerAddress, WatchedFiles};
 use verge_tls::{ClientTerms, Revocations, ServerConfig};
 
@@ -153,10 +153,10 @@ impl EmbeddedBroker {
     ///
     /// # Errors
     /// A file that is missing or cannot be understood.
-    pub fn logins(&self) -> Result<Option<Arc<Passwords>>, BuildError> {
+    pub fn logins(&self) -> Result<Option<Arc<BrokerPasswords>>, BuildError> {
         let Some(path) = &self.passwords else { return Ok(None) };
         let text = access::read_bounded("local.passwords", path)?;
-        let read = Passwords::parse(&text)
+        let read = BrokerPasswords::parse(&text)
             .map_err(|error| BuildError::List("passwords", path.clone(), error.to_string()))?;
         Ok(Some(Arc::new(read)))
     }

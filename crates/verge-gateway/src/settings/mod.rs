@@ -53,7 +53,7 @@ pub use renewal::RenewalSettings;
 pub use route::Route;
 pub use server::ServerSection;
 pub use source::{Carries, FrameSource, Overload, SourceSection};
-pub use store::{KeyError, StoreSection};
+pub use store::{ConfiguredKeyError, StoreSection};
 pub use track_file::{TrackFile, read_track_file};
 pub use uplink::{
     DatexFiles, DatexSnapshots, DatexUplink, HttpUplink, MqttUplink, PushFormat, RsmpUplink, SparkplugUplink,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use verge_engine::{ModelLimits, Provider};
 use verge_models::ModelFiles;
-use verge_models::package::{KeyError, TrustedKey};
+use verge_models::package::{SigningKeyError, TrustedKey};
 use verge_models::store::{ModelStore, StoreRules};
 use verge_models::trial::TrialRules;
 use verge_tls::ClientConfig;
@@ -60,7 +60,7 @@ impl PackageRules {
     ///
     /// # Errors
     /// A key cannot be read.
-    pub fn load(&self, limits: ModelLimits) -> Result<StoreRules, KeyError> {
+    pub fn load(&self, limits: ModelLimits) -> Result<StoreRules, SigningKeyError> {
         Ok(StoreRules {
             trust: self.trust.iter().map(|path| TrustedKey::load(path)).collect::<Result<_, _>>()?,
             unsigned: self.unsigned,

@@ -41,7 +41,7 @@ enum KeySource {
 
 /// Why there is no key although one is configured.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyError {
+pub enum ConfiguredKeyError {
     /// The file cannot be read.
     #[error("gateway.{key}: cannot read {}: {source} (`verge outbox new-key FILE` makes a key)", path.display())]
     File {
@@ -106,11 +106,11 @@ impl StoreSection {
     ///
     /// # Errors
     /// The key cannot be read, or is none.
-    pub fn build(&self) -> Result<OutboxSettings, KeyError> {
+    pub fn build(&self) -> Result<OutboxSettings, ConfiguredKeyError> {
         Ok(OutboxSettings { key: self.read_key()?, ..self.settings.clone() })
     }
 
-    fn read_key(&self) -> Result<Option<StoreKey>, KeyError> {
+    fn read_key(&self) -> Result<Option<StoreKey>, ConfiguredKeyError> {
         let (key, text) = match &self.key {
             KeySource::Absent => return Ok(None),
             KeySource::Given(secret) => ("store_key", secret.reveal().as_bytes().to_vec()),
@@ -118,22 +118,29 @@ impl StoreSection {
             KeySource::Credential(name) => {
                 const KEY: &str = "store_key_credential";
                 let folder = std::env::var_os(CREDENTIALS)
-                    .ok_or_else(|| KeyError::NoCredentials { name: name.clone() })?;
+                    .ok_or_else(|| ConfiguredKeyError::NoCredentials { name: name.clone() })?;
                 let path = Path::new(&folder).join(name);
                 // systemd has seen to the rights of this folder.
-                (KEY, std::fs::read(&path).map_err(|source| KeyError::File { key: KEY, path, source })?)
+                (
+                    KEY,
+                    std::fs::read(&path).map_err(|source| ConfiguredKeyError::File {
+                        key: KEY,
+                        path,
+                        source,
+                    })?,
+                )
             }
         };
-        StoreKey::parse(&text).map(Some).map_err(|source| KeyError::NotAKey { key, source })
+        StoreKey::parse(&text).map(Some).map_err(|source| ConfiguredKeyError::NotAKey { key, source })
     }
 }
 
-fn read_private(key: &'static str, path: &Path) -> Result<Vec<u8>, KeyError> {
+fn read_private(key: &'static str, path: &Path) -> Result<Vec<u8>, ConfiguredKeyError> {
     use std::os::unix::fs::PermissionsExt;
-    let fault = |source| KeyError::File { key, path: path.to_owned(), source };
+    let fault = |source| ConfiguredKeyError::File { key, path: path.to_owned(), source };
     let about = std::fs::metadata(path).map_err(fault)?;
     if about.permissions().mode() & 0o077 != 0 {
-        return Err(KeyError::Open { key, path: path.to_owned() });
+        return Err(ConfiguredKeyError::Open { key, path: path.to_owned() });
     }
     std::fs::read(path).map_err(fault)
 }

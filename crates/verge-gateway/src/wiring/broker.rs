@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use verge_broker::{
-    ChildBroker, ChildBrokerSettings, Front, FrontSettings, FrontView, Inputs, Passwords, Policy,
-    RefusedDevice, Retained, own_client_id,
+    BrokerPasswords, ChildBroker, ChildBrokerSettings, Front, FrontSettings, FrontView, Policy,
+    RefusedDevice, Retained, SourceInputs, own_client_id,
 };
 use verge_mqtt::ConnectionSettings;
 use verge_pipeline::beats::Beats;
@@ -35,7 +35,7 @@ const ENVIRONMENT: [&str; 2] = ["VERGE_LOG", "RUST_BACKTRACE"];
 pub(super) struct ListenerFilesRead {
     tls: Option<ListenerTls>,
     policy: Policy,
-    passwords: Option<Arc<Passwords>>,
+    passwords: Option<Arc<BrokerPasswords>>,
 }
 
 impl ListenerFilesRead {
@@ -92,7 +92,7 @@ pub(super) struct SiteBroker {
     broker: ChildBroker,
     front: Front,
     /// What devices publish for the gateway's own sources.
-    inputs: Inputs,
+    inputs: SourceInputs,
     /// Where devices ask for certificates.
     enrolment: Option<EstServer>,
     /// Carries what devices send; ends with the broker.
@@ -120,7 +120,7 @@ impl SiteBroker {
         let retained = policy.retained.then(|| kept_in(state_dir));
         let keeping = retained.as_ref().map(|(retained, _)| retained.clone());
         child.retained = keeping.clone().unwrap_or_default();
-        let inputs = Inputs::new(settings.durable, move || clock.now()).keeping(keeping);
+        let inputs = SourceInputs::new(settings.durable, move || clock.now()).keeping(keeping);
         let to = inputs.clone();
         // A thread of its own: incoming pictures do not delay outgoing verdicts.
         let thread = IoThread::start("verge-broker", beats)?;
@@ -167,7 +167,7 @@ impl SiteBroker {
     }
 
     /// What devices publish for the gateway's own sources. They are left unread until it is opened.
-    pub(super) const fn inputs(&self) -> &Inputs {
+    pub(super) const fn inputs(&self) -> &SourceInputs {
         &self.inputs
     }
 

@@ -7,13 +7,13 @@ use verge_domain::observation::Camera;
 use verge_domain::reading::SourceIndex;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::{CameraWatch, Cameras, MAX_WATCHED, SeenTracks};
+use verge_pipeline::frames::{Cameras, MAX_WATCHED, SeenTracks, WatchBoard};
 use verge_vision::Memory;
 
 /// The cameras of a gateway that takes frames.
 pub(super) struct CameraView {
     cameras: Cameras<Memory>,
-    watch: CameraWatch,
+    watch: WatchBoard,
     /// Know the names of the sources.
     counters: Arc<Counters>,
     clock: Clock,
@@ -21,7 +21,7 @@ pub(super) struct CameraView {
 
 impl CameraView {
     pub(super) fn new(
-        (cameras, watch): (Cameras<Memory>, CameraWatch),
+        (cameras, watch): (Cameras<Memory>, WatchBoard),
         counters: &Arc<Counters>,
         clock: Clock,
     ) -> Self {

@@ -19,7 +19,7 @@ use verge_pipeline::clock::Clock;
 use verge_pipeline::commands::{CommandDesks, CommandDoor, RouteDesk};
 use verge_pipeline::committer::StoreHandle;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::{CameraWatch, Cameras};
+use verge_pipeline::frames::{Cameras, WatchBoard};
 use verge_pipeline::history::SignalRoom;
 use verge_pipeline::status::Status;
 use verge_tls::ServerConfig;
@@ -66,7 +66,7 @@ impl LiveView {
         (board, status, counters, signals): (&Arc<LastWords>, &Arc<Status>, &Arc<Counters>, Arc<SignalRoom>),
         (store, desks, routes): (&StoreHandle, &CommandDesks, Vec<RouteDesk>),
         configured: &Arc<ConfiguredView>,
-        (clock, watched): (Clock, Option<(Cameras<Memory>, CameraWatch)>),
+        (clock, watched): (Clock, Option<(Cameras<Memory>, WatchBoard)>),
     ) -> Self {
         let cameras = watched.map(|watched| Arc::new(CameraView::new(watched, counters, clock)));
         let drawings = cameras

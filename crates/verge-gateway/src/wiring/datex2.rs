@@ -14,7 +14,7 @@ use verge_domain::link::PublicationReport;
 use verge_domain::stage::{EncodeError, Envelope, Form, StoredRow};
 use verge_domain::time::Moment;
 use verge_pipeline::clock::Clock;
-use verge_traffic::datex2::Publisher;
+use verge_traffic::datex2::DatexPublisher;
 use verge_web::PushPreface;
 
 use super::servers::Served;
@@ -28,7 +28,7 @@ pub(super) type PublicationCounts = Arc<Mutex<PublicationReport>>;
 /// Stored rows as documents.
 pub(super) struct DatexForm {
     rows: VerdictForm,
-    publisher: Publisher,
+    publisher: DatexPublisher,
     board: Arc<dyn Board>,
     clock: Clock,
     counts: PublicationCounts,
@@ -36,7 +36,7 @@ pub(super) struct DatexForm {
 
 impl DatexForm {
     pub(super) fn new(datex2: &DatexUplink, board: Arc<dyn Board>, clock: Clock) -> Self {
-        let publisher = Publisher::new(Arc::clone(&datex2.publisher));
+        let publisher = DatexPublisher::new(Arc::clone(&datex2.publisher));
         let counts = Arc::new(Mutex::new(publisher.report()));
         Self { rows: VerdictForm, publisher, board, clock, counts }
     }
@@ -91,7 +91,7 @@ impl SnapshotsAtWork {
         // Files are written on it: a disk that is slow, or a share that hangs, rests nothing else.
         let thread = IoThread::start_unwatched("verge-datex2")?;
         let start = |(publisher, snapshots)| {
-            let publisher = Publisher::new(publisher);
+            let publisher = DatexPublisher::new(publisher);
             thread.within(|| tokio::spawn(keep(publisher, snapshots, served.clone())))
         };
         let tasks = all.into_iter().map(start).collect();
@@ -105,7 +105,7 @@ impl Drop for SnapshotsAtWork {
     }
 }
 
-async fn keep(publisher: Publisher, snapshots: DatexSnapshots, served: Served) {
+async fn keep(publisher: DatexPublisher, snapshots: DatexSnapshots, served: Served) {
     let began = served.clock.now();
     let mut times = tokio::time::interval(snapshots.every);
     times.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -126,7 +126,7 @@ async fn keep(publisher: Publisher, snapshots: DatexSnapshots, served: Served) {
 }
 
 fn write_all(
-    publisher: &Publisher,
+    publisher: &DatexPublisher,
     snapshots: &DatexSnapshots,
     served: &Served,
     began: Moment,

@@ -16,7 +16,7 @@ use verge_mqtt::Guarantee;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::counters::Counters;
 use verge_pipeline::frames::{
-    CameraJudges, CameraWatch, Cameras, FrameQueue, FrameWorkers, Keep, SnapshotDesk,
+    CameraJudges, Cameras, FrameQueue, FrameWorkers, Keep, SnapshotDesk, WatchBoard,
 };
 use verge_pipeline::intake::Observations;
 use verge_pipeline::judging::Inputs;
@@ -336,7 +336,7 @@ impl FramePath {
     }
 
     /// The cameras that frames have come from, and where pictures are left for people who watch one.
-    pub(super) fn cameras(&self) -> (Cameras<Memory>, CameraWatch) {
+    pub(super) fn cameras(&self) -> (Cameras<Memory>, WatchBoard) {
         (self.queue.cameras(), self.queue.watch())
     }
 

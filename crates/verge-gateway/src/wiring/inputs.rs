@@ -2,7 +2,7 @@
 //! embedded broker, which hands them on itself.
 
 use tokio::sync::watch;
-use verge_broker::{BrokerState, InputSource, Inputs};
+use verge_broker::{BrokerState, InputSource, SourceInputs};
 use verge_domain::reading::{Acknowledged, Receipt};
 use verge_domain::stage::{Intake, Source};
 use verge_mqtt::{
@@ -15,7 +15,7 @@ pub(super) enum Site<'a> {
     /// The site's own broker.
     Broker(&'a ConnectionSettings),
     /// The guard of the embedded one, and how that stands.
-    Guard(&'a Inputs, watch::Receiver<BrokerState>),
+    Guard(&'a SourceInputs, watch::Receiver<BrokerState>),
 }
 
 /// One class of messages, wherever they come from.

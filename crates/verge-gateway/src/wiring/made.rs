@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use verge_engine::runtime::VARIABLE;
 use verge_engine::{ProcessorClass, Runtime};
-use verge_models::card::Made;
+use verge_models::card::Provenance;
 use verge_models::{FrameModel, ModelFiles};
 use verge_pipeline::status::MadeElsewhereStatus;
 
@@ -75,7 +75,7 @@ impl MadeElsewhere {
     /// Notes what is remarkable of files that are in use, and forgets the others. Gives those that are new.
     fn note<'a>(
         &self,
-        made: impl IntoIterator<Item = (&'a ModelFiles, &'a Made, String)>,
+        made: impl IntoIterator<Item = (&'a ModelFiles, &'a Provenance, String)>,
         here: ProcessorClass,
         runtime: Option<&str>,
     ) -> Vec<Untested> {
@@ -168,15 +168,15 @@ impl Untested {
 mod tests {
     use super::*;
 
-    fn made(processor: &str, onnxruntime: &str) -> Made {
-        Made {
+    fn made(processor: &str, onnxruntime: &str) -> Provenance {
+        Provenance {
             command: "quantize".to_owned(),
             source_sha256: "ab".repeat(32),
             pictures: 16,
             processor: processor.to_owned(),
             verge: "0.1.0".to_owned(),
             onnxruntime: onnxruntime.to_owned(),
-            ..Made::default()
+            ..Provenance::default()
         }
     }
 
@@ -189,7 +189,7 @@ mod tests {
         let elsewhere = MadeElsewhere::default();
         let [here, arm, old] =
             [("x86", "1.32.0"), ("arm", "1.32.0"), ("x86", "1.20.0")].map(|(a, b)| made(a, b));
-        let look = |models: &[(&str, &Made)]| -> Vec<String> {
+        let look = |models: &[(&str, &Provenance)]| -> Vec<String> {
             let files: Vec<ModelFiles> = models.iter().map(|(name, _)| files(name)).collect();
             let models = files.iter().zip(models);
             let models = models.map(|(files, (_, made))| (files, *made, made.source_sha256.clone()));
@@ -202,7 +202,7 @@ mod tests {
         assert!(words(1).contains("with ONNX Runtime 1.20.0, this is 1.32.0"), "{}", words(1));
         assert_eq!(look(&[("a", &here), ("b", &arm)]), Vec::<String>::new(), "it is known");
         assert_eq!(elsewhere.status().len(), 1, "what is not used any more is not shown");
-        let other = Made { source_sha256: "cd".repeat(32), ..arm.clone() };
+        let other = Provenance { source_sha256: "cd".repeat(32), ..arm.clone() };
         assert_eq!(look(&[("b", &other)]), ["b"], "another file");
     }
 

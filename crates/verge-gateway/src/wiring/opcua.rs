@@ -7,9 +7,9 @@ use anyhow::Context;
 use verge_domain::id::DeviceId;
 use verge_domain::image::{GatewayState, HeldBack, InputAge, PointSelector, PointsView};
 use verge_domain::time::Moment;
-use verge_opcua::{GatewayView, Logins, OpcUaServer, OpcUaSettings, application_uri};
+use verge_opcua::{Logins, OpcUaServer, OpcUaSettings, OpcuaView, application_uri};
 use verge_pipeline::status::{OpcUaStatus, ServerPoints, ServerStatus};
-use verge_web::dashboard::access::Passwords;
+use verge_web::dashboard::access::PasswordFile;
 
 use super::servers::{Served, held_back};
 use crate::exit::{Exit, ExitWith};
@@ -69,7 +69,7 @@ fn of_section(section: &OpcUaSection, settings: &Settings) -> OpcUaSettings {
         logins: section
             .users_file
             .clone()
-            .map(|file| Arc::new(FileLogins(Passwords::of_file(file))) as Arc<dyn Logins>),
+            .map(|file| Arc::new(FileLogins(PasswordFile::of_file(file))) as Arc<dyn Logins>),
         anonymous: section.anonymous,
         insecure_none: section.insecure_none,
         max_clients: section.max_clients,
@@ -104,7 +104,7 @@ fn status_of(server: &OpcUaServer) -> ServerStatus {
 }
 
 /// The logins in a file.
-struct FileLogins(Passwords);
+struct FileLogins(PasswordFile);
 
 impl Logins for FileLogins {
     fn matches(&self, user: &str, password: &str) -> bool {
@@ -128,7 +128,7 @@ impl PointsView for ServedView {
     }
 }
 
-impl GatewayView for ServedView {
+impl OpcuaView for ServedView {
     fn now(&self) -> Moment {
         self.served.clock.now()
     }
@@ -148,7 +148,7 @@ pub fn look(section: &OpcUaSection) -> Result<String, String> {
     let found = found.map_err(|error| error.to_string())?;
     let own = if found.own { "" } else { "; its certificate is made at the first start" };
     let users = match &section.users_file {
-        Some(file) => Passwords::of_file(file.clone()).count().map_err(|error| error.to_string())?,
+        Some(file) => PasswordFile::of_file(file.clone()).count().map_err(|error| error.to_string())?,
         None => 0,
     };
     let who = if section.anonymous {

@@ -13,7 +13,7 @@ use verge_pipeline::beats::Beats;
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::CommitHandle;
 use verge_pipeline::counters::Counters;
-use verge_pipeline::frames::{CameraWatch, SnapshotDesk, Sources};
+use verge_pipeline::frames::{SnapshotDesk, Sources, WatchBoard};
 use verge_pipeline::history::SignalRoom;
 use verge_pipeline::intake::{IntakeQueue, Judging, Observations, OrderDesk, ReadingIntake};
 use verge_pipeline::judging::{Decision, EventRegister, JudgeSet, KnownEvent, WatchedDevices};
@@ -161,7 +161,7 @@ impl ReadingJudges {
         sources: &Sources<SiteSource>,
         commits: &CommitHandle,
         clock: Clock,
-        (causes, snapshots, watch): (&[Cause], Option<SnapshotDesk>, Option<CameraWatch>),
+        (causes, snapshots, watch): (&[Cause], Option<SnapshotDesk>, Option<WatchBoard>),
     ) -> Vec<Judging<ReadingJudge>> {
         let start = |Side { queue, judges, restored }: Side| {
             queue.start(judges, sources.clone(), commits.clone(), clock, restored, causes)

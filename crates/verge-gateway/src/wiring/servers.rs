@@ -10,7 +10,7 @@ use verge_domain::image::{GatewayState, HeldBack, InputAge, PointSelector};
 use verge_domain::reading::SourceIndex;
 use verge_domain::settable::LimitKey;
 use verge_domain::time::Moment;
-use verge_modbus::{GatewayView, ModbusServer, PointCommand};
+use verge_modbus::{ModbusServer, ModbusView, PointCommand};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::commands::CommandRate;
 use verge_pipeline::counters::{Counters, MaintenanceWindow};
@@ -178,7 +178,7 @@ struct ServedView {
     commands: Mutex<CommandRate>,
 }
 
-impl GatewayView for ServedView {
+impl ModbusView for ServedView {
     fn now(&self) -> Moment {
         self.served.clock.now()
     }

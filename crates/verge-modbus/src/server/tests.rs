@@ -17,7 +17,7 @@ use crate::{FailSafe, PointLimit};
 
 struct Now;
 
-impl GatewayView for Now {
+impl ModbusView for Now {
     fn now(&self) -> Moment {
         Moment::from_wall(UtcMillis(0))
     }

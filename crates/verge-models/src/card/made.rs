@@ -11,7 +11,7 @@ use super::{Wrong, quoted};
 /// How a file came to be.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Made {
+pub struct Provenance {
     /// The command.
     pub command: String,
     /// SHA-256 of the weights that it was made from.
@@ -38,7 +38,7 @@ pub struct Made {
 /// In place of a kind of processor: the weights are the same for all.
 pub const ANY_PROCESSOR: &str = "any";
 
-impl Made {
+impl Provenance {
     /// What cannot be.
     pub(super) fn fault(&self) -> Option<Wrong> {
         let is_digest = |text: &str| text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
@@ -138,8 +138,8 @@ mod tests {
     use super::super::Card;
     use super::*;
 
-    fn made() -> Made {
-        Made {
+    fn made() -> Provenance {
+        Provenance {
             command: "quantize --for \"x86\"".to_owned(),
             source_sha256: "ab".repeat(32),
             pictures: 111,
@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    fn card(made: &Made) -> Result<Card, String> {
+    fn card(made: &Provenance) -> Result<Card, String> {
         let text = format!(
             "name = \"w\"\nversion = \"1\"\nfile = \"w.onnx\"\ntask = \"reconstruct\"\n{}",
             made.table()
@@ -164,25 +164,28 @@ mod tests {
     fn a_table_that_is_written_is_read() {
         assert_eq!(card(&made()).unwrap().made, Some(made()));
         let plain =
-            Made { figures: BTreeMap::new(), bounds: BTreeMap::new(), pictures_sha256: None, ..made() };
+            Provenance { figures: BTreeMap::new(), bounds: BTreeMap::new(), pictures_sha256: None, ..made() };
         assert_eq!(card(&plain).unwrap().made, Some(plain));
         assert!(made().words().contains("top1 % 87.40 (80.00 to 92.50)"), "{}", made().words());
         let report = serde_json::to_string(&made()).unwrap();
-        assert_eq!(serde_json::from_str::<Made>(&report).unwrap(), made());
+        assert_eq!(serde_json::from_str::<Provenance>(&report).unwrap(), made());
     }
 
     #[test]
     fn what_cannot_be_names_its_line() {
-        let check = |made: Made, part: &str| {
+        let check = |made: Provenance, part: &str| {
             let error = card(&made).unwrap_err();
             assert!(error.contains(part), "{error}");
         };
-        check(Made { source_sha256: "ab".to_owned(), ..made() }, "made.source_sha256");
-        check(Made { processor: "vax".to_owned(), ..made() }, "made.processor");
-        let same = Made { processor: ANY_PROCESSOR.to_owned(), ..made() };
+        check(Provenance { source_sha256: "ab".to_owned(), ..made() }, "made.source_sha256");
+        check(Provenance { processor: "vax".to_owned(), ..made() }, "made.processor");
+        let same = Provenance { processor: ANY_PROCESSOR.to_owned(), ..made() };
         assert!(same.fault().is_none() && same.remark(ProcessorClass::Other, None).is_none());
-        check(Made { command: String::new(), ..made() }, "made.command");
-        check(Made { figures: BTreeMap::from([("x".to_owned(), f64::INFINITY)]), ..made() }, "made.figures");
+        check(Provenance { command: String::new(), ..made() }, "made.command");
+        check(
+            Provenance { figures: BTreeMap::from([("x".to_owned(), f64::INFINITY)]), ..made() },
+            "made.figures",
+        );
     }
 
     #[test]
@@ -190,7 +193,7 @@ mod tests {
         assert_eq!(made().remark(ProcessorClass::X86, None), None);
         assert_eq!(made().remark(ProcessorClass::X86Vnni, None), None, "7 bits run right there, too");
         assert!(made().remark(ProcessorClass::Arm, None).unwrap().contains("this one is arm"));
-        let wide = Made { processor: "x86-vnni".to_owned(), ..made() };
+        let wide = Provenance { processor: "x86-vnni".to_owned(), ..made() };
         assert!(wide.remark(ProcessorClass::X86, None).unwrap().contains("this one is x86"));
     }
 
@@ -199,7 +202,7 @@ mod tests {
         let remark = |runtime| made().remark(ProcessorClass::X86, Some(runtime));
         assert_eq!((remark("1.32.0"), remark("1")), (None, None));
         assert!(remark("1.33.1").unwrap().contains("ONNX Runtime 1.32.0, this is 1.33.1"));
-        let unknown = Made { onnxruntime: "unknown".to_owned(), ..made() };
+        let unknown = Provenance { onnxruntime: "unknown".to_owned(), ..made() };
         assert_eq!(unknown.remark(ProcessorClass::X86, Some("1.33.1")), None);
         let both = made().remark(ProcessorClass::Arm, Some("1.33.1")).unwrap();
         assert!(both.contains("this one is arm") && both.contains("this is 1.33.1"), "{both}");

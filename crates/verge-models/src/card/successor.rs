@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::{Card, CardError, Made, quoted};
+use super::{Card, CardError, Provenance, quoted};
 
 /// What is new about a model.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Successor<'a> {
     /// The name of the file of its labels, where they lie in one.
     pub labels: Option<&'a str>,
     /// How it came to be.
-    pub made: &'a Made,
+    pub made: &'a Provenance,
 }
 
 impl Successor<'_> {
@@ -76,13 +76,13 @@ mod tests {
 
     use super::*;
 
-    fn made(processor: &str) -> Made {
-        Made {
+    fn made(processor: &str) -> Provenance {
+        Provenance {
             command: "quantize".to_owned(),
             source_sha256: "ab".repeat(32),
             processor: processor.to_owned(),
             figures: BTreeMap::from([("agreement".to_owned(), 99.0)]),
-            ..Made::default()
+            ..Provenance::default()
         }
     }
 

@@ -14,7 +14,7 @@ const LEAST_COPY: usize = 24;
 
 /// A delta, and what became of the tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Made {
+pub struct MadeDelta {
     /// The delta.
     pub bytes: Vec<u8>,
     /// SHA-256 of the old file.
@@ -38,14 +38,14 @@ struct Writer<'a> {
 
 /// Makes the delta that turns one file into the other. Files that are no ONNX are one piece.
 #[must_use]
-pub fn make(base: &[u8], target: &[u8]) -> Made {
+pub fn make(base: &[u8], target: &[u8]) -> MadeDelta {
     let (old, new) = (tensors(base), tensors(target));
     let by_name: HashMap<&str, usize> =
         old.iter().enumerate().map(|(index, span)| (span.name.as_str(), index)).collect();
     let by_content: HashMap<&[u8], usize> =
         old.iter().enumerate().map(|(index, span)| (&base[span.at.clone()], index)).collect();
     let mut writer = Writer { base, target, pieces: Vec::new(), body: Vec::new() };
-    let mut made = Made {
+    let mut made = MadeDelta {
         bytes: Vec::new(),
         base: ContentDigest::of(base).to_string(),
         target: ContentDigest::of(target).to_string(),

@@ -16,7 +16,7 @@ use verge_engine::ContentDigest;
 
 pub use format::Header;
 use format::{Opened, Piece};
-pub use make::{Made, make};
+pub use make::{MadeDelta, make};
 
 /// Why a file cannot be rebuilt.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,7 @@
 use super::average_precision::{FoundObject, overlap};
 use super::bootstrap::ALPHA;
 use super::share::wilson;
-use super::{Decision, Rules};
+use super::{GateDecision, Rules};
 
 /// Numbers of frames after which a trial is looked at. Looking often proves nothing: chance passes at one of many looks.
 pub const LOOKS: [u64; 3] = [200, 500, 1_000];
@@ -27,7 +27,7 @@ pub enum Look {
     /// Neither of both is certain: it is looked at again after this many.
     Open(u64),
     /// The decision.
-    Decided(Decision),
+    Decided(GateDecision),
     /// The last look is past.
     Over,
 }
@@ -106,7 +106,7 @@ impl Agreed {
 impl Rules {
     /// Whether two models agree enough on a fixed number of pictures.
     #[must_use]
-    pub fn unlabelled(&self, agreed: Agreed) -> Decision {
+    pub fn unlabelled(&self, agreed: Agreed) -> GateDecision {
         self.at(agreed, ALPHA)
     }
 
@@ -131,15 +131,15 @@ impl Rules {
         }
     }
 
-    fn at(&self, agreed: Agreed, alpha: f64) -> Decision {
+    fn at(&self, agreed: Agreed, alpha: f64) -> GateDecision {
         let (low, high) = agreed.bounds(alpha);
         let (share, least) = (agreed.share() * 100.0, self.agreement * 100.0);
         let shown =
             format!("{share:.1} % of the answers agree ({:.1} to {:.1} %)", low * 100.0, high * 100.0);
         if low >= self.agreement {
-            Decision::passed(shown)
+            GateDecision::passed(shown)
         } else {
-            Decision::refused(format!("{shown}; the lower end must be {least:.0} % or more"))
+            GateDecision::refused(format!("{shown}; the lower end must be {least:.0} % or more"))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a model costs, beside another on the same machine.
 
-use super::{Decision, Rules};
+use super::{GateDecision, Rules};
 
 /// A version that is meant to be faster takes less than this share of the old one's time.
 const FASTER: f64 = 0.95;
@@ -33,15 +33,18 @@ impl Cost {
 impl Rules {
     /// Whether a version that is meant to be faster is.
     #[must_use]
-    pub fn cost(&self, old: &Cost, new: &Cost) -> Decision {
+    pub fn cost(&self, old: &Cost, new: &Cost) -> GateDecision {
         let times = new.times(old);
         let shown = format!("{:.2} ms of CPU instead of {:.2} ({times:.2}x)", new.cpu_ms, old.cpu_ms);
         if times <= FASTER {
-            Decision::passed(shown)
+            GateDecision::passed(shown)
         } else if self.keep_slower {
-            Decision::passed(format!("{shown}, kept for its bytes: {} instead of {}", new.bytes, old.bytes))
+            GateDecision::passed(format!(
+                "{shown}, kept for its bytes: {} instead of {}",
+                new.bytes, old.bytes
+            ))
         } else {
-            Decision::refused(format!(
+            GateDecision::refused(format!(
                 "{shown}: not faster; --keep-slower takes it where bytes are the point"
             ))
         }
@@ -57,7 +60,7 @@ impl Rules {
 
     /// Whether a version whose bytes are the point pays: fewer of them in a package, and no more time. `packed`: bytes of both there.
     #[must_use]
-    pub fn size(&self, old: &Cost, new: &Cost, packed: (u64, u64)) -> Decision {
+    pub fn size(&self, old: &Cost, new: &Cost, packed: (u64, u64)) -> GateDecision {
         #[expect(clippy::cast_precision_loss, reason = "bytes of files")]
         let share = packed.1 as f64 / packed.0.max(1) as f64;
         let times = new.times(old);
@@ -66,11 +69,13 @@ impl Rules {
             packed.1, packed.0, new.cpu_ms, old.cpu_ms
         );
         if !Self::is_smaller(packed) {
-            Decision::refused(format!("{shown}: not smaller, which is all that this can gain"))
+            GateDecision::refused(format!("{shown}: not smaller, which is all that this can gain"))
         } else if times > SLOWER && !self.keep_slower {
-            Decision::refused(format!("{shown}: slower; --keep-slower takes it where bytes are the point"))
+            GateDecision::refused(format!(
+                "{shown}: slower; --keep-slower takes it where bytes are the point"
+            ))
         } else {
-            Decision::passed(shown)
+            GateDecision::passed(shown)
         }
     }
 }

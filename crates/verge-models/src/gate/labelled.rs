@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::average_precision::{AveragePrecision, FoundObject, LabelledObject};
 use super::bootstrap::{ALPHA, Bounds, bounds};
 use super::share::{mcnemar, ruled_out};
-use super::{Decision, Rules};
+use super::{GateDecision, Rules};
 
 /// What both models said of one labelled picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,25 +146,27 @@ pub fn compare_detections(pairs: &[DetectionPair]) -> Option<Drop> {
 impl Rules {
     /// Whether a loss on labelled pictures is accepted.
     #[must_use]
-    pub fn labelled(&self, drop: &Drop) -> Decision {
+    pub fn labelled(&self, drop: &Drop) -> GateDecision {
         let Drop { points, high, p, pictures, .. } = *drop;
         let shown = format!("{:.1} instead of {:.1} %", drop.new, drop.old);
         if points > 0.0 && p < ALPHA && !self.is_loss_consented {
-            Decision::refused(format!("worse: {shown} of {pictures} pictures, p = {p:.3}"))
+            GateDecision::refused(format!("worse: {shown} of {pictures} pictures, p = {p:.3}"))
         } else if points > self.max_drop {
-            Decision::refused(format!(
+            GateDecision::refused(format!(
                 "{shown} of {pictures} pictures: {points:.1} points are lost, {:.1} at most with --max-drop {}",
                 self.max_drop, self.max_drop
             ))
         } else if self.strict && high > self.max_drop {
-            Decision::refused(format!(
+            GateDecision::refused(format!(
                 "{pictures} pictures rule out losses above {high:.1} points only; --strict needs {:.1}: more pictures",
                 self.max_drop
             ))
         } else {
             let lost =
                 if points > 0.0 { format!("{points:.1} points lost") } else { "no loss seen".to_owned() };
-            Decision::passed(format!("{lost}; {pictures} pictures rule out losses above {high:.1} points"))
+            GateDecision::passed(format!(
+                "{lost}; {pictures} pictures rule out losses above {high:.1} points"
+            ))
         }
     }
 }

@@ -41,14 +41,14 @@ impl Default for Rules {
 
 /// Whether a version is accepted, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
+pub struct GateDecision {
     /// It is.
     pub passes: bool,
     /// In words.
     pub reason: String,
 }
 
-impl Decision {
+impl GateDecision {
     const fn passed(reason: String) -> Self {
         Self { passes: true, reason }
     }

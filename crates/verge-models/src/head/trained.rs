@@ -61,7 +61,7 @@ pub struct Head {
 
 /// What is known of a head before anything is kept.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Trial {
+pub struct HeadTrial {
     /// The class that each picture is given by weights that were solved without its fold.
     pub said: Vec<usize>,
     /// Right ones among them.
@@ -129,7 +129,7 @@ impl Samples {
     /// What a head would say of each picture without the pictures of its fold. Scale and λ are those of all rows: neither looks at a
     /// picture's own class for more than one of many. `None` where the numbers allow no solution.
     #[must_use]
-    pub fn cross_validate(&self, features: &Matrix, method: Method) -> Option<Trial> {
+    pub fn cross_validate(&self, features: &Matrix, method: Method) -> Option<HeadTrial> {
         // Descent takes its time: it is not repeated.
         let divisions = if method == Method::Ridge { DIVISIONS } else { 1 };
         let scores = self.left_out(features, method, divisions)?;
@@ -144,7 +144,7 @@ impl Samples {
         }
         let said = said_of(scores.first()?);
         let right = said.iter().zip(&labels).filter(|(said, label)| said == label).count();
-        Some(Trial { said, right, shares })
+        Some(HeadTrial { said, right, shares })
     }
 
     /// What would be said of each row without its fold, for each division into folds.

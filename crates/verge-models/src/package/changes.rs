@@ -10,7 +10,7 @@ use verge_engine::ContentDigest;
 
 use super::pack::zip_up;
 use super::{DELTA_END, OpenLimits, Package, PackageError, PackedFile};
-use crate::delta::{self, Made};
+use crate::delta::{self, MadeDelta};
 
 /// How a zip begins.
 const ZIP: &[u8] = b"PK\x03\x04";
@@ -50,7 +50,7 @@ pub fn weights(package: &mut Package) -> Result<(PackedFile, Vec<u8>), PackageEr
 ///
 /// # Errors
 /// See [`PackageError`].
-pub fn changes(old: &Path, new: &Path, to: &Path, max_file_bytes: u64) -> Result<Made, PackageError> {
+pub fn changes(old: &Path, new: &Path, to: &Path, max_file_bytes: u64) -> Result<MadeDelta, PackageError> {
     let base = old_weights(old, max_file_bytes)?;
     let mut package = open_any(new, max_file_bytes)?;
     let (file, content) = weights(&mut package)?;

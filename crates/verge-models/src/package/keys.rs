@@ -15,7 +15,7 @@ const MAX_KEY_BYTES: u64 = 16 * 1024;
 
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum KeyError {
+pub enum SigningKeyError {
     /// It cannot be read.
     #[error("cannot read the key {}: {source}", path.display())]
     Read {
@@ -45,9 +45,9 @@ impl SigningKey {
     /// Reads one (PKCS#8).
     ///
     /// # Errors
-    /// See [`KeyError`].
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let other = || KeyError::Other {
+    /// See [`SigningKeyError`].
+    pub fn load(path: &Path) -> Result<Self, SigningKeyError> {
+        let other = || SigningKeyError::Other {
             path: path.to_owned(),
             what: "private key",
             remedy: "`openssl genpkey -algorithm ed25519 -out KEY.pem` makes one, without a password",
@@ -76,9 +76,9 @@ impl TrustedKey {
     /// Reads one (SPKI).
     ///
     /// # Errors
-    /// See [`KeyError`].
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let other = || KeyError::Other {
+    /// See [`SigningKeyError`].
+    pub fn load(path: &Path) -> Result<Self, SigningKeyError> {
+        let other = || SigningKeyError::Other {
             path: path.to_owned(),
             what: "public key",
             remedy: "`openssl pkey -in KEY.pem -pubout -out PUBLIC.pem` makes one of a private key",
@@ -97,8 +97,8 @@ impl TrustedKey {
 }
 
 /// The first block of this kind in a file; nothing where there is none.
-fn pem(path: &Path, kind: &str) -> Result<Option<Vec<u8>>, KeyError> {
-    let read = |source| KeyError::Read { path: path.to_owned(), source };
+fn pem(path: &Path, kind: &str) -> Result<Option<Vec<u8>>, SigningKeyError> {
+    let read = |source| SigningKeyError::Read { path: path.to_owned(), source };
     if std::fs::metadata(path).map_err(read)?.len() > MAX_KEY_BYTES {
         return Ok(None);
     }

@@ -23,7 +23,7 @@ use verge_engine::ContentDigest;
 
 use crate::delta::DeltaError;
 
-pub use keys::{KeyError, SigningKey, TrustedKey};
+pub use keys::{SigningKey, SigningKeyError, TrustedKey};
 pub use open::{OpenLimits, Package};
 pub use pack::{PackOptions, pack, packed_bytes};
 

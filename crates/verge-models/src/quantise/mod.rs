@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use error::QuantiseError;
 pub use observe::{Bench, PreparedPictures};
 pub use range::RangeMethod;
-use range::{Grid, Observed, Range};
+use range::{Grid, ObservedRange, Range};
 use verge_engine::{EditableModel, ElementType, Graph, ProcessorClass, basic};
 pub use weights::Target;
 
@@ -42,7 +42,7 @@ pub struct Quantiser<'a> {
     bench: Bench<'a>,
     model: EditableModel,
     target: Target,
-    observed: BTreeMap<String, Observed>,
+    observed: BTreeMap<String, ObservedRange>,
     /// Tensors that keep out what is below zero: their steps have no sign.
     clamped: BTreeSet<String>,
 }
@@ -93,8 +93,9 @@ impl<'a> Quantiser<'a> {
             let is_symmetric = self.target.is_signed() && !self.clamped.contains(tensor);
             if is_symmetric { Grid::Symmetric } else { Grid::Affine }
         };
-        let range =
-            |(tensor, observed): (&String, &Observed)| (tensor.clone(), observed.range(method, grid(tensor)));
+        let range = |(tensor, observed): (&String, &ObservedRange)| {
+            (tensor.clone(), observed.range(method, grid(tensor)))
+        };
         self.observed.iter().map(range).collect()
     }
 

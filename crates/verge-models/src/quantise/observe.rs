@@ -10,7 +10,7 @@ use verge_engine::{
 };
 
 use super::QuantiseError;
-use super::range::{NotFinite, Observed};
+use super::range::{NotFinite, ObservedRange};
 
 /// Tensors that are read in one run, so that memory is bounded.
 const GROUP: usize = 32;
@@ -115,7 +115,7 @@ impl Bench<'_> {
         pictures: &mut dyn PreparedPictures,
         counts: bool,
         step: &mut dyn FnMut(usize, usize),
-    ) -> Result<BTreeMap<String, Observed>, QuantiseError> {
+    ) -> Result<BTreeMap<String, ObservedRange>, QuantiseError> {
         let mut found = BTreeMap::new();
         let mut size = GROUP;
         let passes = if counts { 2 } else { 1 };
@@ -147,8 +147,8 @@ impl Bench<'_> {
         pictures: &mut dyn PreparedPictures,
         counts: bool,
         step: &mut dyn FnMut(usize, usize),
-    ) -> Result<Vec<Observed>, QuantiseError> {
-        let mut observed = vec![Observed::default(); tensors.len()];
+    ) -> Result<Vec<ObservedRange>, QuantiseError> {
+        let mut observed = vec![ObservedRange::default(); tensors.len()];
         let mut runner = self.runner(model, tensors)?;
         let (count, passes) = (pictures.count(), if counts { 2 } else { 1 });
         for pass in 0..passes {

@@ -62,13 +62,13 @@ pub enum Grid {
 
 /// What a tensor was seen to hold: in the first pass the least and the greatest number, in the second how often each.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Observed {
+pub struct ObservedRange {
     low: f32,
     high: f32,
     bins: Vec<u64>,
 }
 
-impl Default for Observed {
+impl Default for ObservedRange {
     fn default() -> Self {
         Self { low: f32::INFINITY, high: f32::NEG_INFINITY, bins: Vec::new() }
     }
@@ -78,7 +78,7 @@ impl Default for Observed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotFinite;
 
-impl Observed {
+impl ObservedRange {
     /// First pass.
     ///
     /// # Errors
@@ -299,8 +299,8 @@ fn loss(bins: &[f64], width: usize) -> f64 {
 mod tests {
     use super::*;
 
-    fn observed(numbers: &[f32]) -> Observed {
-        let mut seen = Observed::default();
+    fn observed(numbers: &[f32]) -> ObservedRange {
+        let mut seen = ObservedRange::default();
         seen.widen(numbers).unwrap();
         seen.count(numbers);
         seen
@@ -386,9 +386,9 @@ mod tests {
             observed(&[0.0, 0.0]).range(RangeMethod::Mse, Grid::Affine),
             Range { low: 0.0, high: 0.0 }
         );
-        assert_eq!(Observed::default().whole(), Range { low: 0.0, high: 0.0 });
+        assert_eq!(ObservedRange::default().whole(), Range { low: 0.0, high: 0.0 });
         for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            assert_eq!(Observed::default().widen(&[1.0, number]), Err(NotFinite));
+            assert_eq!(ObservedRange::default().widen(&[1.0, number]), Err(NotFinite));
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::package::PackageError;
 
 /// Why the store was not changed.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum ModelStoreError {
     /// The package is not taken.
     #[error(transparent)]
     Package(#[from] PackageError),
@@ -91,7 +91,7 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
+impl ModelStoreError {
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
     }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::StoreError;
+use super::ModelStoreError;
 
 /// Its name within the folder of all models.
 const LOCK: &str = "store.lock";
@@ -22,9 +22,9 @@ pub struct StoreLock {
 
 impl StoreLock {
     /// Takes it, waiting for whoever has it.
-    pub(super) fn take(root: &Path) -> Result<Self, StoreError> {
+    pub(super) fn take(root: &Path) -> Result<Self, ModelStoreError> {
         let path = root.join(LOCK);
-        let io = |source| StoreError::io(&path, source);
+        let io = |source| ModelStoreError::io(&path, source);
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
         let until = Instant::now() + PATIENCE;
@@ -36,7 +36,7 @@ impl StoreLock {
                     let mut text = String::new();
                     // Without its content the message only lacks the number.
                     drop(file.read_to_string(&mut text));
-                    return Err(StoreError::Busy { pid: text.trim().parse().ok() });
+                    return Err(ModelStoreError::Busy { pid: text.trim().parse().ok() });
                 }
                 Err(TryLockError::Error(source)) => return Err(io(source)),
             }

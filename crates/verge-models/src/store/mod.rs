@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use arrivals::is_on_its_way;
 pub use arrivals::{INCOMING, INCOMING_KEPT, offer_of};
-pub use error::StoreError;
+pub use error::ModelStoreError;
 use jiff::Timestamp;
 pub use lock::StoreLock;
 pub use slots::{FACTORY, Found, STAGED, Slots};
@@ -83,10 +83,10 @@ impl ModelStore {
     /// The right to change it; its folders are made where they are missing.
     ///
     /// # Errors
-    /// [`StoreError::Busy`], [`StoreError::Io`].
-    pub fn lock(&self) -> Result<StoreLock, StoreError> {
+    /// [`ModelStoreError::Busy`], [`ModelStoreError::Io`].
+    pub fn lock(&self) -> Result<StoreLock, ModelStoreError> {
         for folder in [self.root.clone(), self.root.join(INCOMING), self.folder()] {
-            make_folder(&folder).map_err(|error| StoreError::io(&folder, error))?;
+            make_folder(&folder).map_err(|error| ModelStoreError::io(&folder, error))?;
         }
         StoreLock::take(&self.root)
     }
@@ -106,13 +106,13 @@ impl ModelStore {
     /// The slots; where they are damaged, those that are restored, and why.
     ///
     /// # Errors
-    /// [`StoreError::Io`]: what they say is not known.
-    pub fn read_slots(&self) -> Result<(Slots, Option<String>), StoreError> {
+    /// [`ModelStoreError::Io`]: what they say is not known.
+    pub fn read_slots(&self) -> Result<(Slots, Option<String>), ModelStoreError> {
         match Slots::read(&self.folder()) {
             Found::Whole(slots) => Ok((slots, None)),
             Found::None => Ok((Slots::default(), None)),
             Found::Damaged(why) => Ok((self.restored(), Some(why))),
-            Found::Unreadable(error) => Err(StoreError::io(&self.folder().join(slots::SLOTS), error)),
+            Found::Unreadable(error) => Err(ModelStoreError::io(&self.folder().join(slots::SLOTS), error)),
         }
     }
 
@@ -141,9 +141,9 @@ impl ModelStore {
     /// Puts slots in place.
     ///
     /// # Errors
-    /// [`StoreError::Io`]
-    pub fn switch(&self, _: &StoreLock, slots: &Slots) -> Result<(), StoreError> {
-        slots.write(&self.folder()).map_err(|error| StoreError::io(&self.folder(), error))
+    /// [`ModelStoreError::Io`]
+    pub fn switch(&self, _: &StoreLock, slots: &Slots) -> Result<(), ModelStoreError> {
+        slots.write(&self.folder()).map_err(|error| ModelStoreError::io(&self.folder(), error))
     }
 
     /// All stored versions, in order of their counters.
@@ -162,7 +162,7 @@ impl ModelStore {
     /// changes of, like those of any stored version.
     ///
     /// # Errors
-    /// See [`StoreError`]; no slot has changed then.
+    /// See [`ModelStoreError`]; no slot has changed then.
     pub fn push(
         &self,
         lock: &StoreLock,
@@ -171,7 +171,7 @@ impl ModelStore {
         manifest: ContentDigest,
         factory: Option<&Path>,
         probe: &mut dyn FnMut(&Path) -> Result<(), String>,
-    ) -> Result<Pushed, StoreError> {
+    ) -> Result<Pushed, ModelStoreError> {
         self.sweep(lock);
         let part = self.receive(path, rules)?;
         let result = self.take_in(path, &part, rules, manifest, factory, probe);
@@ -194,18 +194,18 @@ impl ModelStore {
     }
 
     /// Copies a package, so that what is checked is what is unpacked.
-    fn receive(&self, path: &Path, rules: &StoreRules) -> Result<PathBuf, StoreError> {
+    fn receive(&self, path: &Path, rules: &StoreRules) -> Result<PathBuf, ModelStoreError> {
         let from = |source| PackageError::Io { path: path.to_owned(), source };
         let mut file = fs::File::open(path).map_err(from)?;
         let bytes = file.metadata().map_err(from)?.len();
         // The copy and what is unpacked of it.
         let needed = bytes_of(&self.root).saturating_add(bytes.saturating_mul(2));
         if needed > rules.cap {
-            return Err(StoreError::Cap { needed, cap: rules.cap });
+            return Err(ModelStoreError::Cap { needed, cap: rules.cap });
         }
         // One name is enough: whoever holds the lock is alone.
         let part = self.root.join(INCOMING).join("package.part");
-        let to = |source| StoreError::io(&part, source);
+        let to = |source| ModelStoreError::io(&part, source);
         remove(&part).map_err(to)?;
         let mut copy = fs::OpenOptions::new().write(true).create_new(true).open(&part).map_err(to)?;
         let mut buffer = vec![0; 1 << 16];
@@ -227,7 +227,7 @@ impl ModelStore {
         };
         let result = result.and_then(|()| {
             let folder = self.root.join(INCOMING);
-            sync_folder(&folder).map_err(|error| StoreError::io(&folder, error))
+            sync_folder(&folder).map_err(|error| ModelStoreError::io(&folder, error))
         });
         result.inspect_err(|_| drop(fs::remove_file(&part)))?;
         Ok(part)
@@ -241,7 +241,7 @@ impl ModelStore {
         manifest: ContentDigest,
         factory: Option<&Path>,
         probe: &mut dyn FnMut(&Path) -> Result<(), String>,
-    ) -> Result<Pushed, StoreError> {
+    ) -> Result<Pushed, ModelStoreError> {
         let (slots, _) = self.read_slots()?;
         let limits = OpenLimits {
             max_file_bytes: rules.max_file_bytes,
@@ -256,11 +256,11 @@ impl ModelStore {
         }
         let (id, counter) = (package.id(), package.manifest.counter);
         if slots.refused.contains(&id) {
-            return Err(StoreError::Refused { path: path.to_owned(), id });
+            return Err(ModelStoreError::Refused { path: path.to_owned(), id });
         }
         // A version in a slot may be damaged, and is repaired by its own package.
         if counter < slots.floor && !slots.hold(&id) {
-            return Err(StoreError::Replay { path: path.to_owned(), counter, floor: slots.floor });
+            return Err(ModelStoreError::Replay { path: path.to_owned(), counter, floor: slots.floor });
         }
         let known = self.version(&id);
         if known.fault().is_none() {
@@ -268,22 +268,22 @@ impl ModelStore {
         }
         let other = self.versions().into_iter().find(|other| other.counter() == counter && other.id != id);
         if let Some(other) = other {
-            return Err(StoreError::Taken { path: path.to_owned(), counter, other: other.id });
+            return Err(ModelStoreError::Taken { path: path.to_owned(), counter, other: other.id });
         }
         let needed = bytes_of(&self.root).saturating_add(package.manifest.bytes());
         if needed > rules.cap {
-            return Err(StoreError::Cap { needed, cap: rules.cap });
+            return Err(ModelStoreError::Cap { needed, cap: rules.cap });
         }
         let folder = self.root.join(INCOMING).join(&id);
-        remove(&folder).map_err(|error| StoreError::io(&folder, error))?;
+        remove(&folder).map_err(|error| ModelStoreError::io(&folder, error))?;
         let base = |sha256: &str| self.weights_of(sha256, factory);
         package.unpack(&folder, &base).map_err(|error| match error {
             // Of the store's own files, not of the package.
-            PackageError::Io { path, source } => StoreError::Io { path, source },
+            PackageError::Io { path, source } => ModelStoreError::Io { path, source },
             error => renamed(error, path).into(),
         })?;
         version::names_its_own(&folder, &package.manifest).map_err(lie)?;
-        probe(&folder.join(&package.manifest.card)).map_err(|reason| StoreError::Probe { reason })?;
+        probe(&folder.join(&package.manifest.card)).map_err(|reason| ModelStoreError::Probe { reason })?;
         let at = self.folder().join(&id);
         let place = || -> io::Result<()> {
             sync_folder(&self.root.join(INCOMING))?;
@@ -293,7 +293,7 @@ impl ModelStore {
             sync_folder(&self.folder())?;
             sync_folder(&self.root.join(INCOMING))
         };
-        place().map_err(|error| StoreError::io(&at, error))?;
+        place().map_err(|error| ModelStoreError::io(&at, error))?;
         Ok(Pushed { id, known: false })
     }
 

@@ -39,7 +39,7 @@ impl Place {
         to
     }
 
-    fn push(&self, lock: &StoreLock, package: &Path) -> Result<Pushed, StoreError> {
+    fn push(&self, lock: &StoreLock, package: &Path) -> Result<Pushed, ModelStoreError> {
         let rules =
             StoreRules { trust: Vec::new(), unsigned: true, cap: 1 << 20, keep: 3, max_file_bytes: 1 << 20 };
         let limits = OpenLimits {
@@ -101,7 +101,7 @@ fn slots_that_cannot_be_reached_are_not_replaced() {
     std::fs::create_dir_all(place.store.folder().parent().unwrap()).unwrap();
     // In the place of its folder: what is read from it is an error of the system, whoever runs the test.
     std::fs::write(place.store.folder(), "").unwrap();
-    assert!(matches!(place.store.read_slots(), Err(StoreError::Io { .. })));
+    assert!(matches!(place.store.read_slots(), Err(ModelStoreError::Io { .. })));
     assert!(place.store.slots().1.is_some(), "whoever only reads goes on");
 }
 
@@ -122,7 +122,7 @@ fn a_damaged_version_in_a_slot_is_repaired_by_its_package_and_no_old_one_comes_b
     assert_eq!(previous.fault(), None);
     let oldest = place.store.version(&ids[0]);
     std::fs::remove_dir_all(&oldest.folder).unwrap();
-    assert!(matches!(place.push(&lock, &packages[0]), Err(StoreError::Replay { floor: 3, .. })));
+    assert!(matches!(place.push(&lock, &packages[0]), Err(ModelStoreError::Replay { floor: 3, .. })));
     let incoming = place.folder.path().join("state/models/incoming");
     assert_eq!(std::fs::read_dir(incoming).unwrap().count(), 0, "nothing is left of a push");
 }
@@ -240,7 +240,7 @@ fn a_package_of_changes_is_made_whole_from_what_is_stored() {
     crate::package::changes::changes(&first, &second, &changes, 1 << 20).unwrap();
     // The weights that it changes are not here: neither stored nor those of the configuration.
     let refused = place.push(&lock, &changes).unwrap_err();
-    assert!(matches!(refused, StoreError::Package(PackageError::NoBase { .. })), "{refused}");
+    assert!(matches!(refused, ModelStoreError::Package(PackageError::NoBase { .. })), "{refused}");
     assert_eq!(place.store.versions(), []);
     place.push(&lock, &first).unwrap();
     let pushed = place.push(&lock, &changes).unwrap();

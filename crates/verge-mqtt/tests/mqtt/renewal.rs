@@ -7,7 +7,8 @@ use bytes::Bytes;
 use verge_broker::FrontLimits;
 use verge_domain::stage::SinkEvent;
 use verge_mqtt::{
-    Access, ConnectionSettings, Renewal, Services, UplinkSettings, UplinkSink, UplinkTopics, WatchedFiles,
+    ConnectionAccess, ConnectionSettings, Renewal, Services, UplinkSettings, UplinkSink, UplinkTopics,
+    WatchedFiles,
 };
 
 use crate::certificates::{Certificates, through};
@@ -52,7 +53,7 @@ async fn changed_certificates_are_used_where_the_broker_takes_them_and_reported_
     let read = move || {
         let name = fs::read_to_string(&path).map_err(|error| error.to_string())?;
         let set = sets.iter().find(|(set, _)| *set == name).ok_or("not a certificate")?;
-        Ok(Access { credentials: credentials.clone(), tls: Some(set.1.clone()) })
+        Ok(ConnectionAccess { credentials: credentials.clone(), tls: Some(set.1.clone()) })
     };
     let renewal = Renewal::new(read().unwrap(), WatchedFiles::new(vec![file.0.clone()]), read);
     let mut sink = UplinkSink::spawn(UplinkSettings {

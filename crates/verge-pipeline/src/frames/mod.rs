@@ -48,7 +48,7 @@ pub(crate) use snapshots::{SNAPSHOT_LIMIT, SnapshotRefusal, TakenSnapshot};
 pub use spec::{CameraViewers, FrameSourceSpec, Keep, LEAST_AT_LINES};
 pub use tracks::{SeenTracks, TrackPoint};
 use unwrap::Unwrapper;
-pub use watched::{CameraWatch, MAX_WATCHED, WATCH_LEASE};
+pub use watched::{MAX_WATCHED, WATCH_LEASE, WatchBoard};
 use worker::FrameWorker;
 
 /// Which judges look at which cameras.
@@ -109,7 +109,7 @@ struct SharedFrames<M> {
     /// A frame has arrived, or the end.
     changed: Condvar,
     counters: Arc<Counters>,
-    watch: CameraWatch,
+    watch: WatchBoard,
 }
 
 struct QueuedFrames<M> {
@@ -173,7 +173,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
             stopping: false,
         };
         let (line, arrived, changed) = (Mutex::new(line), Condvar::new(), Condvar::new());
-        let watch = CameraWatch::default();
+        let watch = WatchBoard::default();
         Self { shared: Arc::new(SharedFrames { line, arrived, changed, counters, watch }) }
     }
 
@@ -191,7 +191,7 @@ impl<M: Default + Send + 'static> FrameQueue<M> {
 
     /// Where pictures are left for people who watch a camera.
     #[must_use]
-    pub fn watch(&self) -> CameraWatch {
+    pub fn watch(&self) -> WatchBoard {
         self.shared.watch.clone()
     }
 

@@ -26,7 +26,7 @@ const APART: Duration = Duration::from_millis(180);
 
 /// Where pictures of watched cameras are left. Clones share it.
 #[derive(Clone, Default)]
-pub struct CameraWatch(Arc<WatchPlaces>);
+pub struct WatchBoard(Arc<WatchPlaces>);
 
 #[derive(Default)]
 struct WatchPlaces {
@@ -58,7 +58,7 @@ struct Followed {
     until: Monotonic,
 }
 
-impl CameraWatch {
+impl WatchBoard {
     /// Somebody watches a camera from now on; what there is of it. `None`: as many as can be are watched already.
     #[must_use]
     pub fn watch(&self, camera: &Camera, now: Monotonic) -> Option<WatchedCamera> {
@@ -224,14 +224,14 @@ mod tests {
         ShownFrame { jpeg: vec![0; bytes].into(), width: 8, height: 6, masked: false, views: Vec::new() }
     }
 
-    fn leave(watch: &CameraWatch, of: &str, bytes: usize, millis: u64) {
+    fn leave(watch: &WatchBoard, of: &str, bytes: usize, millis: u64) {
         let times = (Captured::UNKNOWN, Moment::from_wall(UtcMillis(1)));
         watch.leave_picture(&camera(of), frame(bytes), times, at(millis));
     }
 
     #[test]
     fn pictures_are_kept_while_somebody_watches_and_no_longer() {
-        let watch = CameraWatch::default();
+        let watch = WatchBoard::default();
         assert!(!watch.wants_picture(&camera("a"), at(0)) && !watch.wants_scene(&camera("a"), at(0)));
         leave(&watch, "a", 10, 0);
         assert_eq!(watch.kept(), (0, 0), "nobody watches");
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn what_is_followed_is_kept_for_who_draws_without_pictures() {
-        let watch = CameraWatch::default();
+        let watch = WatchBoard::default();
         let moment = |millis: u64| Moment { mono: at(millis), wall: UtcMillis(1) };
         assert!(watch.tracks(&camera("a"), moment(0)).is_none(), "nobody watches");
         assert!(
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn cameras_and_bytes_are_bounded() {
-        let watch = CameraWatch::default();
+        let watch = WatchBoard::default();
         for number in 0..MAX_WATCHED {
             assert!(watch.watch(&camera(&number.to_string()), at(0)).is_some());
         }

@@ -20,7 +20,7 @@ use super::{Item, Redeliveries};
 use crate::clock::{Clock, StepWatch};
 use crate::committer::{CommitHandle, CommitRequest, Durable};
 use crate::counters::Counters;
-use crate::frames::{CameraWatch, SnapshotDesk};
+use crate::frames::{SnapshotDesk, WatchBoard};
 use crate::judging::{Decision, JudgeSet, SavePass};
 
 /// Messages that follow each other faster than this are a stream: it pays to let a few gather.
@@ -69,7 +69,7 @@ pub(super) struct Worker<D, J, S> {
     /// Where pictures of cameras are requested.
     pub(super) snapshots: Option<SnapshotDesk>,
     /// Where people watch cameras.
-    pub(super) watch: Option<CameraWatch>,
+    pub(super) watch: Option<WatchBoard>,
 }
 
 impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> {

@@ -27,7 +27,7 @@ pub struct Tokens {
 }
 
 /// A token that was just made.
-pub struct Token {
+pub struct EnrolmentToken {
     /// What the device gets. It stands nowhere else.
     pub text: String,
     /// Its end, in seconds since 1970.
@@ -150,7 +150,7 @@ impl Tokens {
     ///
     /// # Errors
     /// See [`TokenFault`].
-    pub fn make(&self, name: &str, days: u32, seconds: i64, now: i64) -> Result<Token, TokenFault> {
+    pub fn make(&self, name: &str, days: u32, seconds: i64, now: i64) -> Result<EnrolmentToken, TokenFault> {
         let mut bytes = [0; TOKEN_BYTES];
         rand::fill(&mut bytes).map_err(|_| TokenFault::Random)?;
         let text = hex(&bytes);
@@ -164,7 +164,7 @@ impl Tokens {
             tokens.push(Entry { name: name.to_owned(), days, until, hash });
             Ok(())
         })?;
-        Ok(Token { text, until })
+        Ok(EnrolmentToken { text, until })
     }
 
     /// For how many days the certificate of this token is valid; `None` where there is no such token.

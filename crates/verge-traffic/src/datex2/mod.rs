@@ -4,7 +4,7 @@
 //! Written after the elements and their order as the public model names them, and checked by tests against a list of rules;
 //! nobody has certified it. Pure: what is sent is bytes that come out here.
 //!
-//! Reading order: [`DatexSettings`], the places; [`Publisher`], verdicts to documents; `measured`, `situations` and `table`,
+//! Reading order: [`DatexSettings`], the places; [`DatexPublisher`], verdicts to documents; `measured`, `situations` and `table`,
 //! one publication each; `xml`, how elements are written.
 
 mod measured;
@@ -16,7 +16,7 @@ mod table;
 mod tests;
 mod xml;
 
-pub use publisher::{Publications, Publisher};
+pub use publisher::{DatexPublisher, Publications};
 pub use settings::{DatexSettings, DatexSite, Place};
 
 /// Places of a table at most.

@@ -31,7 +31,7 @@ pub struct Publications {
 
 /// Makes documents of verdicts.
 #[derive(Debug, Clone)]
-pub struct Publisher {
+pub struct DatexPublisher {
     settings: Arc<DatexSettings>,
     /// Up to which number of each lane it was counted what the verdicts became.
     counted: [Seq; Lane::ALL.len()],
@@ -40,7 +40,7 @@ pub struct Publisher {
     report: PublicationReport,
 }
 
-impl Publisher {
+impl DatexPublisher {
     /// For these places.
     #[must_use]
     pub fn new(settings: Arc<DatexSettings>) -> Self {
@@ -60,14 +60,14 @@ impl Publisher {
         table::publication(&self.settings, now)
     }
 
-    /// Whether a word tells that a device is unwell: what [`Publisher::documents`] takes beside the rows.
+    /// Whether a word tells that a device is unwell: what [`DatexPublisher::documents`] takes beside the rows.
     #[must_use]
     pub fn wants(&self, word: &LastWord) -> bool {
         self.unwell(&word.verdict).is_some()
     }
 
     /// The documents that say what these verdicts say: one of each kind at most, none where nothing is about a place.
-    /// `words`: what is wrong with devices, see [`Publisher::wants`].
+    /// `words`: what is wrong with devices, see [`DatexPublisher::wants`].
     pub fn documents(
         &mut self,
         rows: &[VerdictRow],

@@ -150,8 +150,8 @@ fn rows(verdicts: impl IntoIterator<Item = Verdict>) -> Vec<VerdictRow> {
     (1..).zip(verdicts).map(row).collect()
 }
 
-fn publisher() -> Publisher {
-    Publisher::new(Arc::new(settings()))
+fn publisher() -> DatexPublisher {
+    DatexPublisher::new(Arc::new(settings()))
 }
 
 /// Elements with their texts and attributes, as `path@attribute=value` and `path=text`, in order.
@@ -231,8 +231,9 @@ fn an_event_is_a_record_whose_version_grows_until_it_ends() {
         versions.push(version.unwrap().rsplit('=').next().unwrap().parse::<u64>().unwrap());
     }
     assert!(versions.is_sorted_by(|one, next| one < next), "{versions:?}");
-    let of =
-        |verdict: Verdict| super::Publisher::new(Arc::new(settings())).documents(&rows([verdict]), &[], NOW);
+    let of = |verdict: Verdict| {
+        super::DatexPublisher::new(Arc::new(settings())).documents(&rows([verdict]), &[], NOW)
+    };
     holds(
         &of(updated.clone())[0],
         &[
@@ -258,8 +259,11 @@ fn an_event_is_a_record_whose_version_grows_until_it_ends() {
         &["validityStatus=definedByValidityTimeSpec", "overallEndTime=2026-11-30T01:21:00.001Z"],
     );
     // Those of one batch are one, in its newest version.
-    let documents =
-        super::Publisher::new(Arc::new(settings())).documents(&rows([raised, updated, cleared]), &[], NOW);
+    let documents = super::DatexPublisher::new(Arc::new(settings())).documents(
+        &rows([raised, updated, cleared]),
+        &[],
+        NOW,
+    );
     let records = parts(&documents[0]).into_iter().filter(|part| part.contains("situationRecord@id"));
     assert_eq!((documents.len(), records.count()), (1, 1));
     holds(&documents[0], &["validityStatus=definedByValidityTimeSpec"]);

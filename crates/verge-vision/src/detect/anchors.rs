@@ -3,7 +3,7 @@
 
 use verge_models::card::{Activation, AnchorForm, AnchorFormula};
 
-use super::Candidate;
+use super::CandidateBox;
 use super::believed::{Believed, Numbers, best, real, sigmoid};
 use crate::elements::BadOutput;
 
@@ -32,7 +32,7 @@ pub(super) fn decode(
     (classes, least): (usize, f32),
     believed: Believed,
     scores: &mut Vec<f32>,
-    out: &mut Vec<Candidate>,
+    out: &mut Vec<CandidateBox>,
 ) -> Result<(), BadOutput> {
     let each = form.strides.iter().zip(&form.anchors).zip(&form.centre_scale);
     for (level, ((stride, anchors), scale)) in levels.iter().zip(each) {
@@ -97,7 +97,7 @@ mod tests {
         scale: f32,
         shape: &[i64],
         numbers: &[f32],
-    ) -> Result<Vec<Candidate>, BadOutput> {
+    ) -> Result<Vec<CandidateBox>, BadOutput> {
         let form = AnchorForm {
             strides: vec![8],
             anchors: vec![vec![[4.0, 2.0], [8.0, 8.0]]],

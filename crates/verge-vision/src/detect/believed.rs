@@ -2,7 +2,7 @@
 
 use verge_models::card::{Activation, BoxForm, BoxUnits};
 
-use super::{Candidate, DEFAULT_SCORE};
+use super::{CandidateBox, DEFAULT_SCORE};
 use crate::elements::{BadOutput, Probabilities};
 
 /// Boxes are not larger than this many inputs.
@@ -60,7 +60,7 @@ impl Believed {
         numbers: [f32; 4],
         (form, units): (BoxForm, BoxUnits),
         object: (usize, f32),
-        out: &mut Vec<Candidate>,
+        out: &mut Vec<CandidateBox>,
     ) -> Result<(), BadOutput> {
         let (across, down) = match units {
             BoxUnits::Pixels => (1.0, 1.0),
@@ -80,7 +80,7 @@ impl Believed {
         &self,
         corners: [f32; 4],
         object: (usize, f32),
-        out: &mut Vec<Candidate>,
+        out: &mut Vec<CandidateBox>,
     ) -> Result<(), BadOutput> {
         let is_near = |at: usize| self.is_near(corners[at], at % 2);
         self.near(corners, is_near, corners, object, out)
@@ -92,7 +92,7 @@ impl Believed {
         [x, y]: [f32; 2],
         [width, height]: [f32; 2],
         object: (usize, f32),
-        out: &mut Vec<Candidate>,
+        out: &mut Vec<CandidateBox>,
     ) -> Result<(), BadOutput> {
         let numbers = [x, y, width, height];
         let is_sized = |at: usize| (0.0..=MOST_INPUTS * self.side(at % 2)).contains(&numbers[at]);
@@ -116,14 +116,14 @@ impl Believed {
         is_good: impl Fn(usize) -> bool,
         corners: [f32; 4],
         (label, score): (usize, f32),
-        out: &mut Vec<Candidate>,
+        out: &mut Vec<CandidateBox>,
     ) -> Result<(), BadOutput> {
         if numbers.iter().any(|number| !number.is_finite()) {
             return Err(BadOutput::NotFinite);
         }
         match (0..4).find(|at| !is_good(*at)) {
             None => {
-                out.push(Candidate { corners, label, score });
+                out.push(CandidateBox { corners, label, score });
                 Ok(())
             }
             Some(_) if score < DEFAULT_SCORE => Ok(()),

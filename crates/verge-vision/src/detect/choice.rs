@@ -5,7 +5,7 @@ use verge_domain::scheme::ClassScheme;
 use verge_models::FrameModel;
 use verge_models::card::Nms;
 
-use super::{Candidate, select};
+use super::{CandidateBox, select};
 
 /// Overlap of boxes of one object, where the card states none: the model has suppressed its own classes alone.
 pub(super) const SAME_OBJECT: f32 = 0.6;
@@ -53,7 +53,7 @@ impl ObjectChoice {
 
     /// Leaves those that are sure enough for their label. Of boxes of one object that the model gives several labels the
     /// surest stays, whatever their classes.
-    pub(super) fn apply(&self, candidates: &mut Vec<Candidate>) {
+    pub(super) fn apply(&self, candidates: &mut Vec<CandidateBox>) {
         candidates.retain_mut(|candidate| {
             let label = match &self.classes {
                 Some(classes) => classes.of.get(candidate.label).copied().flatten(),

@@ -1,6 +1,6 @@
 //! `FastestDet`: one map; of each cell objectness, four numbers of a box and class scores, scores as probabilities.
 
-use super::Candidate;
+use super::CandidateBox;
 use super::believed::{Believed, Numbers, real, sigmoid};
 use crate::elements::BadOutput;
 
@@ -19,7 +19,7 @@ pub(super) fn decode(
     numbers: Numbers<'_>,
     (classes, least): (usize, f32),
     believed: Believed,
-    out: &mut Vec<Candidate>,
+    out: &mut Vec<CandidateBox>,
 ) -> Result<(), BadOutput> {
     let (rows, columns) = (numbers.side(2), numbers.side(1));
     let plane = rows * columns;

@@ -3,7 +3,7 @@
 
 use verge_models::card::{GridForm, NumbersAxis};
 
-use super::Candidate;
+use super::CandidateBox;
 use super::believed::{Believed, Numbers, best};
 use crate::elements::BadOutput;
 
@@ -29,7 +29,7 @@ pub(super) fn decode(
     (classes, least): (usize, f32),
     believed: Believed,
     scratch: &mut BestClasses,
-    out: &mut Vec<Candidate>,
+    out: &mut Vec<CandidateBox>,
 ) -> Result<(), BadOutput> {
     let first_class = BOX + usize::from(form.objectness);
     let length = first_class + classes + form.extra;
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    fn decoded(form: &GridForm, numbers: &[f32]) -> Result<Vec<Candidate>, BadOutput> {
+    fn decoded(form: &GridForm, numbers: &[f32]) -> Result<Vec<CandidateBox>, BadOutput> {
         let probabilities = Probabilities::new(None, ADVICE);
         let believed = Believed { width: 16.0, height: 8.0, probabilities, advice: BEYOND };
         let mut out = Vec::new();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn one_box(found: &[Candidate], score: f32, expected: [f32; 4]) {
+    fn one_box(found: &[CandidateBox], score: f32, expected: [f32; 4]) {
         let [one] = found else { panic!("one object: {found:?}") };
         assert_eq!(one.label, 1);
         assert!((one.score - score).abs() < 1e-6, "{one:?}");

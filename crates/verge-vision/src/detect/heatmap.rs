@@ -3,7 +3,7 @@
 
 use verge_models::card::Activation;
 
-use super::Candidate;
+use super::CandidateBox;
 use super::believed::{Believed, Numbers, real};
 use crate::elements::BadOutput;
 
@@ -20,7 +20,7 @@ pub(super) fn decode(
     activation: Activation,
     (classes, least): (usize, f32),
     believed: Believed,
-    out: &mut Vec<Candidate>,
+    out: &mut Vec<CandidateBox>,
 ) -> Result<(), BadOutput> {
     let [map, sizes, offsets @ ..] = outputs else { return Err(BadOutput::Outputs { found: outputs.len() }) };
     let (rows, columns) = (map.side(2), map.side(1));
@@ -80,7 +80,7 @@ mod tests {
             let mut out = Vec::new();
             decode(outputs, activation, (2, least), believed, &mut out).map(|()| out)
         };
-        let one = Candidate { corners: [8.0, 2.0, 10.0, 10.0], label: 1, score: 0.9 };
+        let one = CandidateBox { corners: [8.0, 2.0, 10.0, 10.0], label: 1, score: 0.9 };
         assert_eq!(read(&outputs, Activation::None, 0.25), Ok(vec![one]));
         let middle = read(&outputs[..2], Activation::None, 0.25).unwrap();
         assert_eq!(middle[0].corners, [9.0, 2.0, 11.0, 10.0]);

@@ -37,7 +37,7 @@ pub const MAX_OBJECTS: usize = 100;
 
 /// A box in pixels, its class and score. Corners may lie beyond the frame before they are clipped.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Candidate {
+pub struct CandidateBox {
     /// Left, top, right, bottom.
     pub corners: [f32; 4],
     /// Index among the labels.
@@ -69,10 +69,10 @@ pub struct ObjectDetector {
     scratch: [Vec<f32>; MAX_OUTPUTS],
     best: grid::BestClasses,
     row: Vec<f32>,
-    candidates: Vec<Candidate>,
-    kept: Vec<Candidate>,
+    candidates: Vec<CandidateBox>,
+    kept: Vec<CandidateBox>,
     /// Of the tiles of a frame so far.
-    of_tiles: Vec<Candidate>,
+    of_tiles: Vec<CandidateBox>,
 }
 
 impl ObjectDetector {
@@ -96,7 +96,7 @@ impl ObjectDetector {
         outputs: &Outputs<'_, '_>,
         placement: InputPlacement,
         least: f32,
-    ) -> Result<&[Candidate], DetectError> {
+    ) -> Result<&[CandidateBox], DetectError> {
         let mut tensors = [(&[][..], TensorView::F32(&[])); MAX_OUTPUTS];
         let count = outputs.count().min(MAX_OUTPUTS);
         for (index, tensor) in tensors[..count].iter_mut().enumerate() {
@@ -114,7 +114,7 @@ impl ObjectDetector {
         outputs: &[(&[i64], TensorView<'_>)],
         placement: InputPlacement,
         least: f32,
-    ) -> Result<&[Candidate], BadOutput> {
+    ) -> Result<&[CandidateBox], BadOutput> {
         self.candidates.clear();
         let (quantisation, count) = (self.output.quantisation, outputs.len());
         let classes = self.output.classes(self.labels.len());
@@ -167,7 +167,7 @@ impl ObjectDetector {
         }
         // What lies wholly beyond what was seen is none.
         self.candidates
-            .retain(|Candidate { corners: [left, top, right, bottom], .. }| left < right && top < bottom);
+            .retain(|CandidateBox { corners: [left, top, right, bottom], .. }| left < right && top < bottom);
         Ok(&self.candidates)
     }
 
@@ -185,7 +185,7 @@ impl ObjectDetector {
     pub(crate) fn report(&mut self, choice: &ObjectChoice, (width, height): (u32, u32)) -> Detections {
         choice.apply(&mut self.candidates);
         let names = choice.names().unwrap_or(&self.labels);
-        let object = |candidate: &Candidate| Detection {
+        let object = |candidate: &CandidateBox| Detection {
             label: names[candidate.label].clone(),
             score: Score::new(candidate.score.clamp(0.0, 1.0)).expect("finite and clamped"),
             area: pixel_box(candidate.corners, width, height),
@@ -284,8 +284,8 @@ const fn heads(
 }
 
 /// The surest, without those that mean the same object.
-pub fn select(candidates: &mut Vec<Candidate>, nms: Option<Nms>) {
-    let surest = |a: &Candidate, b: &Candidate| b.score.total_cmp(&a.score);
+pub fn select(candidates: &mut Vec<CandidateBox>, nms: Option<Nms>) {
+    let surest = |a: &CandidateBox, b: &CandidateBox| b.score.total_cmp(&a.score);
     if candidates.len() > MAX_CANDIDATES {
         candidates.select_nth_unstable_by(MAX_CANDIDATES, surest);
         candidates.truncate(MAX_CANDIDATES);

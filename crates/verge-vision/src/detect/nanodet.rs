@@ -4,7 +4,7 @@
 
 use verge_models::card::NanodetForm;
 
-use super::Candidate;
+use super::CandidateBox;
 use super::believed::{Believed, Numbers, best, real};
 use crate::elements::BadOutput;
 
@@ -20,7 +20,7 @@ pub(super) fn decode(
     outputs: &[Numbers<'_>],
     (classes, least): (usize, f32),
     believed: Believed,
-    out: &mut Vec<Candidate>,
+    out: &mut Vec<CandidateBox>,
 ) -> Result<(), BadOutput> {
     let (levels, distances) = (form.strides.len(), 4 * form.bins);
     let is_whole = outputs.len() == 1;
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::elements::Probabilities;
 
-    fn decoded(form: &NanodetForm, outputs: &[&[f32]]) -> Result<Vec<Candidate>, BadOutput> {
+    fn decoded(form: &NanodetForm, outputs: &[&[f32]]) -> Result<Vec<CandidateBox>, BadOutput> {
         let believed = Believed {
             width: 15.0,
             height: 8.0,

@@ -2,14 +2,14 @@
 
 use verge_models::card::Nms;
 
-use super::Candidate;
+use super::CandidateBox;
 
 /// Drops what overlaps a surer box by more than the threshold. `candidates` come surest first and stay so.
-pub(super) fn suppress(candidates: &mut Vec<Candidate>, nms: Nms) {
+pub(super) fn suppress(candidates: &mut Vec<CandidateBox>, nms: Nms) {
     let mut kept = 0;
     for index in 0..candidates.len() {
         let candidate = candidates[index];
-        let same = |other: &Candidate| !nms.per_class || other.label == candidate.label;
+        let same = |other: &CandidateBox| !nms.per_class || other.label == candidate.label;
         let hidden = candidates[..kept]
             .iter()
             .any(|other| same(other) && overlap(other.corners, candidate.corners) > nms.iou);
@@ -36,8 +36,8 @@ mod tests {
 
     use super::*;
 
-    fn candidate(left: f32, score: f32, label: usize) -> Candidate {
-        Candidate { corners: [left, 0.0, left + 10.0, 10.0], label, score }
+    fn candidate(left: f32, score: f32, label: usize) -> CandidateBox {
+        CandidateBox { corners: [left, 0.0, left + 10.0, 10.0], label, score }
     }
 
     #[test]
@@ -70,10 +70,10 @@ mod tests {
             boxes in prop::collection::vec((0.0f32..50.0, 0.0f32..50.0, 1.0f32..20.0, 1.0f32..20.0, 0usize..2), 0..60),
             iou in 0.05f32..0.9,
         ) {
-            let mut candidates: Vec<Candidate> = boxes
+            let mut candidates: Vec<CandidateBox> = boxes
                 .iter()
                 .zip((0..60).rev())
-                .map(|(&(x, y, w, h, label), score)| Candidate { corners: [x, y, x + w, y + h], label, score: score as f32 })
+                .map(|(&(x, y, w, h, label), score)| CandidateBox { corners: [x, y, x + w, y + h], label, score: score as f32 })
                 .collect();
             let before = candidates.clone();
             suppress(&mut candidates, Nms { iou, per_class: true });

@@ -3,7 +3,7 @@
 
 use verge_models::card::{Activation, BoxForm, RowColumn, RowsForm};
 
-use super::Candidate;
+use super::CandidateBox;
 use super::believed::{Believed, Numbers, class_of};
 use super::grid::enclosing;
 use crate::elements::BadOutput;
@@ -19,7 +19,7 @@ pub(super) fn decode(
     numbers: Numbers<'_>,
     least: f32,
     believed: Believed,
-    out: &mut Vec<Candidate>,
+    out: &mut Vec<CandidateBox>,
 ) -> Result<(), BadOutput> {
     let stated = form.columns.len();
     let length = match numbers.side(1) {
@@ -69,7 +69,7 @@ mod tests {
         more: bool,
         last: i64,
         rows: &[f32],
-    ) -> Result<Vec<Candidate>, BadOutput> {
+    ) -> Result<Vec<CandidateBox>, BadOutput> {
         let form = RowsForm { columns: columns.to_vec(), more, units: BoxUnits::Pixels };
         let probabilities = Probabilities::new(None, ADVICE);
         let believed = Believed { width: 16.0, height: 8.0, probabilities, advice: BEYOND };
@@ -81,7 +81,7 @@ mod tests {
     #[track_caller]
     fn check(columns: &[RowColumn], rows: &[f32]) {
         let last = i64::try_from(columns.len()).unwrap();
-        let one = Candidate { corners: [1.0, 2.0, 5.0, 4.0], label: 3, score: 0.5 };
+        let one = CandidateBox { corners: [1.0, 2.0, 5.0, 4.0], label: 3, score: 0.5 };
         assert_eq!(decoded(columns, false, last, rows), Ok(vec![one]));
     }
 

@@ -5,7 +5,7 @@ use verge_engine::Outputs;
 use verge_models::card::Nms;
 
 use super::choice::SAME_OBJECT;
-use super::{Candidate, DetectError, ObjectDetector, select};
+use super::{CandidateBox, DetectError, ObjectDetector, select};
 use crate::preprocess::{InputPlacement, Region};
 
 /// Side of a tile as a share of the whole: two of them overlap by a fifth of themselves.
@@ -87,7 +87,7 @@ impl ObjectDetector {
     }
 
     /// Puts what was found in the whole together with what was found in its tiles: of boxes of one object the surest stays.
-    pub(crate) fn join_tiles(&mut self) -> &[Candidate] {
+    pub(crate) fn join_tiles(&mut self) -> &[CandidateBox] {
         if !self.of_tiles.is_empty() {
             self.candidates.append(&mut self.of_tiles);
             let nms = self.output.nms.unwrap_or(Nms { iou: SAME_OBJECT, per_class: true });

@@ -3,7 +3,7 @@
 
 use verge_models::card::{Activation, BoxUnits, OutputRole, TupleForm};
 
-use super::Candidate;
+use super::CandidateBox;
 use super::believed::{Believed, Numbers, class_of};
 use crate::elements::BadOutput;
 
@@ -32,7 +32,7 @@ impl Boxes<'_> {
         &self,
         outputs: &[Numbers<'_>],
         least: f32,
-        out: &mut Vec<Candidate>,
+        out: &mut Vec<CandidateBox>,
     ) -> Result<(), BadOutput> {
         let roles = self.form.roles(outputs.len());
         let of = |role: OutputRole| {
@@ -55,7 +55,7 @@ impl Boxes<'_> {
         boxes: &[f32],
         scores: &[f32],
         least: f32,
-        out: &mut Vec<Candidate>,
+        out: &mut Vec<CandidateBox>,
     ) -> Result<(), BadOutput> {
         let (boxes, rest) = boxes.as_chunks::<4>();
         Believed::length(scores, boxes.len() * self.classes)?;
@@ -97,7 +97,7 @@ impl Boxes<'_> {
         classes: &[f32],
         count: Option<&[f32]>,
         least: f32,
-        out: &mut Vec<Candidate>,
+        out: &mut Vec<CandidateBox>,
     ) -> Result<(), BadOutput> {
         let (room, length) = (classes.len(), if scores.is_some() { 4 } else { 5 });
         Believed::length(boxes, room * length)?;
@@ -137,7 +137,7 @@ impl Boxes<'_> {
         scores: &[f32],
         indices: &[f32],
         least: f32,
-        out: &mut Vec<Candidate>,
+        out: &mut Vec<CandidateBox>,
     ) -> Result<(), BadOutput> {
         let (boxes, rest) = boxes.as_chunks::<4>();
         let (indices, more) = indices.as_chunks::<3>();
@@ -162,7 +162,12 @@ impl Boxes<'_> {
         Ok(())
     }
 
-    fn take(&self, area: [f32; 4], object: (usize, f32), out: &mut Vec<Candidate>) -> Result<(), BadOutput> {
+    fn take(
+        &self,
+        area: [f32; 4],
+        object: (usize, f32),
+        out: &mut Vec<CandidateBox>,
+    ) -> Result<(), BadOutput> {
         self.believed.take(area, (self.form.boxes, self.form.units), object, out)
     }
 }
@@ -202,7 +207,7 @@ mod tests {
         form: &TupleForm,
         background: Option<usize>,
         outputs: &[&[f32]],
-    ) -> Result<Vec<Candidate>, BadOutput> {
+    ) -> Result<Vec<CandidateBox>, BadOutput> {
         let probabilities = Probabilities::new(None, ADVICE);
         let believed = Believed { width: 10.0, height: 100.0, probabilities, advice: IN_PIXELS };
         let outputs: Vec<Numbers<'_>> = outputs.iter().map(|of| Numbers { shape: &[], of }).collect();
@@ -215,7 +220,7 @@ mod tests {
     #[test]
     fn the_best_class_but_the_background_counts() {
         let found = read(&form(&[]), Some(0), &[&TWO, &[0.9, 0.0, 0.1, 0.2, 0.3, 0.5]]).unwrap();
-        assert_eq!(found, [Candidate { corners: [6.0, 50.0, 8.0, 75.0], label: 2, score: 0.5 }]);
+        assert_eq!(found, [CandidateBox { corners: [6.0, 50.0, 8.0, 75.0], label: 2, score: 0.5 }]);
         for scores in [&[0.9, f32::NAN, 0.1][..], &[0.9, f32::NAN, 0.1, 0.0, 0.0, 0.0]] {
             assert!(read(&form(&[]), Some(0), &[&TWO, scores]).is_err());
         }
@@ -265,7 +270,7 @@ mod tests {
     #[test]
     fn outputs_stand_in_any_order_and_padding_is_none() {
         use OutputRole::{Boxes, Classes, Indices, Scores};
-        let first = [Candidate { corners: [2.0, 10.0, 4.0, 30.0], label: 1, score: 0.5 }];
+        let first = [CandidateBox { corners: [2.0, 10.0, 4.0, 30.0], label: 1, score: 0.5 }];
         let torchvision =
             read(&form(&[Boxes, Scores, Classes]), None, &[&TWO, &[0.5, 0.1], &[1.0, 2.0]]).unwrap();
         assert!(torchvision.iter().zip(&first).all(|(a, b)| (a.label, a.score) == (b.label, b.score)));

@@ -4,7 +4,7 @@
 
 use verge_models::card::Activation;
 
-use super::Candidate;
+use super::CandidateBox;
 use super::believed::{Believed, best};
 use crate::elements::BadOutput;
 
@@ -46,7 +46,7 @@ impl Heads<'_> {
         &self,
         elements: &[f32],
         least: f32,
-        out: &mut Vec<Candidate>,
+        out: &mut Vec<CandidateBox>,
     ) -> Result<(), BadOutput> {
         let length = BOX_AND_OBJECTNESS + self.classes;
         Believed::length(elements, self.cells().count() * length)?;
@@ -136,13 +136,13 @@ mod tests {
 
     const EMPTY: [f32; 7] = [0.0, 0.0, 0.0, 0.0, 0.01, 0.5, 0.5];
 
-    fn decode(cells: [[f32; 7]; 2]) -> Result<Vec<Candidate>, BadOutput> {
+    fn decode(cells: [[f32; 7]; 2]) -> Result<Vec<CandidateBox>, BadOutput> {
         let mut out = Vec::new();
         heads().decode(&cells.concat(), 0.25, &mut out).map(|()| out)
     }
 
     #[track_caller]
-    fn one_box(found: &[Candidate], expected: [f32; 4]) {
+    fn one_box(found: &[CandidateBox], expected: [f32; 4]) {
         let [one] = found else { panic!("one object: {found:?}") };
         assert_eq!(one.label, 1);
         assert!((one.score - 0.72).abs() < 1e-6);

@@ -238,7 +238,7 @@ fn messages_that_wait_for_their_release_are_bounded() {
 
 #[tokio::test]
 async fn what_comes_again_is_handed_on_again_and_every_acknowledgement_has_its_turn() {
-    let inputs = crate::Inputs::new(false, || Moment::from_wall(UtcMillis(1)));
+    let inputs = crate::SourceInputs::new(false, || Moment::from_wall(UtcMillis(1)));
     let takes = |_: Inbound| -> Result<(), IntakeFull> { Ok(()) };
     inputs.add(Some(Session::Readings), vec![(SourceIndex(0), "a/own".to_owned())], takes);
     inputs.open();

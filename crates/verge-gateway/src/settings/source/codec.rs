@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use verge_codec::{
     CodecSettings, CodecSettingsError, JsonMapping, JsonSettings, LineSettings, NumberSettings, QualityRule,
-    SampleElement, SamplesSettings, SenmlSettings, SparkplugSettings, TimeFormat, TimeRule,
+    SampleElement, SamplesSettings, SenmlSettings, SparkplugCodecSettings, TimeFormat, TimeRule,
 };
 use verge_domain::id::Unit;
 
@@ -62,7 +62,7 @@ pub(super) fn check_codec(
         RawCodec::Sparkplug(raw) => {
             check_births(check, section, filter?);
             let takes_history = raw.historical == RawHistorical::Judge;
-            let settings = SparkplugSettings { takes_history, asks_for_births: raw.rebirth };
+            let settings = SparkplugCodecSettings { takes_history, asks_for_births: raw.rebirth };
             Some((CodecSettings::Sparkplug(settings), raw.max_readings))
         }
         RawCodec::SamplesF32(raw) => samples(check, SampleElement::F32, raw),

@@ -1,7 +1,7 @@
 //! What is durable before a gateway loads a model: that it starts with a version that has not proved itself. One that ends the
 //! gateway again and again is returned from.
 
-use verge_models::store::{FACTORY, StoreError};
+use verge_models::store::{FACTORY, ModelStoreError};
 use verge_models::trial::{ReturnCause, STARTS};
 use verge_models::{Card, ModelFiles};
 
@@ -32,7 +32,7 @@ pub(in crate::wiring) fn note_starts(settings: &Settings) -> Vec<VersionEvent> {
     events
 }
 
-fn note_start(files: &ModelFiles) -> Result<Option<VersionEvent>, StoreError> {
+fn note_start(files: &ModelFiles) -> Result<Option<VersionEvent>, ModelStoreError> {
     let Some(store) = &files.store else { return Ok(None) };
     if store.slots().0.unproved().is_none() {
         return Ok(None);

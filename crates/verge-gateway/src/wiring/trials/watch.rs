@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use verge_models::ModelFiles;
-use verge_models::store::{FACTORY, Slots, StoreError};
+use verge_models::store::{FACTORY, ModelStoreError, Slots};
 use verge_models::trial::{ReturnCause, TrialNext, TrialPhase};
 use verge_pipeline::clock::Clock;
 use verge_pipeline::committer::{CommitHandle, CommitRequest};
@@ -207,7 +207,7 @@ impl ModelsAtWork {
     }
 
     /// Does what is due. The slots are durable before the gateway takes them up.
-    fn act(&self, trial: &VersionTrial, next: &TrialNext, share: u32) -> Result<(), StoreError> {
+    fn act(&self, trial: &VersionTrial, next: &TrialNext, share: u32) -> Result<(), ModelStoreError> {
         let figures = trial.desk.with(|counted| counted.agreement());
         if *next == TrialNext::Stay && figures.passed.is_none() {
             return Ok(());

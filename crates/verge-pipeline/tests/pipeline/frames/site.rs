@@ -20,8 +20,8 @@ use verge_pipeline::clock::{Clock, random_event_id};
 use verge_pipeline::committer::{self, Committer, Retention};
 use verge_pipeline::counters::{Counters, SourceCounters};
 use verge_pipeline::frames::{
-    CameraJudges, CameraWatch, Cameras, FrameExchange, FrameIntake, FrameQueue, FrameSourceSpec,
-    FrameWorkers, Keep,
+    CameraJudges, Cameras, FrameExchange, FrameIntake, FrameQueue, FrameSourceSpec, FrameWorkers, Keep,
+    WatchBoard,
 };
 use verge_pipeline::intake::{IntakeQueue, Judging, Swap};
 use verge_pipeline::judging::{
@@ -102,7 +102,7 @@ impl Encoder for Text {
 }
 
 pub(super) struct Site {
-    pub(super) watch: CameraWatch,
+    pub(super) watch: WatchBoard,
     /// Pictures that viewers have shown.
     pub(super) shown: Arc<AtomicUsize>,
     /// Frames that viewers have looked at once more.

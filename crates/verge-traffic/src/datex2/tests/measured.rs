@@ -83,7 +83,7 @@ fn what_crosses_the_lines_of_a_camera_is_the_flow_of_its_place() {
     if let Some(counts) = &mut one_way.sites[1].counts {
         counts.direction = Direction::Backward;
     }
-    let documents = Publisher::new(Arc::new(one_way)).documents(&rows([camera]), &[], NOW);
+    let documents = DatexPublisher::new(Arc::new(one_way)).documents(&rows([camera]), &[], NOW);
     holds(&documents[0], &["vehicleFlow/vehicleFlowRate=120", "averageVehicleSpeed/speed=72.0"]);
 }
 

@@ -41,7 +41,7 @@ pub struct User {
     pub(crate) password: Option<String>,
     /// Its tokens, for programs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tokens: Vec<Token>,
+    pub tokens: Vec<ApiToken>,
 }
 
 impl User {
@@ -55,7 +55,7 @@ impl User {
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Token {
+pub struct ApiToken {
     /// What it is for.
     pub label: String,
     pub(crate) sha256: String,
@@ -209,7 +209,7 @@ impl AccessFile {
             );
             return Err(AccessError::TooMany(text));
         }
-        tokens.push(Token { label: label.to_owned(), sha256: fingerprint(token.as_bytes()) });
+        tokens.push(ApiToken { label: label.to_owned(), sha256: fingerprint(token.as_bytes()) });
         Ok(token)
     }
 

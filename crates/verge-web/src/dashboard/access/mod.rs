@@ -1,7 +1,7 @@
 //! Who may do what: logins with passwords, sessions of browsers, tokens of programs.
 //!
 //! Reading order: [`Role`]; `file` (what is stored), `secret` (how), `sessions`, `once`, `attempts`; `Access`, which a running
-//! gateway asks; [`Passwords`], for other servers.
+//! gateway asks; [`PasswordFile`], for other servers.
 
 mod attempts;
 mod file;
@@ -22,8 +22,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use verge_domain::time::{Moment, Monotonic};
 
-pub use file::{AccessError, AccessFile, MAX_TOKENS, MAX_USERS, Token, User, write_private};
-pub use passwords::Passwords;
+pub use file::{AccessError, AccessFile, ApiToken, MAX_TOKENS, MAX_USERS, User, write_private};
+pub use passwords::PasswordFile;
 pub use pictures::PictureAccess;
 pub use role::{LoginError, Role};
 pub use secret::NoRandom;

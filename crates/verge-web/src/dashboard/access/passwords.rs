@@ -8,9 +8,9 @@ use super::secret::PasswordHash;
 
 /// A file as `verge users` writes it.
 #[derive(Debug, Clone)]
-pub struct Passwords(PathBuf);
+pub struct PasswordFile(PathBuf);
 
-impl Passwords {
+impl PasswordFile {
     /// Those of this file. It is read when somebody logs in.
     #[must_use]
     pub const fn of_file(path: PathBuf) -> Self {
@@ -53,7 +53,7 @@ mod tests {
         let mut file = AccessFile::default();
         file.add("anna", Role::Viewer, Some("a long password")).unwrap();
         file.add("bert", Role::Viewer, None).unwrap();
-        let passwords = Passwords::of_file(AccessFile::path(folder.path()));
+        let passwords = PasswordFile::of_file(AccessFile::path(folder.path()));
         assert_eq!((passwords.matches("anna", "a long password"), passwords.count().unwrap()), (false, 0));
         file.save(folder.path()).unwrap();
         assert!(passwords.matches("anna", "a long password"));

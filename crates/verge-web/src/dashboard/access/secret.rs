@@ -1,4 +1,4 @@
-//! Tokens: what is stored of them, and how one that is shown is compared with it. Passwords are those of `verge-tls`.
+//! Tokens: what is stored of them, and how one that is shown is compared with it. PasswordFile are those of `verge-tls`.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};

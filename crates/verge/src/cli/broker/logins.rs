@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
-use verge_broker::Passwords;
+use verge_broker::BrokerPasswords;
 use verge_broker::passwords::is_name;
 use verge_broker::policy::AccessList;
 use verge_gateway::exit::{Exit, ExitWith};
@@ -73,7 +73,7 @@ pub(super) fn passwd(args: &PasswdArgs, json: bool, out: &mut impl Write) -> any
         Err(_) if !file.exists() && !remove => String::new(),
         Err(error) => return Err(error),
     };
-    Passwords::parse(&before).with_context(|| file.display().to_string()).exit_with(Exit::BadInput)?;
+    BrokerPasswords::parse(&before).with_context(|| file.display().to_string()).exit_with(Exit::BadInput)?;
     let is_of = |line: &&str| line.split_once(':').is_some_and(|(known, _)| known.trim() == name);
     let others = before.lines().filter(|line| !is_of(line)).map(|line| format!("{line}\n"));
     let (mut text, was_there) = (others.collect::<String>(), before.lines().any(|line| is_of(&line)));
@@ -104,7 +104,9 @@ pub(super) fn import(args: &ImportArgs, json: bool, out: &mut impl Write) -> any
     let mut lost = Vec::new();
     if let Some(from) = &args.passwords {
         let (text, taken, left_out) = logins_of(&read(from)?);
-        Passwords::parse(&text).with_context(|| from.display().to_string()).exit_with(Exit::BadInput)?;
+        BrokerPasswords::parse(&text)
+            .with_context(|| from.display().to_string())
+            .exit_with(Exit::BadInput)?;
         lost = left_out;
         let path = args.dir.join(PASSWORDS);
         write(&path, &text, args.force)?;
@@ -166,7 +168,7 @@ fn logins_of(text: &str) -> (String, usize, Vec<LeftOut>) {
             continue;
         }
         let name = line.split_once(':').map_or("", |(name, _)| name);
-        let why = match Passwords::parse(line) {
+        let why = match BrokerPasswords::parse(line) {
             Ok(_) if names.insert(name.to_owned()) => {
                 kept.push_str(line);
                 kept.push('\n');

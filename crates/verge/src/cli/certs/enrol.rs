@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_tls::authority::{Request, write_identity};
-use verge_tls::enrolment::{Enrolment, Token};
+use verge_tls::enrolment::{Enrolment, EnrolmentToken};
 use verge_tls::{
     Secret, TlsError, TlsIdentity, TrustedRoots, check_writable_dir, client_config, finish_replacing,
     replace_identity,
@@ -89,7 +89,7 @@ pub(super) fn token(args: &TokenArgs, json: bool, out: &mut impl Write) -> anyho
     let enrolment = Enrolment::of(&args.dir)?;
     let now = Timestamp::now().as_second();
     let seconds = i64::from(args.hours) * SECONDS_AN_HOUR;
-    let Token { text, until } = enrolment.tokens().make(&args.name, args.days, seconds, now)?;
+    let EnrolmentToken { text, until } = enrolment.tokens().make(&args.name, args.days, seconds, now)?;
     let until = date(until);
     if json {
         json_line(out, &json!({ "name": args.name, "token": text, "until": until, "days": args.days }))?;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use verge_broker::Passwords;
+use verge_broker::BrokerPasswords;
 use verge_gateway::exit::Exit;
 use verge_gateway::settings::EmbeddedBroker;
 use verge_tls::Revocations;
@@ -46,7 +46,7 @@ pub(super) fn look_at_revocations(
 /// Who may log in by a password.
 pub(super) fn look_at_logins(broker: &EmbeddedBroker, report: &mut CheckReport) {
     if let Some(logins) = broker.logins().transpose() {
-        let words_of = |logins: Arc<Passwords>| match logins.of_mosquitto().len() {
+        let words_of = |logins: Arc<BrokerPasswords>| match logins.of_mosquitto().len() {
             0 => format!("{} devices may log in by a password", logins.len()),
             weak => format!(
                 "{} devices may log in by a password, {weak} of them by mosquitto's hash",

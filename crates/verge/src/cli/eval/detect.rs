@@ -10,7 +10,7 @@ use verge_models::FrameModel;
 use verge_models::card::{ModelTask, Nms};
 use verge_models::gate::average_precision::{AveragePrecision, FoundObject, LabelledObject};
 use verge_vision::VisionJudge;
-use verge_vision::detect::{Candidate, select};
+use verge_vision::detect::{CandidateBox, select};
 use verge_vision::viewer::Inference;
 
 use super::{ModelArgs, SeenPicture, look_at, median_cpu_ms, of_another_task, write_file};
@@ -127,7 +127,7 @@ fn groups(texts: &[String], model: &FrameModel) -> anyhow::Result<Option<Vec<Vec
 }
 
 /// Labels become groups; of boxes of a group that mean the same object the surest stays.
-fn regroup(objects: &mut Vec<Candidate>, groups: &[Vec<usize>], iou: f32) {
+fn regroup(objects: &mut Vec<CandidateBox>, groups: &[Vec<usize>], iou: f32) {
     objects.retain_mut(|object| {
         let group = groups.iter().position(|labels| labels.contains(&object.label));
         object.label = group.unwrap_or_default();
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn groups_are_classes_of_their_own() {
         let candidate =
-            |left: f32, label, score| Candidate { corners: [left, 0.0, left + 10.0, 10.0], label, score };
+            |left: f32, label, score| CandidateBox { corners: [left, 0.0, left + 10.0, 10.0], label, score };
         let mut objects = vec![
             candidate(0.0, 2, 0.9),
             candidate(1.0, 7, 0.8),

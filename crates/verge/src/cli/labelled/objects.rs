@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use verge_models::gate::average_precision::{FoundObject, LabelledObject};
-use verge_vision::detect::Candidate;
+use verge_vision::detect::CandidateBox;
 
 use crate::cli::pictures;
 
@@ -22,7 +22,7 @@ pub(crate) fn truth((class, [x, y, w, h]): (usize, [f64; 4]), width: f64, height
 }
 
 /// What a detector found, as average precision takes it.
-pub(crate) fn found(object: &Candidate) -> FoundObject {
+pub(crate) fn found(object: &CandidateBox) -> FoundObject {
     let [left, top, right, bottom] = object.corners.map(f64::from);
     FoundObject {
         class: object.label,

@@ -13,7 +13,7 @@ use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
 use verge_models::ModelFiles;
 use verge_models::gate::bootstrap::ALPHA;
-use verge_models::gate::{Agreed, Cost, Decision, Rules};
+use verge_models::gate::{Agreed, Cost, GateDecision, Rules};
 
 use super::super::output::{Progress, json_line};
 use super::super::runtime::{PROVIDERS, parse_provider};
@@ -197,7 +197,7 @@ impl Measured {
     }
 
     /// Whether its answers are those of the first.
-    fn accepted(&self) -> Option<Decision> {
+    fn accepted(&self) -> Option<GateDecision> {
         self.agreed.map(|agreed| Rules::default().unlabelled(agreed))
     }
 

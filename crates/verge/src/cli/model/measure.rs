@@ -17,7 +17,7 @@ use verge_models::quantise::may_overflow;
 use verge_models::{FrameModel, ModelFiles};
 use verge_vision::annotate;
 use verge_vision::classify::ScoredClass;
-use verge_vision::detect::Candidate;
+use verge_vision::detect::CandidateBox;
 use verge_vision::trial::drawn;
 use verge_vision::viewer::Inference;
 use verge_vision::{FrameViewer, SourceMasks, ViewerSettings, VisionJudge};
@@ -192,8 +192,8 @@ impl Subject {
                 Some(Agreed::of_answers([same]))
             }
             (Inference::Objects(own), Inference::Objects(answer)) => {
-                let found = |of: &Self, objects: &[Candidate]| {
-                    let object = |one: &Candidate| {
+                let found = |of: &Self, objects: &[CandidateBox]| {
+                    let object = |one: &CandidateBox| {
                         let [left, top, right, bottom] = one.corners.map(f64::from);
                         let text = label(of, one.label);
                         let class = self.model.labels().iter().position(|own| Some(own.to_string()) == text);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use verge_engine::{ModelLimits, Optimisation};
 use verge_gateway::exit::Exit;
 use verge_models::card::ANY_PROCESSOR;
-use verge_models::gate::{Decision, Rules};
+use verge_models::gate::{GateDecision, Rules};
 use verge_models::package::packed_bytes;
 use verge_models::quantise::Bench;
 use verge_models::quantise::shrink::{Change, Shrinker, Shrunk};
@@ -139,7 +139,7 @@ impl Shrinking<'_> {
     }
 
     /// Why it is refused, with what such a model is good for.
-    fn with_price(&self, decision: &Decision) -> Decision {
+    fn with_price(&self, decision: &GateDecision) -> GateDecision {
         let price = match self.change {
             Change::Prune(_) => {
                 "a pruned model gains bytes in a package and no time; --max-drop POINTS takes a loss for that"
@@ -149,7 +149,7 @@ impl Shrinking<'_> {
             }
             Change::Dynamic(_) => return decision.clone(),
         };
-        Decision { passes: false, reason: format!("{}; {price}", decision.reason) }
+        GateDecision { passes: false, reason: format!("{}; {price}", decision.reason) }
     }
 
     fn figures(&self, made: &Made) -> Vec<(&'static str, f64)> {

@@ -14,7 +14,7 @@ use verge_gateway::reload::{ReloadAnswer, door};
 use verge_gateway::settings::Settings;
 use verge_gateway::wiring;
 use verge_models::package::{OpenLimits, Package};
-use verge_models::store::{FACTORY, ModelStore, STAGED, Slots, StoreError, StoreLock};
+use verge_models::store::{FACTORY, ModelStore, ModelStoreError, STAGED, Slots, StoreLock};
 use verge_models::{Card, Catalogue, FrameModel, ModelFiles};
 
 use super::super::output::json_line;
@@ -59,7 +59,7 @@ pub(super) struct PushArgs {
     pub(super) uplink: UplinkArgs,
 }
 
-pub(super) fn stored(error: StoreError) -> anyhow::Error {
+pub(super) fn stored(error: ModelStoreError) -> anyhow::Error {
     let exit = match &error {
         error if error.is_temporary() => Exit::Temporary,
         error if error.is_of_configuration() => Exit::BadConfig,
@@ -166,7 +166,7 @@ pub(super) fn push(args: &PushArgs, as_json: bool, out: &mut impl Write) -> anyh
     };
     let pushed = store.push(&lock, &args.package, &rules, digest, factory.as_deref(), &mut probe);
     let pushed = pushed.map_err(|error| match error {
-        StoreError::Probe { reason } if unavailable => anyhow!(reason).context(Exit::Unavailable),
+        ModelStoreError::Probe { reason } if unavailable => anyhow!(reason).context(Exit::Unavailable),
         error => stored(error),
     })?;
     let saturation = probed.and_then(|probed: Probed| probed.saturation);
@@ -254,9 +254,9 @@ pub(super) fn promote(args: &PromoteArgs, as_json: bool, out: &mut impl Write) -
         return report(&args.name, &slots, &format!("{candidate} is on trial already"), None, as_json, out);
     }
     let version = store.version(&candidate);
-    let card = version
-        .check()
-        .map_err(|why| stored(StoreError::Damaged { name: args.name.clone(), id: candidate.clone(), why }))?;
+    let card = version.check().map_err(|why| {
+        stored(ModelStoreError::Damaged { name: args.name.clone(), id: candidate.clone(), why })
+    })?;
     let most = settings.engine.limits.max_file_bytes;
     let probed = match probe::in_a_child(&card, &library(&settings), most, false) {
         Ok(probed) => probed,

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use verge_eval::candidates::AutoCandidates;
-use verge_eval::detectors::{Cost, ReadingScore, auto_bytes, auto_level, run_auto, score_of};
+use verge_eval::detectors::{DetectorCost, ReadingScore, auto_bytes, auto_level, run_auto, score_of};
 use verge_eval::measure::ScoreProfile;
 use verge_eval::measure::nab::{Best, Series, WindowOutcome, at, best};
 use verge_eval::nested::Nested;
@@ -55,7 +55,7 @@ pub(super) fn nab(args: &NabArgs, as_json: bool, out: &mut impl Write) -> anyhow
     let optimised = ScoreProfile::ALL.map(|profile| best(&series, profile));
     let fixed = ScoreProfile::ALL.map(|profile| at(&series, profile, level));
     let readings = corpus.iter().map(|one| one.values.len()).sum();
-    let cost = Cost::new(spent, readings, auto_bytes());
+    let cost = DetectorCost::new(spent, readings, auto_bytes());
     let nested = if args.nested { cross_validate(&corpus)? } else { None };
     if as_json {
         let mut value = as_value(&optimised, &fixed, level, cost);
@@ -122,7 +122,7 @@ fn cross_validate(corpus: &[NabSeries]) -> anyhow::Result<Option<Nested>> {
     Ok(candidates.cross_validate())
 }
 
-fn as_value(optimised: &[Best; 3], fixed: &[WindowOutcome; 3], level: f64, cost: Cost) -> Value {
+fn as_value(optimised: &[Best; 3], fixed: &[WindowOutcome; 3], level: f64, cost: DetectorCost) -> Value {
     let best = |index: usize| optimised[index].outcome.score();
     json!({
         "standard": best(0), "low_fp": best(1), "low_fn": best(2),
@@ -137,7 +137,7 @@ fn print(
     optimised: &[Best; 3],
     fixed: &[WindowOutcome; 3],
     level: f64,
-    cost: Cost,
+    cost: DetectorCost,
 ) -> std::io::Result<()> {
     writeln!(out, "{heading}")?;
     writeln!(
@@ -181,7 +181,7 @@ mod tests {
         let series = Series::new(&[0.0, 0.0, 0.0, 1.0, 0.0], &[3..=4]).unwrap();
         let optimised = ScoreProfile::ALL.map(|profile| best([&series], profile));
         let fixed = ScoreProfile::ALL.map(|profile| at([&series], profile, 0.0));
-        let cost = Cost { us_per_reading: 0.5, bytes_per_signal: 100 };
+        let cost = DetectorCost { us_per_reading: 0.5, bytes_per_signal: 100 };
         let value = as_value(&optimised, &fixed, 0.25, cost);
         let keys: Vec<&String> = value.as_object().unwrap().keys().collect();
         assert_eq!(keys.len(), 7, "{keys:?}");

@@ -11,9 +11,9 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use verge_eval::detectors::{Cost, ReadingScore, auto_bytes, auto_level, bands, run_auto, score_of};
+use verge_eval::detectors::{DetectorCost, ReadingScore, auto_bytes, auto_level, bands, run_auto, score_of};
 use verge_eval::events::Events;
-use verge_eval::plot::{Drawing, svg};
+use verge_eval::plot::{PlottedSeries, svg};
 use verge_gateway::exit::{Exit, ExitWith};
 
 use super::number;
@@ -81,7 +81,7 @@ pub(super) fn csv(args: &CsvArgs, as_json: bool, out: &mut impl Write) -> anyhow
 }
 
 /// File by file, so that one at a time is in memory.
-fn run(args: &CsvArgs) -> anyhow::Result<(Vec<JudgedSeries>, Cost)> {
+fn run(args: &CsvArgs) -> anyhow::Result<(Vec<JudgedSeries>, DetectorCost)> {
     let files = files::find(&args.data).exit_with(Exit::BadInput)?;
     let mut progress = Progress::new();
     let mut judged: Vec<JudgedSeries> = Vec::new();
@@ -103,7 +103,7 @@ fn run(args: &CsvArgs) -> anyhow::Result<(Vec<JudgedSeries>, Cost)> {
         say(&format!("plots: {}", folder.display()));
     }
     let readings = judged.iter().map(|one| one.events.readings).sum();
-    Ok((judged, Cost::new(spent, readings, auto_bytes())))
+    Ok((judged, DetectorCost::new(spent, readings, auto_bytes())))
 }
 
 /// Draws a series into a file; folders are made.
@@ -112,7 +112,7 @@ fn draw(path: &Path, series: &CsvSeries, said: &[ReadingScore]) -> anyhow::Resul
     if values.is_empty() {
         return Ok(());
     }
-    let svg = svg(Drawing { name, at, values, labels }, said, &bands(at, values))
+    let svg = svg(PlottedSeries { name, at, values, labels }, said, &bands(at, values))
         .with_context(|| format!("cannot draw {name}"))?;
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -132,7 +132,12 @@ fn as_value(name: Option<&str>, events: &Events) -> Value {
     value
 }
 
-fn print(out: &mut impl Write, judged: &[JudgedSeries], total: &Events, cost: Cost) -> std::io::Result<()> {
+fn print(
+    out: &mut impl Write,
+    judged: &[JudgedSeries],
+    total: &Events,
+    cost: DetectorCost,
+) -> std::io::Result<()> {
     let width = judged.iter().map(|one| one.name.chars().count()).max().unwrap_or_default().max(6);
     writeln!(
         out,

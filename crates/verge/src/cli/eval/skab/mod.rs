@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
-use verge_eval::detectors::{Cost, multi_level, run_multi, score_of};
+use verge_eval::detectors::{DetectorCost, multi_level, run_multi, score_of};
 use verge_eval::measure::ScoreProfile;
 use verge_eval::measure::skab::{ChangePoints, RowCounts, ScoredRun, WARM_UP};
 use verge_gateway::exit::{Exit, ExitWith};
@@ -97,8 +97,8 @@ fn run(runs: &[SkabRun], scores_to: Option<&Path>) -> anyhow::Result<Measured> {
 }
 
 impl Measured {
-    fn cost(&self) -> Cost {
-        Cost::new(self.spent, self.readings, self.bytes)
+    fn cost(&self) -> DetectorCost {
+        DetectorCost::new(self.spent, self.readings, self.bytes)
     }
 
     fn meets_marks(&self) -> bool {

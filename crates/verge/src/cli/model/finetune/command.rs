@@ -9,10 +9,10 @@ use verge_domain::frame::EncodedFrame;
 use verge_engine::{ContentDigest, ModelLimits, ProcessorClass, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::wiring;
-use verge_models::card::{Made, ModelTask};
+use verge_models::card::{ModelTask, Provenance};
 use verge_models::gate::Rules;
 use verge_models::head::cheapest::{Behind, behind_the_best, cheapest};
-use verge_models::head::trained::Trial;
+use verge_models::head::trained::HeadTrial;
 use verge_models::head::{Head, Method, Samples, Sums, append};
 use verge_models::taps::Tap;
 use verge_vision::Picture;
@@ -73,7 +73,7 @@ pub(super) struct Choice {
     compared: usize,
     /// How far each is behind the best.
     behind: Vec<Behind>,
-    trial: Trial,
+    trial: HeadTrial,
 }
 
 pub(in super::super) fn finetune(
@@ -346,10 +346,16 @@ pub(super) fn choose(
     Ok(Choice { all, chosen, right, compared, behind, trial })
 }
 
-fn made(args: &FinetuneArgs, old: &Subject, runtime: &Runtime, training: &Training, folds: &Answers) -> Made {
+fn made(
+    args: &FinetuneArgs,
+    old: &Subject,
+    runtime: &Runtime,
+    training: &Training,
+    folds: &Answers,
+) -> Provenance {
     let command = format!("finetune --tap {} --method {}", args.tap, args.method);
     let (top1, low, high) = folds.share();
-    Made {
+    Provenance {
         pictures: training.kept.len() as u64,
         pictures_sha256: Some(training.digest.to_string()),
         figures: BTreeMap::from([("cross-validation top-1 %".to_owned(), top1)]),
@@ -359,13 +365,13 @@ fn made(args: &FinetuneArgs, old: &Subject, runtime: &Runtime, training: &Traini
 }
 
 /// What does not depend on pictures.
-pub(super) fn made_here(command: String, old: &Subject, runtime: &Runtime) -> Made {
-    Made {
+pub(super) fn made_here(command: String, old: &Subject, runtime: &Runtime) -> Provenance {
+    Provenance {
         command,
         source_sha256: old.model.digest().to_string(),
         processor: ProcessorClass::here().as_str().to_owned(),
         verge: env!("CARGO_PKG_VERSION").to_owned(),
         onnxruntime: runtime.version().unwrap_or_default().to_owned(),
-        ..Made::default()
+        ..Provenance::default()
     }
 }

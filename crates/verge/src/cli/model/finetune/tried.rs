@@ -7,7 +7,7 @@ use anyhow::{bail, ensure};
 use serde_json::{Value, json};
 use verge_domain::frame::EncodedFrame;
 use verge_domain::id::DeviceId;
-use verge_models::card::Made;
+use verge_models::card::Provenance;
 use verge_models::gate::Rules;
 use verge_models::head::matrix::greatest;
 use verge_models::head::{Head, Matrix, Samples};
@@ -73,7 +73,12 @@ pub(super) fn same_as_head(
 }
 
 /// Notes what both models say of pictures that were not trained with. Gives why the new one is refused, where it is.
-pub(super) fn noted(answers: &Answers, rules: &Rules, report: &mut Value, made: &mut Made) -> Option<String> {
+pub(super) fn noted(
+    answers: &Answers,
+    rules: &Rules,
+    report: &mut Value,
+    made: &mut Provenance,
+) -> Option<String> {
     report["hold_out"] = answers.json();
     report["hold_out"]["unknown"] = json!(answers.share_of(UNKNOWN));
     let (top1, low, high) = answers.share();

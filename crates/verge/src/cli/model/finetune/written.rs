@@ -3,7 +3,7 @@
 use serde_json::Value;
 use verge_engine::ContentDigest;
 use verge_models::FrameModel;
-use verge_models::card::{Made, quoted};
+use verge_models::card::{Provenance, quoted};
 
 use super::super::files::{NewFiles, NewModel, name};
 
@@ -17,7 +17,12 @@ pub(super) struct NewHead<'a> {
 
 impl NewHead<'_> {
     /// Writes weights, card, labels and report.
-    pub(super) fn write(&self, files: &NewFiles, made: &Made, report: Option<&Value>) -> anyhow::Result<()> {
+    pub(super) fn write(
+        &self,
+        files: &NewFiles,
+        made: &Provenance,
+        report: Option<&Value>,
+    ) -> anyhow::Result<()> {
         let labels = self.labels.iter().map(|label| format!("{label}\n")).collect();
         files.write(&NewModel {
             weights: self.weights,
@@ -28,7 +33,7 @@ impl NewHead<'_> {
     }
 
     /// The old card is about another output and other labels: of it the input stays.
-    fn card(&self, files: &NewFiles, made: &Made) -> String {
+    fn card(&self, files: &NewFiles, made: &Provenance) -> String {
         let card = self.old.card();
         let digest = ContentDigest::of(self.weights).to_string();
         let weights = name(&files.weights);

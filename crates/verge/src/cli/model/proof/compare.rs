@@ -6,7 +6,7 @@ use anyhow::Context;
 use verge_domain::frame::EncodedFrame;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_models::gate::labelled::{compare, compare_detections};
-use verge_models::gate::{Agreed, Cost, Decision, DetectionPair, Divergence, Drop, Pair, Rules};
+use verge_models::gate::{Agreed, Cost, DetectionPair, Divergence, Drop, GateDecision, Pair, Rules};
 use verge_vision::viewer::Inference;
 
 use super::pictures::{PictureSet, Truth};
@@ -88,7 +88,7 @@ impl Compared {
     }
 
     /// Whether the new one may take the place of the old one, as far as its answers go.
-    pub(in crate::cli::model) fn decision(&self, rules: &Rules) -> Decision {
+    pub(in crate::cli::model) fn decision(&self, rules: &Rules) -> GateDecision {
         match &self.drop {
             Some(drop) => rules.labelled(drop),
             None => rules.unlabelled(self.agreed),

@@ -6,9 +6,9 @@ use std::io::Write;
 use anyhow::Context;
 use serde_json::{Value, json};
 use verge_gateway::exit::Exit;
-use verge_models::card::Made;
+use verge_models::card::Provenance;
 use verge_models::gate::bootstrap::ALPHA;
-use verge_models::gate::{Agreed, Cost, Decision};
+use verge_models::gate::{Agreed, Cost, GateDecision};
 
 use super::compare::Compared;
 use crate::cli::model::files::NewFiles;
@@ -29,8 +29,8 @@ pub(in crate::cli::model) struct Proof {
     pub(in crate::cli::model) packed: (u64, u64),
     /// How it agrees with itself as written, where it runs here.
     pub(in crate::cli::model) saturation: Option<Agreed>,
-    pub(in crate::cli::model) decision: Decision,
-    pub(in crate::cli::model) made: Made,
+    pub(in crate::cli::model) decision: GateDecision,
+    pub(in crate::cli::model) made: Provenance,
     pub(in crate::cli::model) weights: bytes::Bytes,
 }
 

@@ -8,8 +8,8 @@ use anyhow::{Context, anyhow};
 use tempfile::TempDir;
 use verge_engine::{ModelLimits, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
-use verge_models::card::{Made, ModelTask};
-use verge_models::gate::{Decision, Rules};
+use verge_models::card::{ModelTask, Provenance};
+use verge_models::gate::{GateDecision, Rules};
 use verge_models::package::packed_bytes;
 use verge_models::quantise::QuantiseError;
 use verge_models::{FrameModel, ModelFiles};
@@ -60,7 +60,7 @@ pub(in crate::cli::model) struct Tried {
     pub(in crate::cli::model) bytes: bytes::Bytes,
     pub(in crate::cli::model) subject: Subject,
     pub(in crate::cli::model) compared: Compared,
-    pub(in crate::cli::model) decision: Decision,
+    pub(in crate::cli::model) decision: GateDecision,
 }
 
 impl Tried {
@@ -162,8 +162,8 @@ impl Proving<'_> {
         version.write(&proof.names, Some(report))
     }
 
-    fn made(&self, model: &FrameModel) -> Made {
-        Made {
+    fn made(&self, model: &FrameModel) -> Provenance {
+        Provenance {
             command: self.command.clone(),
             source_sha256: model.graph().digest().to_string(),
             pictures: self.set.frames.len() as u64,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use verge_engine::ContentDigest;
 use verge_models::FrameModel;
-use verge_models::card::{LabelsCard, Made, Successor};
+use verge_models::card::{LabelsCard, Provenance, Successor};
 
 use crate::cli::model::files::{NewFiles, NewModel, name};
 
@@ -14,7 +14,7 @@ pub(in crate::cli::model) struct NewVersion<'a> {
     pub(in crate::cli::model) card: &'a str,
     pub(in crate::cli::model) version: &'a str,
     pub(in crate::cli::model) bytes: &'a [u8],
-    pub(in crate::cli::model) made: &'a Made,
+    pub(in crate::cli::model) made: &'a Provenance,
 }
 
 impl NewVersion<'_> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use verge_models::gate::Decision;
+use verge_models::gate::GateDecision;
 use verge_models::quantise::{Quantised, Quantiser, RangeMethod, Target};
 
 use crate::cli::model::files::NewFiles;
@@ -125,7 +125,7 @@ impl Search<'_> {
                 "{}; and {layers} it takes {:.2} ms of CPU instead of {:.2}: not faster",
                 tried.of.decision.reason, new_cost.cpu_ms, old_cost.cpu_ms
             );
-            tried.of.decision = Decision { passes: false, reason };
+            tried.of.decision = GateDecision { passes: false, reason };
         }
         Ok(is_slow)
     }
