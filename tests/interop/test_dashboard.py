@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 import subprocess
+import time
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import urlencode
@@ -17,7 +18,7 @@ from clients import Receiver
 from gateway import Gateway
 from peers import HOST, free_port
 from programs import tool
-from scene import Scene, number_source, threshold
+from scene import GATEWAY_ID, Scene, number_source, threshold
 from waiting import wait_for
 
 PASSWORD = "a long password"
@@ -307,6 +308,17 @@ def test_pages_and_metrics_say_what_the_status_says(scene: Scene) -> None:
     assert "pump-1" not in opened.text, "labels come from the configuration only"
     assert browser.get("/readyz").status == 204
 
+    reloads = lambda: dict(re.findall(r'^verge_reloads_total\{outcome="(\w+)"\} (\d+)', browser.get("/metrics").text, re.M))  # noqa: E731
+    assert set(reloads().values()) == {"0"}, reloads()
+    good = gateway.configuration.read_text()
+    for text, code in ((good, 0), (good.replace(GATEWAY_ID, "another"), 1), (good + "\n[judge", 78)):
+        gateway.configuration.write_text(text)
+        done = gateway.run("reload", "-c", str(gateway.configuration), "--dry-run")
+        assert done.returncode == code, done.stderr
+        assert gateway.run("reload", "-c", str(gateway.configuration)).returncode == code
+    assert reloads() == {"done": "1", "needs_restart": "1", "faulty": "1", "failed": "0"}
+    assert status()["reloads"]["last"] == "faulty"
+
     # Also with a stream that stays open.
     stream = socket.create_connection((HOST, browser.port), timeout=20)
     stream.sendall(f"GET /api/v1/stream HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {browser.token}\r\n\r\n".encode())
@@ -329,6 +341,24 @@ def listen(browser: Browser, after: str = "") -> socket.socket:
     head += f"Last-Event-ID: {after}\r\n" if after else ""
     stream.sendall((head + "\r\n").encode())
     return stream
+
+
+def test_what_a_login_sees_ends_with_it(scene: Scene) -> None:
+    gateway, browser = dashboard(scene)
+    add(gateway, "viewer", "viewer")
+    browser.token = token(gateway, "viewer")
+    start(scene, gateway)
+    with listen(browser) as stream:
+        read_until(stream, "retry: 2000")
+        done = gateway.run("users", "rm", "viewer", "-c", str(gateway.configuration))
+        assert done.returncode == 0, done.stderr
+        began = time.monotonic()
+        while stream.recv(65_536):
+            pass
+        # Two seconds, and what a busy machine needs.
+        assert time.monotonic() - began < 4
+    assert browser.get("/api/v1/status").status == 401
+    assert gateway.stop() == 0
 
 
 def test_a_listener_misses_nothing_and_one_that_reads_nothing_disturbs_nobody(scene: Scene) -> None:

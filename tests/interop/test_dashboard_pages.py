@@ -195,7 +195,7 @@ def test_axe_finds_nothing_serious(scene: Scene, chromium: Browser, scheme: str)
         empty.is_accessible("login")
         empty.log_in()
         # The configuration is not for an operator: that page says so.
-        for path in ("/", "/events", "/accounts", "/models", "/api", "/configuration"):
+        for path in ("/", "/events", "/accounts", "/models", "/actions", "/api", "/configuration"):
             empty.open(path)
             empty.is_accessible(f"{path}, {size}")
         empty.errors = [error for error in empty.errors if "403" not in error]

@@ -158,6 +158,8 @@ def test_files_that_cannot_be_taken_up_change_nothing(scene: Scene) -> None:
         "cut off": good.encode()[:-9],
         "empty": b"",
         "no text": b"\x00\xff" * 500,
+        "values within values without an end": good.encode() + b"\n[judge.deep]\nabove = " + b"[" * 50_000,
+        "letters of several bytes behind quotes": good.encode() + "\n[judge.other]\nunit = 'mm'²\n".encode(),
         "a model that is not there": without.encode(),
         "another state folder": good.replace("/state", "/other").encode(),
         "not there": None,
@@ -172,6 +174,10 @@ def test_files_that_cannot_be_taken_up_change_nothing(scene: Scene) -> None:
         device.publish("numbers/counter/value", str(expected))
         device.flush()
         wait_for(lambda: len(verdicts(receiver, "each")) == expected, f"it goes on: {case}", 10)
+    # A file that is cut off in front of its state folder leads to no gateway: what is said is that it is wrong.
+    gateway.configuration.write_text(good[: good.index("state_dir")])
+    code, answer = reload(gateway)
+    assert (code, answer["outcome"]) == (78, "faulty"), answer
     gateway.configuration.write_text(good)
     code, answer = reload(gateway)
     assert (code, answer["outcome"], answer["changed"]) == (0, "reloaded", []), answer

@@ -212,6 +212,9 @@ async fn reload(
         Err(error) => ReloadAnswer::Faulty { faults: vec![format!("{error:#}")] },
     };
     let words = answer.words().into_iter().next().filter(|_| !request.dry_run);
+    if !request.dry_run && !request.again {
+        gateway.note_reload(&answer);
+    }
     request.answer(&answer).await;
     words
 }

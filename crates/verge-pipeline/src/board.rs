@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use verge_domain::alarms::{AlarmFigures, AlarmLoad, PointCourse, StandingAlarms};
 use verge_domain::board::{Board, BoardCopy, CommittedWords, LastWord, OpenEvents, RaisedBefore};
@@ -25,6 +26,8 @@ pub const MAX_POINTS: usize = 65_536;
 /// Words in the inbox at most; past that the committer waits for the reader after all. A reader holds the points for
 /// milliseconds.
 const INBOX: usize = 4_096;
+/// Alarms before the start count for this long.
+const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// Wakers at most. Nothing tells of a follower that has gone: at this number all are woken, and those still there wait anew.
 const WAKERS: usize = 1_024;
 
@@ -58,6 +61,17 @@ impl LastWords {
         points.raised = RaisedCounts::of(&raised);
         open.into_iter().for_each(|verdict| points.put(LastWord::new(verdict, None)));
         Self { inbox: Mutex::default(), points: Mutex::new(points), raised_before: raised }
+    }
+
+    /// Counts the alarms that were raised in the last day before the start, out of what the store holds of it: a restart amid a
+    /// flood must not look like its end.
+    pub fn recall(&self, stored: &[Verdict], now: UtcMillis) {
+        let is_of_day = |at: UtcMillis| at <= now && now.since(at) < DAY;
+        let mut of_day: Vec<&Verdict> =
+            stored.iter().filter(|verdict| is_of_day(verdict.times.decided)).collect();
+        of_day.sort_by_key(|verdict| verdict.times.decided);
+        let load = &mut self.points().load;
+        of_day.into_iter().for_each(|verdict| load.note(verdict));
     }
 
     /// Takes what was committed, in its order. For the committer.

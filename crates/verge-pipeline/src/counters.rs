@@ -2,6 +2,7 @@
 
 mod asks;
 mod latency;
+mod reloads;
 mod source;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -20,6 +21,7 @@ use crate::frames::FrameOverload;
 use crate::judging::{CountedLines, JudgeRate};
 pub use asks::Asks;
 pub use latency::{Latency, Percentiles};
+pub use reloads::{Reloads, ReloadsStatus};
 pub use source::SourceCounters;
 
 /// One counter. Relaxed: counters impose no order.
@@ -81,6 +83,8 @@ pub struct Counters {
     pub raises_held_back_total: Counter,
     /// Who is to be asked for what messages lack.
     pub asks: Arc<Asks>,
+    /// What became of reloads.
+    pub reloads: Reloads,
     maintenance: Mutex<Vec<MaintenanceWindow>>,
     set_limits: watch::Sender<Vec<SetLimit>>,
     alarm_rates: Mutex<Vec<JudgeRate>>,

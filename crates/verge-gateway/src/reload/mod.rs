@@ -11,6 +11,7 @@ mod plan;
 mod request;
 
 use serde::{Deserialize, Serialize};
+use verge_domain::configured::ReloadOutcome;
 use verge_pipeline::judging::SwapReport;
 
 pub(crate) use places::JudgePlaces;
@@ -147,6 +148,16 @@ impl ReloadAnswer {
     /// The judges did not take it.
     pub(crate) fn failed(error: &str) -> Self {
         Self::Failed { error: error.to_owned() }
+    }
+
+    /// The same in a word.
+    pub(crate) const fn outcome(&self) -> ReloadOutcome {
+        match self {
+            Self::Reloaded(_) | Self::WouldReload(_) => ReloadOutcome::Done,
+            Self::NeedsRestart { .. } => ReloadOutcome::NeedsRestart,
+            Self::Faulty { .. } => ReloadOutcome::Faulty,
+            Self::OtherFile { .. } | Self::Failed { .. } => ReloadOutcome::Failed,
+        }
     }
 
     /// The same in lines for people, the first of which says what became of it.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::io::BufStream;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
-use verge_domain::configured::{ReloadOutcome, ReloadReply};
+use verge_domain::configured::ReloadReply;
 use verge_domain::id::OperatorText;
 
 use super::{ReloadAnswer, door};
@@ -47,14 +47,8 @@ impl ReloadRequest {
 
 /// The answer as the dashboard takes it.
 pub(crate) fn reply_of(answer: &ReloadAnswer) -> ReloadReply {
-    let outcome = match answer {
-        ReloadAnswer::Reloaded(_) | ReloadAnswer::WouldReload(_) => ReloadOutcome::Done,
-        ReloadAnswer::NeedsRestart { .. } => ReloadOutcome::NeedsRestart,
-        ReloadAnswer::Faulty { .. } => ReloadOutcome::Faulty,
-        ReloadAnswer::OtherFile { .. } | ReloadAnswer::Failed { .. } => ReloadOutcome::Failed,
-    };
     let report = serde_json::to_vec(answer).expect("names, text and finite numbers");
-    ReloadReply { outcome, words: answer.words(), report: Bytes::from(report) }
+    ReloadReply { outcome: answer.outcome(), words: answer.words(), report: Bytes::from(report) }
 }
 
 /// Where parts of the gateway itself ask. Until whoever runs the gateway takes requests, each is refused at once.
@@ -103,6 +97,8 @@ impl ReloadRequests {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use verge_domain::configured::ReloadOutcome;
 
     use super::*;
 

@@ -101,6 +101,7 @@ impl<'a> Built<'a> {
         let recent = recent_events(&mut store).context("the store").exit_with(Exit::Temporary)?;
 
         let board = Arc::new(LastWords::restored(open_events(&checkpoints), raised_before(&checkpoints)));
+        board.recall(&recent, started.wall);
 
         // Durable before anything of a version is loaded: it may end this process.
         let versions = note_starts(settings);

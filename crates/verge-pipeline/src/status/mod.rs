@@ -27,7 +27,7 @@ use verge_domain::reading::SourceIndex;
 use verge_domain::settable::SetLimit;
 use verge_domain::time::Moment;
 
-use crate::counters::{Counters, JudgingAccount, MaintenanceWindow, Percentiles};
+use crate::counters::{Counters, JudgingAccount, MaintenanceWindow, Percentiles, ReloadsStatus};
 use crate::delivery::RouteCounters;
 use crate::judging::CountedLines;
 pub use cameras::CameraStatus;
@@ -94,6 +94,8 @@ pub struct Snapshot {
     pub uptime_s: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reloads: Option<ReloadsStatus>,
     pub local: LocalState,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub broker: Option<BrokerStatus>,
@@ -244,6 +246,7 @@ impl Status {
             at: now.wall.0,
             uptime_s: uptime.as_secs(),
             clock: ClockStatus::of(&self.counters),
+            reloads: self.counters.reloads.status(),
             sources: self
                 .counters
                 .sources()

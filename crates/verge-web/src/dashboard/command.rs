@@ -110,7 +110,7 @@ async fn answered(site: &Site, user: &str, command: &Value, reply: CommandReply)
         CommandOutcome::Done => {
             tracing::info!(user, command = %command["command"], event = %command["event"], "done from the dashboard");
             if let Some(what) = command["command"].as_str().and_then(ActionWord::named) {
-                site.record(user, what, about_of(command)).await;
+                site.record(user, what, about_of(command, &answer)).await;
             }
             Ok(without_id(answer))
         }
@@ -122,11 +122,17 @@ async fn answered(site: &Site, user: &str, command: &Value, reply: CommandReply)
     }
 }
 
-/// What a command says beside what it is.
-fn about_of(command: &Value) -> Value {
+/// What a command says beside what it is, and which point it was about: the number of an event says that to nobody later.
+fn about_of(command: &Value, answer: &Value) -> Value {
     let keys = command.as_object().into_iter().flatten();
     let keys = keys.filter(|(key, _)| !matches!(key.as_str(), "id" | "command"));
-    Value::Object(keys.map(|(key, value)| (key.clone(), value.clone())).collect())
+    let mut about: Map<String, Value> = keys.map(|(key, value)| (key.clone(), value.clone())).collect();
+    for name in ["device", "signal", "judge"] {
+        if let Some(found) = answer[name].as_str() {
+            about.entry(name).or_insert_with(|| found.into());
+        }
+    }
+    Value::Object(about)
 }
 
 /// The answer belongs to a request: it needs no id.

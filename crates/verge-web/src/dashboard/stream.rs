@@ -35,9 +35,10 @@ use super::site::{MAX_LISTENERS, Site};
 
 /// A page that gets none for 15 s says that it is not connected.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
-/// A sign of life, and a look whether the listener may still listen.
+/// A sign of life.
 const BEAT_EVERY: Duration = Duration::from_secs(10);
-/// How often it is looked for what nothing wakes a listener of.
+/// How often it is looked for what nothing wakes a listener of, and whether he may still listen: a login that is removed, or
+/// logged out, sees nothing two seconds later.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const HEAD: &str = "retry: 2000\n\n";
 
@@ -149,6 +150,7 @@ struct Listener {
     ready: VecDeque<Bytes>,
     status: Interval,
     beat: Interval,
+    allowed: Interval,
     aside: Aside,
     _permit: OwnedSemaphorePermit,
 }
@@ -180,10 +182,10 @@ impl Listener {
             every.set_missed_tick_behavior(MissedTickBehavior::Delay);
             every
         };
-        let (status, beat) = (every(STATUS_EVERY), every(BEAT_EVERY));
+        let (status, beat, allowed) = (every(STATUS_EVERY), every(BEAT_EVERY), every(LOOK_EVERY));
         let aside = Aside::new(&site, kinds, of, every(LOOK_EVERY));
         let upto = [Seq::ZERO; 3];
-        Self { site, who, kinds, place, missed, upto, ready, status, beat, aside, _permit: permit }
+        Self { site, who, kinds, place, missed, upto, ready, status, beat, allowed, aside, _permit: permit }
     }
 
     fn verdict(&self, word: &LastWord) -> Option<Bytes> {
@@ -227,11 +229,14 @@ impl hyper::body::Body for Listener {
             if let Some(bytes) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
-            if self.beat.poll_tick(context).is_ready() {
+            if self.allowed.poll_tick(context).is_ready() {
                 let (site, proof) = (Arc::clone(&self.site), self.who.proof.clone());
                 if site.access.identify(proof, site.live.now()).is_none() {
                     return Poll::Ready(None);
                 }
+                continue;
+            }
+            if self.beat.poll_tick(context).is_ready() {
                 self.ready.push_back(Bytes::from_static(b":\n\n"));
                 continue;
             }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use verge_domain::configured::ReloadOutcome;
 use verge_domain::rejection::Reason;
 
 /// Reasons that are not in the closed list, together.
@@ -106,10 +107,20 @@ pub(super) fn status(out: &mut Families, status: &Value, origin: Origin) {
     };
     out.gauge("verge_build_info", "Version and name of the gateway", vec![(build, 1.0)]);
     out.gauge("verge_uptime_seconds", "Time since the start", plain(&status["uptime_s"]));
+    reloads(out, &status["reloads"]);
     sources(out, status);
     store(out, &status["store"]);
     routes(out, status);
     alarms(out, status);
+}
+
+/// Absent before the first one: then all are 0, so that the first is an increase.
+fn reloads(out: &mut Families, reloads: &Value) {
+    let row = |outcome: ReloadOutcome| {
+        let outcome = outcome.as_str();
+        (vec![("outcome", outcome.to_owned())], number(&reloads[outcome]).unwrap_or(0.0))
+    };
+    out.counter("verge_reloads", "Reloads of the configuration", ReloadOutcome::ALL.map(row).to_vec());
 }
 
 fn sources(out: &mut Families, status: &Value) {

@@ -146,7 +146,12 @@ impl PushDriver {
             match self.post(body).await {
                 Ok(Answer::Taken) => {
                     self.failures = 0;
-                    self.fault.send_if_modified(|fault| fault.take().is_some());
+                    // Whoever asks for the status must not read for half a minute that nothing arrives.
+                    if self.fault.send_if_modified(|fault| fault.take().is_some())
+                        && self.events.send(SinkEvent::Changed).await.is_err()
+                    {
+                        return Err(End::Stopped);
+                    }
                     return Ok(None);
                 }
                 Ok(Answer::Later { reason, pause }) => return Err(End::Lost { reason, pause }),

@@ -85,8 +85,8 @@ impl HttpSink {
         let address = settings.target.to_string();
         // What a lost connection leaves in the queue is taken out before the next one is announced.
         let (offers, offered) = mpsc::channel(window);
-        // A receipt each, and the end of one connection and the beginning of the next.
-        let (said, events) = mpsc::channel(window + 2);
+        // A receipt each, the end of one connection, the beginning of the next, and that it works again.
+        let (said, events) = mpsc::channel(window + 3);
         let (faults, fault) = watch::channel(None);
         let (stop, stopped) = watch::channel(false);
         let driver = PushDriver::new(Arc::new(settings), offered, said, faults, stopped);

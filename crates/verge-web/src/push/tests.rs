@@ -187,6 +187,7 @@ async fn a_service_that_is_busy_or_silent_costs_nothing() {
     }
     assert_eq!(event(&mut sink).await, SinkEvent::Connected);
     offer(&mut sink, "alarm", 7).await;
+    assert_eq!(event(&mut sink).await, SinkEvent::Changed, "the status says at once that it works again");
     assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(7)));
     assert!(!matches!(&sink.report().topics[0].arrival, Arrival::Dead { .. }));
 }
@@ -234,6 +235,7 @@ async fn a_preface_goes_first_and_nothing_goes_where_it_is_refused() {
     let reason = lost(&mut sink).await;
     assert_eq!(reason, "the web service answers 400 Bad Request, to the table");
     assert!(lost(&mut sink).await.contains("503"));
+    assert_eq!(event(&mut sink).await, SinkEvent::Changed);
     assert_eq!(event(&mut sink).await, SinkEvent::Connected);
     offer(&mut sink, "alarm", 1).await;
     assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(1)));
@@ -269,6 +271,7 @@ async fn what_was_offered_on_a_lost_connection_is_not_sent_on_the_next() {
     lost(&mut sink).await;
     assert_eq!(event(&mut sink).await, SinkEvent::Connected);
     offer(&mut sink, "four", 4).await;
+    assert_eq!(event(&mut sink).await, SinkEvent::Changed);
     assert_eq!(event(&mut sink).await, SinkEvent::Delivered(Token(4)));
     assert_eq!(service.bodies(), ["one", "four"]);
 }

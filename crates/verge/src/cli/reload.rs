@@ -1,12 +1,13 @@
 //! `verge reload`: ask the gateway that runs with a configuration to take it up as it is now.
 
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::reload::{ReloadAnswer, door};
-use verge_gateway::settings::state_dir_in;
+use verge_gateway::settings::{ConfigurationError, Settings, state_dir_in};
 
 use super::output::json_line;
 use super::{FileArgs, say};
@@ -34,10 +35,14 @@ pub(super) fn reload(args: &ReloadArgs, json: bool, out: &mut impl Write) -> any
     // The gateway checks the file, with its own environment: what is wrong with it is in its answer.
     let state_dir = state_dir_in(file, std::env::vars_os()).exit_with(Exit::BadConfig)?;
     let file = file.canonicalize().with_context(|| file.display().to_string()).exit_with(Exit::BadConfig)?;
-    let answer = door::ask(&state_dir, &file, args.dry_run).map_err(|error| {
+    let asked = match door::ask(&state_dir, &file, args.dry_run) {
+        Err(error) if is_away(&error) => of_a_wrong_file(&file).ok_or(error),
+        asked => asked,
+    };
+    let answer = asked.map_err(|error| {
         let folder = state_dir.display();
         match error.kind() {
-            ErrorKind::NotFound | ErrorKind::ConnectionRefused => anyhow!(
+            _ if is_away(&error) => anyhow!(
                 "no gateway runs on {folder} (gateway.state_dir): start it with `verge run -c {}`",
                 file.display()
             ),
@@ -67,4 +72,20 @@ pub(super) fn reload(args: &ReloadArgs, json: bool, out: &mut impl Write) -> any
         }
     }
     Ok(exit)
+}
+
+/// Nobody takes reloads in that folder.
+fn is_away(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused)
+}
+
+/// The faults of a file, if it has any. One that is cut off in front of `gateway.state_dir` leads to a folder where no gateway
+/// runs, and that is not what is wrong.
+fn of_a_wrong_file(file: &Path) -> Option<ReloadAnswer> {
+    match Settings::load(file, std::env::vars_os()) {
+        Err(ConfigurationError::Faults { faults, .. }) => {
+            Some(ReloadAnswer::Faulty { faults: faults.iter().map(ToString::to_string).collect() })
+        }
+        _ => None,
+    }
 }

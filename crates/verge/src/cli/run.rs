@@ -190,6 +190,9 @@ async fn serve(
         // Should the gateway have to start again, it does so with these.
         settings.clone_from(gateway.settings());
         supervision.reloaded();
+        if request.as_ref().is_none_or(|request| !request.dry_run && !request.again) {
+            gateway.note_reload(&answer);
+        }
         reloading::log(&answer);
         if let Some(request) = request {
             request.answer(&answer).await;

@@ -29,19 +29,29 @@ impl MeantLine {
 
 /// Offset of a letter outside of quotes.
 pub(super) fn outside_quotes(text: &str, wanted: char) -> Option<usize> {
+    plain_letters(text).find(|(_, letter)| *letter == wanted).map(|(at, _)| at)
+}
+
+/// The brackets of a line outside of quotes, in order.
+pub(super) fn brackets(text: &str) -> impl Iterator<Item = char> {
+    plain_letters(text).map(|(_, letter)| letter).filter(|letter| matches!(letter, '[' | '{' | ']' | '}'))
+}
+
+/// The letters outside of quotes, with the quotes that open a text.
+fn plain_letters(text: &str) -> impl Iterator<Item = (usize, char)> {
     let mut quote = None;
     let mut escaped = false;
-    for (at, letter) in text.char_indices() {
+    text.char_indices().filter(move |(_, letter)| {
+        let is_plain = quote.is_none();
         match quote {
-            None if letter == wanted => return Some(at),
-            None if matches!(letter, '"' | '\'') => quote = Some(letter),
+            None if matches!(letter, '"' | '\'') => quote = Some(*letter),
             Some('"') if escaped => escaped = false,
-            Some('"') if letter == '\\' => escaped = true,
-            Some(open) if open == letter => quote = None,
+            Some('"') if *letter == '\\' => escaped = true,
+            Some(open) if open == *letter => quote = None,
             _ => {}
         }
-    }
-    None
+        is_plain
+    })
 }
 
 /// A line without its comment.

@@ -15,7 +15,7 @@ use toml::de::DeTable;
 use super::fault::{Fault, shorten};
 use super::origin::{LineIndex, Origins};
 use super::raw::SECTIONS;
-use line::{MeantLine, is_header, outside_quotes, sets_a_key, without_comment};
+use line::{MeantLine, brackets, is_header, outside_quotes, sets_a_key, without_comment};
 pub(super) use number::number;
 pub(super) use value::flag;
 pub(super) use whole::{FileFault, decode};
@@ -299,18 +299,13 @@ impl<'a> Correction<'a> {
                 open.clear();
                 continue;
             }
-            let mut rest = code;
-            while let Some(next) =
-                ['[', '{', ']', '}'].iter().filter_map(|letter| outside_quotes(rest, *letter)).min()
-            {
-                let letter = char::from(rest.as_bytes()[next]);
+            for letter in brackets(code) {
                 match letter {
                     '[' | '{' => open.push((index, letter)),
                     _ => {
                         open.pop();
                     }
                 }
-                rest = &rest[next + 1..];
             }
         }
         open.pop()

@@ -85,3 +85,35 @@ fn comments_and_brackets_within_texts_are_text() {
     check(r##"a = "x # y"##, r##"a = "x"##);
     check("  # only", "");
 }
+
+#[test]
+fn values_within_values_without_an_end_come_to_one() {
+    let many = 20_000;
+    let texts = [
+        "[".repeat(many),
+        "{a=".repeat(many),
+        "{a=[".repeat(many),
+        "(".repeat(many),
+        format!("{}{}", "[".repeat(many), "]".repeat(many)),
+    ];
+    for text in texts {
+        let corrected = correct_text(&format!("a = {text}\nb = 1\n"));
+        assert!(DeTable::parse(&corrected.text).is_ok_and(|table| table.get_ref().contains_key("b")));
+        assert!(!corrected.faults.is_empty(), "{}", &text[..8]);
+    }
+}
+
+#[test]
+fn letters_of_several_bytes_stand_anywhere_in_a_value() {
+    let pieces = ["'", "\"", "é", "€", "[", "]", "{", "}", "=", ",", "\\", "b", " ", "“", "//", "("];
+    for one in pieces {
+        for other in pieces {
+            for third in pieces {
+                for text in [format!("{one}{other}{third}"), format!("'b'{one}{other}{third}")] {
+                    let corrected = correct_text(&format!("a = {text}"));
+                    assert!(DeTable::parse(&corrected.text).is_ok(), "{text} became {:?}", corrected.text);
+                }
+            }
+        }
+    }
+}

@@ -4,6 +4,9 @@ use super::super::key::ValueKind;
 use super::super::nearest::nearest_choice;
 use super::number::number;
 
+/// Values within values that are looked into: no key takes more than three, and each doubles the work.
+const MAX_DEPTH: usize = 4;
+
 /// What was meant by a value, and why it is not what stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct MeantValue {
@@ -30,24 +33,37 @@ pub(super) fn is_value(text: &str) -> bool {
 
 /// What was meant by a value of a key of this kind; `None` where it is good, or strange.
 pub(super) fn what_was_meant(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
+    meant_within(text, kind, 0)
+}
+
+/// The same of a value that stands in so many others.
+fn meant_within(text: &str, kind: Option<ValueKind>, depth: usize) -> Option<MeantValue> {
     let text = text.trim();
-    let found = guess(text, kind)?;
+    let found = guess(text, kind, depth)?;
     // A guess that is no TOML either is none.
     match &found.value {
         Some(value) if !is_value(value) => {
-            what_was_meant_once_more(value, kind, &found).or_else(|| nothing(found.expected, found.advice))
+            let second = once_more(value, kind, (depth, &found));
+            second.or_else(|| nothing(found.expected, found.advice))
         }
         _ => Some(found),
     }
 }
 
 /// Two habits in one value: both are taken off, the first is named.
-fn what_was_meant_once_more(value: &str, kind: Option<ValueKind>, first: &MeantValue) -> Option<MeantValue> {
-    let second = guess(value, kind)?.value.filter(|value| is_value(value))?;
+fn once_more(
+    value: &str,
+    kind: Option<ValueKind>,
+    (depth, first): (usize, &MeantValue),
+) -> Option<MeantValue> {
+    let second = guess(value, kind, depth)?.value.filter(|value| is_value(value))?;
     Some(MeantValue { value: Some(second), ..first.clone() })
 }
 
-fn guess(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
+fn guess(text: &str, kind: Option<ValueKind>, depth: usize) -> Option<MeantValue> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
     if text.is_empty() {
         return nothing("the value is missing behind =", "");
     }
@@ -66,8 +82,8 @@ fn guess(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
     match text.chars().next() {
         Some('"') => quoted(text),
         Some('\'') => literal(text),
-        Some('[') => list(text, kind),
-        Some('{') => inline(text, kind),
+        Some('[') => list(text, kind, depth),
+        Some('{') => inline(text, kind, depth),
         Some('(') => {
             let inner = text.trim_start_matches('(').trim_end_matches(')');
             meant(format!("[{inner}]"), "lists stand in square brackets")
@@ -145,9 +161,9 @@ fn literal(text: &str) -> Option<MeantValue> {
         };
         return meant(format!("'{inner}'"), expected);
     };
-    let inner = &text[1..text.len() - 1];
     behind(&text[..end], &text[end..]).or_else(|| {
-        (text.len() > end && text.ends_with('\'') && !inner.contains(['"', '\\'])).then(|| MeantValue {
+        let inner = text[1..].strip_suffix('\'')?;
+        (text.len() > end && !inner.contains(['"', '\\'])).then(|| MeantValue {
             value: Some(format!("\"{inner}\"")),
             expected: "a single quote within a text ends it: put double quotes around it".to_owned(),
             advice: "",
@@ -205,7 +221,7 @@ fn split(inner: &str) -> Vec<String> {
     parts.iter().map(|part| part.trim().to_owned()).collect()
 }
 
-fn list(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
+fn list(text: &str, kind: Option<ValueKind>, depth: usize) -> Option<MeantValue> {
     let trimmed = text.trim_end_matches([',', ';']);
     if trimmed.len() < text.len() && is_value(trimmed) {
         return meant(trimmed, format!("nothing stands behind a value, no \"{}\"", &text[trimmed.len()..]));
@@ -225,7 +241,7 @@ fn list(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
             if is_value(&item) {
                 return item;
             }
-            match guess(&item, kind_of_items) {
+            match guess(&item, kind_of_items, depth + 1) {
                 Some(MeantValue { value: Some(value), expected, .. }) => {
                     why.get_or_insert(expected);
                     value
@@ -242,7 +258,7 @@ fn list(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
     meant(format!("[{}]", items.join(", ")), expected)
 }
 
-fn inline(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
+fn inline(text: &str, kind: Option<ValueKind>, depth: usize) -> Option<MeantValue> {
     let trimmed = text.trim_end_matches([',', ';']);
     let closed = trimmed.ends_with('}');
     let inner = trimmed[1..].trim_end_matches('}');
@@ -265,7 +281,7 @@ fn inline(text: &str, kind: Option<ValueKind>) -> Option<MeantValue> {
             }
             let name = key.trim_matches('"');
             let kind = keys.and_then(|keys| keys.find(name)).map(|known| known.kind);
-            let found = what_was_meant(value, kind)?;
+            let found = meant_within(value, kind, depth + 1)?;
             expected.get_or_insert(found.expected);
             found.value.map(|value| format!("{key} = {value}"))
         })

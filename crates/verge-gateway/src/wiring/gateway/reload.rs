@@ -70,4 +70,9 @@ impl Gateway {
     pub fn reload_requests(&self) -> ReloadRequests {
         self.configured.reload_requests()
     }
+
+    /// Counts a reload of the file that has ended, for the status.
+    pub fn note_reload(&self, answer: &ReloadAnswer) {
+        self.counters.reloads.note(answer.outcome(), self.clock.now().wall);
+    }
 }

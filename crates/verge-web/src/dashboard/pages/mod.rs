@@ -13,6 +13,7 @@ mod lines;
 pub(super) mod login;
 mod models;
 mod overview;
+mod record;
 mod signals;
 
 use askama::Template;
@@ -42,6 +43,7 @@ const PAGES: &[Page] = &[
     signals::PAGE,
     accounts::PAGE,
     models::PAGE,
+    record::PAGE,
     configuration::PAGE,
     interface::PAGE,
 ];

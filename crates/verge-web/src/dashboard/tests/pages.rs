@@ -35,6 +35,7 @@ async fn nothing_that_a_device_says_becomes_markup() {
         &signal,
         &day,
         "/models",
+        "/actions",
         "/configuration",
         "/configuration?all",
         "/api",
@@ -257,4 +258,25 @@ async fn every_operation_stands_on_the_page_of_the_interface() {
         let line = format!("{} {}", route.verb.method(), route.path);
         assert!(page.contains(&line), "{line}");
     }
+}
+
+#[tokio::test]
+async fn who_did_what_is_shown_with_the_newest_first() {
+    let bench = Bench::new();
+    let read = async |path: &str| text(bench.get(path, Some(Role::Viewer)).await).await;
+    assert!(read("/actions").await.contains("Nobody has done anything."));
+    let path = format!("/events/{}/acknowledge", event_id(1));
+    for number in 1..=52 {
+        let body = format!("note=%3Cb%3Eround+{number}");
+        let answer = bench.ask(bench.request(Method::POST, &path, Some(Role::Operator), &body)).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    }
+    let page = read("/actions").await;
+    let (newest, before) = (page.find("&#60;b&#62;round 52").unwrap(), page.find("round 51").unwrap());
+    assert!(newest < before && page.contains(">operator<") && page.contains(">acknowledge<"), "{page}");
+    assert!(!page.contains("round 2<") && page.contains("href=\"/actions?before=3\""), "{page}");
+    let older = read("/actions?before=3&who=operator&what=acknowledge").await;
+    assert!(older.contains("round 2<") && older.contains("round 1<") && !older.contains("rel=\"next\""));
+    let nobody = read("/actions?who=%3Cscript%3E").await;
+    assert!(nobody.contains("that the filter takes") && !nobody.contains("<script>"), "{nobody}");
 }
