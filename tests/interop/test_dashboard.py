@@ -240,7 +240,10 @@ def test_an_acknowledged_event_is_durable_and_upstream_and_on_every_page(scene: 
     assert [action["what"] for action in recorded] == ["login", "acknowledge", "shelve", "unshelve", "label"]
     assert [action["number"] for action in recorded] == [1, 2, 3, 4, 5]
     assert {action["who"] for action in recorded} == {"operator"}
-    assert recorded[1]["about"] == {"event": number, "note": "bearing ordered"}
+    about = {"event": number, "note": "bearing ordered", "device": "pump-1", "signal": "pressure", "judge": "high"}
+    assert recorded[1]["about"] == about
+    page = operator.get("/actions").text
+    assert "bearing ordered" in page and ">acknowledge<" in page, page
     file = gateway.state_dir / "actions.jsonl"
     assert [json.loads(line) for line in file.read_text().splitlines()] == recorded
     assert oct(file.stat().st_mode & 0o777) == "0o600"

@@ -36,7 +36,7 @@ pub(super) fn what_was_meant(text: &str, kind: Option<ValueKind>) -> Option<Mean
     meant_within(text, kind, 0)
 }
 
-/// The same of a value that stands in so many others.
+/// The same of a value that stands in others, as many as `depth` says.
 fn meant_within(text: &str, kind: Option<ValueKind>, depth: usize) -> Option<MeantValue> {
     let text = text.trim();
     let found = guess(text, kind, depth)?;
