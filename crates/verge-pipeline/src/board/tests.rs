@@ -296,10 +296,18 @@ fn who_acknowledged_an_event_stays_with_it_and_not_with_the_next() {
 fn alarms_of_the_last_day_are_counted_over_a_restart() {
     let (hour, now) = (3_600_000, 100 * 3_600_000);
     let board = LastWords::default();
-    let raised = |device, at| verdict(device, at, Severity::Critical, Some(EventState::Raised), health(Member::Noisy));
-    let mut stored: Vec<Verdict> = (0..12).map(|index| raised(index, now - 60_000 - 1_000 * index as i64)).collect();
+    let raised =
+        |device, at| verdict(device, at, Severity::Critical, Some(EventState::Raised), health(Member::Noisy));
+    let mut stored: Vec<Verdict> =
+        (0..12).map(|index| raised(index, now - 60_000 - 1_000 * index as i64)).collect();
     stored.extend([raised(1, now - 2 * hour), raised(2, now - 30 * hour), raised(3, now + hour)]);
-    stored.push(verdict(4, now - 60_000, Severity::Critical, Some(EventState::Cleared), health(Member::Noisy)));
+    stored.push(verdict(
+        4,
+        now - 60_000,
+        Severity::Critical,
+        Some(EventState::Cleared),
+        health(Member::Noisy),
+    ));
     stored.push(verdict(5, now - 60_000, Severity::Info, Some(EventState::Raised), health(Member::Noisy)));
     board.recall(&stored, UtcMillis(now));
     let figures = board.alarms(UtcMillis(now));
