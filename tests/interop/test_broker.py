@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from broker_site import HOST, Site, pump_site
+from certificates import Identity
 from peers import free_port
 from scene import Scene, number_source, threshold
+from tls_device import connect, context
 from waiting import wait_for
+from x509 import Authority
 
 @pytest.fixture(name="site")
 def _site(scene: Scene, tmp_path: Path) -> Iterator[Site]:
@@ -60,6 +63,22 @@ def test_a_device_reads_its_own_commands_and_is_answered_filter_by_filter(site: 
     client.loop_stop()
     denied = site.mosquitto("mosquitto_sub", "pump-2", "-i", "pump-2", "-t", "plant/#", "-W", "5")
     assert "denied" in denied.stderr, denied.stderr
+
+
+def test_a_certificate_whose_name_no_device_can_have_is_refused(site: Site, tmp_path: Path) -> None:
+    """`pump-1:second` would have the session of the second connection of `pump-1`; others would be wildcards of topics."""
+    authority = Authority.of(site.certificates.folder)
+    names = ["pump-1:second", "pump+1", "+", "#", "a/b", "$1", "@verge-gateway", "a\x07b"]
+    for number, name in enumerate(names):
+        identity = authority.issue(tmp_path, name, file=f"odd-{number}")
+        for client_id in ("pump-1:second", "pump-1", ""):
+            with pytest.raises(ConnectionError, match="20020002"):
+                connect(context(site.certificates.ca, identity), site.port, client_id)
+    status = site.broker(certificate_name=3 * len(names))
+    assert status["refusals"]["certificate_name"] == 3 * len(names), status["refusals"]
+    assert "no name that a device can have" in status["last_refusal"]
+    # The device itself has that session.
+    connect(context(site.certificates.ca, Identity(*site.identity("pump-1"))), site.port, "pump-1:second").close()
 
 
 def test_what_would_harm_the_broker_reaches_it_not(site: Site) -> None:

@@ -1,15 +1,20 @@
 """The embedded broker and devices that may not come any more: revoked by the authority's list, by one of its own, or by the access list."""
 
+import datetime
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
 
 from broker_site import HOST, Site, pump_site
+from certificates import Identity
 from programs import tool, verge
 from scene import Scene
+from tls_device import connect, context, exactly, publish_packet
 from waiting import wait_for
+from x509 import Authority
 
 # Files are looked at every few seconds, and read once they have stopped changing.
 TAKEN_UP_S = 60.0
@@ -111,6 +116,44 @@ def test_a_changed_access_list_ends_what_it_does_not_allow(scene: Scene, tmp_pat
         for client, _ in readers.values():
             client.disconnect()
             client.loop_stop()
+
+
+def test_a_connection_ends_with_its_certificate(scene: Scene, tmp_path: Path) -> None:
+    with pump_site(scene, tmp_path) as site:
+        authority = Authority.of(scene.certificates.folder)
+        ends_at = time.monotonic() + 12
+        streams = {}
+        for device in ("idle-1", "busy-1"):
+            identity = authority.issue(tmp_path, device, ends=datetime.timedelta(seconds=ends_at - time.monotonic()))
+            streams[device] = connect(context(scene.certificates.ca, identity), site.port, device, timeout=60)
+        lasting = connect(context(scene.certificates.ca, Identity(*site.identity("pump-9"))), site.port, "pump-9", timeout=60)
+        ended = []
+
+        def waits() -> None:
+            ended.append(streams["idle-1"].recv(1))
+            ended.append(time.monotonic())
+
+        waiting = threading.Thread(target=waits)
+        waiting.start()
+        # One that never pauses is not let go on either.
+        sent = 0
+        try:
+            while time.monotonic() < ends_at + 10:
+                streams["busy-1"].sendall(publish_packet("plant/busy-1/vibration", b"9.5"))
+                exactly(streams["busy-1"], 4)
+                sent += 1
+        except OSError:
+            pass
+        assert sent > 5 and ends_at - 3 < time.monotonic() < ends_at + 5, sent
+        waiting.join(20)
+        assert ended and ended[0] == b"" and ends_at - 3 < ended[1] < ends_at + 5, ended
+        status = site.broker(expired=2)
+        assert {one["device"]: one["reason"] for one in status["refused_devices"]} == {"idle-1": "expired", "busy-1": "expired"}
+        assert "certificate has ended" in site.gateway.whole_log()
+        lasting.sendall(publish_packet("plant/pump-9/vibration", b"9.5"))
+        exactly(lasting, 4)
+        for stream in (*streams.values(), lasting):
+            stream.close()
 
 
 def test_certificates_are_renewed_and_signed_by_hand(scene: Scene, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ mod tests {
         check(b"", "`verge run` starts this program").await;
         check(b"hello\n", "not the start message").await;
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let line = format!("verge-broker 1 {} 65536 u p\n", taken.local_addr().unwrap().port());
+        let line = format!("verge-broker 2 {} 65536 65536 u p\n", taken.local_addr().unwrap().port());
         // A listener that never answers CONNECT is no broker of ours.
         check(line.as_bytes(), "does not accept connections").await;
     }

@@ -1,12 +1,13 @@
 //! Supervises the embedded broker in a child process: starts it, checks that it works, restarts it.
 
+mod faults;
+mod memory;
 mod process;
 
 use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
@@ -17,8 +18,12 @@ use verge_domain::time::Moment;
 use verge_tls::Credentials;
 
 use crate::canary::Canary;
+use crate::embedded::SEGMENTS;
 use crate::endpoint::Endpoint;
+use crate::filters::KnownFilters;
 use crate::retained::Retained;
+pub use faults::{ChildBrokerError, ChildFault};
+use memory::{Outgrown, outgrown, smaller_segment};
 use process::ChildProcess;
 
 /// A broker that served for this long was good: the next failure counts as the first.
@@ -47,6 +52,9 @@ pub struct ChildBrokerSettings {
     pub canary_within: Duration,
     /// Pauses before it is started again, each the shortest of its range: there is nobody to keep out of step with.
     pub backoff: Backoff,
+    /// Memory that its process may take, in bytes, beside what its connections take: beyond it is started again, with a smaller log
+    /// for each topic filter.
+    pub most_memory_bytes: u64,
     /// Time to end by itself when it is stopped.
     pub grace: Duration,
     /// What it is given at each start: retained messages of devices.
@@ -66,52 +74,11 @@ impl ChildBrokerSettings {
             canary_every: Duration::from_secs(5),
             canary_within: Duration::from_secs(10),
             backoff: Backoff { min: Duration::from_millis(200), max: Duration::from_secs(10) },
+            most_memory_bytes: memory::most_bytes(max_packet_bytes),
             grace: Duration::from_secs(2),
             retained: Retained::default(),
         }
     }
-}
-
-/// Why a broker in a child process does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum ChildBrokerError {
-    /// No port on loopback.
-    #[error("no port on 127.0.0.1 for the embedded broker: {0}")]
-    Port(#[source] io::Error),
-    /// No randomness for its password.
-    #[error("the system gives no random numbers for the embedded broker's password: {0}")]
-    Random(#[from] getrandom::Error),
-    /// Its first start failed.
-    #[error("the embedded broker does not start: {0}")]
-    Start(#[from] ChildFault),
-}
-
-/// What a child process failed by.
-#[derive(Debug, thiserror::Error)]
-pub enum ChildFault {
-    /// There is no such program, or no process.
-    #[error("cannot start {program}: {source}")]
-    Spawn {
-        /// The program.
-        program: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// It ended.
-    #[error("its process has ended ({0})")]
-    Ended(ExitStatus),
-    /// It takes no start message, or its process cannot be waited for.
-    #[error("its process cannot be talked to: {0}")]
-    Io(#[from] io::Error),
-    /// It said something else than that it is ready.
-    #[error("its process said something else than that it is ready")]
-    Unexpected,
-    /// It said nothing.
-    #[error("it was not ready within {0:?}")]
-    NotReady(Duration),
-    /// It runs and does not work.
-    #[error("{0}")]
-    NoAnswer(String),
 }
 
 /// The state of a broker in a child process.
@@ -141,6 +108,7 @@ pub struct BrokerFault {
 #[derive(Debug)]
 pub struct ChildBroker {
     endpoint: Endpoint,
+    filters: KnownFilters,
     state: watch::Receiver<BrokerState>,
     stop: watch::Sender<bool>,
     supervising: JoinHandle<()>,
@@ -160,12 +128,16 @@ impl ChildBroker {
         let (port, address) = reserve_port().map_err(ChildBrokerError::Port)?;
         let endpoint = Endpoint::random(address, settings.max_packet_bytes)?;
         settings.retained.lost();
+        let filters = KnownFilters::default();
+        filters.started();
         let life = ChildProcess::begin(&settings, &endpoint).await?;
         settings.retained.put_back(&endpoint).await;
         let (report, state) = watch::channel(BrokerState::default());
         let (stop, stopped) = watch::channel(false);
-        let supervisor = Supervisor { settings, endpoint: endpoint.clone(), clock, report, stop: stopped };
-        Ok(Self { endpoint, state, stop, supervising: tokio::spawn(supervisor.run(life)), _port: port })
+        let (of, known) = (endpoint.clone(), filters.clone());
+        let supervisor = Supervisor { settings, endpoint: of, filters: known, clock, report, stop: stopped };
+        let supervising = tokio::spawn(supervisor.run(life));
+        Ok(Self { endpoint, filters, state, stop, supervising, _port: port })
     }
 
     /// Where it listens, on loopback, without TLS; the same after every restart.
@@ -178,6 +150,12 @@ impl ChildBroker {
     #[must_use]
     pub const fn credentials(&self) -> &Credentials {
         &self.endpoint.credentials
+    }
+
+    /// The topic filters that it knows: whoever lets clients through to it must note them here.
+    #[must_use]
+    pub const fn filters(&self) -> &KnownFilters {
+        &self.filters
     }
 
     /// Its state, as it changes.
@@ -220,6 +198,7 @@ fn reserve_port() -> io::Result<(TcpSocket, SocketAddr)> {
 struct Supervisor<C> {
     settings: ChildBrokerSettings,
     endpoint: Endpoint,
+    filters: KnownFilters,
     clock: C,
     report: watch::Sender<BrokerState>,
     stop: watch::Receiver<bool>,
@@ -239,6 +218,7 @@ impl<C: Fn() -> Moment> Supervisor<C> {
             let beginning = match next.take() {
                 Some(beginning) => beginning,
                 None => {
+                    self.filters.started();
                     let begin = async {
                         let beginning = ChildProcess::begin(&self.settings, &self.endpoint).await;
                         if beginning.is_ok() {
@@ -285,6 +265,9 @@ impl<C: Fn() -> Moment> Supervisor<C> {
     async fn watch(&mut self, life: &mut ChildProcess) -> ProcessEnd {
         let mut canary = Canary::new(self.endpoint.clone());
         let mut pause = Duration::ZERO;
+        let filters = self.filters.clone();
+        let outgrowing = outgrown(life.process(), self.settings.most_memory_bytes, &filters);
+        tokio::pin!(outgrowing);
         loop {
             let look = async {
                 tokio::time::sleep(pause).await;
@@ -294,6 +277,9 @@ impl<C: Fn() -> Moment> Supervisor<C> {
                 biased;
                 () = stopped(&mut self.stop) => return ProcessEnd::Stopped,
                 fault = life.ended() => return ProcessEnd::Failed(fault),
+                outgrown = &mut outgrowing => {
+                    return ProcessEnd::Failed(self.take_less(outgrown));
+                }
                 looked = look => {
                     if let Err(reason) = looked {
                         return ProcessEnd::Failed(ChildFault::NoAnswer(reason));
@@ -302,6 +288,15 @@ impl<C: Fn() -> Moment> Supervisor<C> {
             }
             pause = self.settings.canary_every;
         }
+    }
+
+    /// The next process has smaller logs.
+    fn take_less(&mut self, Outgrown { bytes, most }: Outgrown) -> ChildFault {
+        let filters = self.filters.len();
+        let segment_bytes =
+            smaller_segment(self.endpoint.segment_bytes, filters, self.settings.most_memory_bytes);
+        self.endpoint.segment_bytes = segment_bytes;
+        ChildFault::Memory { bytes, most, filters, log_bytes: SEGMENTS * segment_bytes }
     }
 
     fn began(&self, life: &ChildProcess) {

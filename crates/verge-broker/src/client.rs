@@ -37,7 +37,7 @@ impl Client {
     }
 
     async fn introduce(endpoint: &Endpoint, client_id: &str) -> io::Result<Self> {
-        let Endpoint { address, credentials: Credentials { username, password }, max_packet_bytes } =
+        let Endpoint { address, credentials: Credentials { username, password }, max_packet_bytes, .. } =
             endpoint;
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;

@@ -27,11 +27,11 @@ const READY_WITHIN: Duration = Duration::from_secs(25);
 const READY_POLL: Duration = Duration::from_millis(20);
 /// Far above what a front lets through: a client refused by this bound would poison the listener.
 const MAX_CONNECTIONS: usize = 20_000;
-/// Log per topic filter: two segments of 8 MiB. Filters are never forgotten, so this bounds memory per filter.
-const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-const SEGMENTS: usize = 2;
-/// The same for commands, which are short: every device may subscribe to many filters of its own, and fill their logs.
-const COMMAND_SEGMENT_BYTES: usize = 128 * 1024;
+/// Log per topic filter: two segments. Filters are never forgotten.
+pub(crate) const SEGMENTS: usize = 2;
+/// Of the log of commands, which are short: every device may subscribe to many filters of its own, and fill their logs. rumqttd counts
+/// topic and payload, and takes some 300 bytes more for each message, so that short ones take twenty times what is counted.
+const COMMAND_SEGMENT_BYTES: usize = 12 * 1024;
 /// Levels in front of `cmd` at which filters of commands are known as such.
 const MOST_COMMAND_LEVELS: usize = 16;
 
@@ -146,9 +146,9 @@ fn config(endpoint: &Endpoint) -> Config {
         router: RouterConfig {
             max_connections: MAX_CONNECTIONS,
             max_outgoing_packet_count: 200,
-            max_segment_size: SEGMENT_BYTES,
+            max_segment_size: endpoint.segment_bytes,
             max_segment_count: SEGMENTS,
-            custom_segment: Some(command_segments()),
+            custom_segment: Some(command_segments(endpoint.segment_bytes.min(COMMAND_SEGMENT_BYTES))),
             ..RouterConfig::default()
         },
         v4: Some(HashMap::from([("embedded".to_owned(), listener)])),
@@ -157,11 +157,10 @@ fn config(endpoint: &Endpoint) -> Config {
 }
 
 /// The logs of filters of commands, wherever the device's name stands: rumqttd holds the text of a filter against these.
-fn command_segments() -> HashMap<String, SegmentConfig> {
+fn command_segments(segment_bytes: usize) -> HashMap<String, SegmentConfig> {
     (1..=MOST_COMMAND_LEVELS)
         .map(|levels| {
-            let config =
-                SegmentConfig { max_segment_size: COMMAND_SEGMENT_BYTES, max_segment_count: SEGMENTS };
+            let config = SegmentConfig { max_segment_size: segment_bytes, max_segment_count: SEGMENTS };
             (format!("{}{COMMANDS}/#", "+/".repeat(levels)), config)
         })
         .collect()

@@ -2,12 +2,15 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use verge_tls::{Credentials, Secret};
 
 /// First words of the start message; the number counts its changes.
-const GREETING: &str = "verge-broker 1";
+const GREETING: &str = "verge-broker 2 ";
+/// The same as people write it: without the size of a segment.
+const GREETING_OF_PEOPLE: &str = "verge-broker 1 ";
 /// Far above the length of any start message.
 const MAX_LINE_BYTES: u64 = 512;
 /// Longest user name or password in a start message, in bytes.
@@ -18,6 +21,13 @@ const MIN_PACKET_BYTES: usize = 1024;
 const MAX_PACKET_BYTES: usize = 268_435_460;
 /// Random bytes in a password.
 const PASSWORD_BYTES: usize = 16;
+/// A segment takes packets until it has that many bytes: the last of them may be larger than all others together. rumqttd takes no less
+/// than the least.
+pub(crate) const SEGMENT_BYTES: RangeInclusive<usize> = 4 * 1024..=8 * 1024 * 1024;
+/// Without frames, what a reader may fall behind by is as much as other brokers keep.
+const MOST_FIRST_SEGMENT_PACKETS: usize = 4;
+const LEAST_FIRST_SEGMENT_BYTES: usize = 1024 * 1024;
+
 /// Address on loopback, the one user that the broker knows, and the packet limit both sides keep to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
@@ -25,6 +35,8 @@ pub(crate) struct Endpoint {
     pub(crate) credentials: Credentials,
     /// Without the packet's fixed header.
     pub(crate) max_packet_bytes: usize,
+    /// Of the log of each topic filter: it has two of them.
+    pub(crate) segment_bytes: usize,
 }
 
 /// Why what came on standard input is no start message.
@@ -43,6 +55,12 @@ pub enum StartMessageError {
     Malformed(&'static str),
 }
 
+/// The size of a segment, where nothing is known of what readers there are.
+fn first_segment(max_packet_bytes: usize) -> usize {
+    let packets = max_packet_bytes.saturating_mul(MOST_FIRST_SEGMENT_PACKETS);
+    packets.clamp(LEAST_FIRST_SEGMENT_BYTES, *SEGMENT_BYTES.end())
+}
+
 impl Endpoint {
     /// With a password of its own.
     ///
@@ -53,14 +71,20 @@ impl Endpoint {
         getrandom::fill(&mut bytes)?;
         let password = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let credentials = Credentials { username: "verge".to_owned(), password: Secret::new(password) };
-        Ok(Self { address, credentials, max_packet_bytes })
+        let segment_bytes = first_segment(max_packet_bytes);
+        Ok(Self { address, credentials, max_packet_bytes, segment_bytes })
     }
 
     /// The start message, with the line break at its end.
     pub(crate) fn to_line(&self) -> Secret {
-        let Self { address, credentials: Credentials { username, password }, max_packet_bytes } = self;
+        let Self {
+            address,
+            credentials: Credentials { username, password },
+            max_packet_bytes,
+            segment_bytes,
+        } = self;
         let (port, password) = (address.port(), password.reveal());
-        Secret::new(format!("{GREETING} {port} {max_packet_bytes} {username} {password}\n"))
+        Secret::new(format!("{GREETING}{port} {max_packet_bytes} {segment_bytes} {username} {password}\n"))
     }
 
     /// Takes one line off the input, and nothing behind it.
@@ -84,10 +108,19 @@ impl Endpoint {
     }
 
     fn parse(line: &str) -> Result<Self, &'static str> {
-        let words = line.strip_prefix(GREETING).and_then(|rest| rest.strip_prefix(' '));
-        let words: Vec<&str> = words.ok_or("it begins with other words")?.split(' ').collect();
-        let [port, max_packet_bytes, username, password] = words[..] else {
-            return Err("it has another number of words");
+        let (words, has_segment) = match (line.strip_prefix(GREETING), line.strip_prefix(GREETING_OF_PEOPLE))
+        {
+            (Some(words), _) => (words, true),
+            (None, Some(words)) => (words, false),
+            (None, None) => return Err("it begins with other words"),
+        };
+        let words: Vec<&str> = words.split(' ').collect();
+        let (port, max_packet_bytes, segment_bytes, username, password) = match (&words[..], has_segment) {
+            (&[port, packet, segment, username, password], true) => {
+                (port, packet, Some(segment), username, password)
+            }
+            (&[port, packet, username, password], false) => (port, packet, None, username, password),
+            _ => return Err("it has another number of words"),
         };
         let port = port
             .parse()
@@ -99,6 +132,10 @@ impl Endpoint {
             .ok()
             .filter(|bytes| (MIN_PACKET_BYTES..=MAX_PACKET_BYTES).contains(bytes))
             .ok_or("the packet limit is out of range")?;
+        let segment_bytes = segment_bytes
+            .map_or(Some(first_segment(max_packet_bytes)), |segment| segment.parse().ok())
+            .filter(|bytes| SEGMENT_BYTES.contains(bytes))
+            .ok_or("the size of a segment is out of range")?;
         let is_word = |word: &str| {
             (1..=MAX_WORD_BYTES).contains(&word.len())
                 && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
@@ -108,7 +145,8 @@ impl Endpoint {
         }
         let credentials =
             Credentials { username: username.to_owned(), password: Secret::new(password.to_owned()) };
-        Ok(Self { address: (Ipv4Addr::LOCALHOST, port).into(), credentials, max_packet_bytes })
+        let address = (Ipv4Addr::LOCALHOST, port).into();
+        Ok(Self { address, credentials, max_packet_bytes, segment_bytes })
     }
 }
 
@@ -129,24 +167,29 @@ mod tests {
             assert_eq!(Endpoint::parse(line).unwrap_err(), expected, "{line}");
         };
         check("", "it begins with other words");
-        check("verge-broker 2 1883 65536 u p", "it begins with other words");
-        check("verge-broker 11883 65536 u p", "it begins with other words");
-        check("verge-broker 1 1883 65536 u", "it has another number of words");
-        check("verge-broker 1 1883 65536 u p p", "it has another number of words");
-        check("verge-broker 1 0 65536 u p", "the port is not a number from 1 to 65535");
-        check("verge-broker 1 65536 65536 u p", "the port is not a number from 1 to 65535");
-        check("verge-broker 1 1883 1023 u p", "the packet limit is out of range");
-        check("verge-broker 1 1883 268435461 u p", "the packet limit is out of range");
+        let of_people = Endpoint::parse("verge-broker 1 1883 65536 u p").unwrap();
+        assert_eq!((of_people.address.port(), of_people.segment_bytes), (1883, 1024 * 1024));
+        check("verge-broker 1 1883 65536 4096 u p", "it has another number of words");
+        check("verge-broker 3 1883 65536 4096 u p", "it begins with other words");
+        check("verge-broker 21883 65536 4096 u p", "it begins with other words");
+        check("verge-broker 2 1883 65536 4096 u", "it has another number of words");
+        check("verge-broker 2 1883 65536 4096 u p p", "it has another number of words");
+        check("verge-broker 2 0 65536 4096 u p", "the port is not a number from 1 to 65535");
+        check("verge-broker 2 65536 65536 4096 u p", "the port is not a number from 1 to 65535");
+        check("verge-broker 2 1883 1023 4096 u p", "the packet limit is out of range");
+        check("verge-broker 2 1883 268435461 4096 u p", "the packet limit is out of range");
+        check("verge-broker 2 1883 65536 4095 u p", "the size of a segment is out of range");
+        check("verge-broker 2 1883 65536 8388609 u p", "the size of a segment is out of range");
         check(
-            "verge-broker 1 1883 65536  p",
+            "verge-broker 2 1883 65536 4096  p",
             "user name or password is empty, too long or holds other than letters and digits",
         );
         check(
-            "verge-broker 1 1883 65536 u p\r",
+            "verge-broker 2 1883 65536 4096 u p\r",
             "user name or password is empty, too long or holds other than letters and digits",
         );
         check(
-            &format!("verge-broker 1 1883 65536 u {}", "p".repeat(65)),
+            &format!("verge-broker 2 1883 65536 4096 u {}", "p".repeat(65)),
             "user name or password is empty, too long or holds other than letters and digits",
         );
     }
@@ -160,7 +203,7 @@ mod tests {
         assert_eq!(input, b"rest");
         let read = async |mut input: &[u8]| Endpoint::read(&mut input).await.unwrap_err();
         assert!(matches!(read(b"").await, StartMessageError::Ended));
-        assert!(matches!(read(b"verge-broker 1").await, StartMessageError::Malformed("it has no end")));
+        assert!(matches!(read(b"verge-broker 2").await, StartMessageError::Malformed("it has no end")));
         assert!(matches!(read(&[b'x'; 1000]).await, StartMessageError::Malformed("it has no end")));
         assert!(matches!(read(b"\xff\n").await, StartMessageError::Malformed("it is no text")));
     }
@@ -169,7 +212,7 @@ mod tests {
         #[test]
         fn any_text_is_judged_without_panic(tail in any::<String>()) {
             drop(Endpoint::parse(&tail));
-            drop(Endpoint::parse(&format!("{GREETING} {tail}")));
+            drop(Endpoint::parse(&format!("{GREETING}{tail}")));
         }
     }
 }

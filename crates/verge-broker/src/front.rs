@@ -5,6 +5,7 @@
 //! time for it, and connections in all. Beyond a bound the newest is closed.
 
 mod accepted;
+mod allowance;
 mod answers;
 mod backend;
 mod buffer;
@@ -22,6 +23,7 @@ mod packets;
 mod pass;
 mod slots;
 mod standing;
+mod to_broker;
 mod window;
 
 use std::io;
@@ -36,6 +38,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use verge_tls::{Acceptor, Credentials, Revocations, ServerConfig};
 
+use crate::filters::KnownFilters;
 use crate::inputs::SourceInputs;
 use crate::passwords::BrokerPasswords;
 use crate::policy::{Policy, Refusal};
@@ -149,17 +152,18 @@ impl Front {
     /// # Errors
     /// See [`FrontError`].
     pub async fn start(settings: FrontSettings) -> Result<Self, FrontError> {
-        Self::start_with(settings, (None, None)).await
+        Self::start_with(settings, (None, None), KnownFilters::default()).await
     }
 
     /// The same where some of what clients publish goes to inputs of the gateway, and where clients without a certificate may
-    /// log in by a password.
+    /// log in by a password. `filters`: those that the broker knows.
     ///
     /// # Errors
     /// See [`FrontError`].
     pub async fn start_with(
         settings: FrontSettings,
         (inputs, passwords): (Option<SourceInputs>, Option<Arc<BrokerPasswords>>),
+        filters: KnownFilters,
     ) -> Result<Self, FrontError> {
         let listen = settings.listen;
         if settings.tls.is_none() && !listen.ip().is_loopback() {
@@ -169,7 +173,8 @@ impl Front {
         let listener = TcpListener::bind(listen).await.map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
         let acceptor = settings.tls.clone().map(Acceptor::new);
-        let shared = Arc::new(FrontShared::new(acceptor, settings.policy.clone(), (inputs, passwords)));
+        let shared =
+            Arc::new(FrontShared::new(acceptor, settings.policy.clone(), (inputs, passwords), filters));
         let (running, held) = watch::channel(());
         let accept = accept(listener, settings, Arc::clone(&shared));
         let accepting = tokio::spawn(async move {
@@ -323,6 +328,7 @@ impl FrontShared {
         acceptor: Option<Acceptor>,
         policy: Policy,
         (inputs, passwords): (Option<SourceInputs>, Option<Arc<BrokerPasswords>>),
+        filters: KnownFilters,
     ) -> Self {
         let rules = Rules { policy: Arc::new(policy), revocations: Arc::default(), passwords };
         Self {
@@ -331,7 +337,7 @@ impl FrontShared {
             failed_handshakes: AtomicU64::new(0),
             refused_clients: AtomicU64::new(0),
             cut_off: AtomicU64::new(0),
-            devices: Arc::new(Devices::new(rules.policy.limits)),
+            devices: Arc::new(Devices::new(rules.policy.limits).behind(filters)),
             sessions: Arc::default(),
             owners: Arc::default(),
             inputs,

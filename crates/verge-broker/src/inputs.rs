@@ -325,6 +325,11 @@ impl InputSource {
 }
 
 impl Source for InputSource {
+    /// A device has few messages on their way, and sends the next when one is acknowledged.
+    fn is_awaited(&self) -> bool {
+        self.0.session.is_some()
+    }
+
     fn settle(&self, receipts: &[Receipt]) {
         let own = || receipts.iter().filter(|receipt| receipt.connection == self.0.number);
         if own().next().is_none() {

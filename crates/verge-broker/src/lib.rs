@@ -10,7 +10,8 @@
 //!
 //! What rumqttd does not do is known: sessions, retained messages and what is on its way live in memory only (retained messages
 //! of devices are kept beside it, [`Retained`]), so an acknowledgement of it means "accepted in memory"; a subscriber that falls behind by more than a topic filter's log
-//! (16 MiB) loses the oldest messages.
+//! loses the oldest messages. A log is kept for as long as the process runs, so that is started again, with smaller logs, where they have
+//! become too much ([`KnownFilters`]).
 //!
 //! Every process on this machine can reach rumqttd's port, though not log in to it. One that listens on that port
 //! in the moment between the death of the child and its restart could read what the gateway's own connections send.
@@ -28,6 +29,7 @@ pub mod child_broker;
 mod client;
 pub mod embedded;
 mod endpoint;
+mod filters;
 pub mod front;
 #[cfg(test)]
 mod fuzz;
@@ -42,6 +44,7 @@ pub use child_broker::{
 };
 pub use embedded::{Embedded, EmbeddedError, EmbeddedSettings};
 pub use endpoint::StartMessageError;
+pub use filters::KnownFilters;
 pub use front::{Front, FrontError, FrontLimits, FrontSettings, FrontTotals, FrontView, RefusedDevice};
 pub use inputs::{InputSource, InputState, SourceInputs};
 pub use passwords::{BrokerPasswords, PasswordsError};

@@ -63,6 +63,11 @@ pub trait Source: Send + Sync {
     /// and passed over.
     fn settle(&self, receipts: &[Receipt]);
 
+    /// Whether senders wait for what is settled before they go on: then messages are not left to gather.
+    fn is_awaited(&self) -> bool {
+        false
+    }
+
     /// Adds what is acknowledged of each session that a broker keeps, as far as the broker is known to have received it.
     fn acknowledged(&self, out: &mut Vec<Acknowledged>);
 }

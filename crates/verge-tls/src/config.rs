@@ -52,6 +52,11 @@ impl TimeProvider for FlooredClock {
     }
 }
 
+/// The time since 1970 by which certificates are judged.
+pub(crate) fn time_of_certificates() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().max(FLOOR)
+}
+
 /// For an end that connects: the server's certificate must lead to `roots` and carry the name connected to.
 ///
 /// # Panics

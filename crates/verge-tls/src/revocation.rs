@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::CertificateRevocationListDer;
@@ -11,6 +12,7 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
+use crate::config::time_of_certificates;
 use crate::pem::read;
 use crate::{TlsError, TlsStream, TrustedRoots};
 
@@ -33,7 +35,12 @@ pub struct Revocations {
 
 /// What tells the certificates that a peer has shown from all others. It is small enough to be kept with each connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ShownCertificates(Vec<(Vec<u8>, Vec<u8>)>);
+pub struct ShownCertificates {
+    /// Authority and serial number of each.
+    named: Vec<(Vec<u8>, Vec<u8>)>,
+    /// When the first of them ends, in seconds since 1970.
+    until: Option<i64>,
+}
 
 impl ShownCertificates {
     /// Of a connection; none where the peer has shown none.
@@ -44,11 +51,22 @@ impl ShownCertificates {
     }
 
     pub(crate) fn of_chain(chain: &[CertificateDer<'_>]) -> Self {
-        let known = |der: &CertificateDer<'_>| {
-            let (_, certificate) = parse_x509_certificate(der).ok()?;
-            Some((certificate.issuer().as_raw().to_vec(), plain(certificate.raw_serial()).to_vec()))
-        };
-        Self(chain.iter().filter_map(known).collect())
+        let mut shown = Self::default();
+        for (_, certificate) in chain.iter().filter_map(|der| parse_x509_certificate(der).ok()) {
+            let serial = plain(certificate.raw_serial()).to_vec();
+            shown.named.push((certificate.issuer().as_raw().to_vec(), serial));
+            let until = certificate.validity().not_after.timestamp();
+            shown.until = Some(shown.until.map_or(until, |earlier| earlier.min(until)));
+        }
+        shown
+    }
+
+    /// How long they hold yet, by the clock that a handshake judges them by: nothing once one of them has ended. `None` where the peer has
+    /// shown none.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        let until = u64::try_from(self.until?).unwrap_or_default();
+        Some(Duration::from_secs(until.saturating_add(1)).saturating_sub(time_of_certificates()))
     }
 }
 
@@ -157,7 +175,7 @@ impl Revocations {
             self.denied.contains(serial)
                 || self.by_issuer.get(issuer).is_some_and(|serials| serials.contains(serial))
         };
-        shown.0.iter().any(is_revoked)
+        shown.named.iter().any(is_revoked)
     }
 
     pub(crate) fn shared(self) -> Arc<Self> {
@@ -259,6 +277,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_shown_holds_until_the_first_of_it_ends() {
+        const DAY: u64 = 86_400;
+        let authority = Authority::create("one", 9).unwrap();
+        let issued = issue(&authority, "pump-1");
+        let of = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let left = |chain: &[CertificateDer<'_>]| ShownCertificates::of_chain(chain).left();
+        let own = left(&[of(&issued.cert_pem)]).unwrap().as_secs();
+        assert!((10 * DAY - 60..=10 * DAY + 1).contains(&own), "{own}");
+        let chain = left(&[of(&issued.cert_pem), of(authority.cert_pem())]).unwrap().as_secs();
+        assert!((9 * DAY - 60..=9 * DAY + 1).contains(&chain), "{chain}");
+        assert_eq!(left(&[]), None);
+        let over = ShownCertificates { until: Some(1_000_000_000), ..ShownCertificates::default() };
+        assert_eq!(over.left(), Some(Duration::ZERO));
+    }
+
+    #[test]
     fn a_list_of_ones_own_names_serial_numbers() {
         let roots =
             TrustedRoots::from_pem(Authority::create("one", 9).unwrap().cert_pem().as_bytes()).unwrap();
@@ -266,7 +300,9 @@ mod tests {
         let path = dir.path().join("denied");
         std::fs::write(&path, "# stolen\n0a:1B\n\n 00ff # lost\n").unwrap();
         let denied = Revocations::load(None, Some(&path), &roots).unwrap();
-        let has = |serial: &[u8]| denied.revoke(&ShownCertificates(vec![(Vec::new(), serial.to_vec())]));
+        let has = |serial: &[u8]| {
+            denied.revoke(&ShownCertificates { named: vec![(Vec::new(), serial.to_vec())], until: None })
+        };
         assert!(has(&[0x0a, 0x1b]) && has(&[0xff]) && !has(&[0x0a]));
         std::fs::write(&path, "0a\npump-1\n").unwrap();
         let error = Revocations::load(None, Some(&path), &roots).unwrap_err().to_string();

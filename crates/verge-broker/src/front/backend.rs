@@ -33,6 +33,8 @@ const LEAVE: Duration = Duration::from_secs(1);
 const CONNACK: [u8; 2] = [0x20, 2];
 /// A wrong password is answered after this time.
 const WRONG_PASSWORD: Duration = Duration::from_secs(1);
+/// How much longer the broker is to wait for a client than the guard does.
+const KEEP_ALIVE_FOR_BROKER: u16 = 3;
 const DISCONNECT: [u8; 2] = [0xe0, 0];
 
 /// The broker behind the front.
@@ -130,6 +132,7 @@ impl Backend {
                 return turn_away(outside, refusal.answer(is_five)).await;
             }
         };
+        let _connected = shared.devices.connect();
         let session = greeting.as_ref().map(|greeting| Session::begin(greeting, &connect, shared));
         // Whatever the client does meanwhile, the broker's answer is taken: one that rumqttd cannot give makes it
         // stop its listener at the next client of that name.
@@ -168,8 +171,10 @@ impl Backend {
             Some(inputs) => Some(Delivering::new(inputs.opened().await)),
             None => None,
         };
+        let start = devices.filters().start();
         let guard = Guard::new(policy, client, Arc::clone(&device), devices, five.clone())
-            .delivering(delivering.clone());
+            .delivering(delivering.clone())
+            .of_start(start);
         let leaves = guard.leaves();
         let pacing = Pacing { device: &device, devices: &shared.devices, silence };
         let will = connect.last_will.as_ref().map(|will| (will.topic.clone(), will.retain));
@@ -230,8 +235,8 @@ impl Backend {
     async fn introduce(&self, connect: &Connect) -> io::Result<([u8; 4], TcpStream)> {
         let mut inside = TcpStream::connect(self.broker).await?;
         inside.set_nodelay(true)?;
-        // The guard notices silence first: an end by the broker has other causes.
-        let keep_alive = connect.keep_alive.saturating_add(1);
+        // The guard notices silence first: an end by the broker has other causes. And what comes is not always passed on.
+        let keep_alive = connect.keep_alive.saturating_mul(KEEP_ALIVE_FOR_BROKER);
         let mut packet = BytesMut::new();
         let connect = Connect { keep_alive, ..connect.clone() };
         connect.write(&mut packet).map_err(io::Error::other)?;

@@ -65,8 +65,11 @@ pub(super) enum ConnectRefusal {
          more behind it"
     )]
     ForeignClientId { client_id: String, expected: String },
-    #[error("its certificate has no name that a client identifier can be")]
-    NoName,
+    #[error(
+        "its certificate has no name that a device can have: {name:?}; a name has 128 bytes at most, no \"+\", \"#\", \"/\", \"$\", \":\" \
+         or control character, and does not begin with \"@\""
+    )]
+    NoName { name: String },
     #[error("{}", Refusal::Revoked.words())]
     Revoked,
     #[error("{}", Refusal::Password.words())]
@@ -93,7 +96,7 @@ impl ConnectRefusal {
     pub(super) const fn code(&self) -> Option<ConnectReturnCode> {
         match self {
             Self::Version(_) => Some(ConnectReturnCode::RefusedProtocolVersion),
-            Self::ClientId { .. } | Self::ForeignClientId { .. } | Self::NoName => {
+            Self::ClientId { .. } | Self::ForeignClientId { .. } | Self::NoName { .. } => {
                 Some(ConnectReturnCode::BadClientId)
             }
             Self::WillNotAllowed { .. } | Self::Revoked => Some(ConnectReturnCode::NotAuthorized),
@@ -140,7 +143,8 @@ impl ConnectRefusal {
             Self::Password => Refusal::Password,
             Self::Version(_) => Refusal::ProtocolVersion,
             Self::ClientId { .. } => Refusal::ClientId,
-            Self::ForeignClientId { .. } | Self::NoName => Refusal::ForeignClientId,
+            Self::ForeignClientId { .. } => Refusal::ForeignClientId,
+            Self::NoName { .. } => Refusal::CertificateName,
             Self::TooManyClientIds => Refusal::TooManyClientIds,
             Self::Will(_) | Self::WillNotAllowed { .. } | Self::WillQuality => Refusal::Will,
         }

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::allowance::Allowance;
 use super::holds::Holds;
+use crate::filters::{Connected, KnownFilters};
 use crate::policy::{ClientLimits, Refusal, SendRate};
 
 /// Devices that are known; beyond them one that is not connected is forgotten.
@@ -19,11 +21,8 @@ const MOST_DEVICES: usize = 4096;
 /// Client identifiers since the start, of all devices and of one.
 const MOST_CLIENT_IDS: usize = 16_384;
 const MOST_CLIENT_IDS_OF_ONE: usize = 256;
-/// Topics, and filters, of all devices since the start.
+/// Topics of all devices since the start.
 const MOST_TOPICS: usize = 100_000;
-const MOST_FILTERS: usize = 4096;
-/// What a device may save up, in seconds of its rate.
-const BURST_S: f64 = 2.0;
 /// Devices that the status names.
 const NAMED: usize = 16;
 
@@ -34,7 +33,7 @@ pub(super) struct Devices {
     known: Mutex<HashMap<String, Arc<Device>>>,
     client_ids: Mutex<HashSet<u64>>,
     topics: Mutex<HashSet<u64>>,
-    filters: Mutex<HashSet<u64>>,
+    filters: KnownFilters,
     nameless: Mutex<BTreeSet<u32>>,
     refusals: [AtomicU64; Refusal::ALL.len()],
     throttled: AtomicU64,
@@ -55,8 +54,15 @@ pub(super) struct Device {
 struct Sent {
     allowance: Option<Allowance>,
     topics: HashSet<u64>,
-    filters: HashSet<u64>,
+    filters: Subscribed,
     client_ids: HashSet<u64>,
+}
+
+/// Filters that a device has subscribed to at one process of the broker.
+#[derive(Debug, Default)]
+struct Subscribed {
+    start: u64,
+    filters: HashSet<u64>,
 }
 
 /// A client identifier that was made up; free again when it is dropped.
@@ -84,12 +90,27 @@ impl Devices {
             known: Mutex::default(),
             client_ids: Mutex::default(),
             topics: Mutex::default(),
-            filters: Mutex::default(),
+            filters: KnownFilters::default(),
             nameless: Mutex::default(),
             refusals: [const { AtomicU64::new(0) }; Refusal::ALL.len()],
             throttled: AtomicU64::new(0),
             hasher: RandomState::new(),
         }
+    }
+
+    /// The same before a broker that knows these filters.
+    pub(super) fn behind(self, filters: KnownFilters) -> Self {
+        Self { filters, ..self }
+    }
+
+    /// One more connection to the broker.
+    pub(super) fn connect(&self) -> Connected {
+        self.filters.connect()
+    }
+
+    /// The filters that the broker knows.
+    pub(super) const fn filters(&self) -> &KnownFilters {
+        &self.filters
     }
 
     /// Whether the broker may see this client identifier of a device: it is known, or one more has room.
@@ -148,20 +169,24 @@ impl Devices {
         Ok(())
     }
 
-    /// A device subscribes to a filter.
+    /// A device subscribes to a filter, at the process of the broker that is the `start`th.
     ///
     /// # Errors
     /// It is one too many.
-    pub(super) fn note_filter(&self, device: &Device, filter: &str) -> Result<(), Refusal> {
-        let filter = self.hasher.hash_one(filter);
-        let mut sent = lock(&device.sent);
-        if sent.filters.contains(&filter) {
-            return Ok(());
+    pub(super) fn note_filter(&self, device: &Device, filter: &str, start: u64) -> Result<(), Refusal> {
+        let hash = self.hasher.hash_one(filter);
+        let subscribed = &mut lock(&device.sent).filters;
+        if subscribed.start < start {
+            // A process that was started again knows none.
+            *subscribed = Subscribed { start, filters: HashSet::new() };
         }
-        if sent.filters.len() >= self.limits.filters || !take(&self.filters, filter, MOST_FILTERS) {
+        // Each process is to know it, whoever else has subscribed to it.
+        let is_known = subscribed.filters.contains(&hash);
+        let has_room = is_known || subscribed.filters.len() < self.limits.filters;
+        if !has_room || !self.filters.note(filter, start) {
             return Err(Refusal::TooManyFilters);
         }
-        sent.filters.insert(filter);
+        subscribed.filters.insert(hash);
         Ok(())
     }
 
@@ -223,7 +248,7 @@ impl Devices {
 impl Device {
     fn new(name: &str, rate: Option<SendRate>) -> Self {
         let allowance = rate.map(|rate| Allowance::of(rate, Instant::now()));
-        let (topics, filters, client_ids) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (topics, filters, client_ids) = (HashSet::new(), Subscribed::default(), HashSet::new());
         let sent = Sent { allowance, topics, filters, client_ids };
         Self {
             name: name.to_owned(),
@@ -248,37 +273,6 @@ impl Nameless {
 impl Drop for Nameless {
     fn drop(&mut self) {
         lock(&self.devices.nameless).remove(&self.number);
-    }
-}
-
-/// What a device may still send at once.
-#[derive(Debug)]
-struct Allowance {
-    rate: (f64, f64),
-    left: (f64, f64),
-    at: Instant,
-}
-
-impl Allowance {
-    fn of(rate: SendRate, now: Instant) -> Self {
-        let rate = (f64::from(rate.messages), f64::from(rate.bytes));
-        Self { rate, left: (BURST_S * rate.0, BURST_S * rate.1), at: now }
-    }
-
-    fn spend(&mut self, messages: u64, bytes: usize, now: Instant) -> Option<Duration> {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.at = self.at.max(now);
-        let spend = |left: &mut f64, rate: f64, spent: f64| {
-            *left = (*left + passed * rate).min(BURST_S * rate) - spent;
-            (-*left / rate).max(0.0)
-        };
-        #[expect(clippy::cast_precision_loss, reason = "what one connection holds at once")]
-        let waits = (
-            spend(&mut self.left.0, self.rate.0, messages as f64),
-            spend(&mut self.left.1, self.rate.1, bytes as f64),
-        );
-        let wait = waits.0.max(waits.1);
-        (wait > 0.0).then(|| Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX))
     }
 }
 
@@ -328,9 +322,11 @@ mod tests {
             assert_eq!(devices.note_topic(&device, "a/1"), Ok(()));
             assert_eq!(devices.note_topic(&device, "a/2"), Ok(()));
             assert_eq!(devices.note_topic(&device, "a/3"), Err(Refusal::TooManyTopics));
-            assert_eq!(devices.note_filter(&device, "a/1"), Ok(()));
-            assert_eq!(devices.note_filter(&device, "a/2"), Err(Refusal::TooManyFilters));
+            assert_eq!(devices.note_filter(&device, "a/1", 0), Ok(()));
+            assert_eq!(devices.note_filter(&device, "a/2", 0), Err(Refusal::TooManyFilters));
         }
+        assert_eq!(devices.note_filter(&device, "a/2", 1), Ok(()), "another process knows none");
+        assert_eq!(devices.note_filter(&device, "a/1", 1), Err(Refusal::TooManyFilters));
         for number in 0..MOST_DEVICES + 10 {
             assert!(devices.device(&number.to_string()).is_ok(), "one that is away gives way");
         }

@@ -2,7 +2,8 @@
 
 use rumqttc::Connect;
 
-use super::connect::{ConnectRefusal, check_client_id, shortened};
+use super::connect::{ConnectRefusal, shortened};
+use crate::passwords::is_name;
 use crate::policy::{Access, Action, Policy, PolicyClient, Refusal};
 
 /// Behind the name of a certificate: then a device may have several connections, each under an identifier of its own.
@@ -50,8 +51,10 @@ pub(super) fn identify(
     let proved = match identities {
         // A broker for everybody does not ask who somebody is.
         Some(names) if policy.access != Access::Open => {
-            let mut usable = names.iter().filter(|name| check_client_id(name, false).is_ok());
-            let first = usable.clone().next().ok_or(ConnectRefusal::NoName)?;
+            let mut usable = names.iter().filter(|name| is_name(name));
+            let first = usable.clone().next().ok_or_else(|| ConnectRefusal::NoName {
+                name: names.first().map(|name| shortened(name)).unwrap_or_default(),
+            })?;
             if connect.client_id.is_empty() {
                 connect.client_id.clone_from(first);
             }
@@ -73,8 +76,9 @@ pub(super) fn identify(
     let name = proved.as_ref().unwrap_or(&connect.client_id);
     let client = policy.client(name, &connect.client_id, proved.is_some());
     // A broker for everybody takes every identifier, but one certificate has the limits of one device under all of them.
-    let first = identities.and_then(|names| names.iter().find(|name| check_client_id(name, false).is_ok()));
-    let account = proved.as_ref().or(first).map_or_else(|| client.name().to_owned(), String::clone);
+    let names = identities.unwrap_or_default();
+    let shown = names.iter().find(|name| is_name(name)).or(names.first()).map(|name| shortened(name));
+    let account = proved.clone().or(shown).unwrap_or_else(|| client.name().to_owned());
     Ok(Introduced { connect, client, is_proved: proved.is_some(), account })
 }
 
@@ -83,6 +87,8 @@ mod tests {
     use rumqttc::{ConnectReturnCode, LastWill, QoS};
 
     use super::*;
+
+    const NO_NAME: &str = "no name";
 
     #[test]
     fn a_client_is_who_its_certificate_says() {
@@ -99,7 +105,11 @@ mod tests {
                     (Err(refusal), Err(words)) => {
                         assert!(refusal.to_string().contains(words), "{refusal}");
                         assert_eq!(refusal.code(), Some(ConnectReturnCode::BadClientId));
-                        assert_eq!(refusal.reason(), Refusal::ForeignClientId);
+                        let reason = match words {
+                            NO_NAME => Refusal::CertificateName,
+                            _ => Refusal::ForeignClientId,
+                        };
+                        assert_eq!(refusal.reason(), reason);
                     }
                     (introduced, _) => panic!("{client_id}: {introduced:?}"),
                 }
@@ -111,9 +121,12 @@ mod tests {
         for foreign in ["pump-10", "pump-1x", "pump", "Pump-1", "pump-2", ":pump-1"] {
             check(&own, foreign, Some(&["pump-1"]), Err("expected \"pump-1\""));
         }
-        for unusable in [&["+"][..], &["a/b", ""], &["@verge-gateway"], &[]] {
-            check(&own, "pump-1", Some(unusable), Err("no name"));
+        for unusable in [&["+"][..], &["a/b", ""], &["@verge-gateway"], &["pump-1:z"], &["pump-1\n"], &[]] {
+            check(&own, "pump-1", Some(unusable), Err(NO_NAME));
         }
+        // Else it would have the session of the other one's second connection.
+        check(&own, "pump-1:z", Some(&["pump-1:z"]), Err(NO_NAME));
+        check(&own, "pump-1:z", Some(&["pump-1:z", "pump-1"]), Ok("pump-1"));
         // Without a certificate a name is a claim.
         check(&own, "pump-1", None, Ok("pump-1"));
         check(&own, "", None, Ok("nameless-1"));
@@ -126,6 +139,7 @@ mod tests {
         assert_eq!(account(&own, "pump-1:a", Some(&["x", "pump-1"])), "pump-1");
         assert_eq!(account(&own, "pump-1:a", None), "pump-1:a");
         assert_eq!(account(&Policy::open(), "anything", Some(&["+", "pump-1"])), "pump-1");
+        assert_eq!(account(&Policy::open(), "anything", Some(&["+"])), "+", "one certificate is one device");
         assert_eq!(account(&Policy::open(), "anything", Some(&[])), "anything");
         assert_eq!(account(&Policy::open(), "anything", None), "anything");
     }

@@ -18,7 +18,7 @@ mod filters;
 mod five_packets;
 
 pub(super) use delivery::Delivering;
-use delivery::{Collected, Leaves, RETAIN};
+use delivery::{Collected, Leaves, RETAIN, Readers};
 pub(super) use filters::merged;
 
 /// Longest packet of filters. The buffer of a connection has room for one.
@@ -125,6 +125,9 @@ pub(super) struct Guard {
     leaves: Leaves,
     /// Filters that this connection has subscribed to.
     subscribed: Vec<String>,
+    /// The process of the broker to which it leads.
+    start: u64,
+    readers: Readers,
 }
 
 impl Guard {
@@ -154,6 +157,8 @@ impl Guard {
             begun: 0,
             leaves: Leaves::default(),
             subscribed: Vec::new(),
+            start: 0,
+            readers: Readers::default(),
         }
     }
 
@@ -172,6 +177,11 @@ impl Guard {
         self.left
     }
 
+    /// Whether the broker has all of a packet: of one that is left out it has nothing.
+    pub(super) const fn is_between(&self) -> bool {
+        self.left == 0 || self.is_left_out
+    }
+
     /// Judges what came and is not passed on yet.
     ///
     /// # Errors
@@ -186,6 +196,11 @@ impl Guard {
             if self.left > 0 {
                 let now = self.left.min(rest.len());
                 self.left -= now;
+                if self.is_left_out {
+                    // It has begun with a call of its own.
+                    self.note_payload(&rest[..now]);
+                    return Ok(if now == 0 { Next::More } else { Next::left_out(now) });
+                }
                 passed += now;
                 if self.note_payload(&rest[..now]) || self.left > 0 {
                     break;
@@ -211,7 +226,7 @@ impl Guard {
                     }
                     Some(head) => {
                         self.packets += 1;
-                        self.left = packet - head;
+                        (self.left, self.is_left_out) = (packet - head, false);
                         passed += head;
                         let id_bytes = if header.flags & 6 == 0 { 0 } else { 2 };
                         if header.flags & 6 == 2 {
@@ -316,6 +331,7 @@ impl Guard {
         }
         self.devices.note_topic(&self.device, text).map_err(refused)?;
         self.takers = self.takers_of(text);
+        self.readers = Readers::default();
         self.last.0.clear();
         self.last.0.extend_from_slice(topic);
         (self.last.1, self.last.2) = (retained, most);

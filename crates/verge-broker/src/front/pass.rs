@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -14,8 +14,9 @@ use super::devices::{Device, Devices};
 use super::downward::downward;
 use super::five::{self, Five};
 use super::incomplete::{Incomplete, PACKET};
-use super::packets::{Delivering, Guard, Next, Refused, ToClient};
+use super::packets::{Guard, Next, Refused, ToClient};
 use super::standing::ConnectionStanding;
+use super::to_broker::ToBroker;
 use crate::policy::Refusal;
 
 /// Time for what is in flight when one side has ended: the client's DISCONNECT must reach the broker, or its last
@@ -25,7 +26,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const WANTED_BYTES_PER_SECOND: usize = 1024 * 1024;
 /// How often it is looked whether others wait.
 const LOOK: Duration = Duration::from_secs(1);
-const PINGREQ: [u8; 2] = [0xc0, 0];
 
 /// How fast a client may be, and how slow.
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +79,8 @@ where
     let (from_broker, to_broker) = inside.into_split();
     let (answering, answers) = mpsc::channel(MOST_WAITING);
     let (five, delivering) = (guard.five().cloned(), guard.delivers_to().cloned());
-    let upward = upward(from_client, ToBroker(to_broker), rest, (guard, standing), pacing, answering.clone());
+    let upward =
+        upward(from_client, ToBroker::new(to_broker), rest, (guard, standing), pacing, answering.clone());
     let downward = downward(from_broker, to_client, answers, five.clone(), delivering);
     tokio::pin!(upward, downward);
     tokio::select! {
@@ -103,53 +104,6 @@ where
             }
             ended
         }
-    }
-}
-
-/// What goes to the broker.
-struct ToBroker<W>(W);
-
-impl<W: AsyncWrite + Unpin> ToBroker<W> {
-    async fn write_all(&mut self, bytes: &[u8]) -> Result<(), PassEnd> {
-        self.0.write_all(bytes).await.map_err(PassEnd::Broker)
-    }
-
-    async fn shutdown(&mut self) -> Result<(), PassEnd> {
-        self.0.shutdown().await.map_err(PassEnd::Broker)
-    }
-
-    /// Waits before the client is read on, and closes it where other rules that come meanwhile do not allow it any more. Where the
-    /// broker `is_between` two packets, it is shown that the client lives, of which nothing is read.
-    async fn wait<T>(
-        &mut self,
-        until: impl Future<Output = T>,
-        delivering: &Delivering,
-        (silence, is_between): (Duration, bool),
-        (guard, standing): (&mut Guard, &mut ConnectionStanding),
-    ) -> Result<T, PassEnd> {
-        tokio::pin!(until);
-        // The silence is one and a half times the keep-alive.
-        let ping_every = silence / 3;
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut until => return Ok(done),
-                () = standing.changed() => self.take_up(guard, standing).await?,
-                () = tokio::time::sleep(ping_every), if is_between => {
-                    delivering.note_ping();
-                    self.write_all(&PINGREQ).await?;
-                }
-            }
-        }
-    }
-
-    /// Takes up other rules.
-    async fn take_up(&mut self, guard: &mut Guard, standing: &mut ConnectionStanding) -> Result<(), PassEnd> {
-        let Err(refused) = standing.take_up(guard) else { return Ok(()) };
-        // Without its last will, which nobody has allowed any more.
-        guard.leaves().set();
-        self.write_all(&[0xe0, 0]).await?;
-        Err(PassEnd::Refused(refused))
     }
 }
 
@@ -224,12 +178,24 @@ async fn upward(
             // The front's doing, not the client's.
             incomplete = incomplete.map(|packet| packet.later_by(wait));
         }
+        if let Some(delivering) = delivering.as_ref().filter(|_| guard.is_between()) {
+            to_broker.keep(delivering, pacing.silence).await?;
+        }
         let is_complete = buffer.held().is_empty() && guard.left() == 0;
         incomplete = (!is_complete).then(|| Incomplete::after(incomplete, guard.packets(), new_bytes));
         let silent = Instant::now() + pacing.silence;
         let (until, why) = match incomplete.map(|packet| packet.until()) {
             Some(until) if until < silent => (until, Refusal::SlowPacket),
             _ => (silent, Refusal::Silent),
+        };
+        // Looked at anew each time: clocks are set.
+        let left = standing.shown.left();
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(Refusal::Expired.into());
+        }
+        let (until, why) = match left.map(|left| Instant::now() + left) {
+            Some(ended) if ended < until => (ended, Refusal::Expired),
+            _ => (until, why),
         };
         let wanted = room.as_ref().map(|(_, wanted)| *wanted);
         new_bytes = loop {
@@ -270,12 +236,14 @@ async fn due(five: Option<&Five>) -> Vec<u8> {
 mod tests {
     use std::sync::Arc;
 
+    use tokio::io::AsyncWriteExt;
     use tokio::sync::watch;
     use verge_domain::reading::{Inbound, Session, SourceIndex};
     use verge_domain::stage::IntakeFull;
     use verge_domain::time::{Moment, UtcMillis};
     use verge_tls::ShownCertificates;
 
+    use super::super::packets::Delivering;
     use super::super::standing::Rules;
     use super::*;
     use crate::inputs::SourceInputs;
@@ -325,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_waits_for_the_gateway_is_closed_when_its_login_is_withdrawn() {
         let Made { mut guard, mut standing, delivering, change, .. } = made().await;
-        let mut to_broker = ToBroker(Vec::new());
+        let mut to_broker = ToBroker::new(Vec::new());
         change.send(rules(&Arc::new(Policy::open()), None)).unwrap();
         let never = std::future::pending::<()>();
         let under = (&mut guard, &mut standing);
@@ -335,7 +303,7 @@ mod tests {
             "{ended:?}"
         );
         assert_eq!(
-            (to_broker.0.as_slice(), guard.leaves().get()),
+            (to_broker.as_inner().as_slice(), guard.leaves().get()),
             (&[0xe0, 0][..], true),
             "without its will"
         );
@@ -351,7 +319,7 @@ mod tests {
         let pacing = Pacing { device: &device, devices: &devices, silence: Duration::from_secs(5000) };
         let began = Instant::now();
         let under = (Box::new(guard), Box::new(standing));
-        let passing = upward(from_client, ToBroker(Vec::new()), begun, under, pacing, answering);
+        let passing = upward(from_client, ToBroker::new(Vec::new()), begun, under, pacing, answering);
         let dripping = async {
             loop {
                 tokio::time::sleep(Duration::from_secs(5)).await;

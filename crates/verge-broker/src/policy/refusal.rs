@@ -13,6 +13,8 @@ verge_domain::words! {
         ClientId = "client_id",
         /// A client identifier that is not the name in the client's certificate.
         ForeignClientId = "foreign_client_id",
+        /// A certificate without a name that a device can have.
+        CertificateName = "certificate_name",
         /// More client identifiers than the broker may remember, or more connections than one device may have.
         TooManyClientIds = "too_many_client_ids",
         /// A last will that the client may not publish.
@@ -51,6 +53,8 @@ verge_domain::words! {
         TooManyHeld = "too_many_held",
         /// The client's certificate is revoked.
         Revoked = "revoked",
+        /// The client's certificate has ended while it was connected.
+        Expired = "expired",
         /// No password, or a wrong one, of a client without a certificate; or it has changed.
         Password = "password",
         /// An authentication method of MQTT 5.
@@ -82,6 +86,7 @@ impl Refusal {
             Self::ProtocolVersion => "it speaks another version of MQTT than 3.1.1 and 5",
             Self::ClientId => "its client identifier cannot be used",
             Self::ForeignClientId => "its client identifier is not the name in its certificate",
+            Self::CertificateName => "its certificate has no name that a device can have",
             Self::TooManyClientIds => "more client identifiers or connections than are taken",
             Self::Will => "its last will is not allowed",
             Self::NotAccepted => "the broker does not accept it",
@@ -100,6 +105,7 @@ impl Refusal {
             Self::TooManyTopics => "it publishes to more topics than one device may, with",
             Self::TooManyFilters => "it subscribes to more filters than one device may, with",
             Self::TooManyHeld => "more of its messages of QoS 2 wait for their release than may",
+            Self::Expired => "its certificate has ended",
             Self::Revoked => "its certificate is revoked",
             Self::Password => "its user name or password is wrong, or there is none",
             Self::Authentication => "it wants to log in by an authentication method of MQTT 5",

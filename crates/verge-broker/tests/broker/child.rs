@@ -204,7 +204,7 @@ async fn a_broker_ends_when_its_standard_input_does() {
         .spawn()
         .unwrap();
     let mut input = child.stdin.take().unwrap();
-    let line = format!("verge-broker 1 {port} 65536 somebody something\n");
+    let line = format!("verge-broker 2 {port} 65536 65536 somebody something\n");
     input.write_all(line.as_bytes()).await.unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let said = within("ready", lines.next_line()).await.unwrap();
@@ -273,6 +273,63 @@ async fn a_broker_that_cannot_be_started_again_is_tried_for_ever_and_said_to_be_
 }
 
 #[tokio::test]
+async fn a_broker_that_takes_too_much_memory_is_started_again_with_smaller_logs() {
+    const MIB: u64 = 1024 * 1024;
+    let most_memory_bytes = 24 * MIB;
+    let child = ChildBrokerSettings { most_memory_bytes, ..settings() };
+    let broker = within("a broker", ChildBroker::start(child, clock)).await.unwrap();
+    let front = FrontSettings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        tls: None,
+        broker: broker.address(),
+        login: Some(broker.credentials().clone()),
+        policy: Policy::open(),
+        limits: FrontLimits::default(),
+    };
+    let front = Front::start_with(front, (None, None), broker.filters().clone()).await.unwrap();
+    let first = serving(&broker).await;
+    // Each of these keeps each message, and rumqttd counts 30 bytes of some 300.
+    let filters =
+        || (0..16).map(|number| format!("{}#", ["+/", "many/"][number % 2].repeat(number / 2))).collect();
+    let flood = async |until_restarted: bool| {
+        let mut reader = Subscriber::spawn(through(front.address(), &unique("reader")), filters());
+        assert_eq!(within("subscribed", reader.next()).await, Some(SubscriberEvent::Subscribed));
+        let writer = Publisher::connect(through(front.address(), &unique("writer"))).await.unwrap();
+        let topic = "many/".repeat(7) + "1";
+        for number in 0..400 {
+            for _ in 0..50 {
+                // It ends with the broker.
+                if writer.publish(&topic, Bytes::from_static(b"1"), QoS::AtMostOnce, false).await.is_err() {
+                    return;
+                }
+            }
+            if until_restarted && broker.watch().borrow().restarts_total > 0 {
+                return;
+            }
+            if number % 20 == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    };
+    within("restarted", async {
+        while broker.watch().borrow().last_fault.is_none() {
+            flood(true).await;
+        }
+    })
+    .await;
+    let fault = broker.watch().borrow().last_fault.clone().unwrap().reason;
+    assert!(fault.contains("more than 24 MiB") && fault.contains("topic filters"), "{fault}");
+    let second =
+        state(&broker, "it serves again", |state| state.process.is_some_and(|now| now != first)).await;
+    let topic = unique("topic");
+    let mut reader = reader(&front, &topic).await;
+    publish(&front, &topic, "after").await;
+    expect_message(&mut reader, "after").await;
+    drop(second);
+    broker.stop().await;
+}
+
+#[tokio::test]
 async fn retained_messages_of_devices_are_there_again_when_the_broker_is() {
     let retained = Retained::default();
     let child = ChildBrokerSettings { retained: retained.clone(), ..settings() };
@@ -287,7 +344,7 @@ async fn retained_messages_of_devices_are_there_again_when_the_broker_is() {
         policy: Policy::open(),
         limits: FrontLimits::default(),
     };
-    let front = Front::start_with(front, (Some(inputs), None)).await.unwrap();
+    let front = Front::start_with(front, (Some(inputs), None), broker.filters().clone()).await.unwrap();
     let topic = unique("topic");
     let keep = async |topic: &str, payload: &'static [u8], retain| {
         let writer = Publisher::connect(through(front.address(), &unique("writer"))).await.unwrap();

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use rumqttc::{ConnAck, Connect, ConnectReturnCode, LastWill, Login, Packet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use verge_broker::{Front, FrontError, FrontLimits, FrontSettings, Policy, SourceInputs};
+use verge_broker::{Front, FrontError, FrontLimits, FrontSettings, KnownFilters, Policy, SourceInputs};
 use verge_domain::reading::{Inbound, Session, SourceIndex};
 use verge_domain::stage::IntakeFull;
 use verge_domain::time::{Moment, UtcMillis};
@@ -108,8 +108,8 @@ async fn the_broker_sees_the_fronts_login_and_a_keep_alive() {
     let mut stream =
         open(&front, &[bytes(Packet::Connect(connect.clone())), bytes(Packet::PingReq)].concat()).await;
     let (mut peer, seen) = broker.accept_client(true).await;
-    // A second longer than the front's own, which is to end silent clients itself.
-    let expected = Connect { keep_alive: 61, login: Some(Login::new("somebody", "right")), ..connect };
+    // Longer than the front's own, which is to end silent clients itself.
+    let expected = Connect { keep_alive: 180, login: Some(Login::new("somebody", "right")), ..connect };
     assert_eq!(seen, expected);
     stream.write_all(&bytes(Packet::Disconnect)).await.unwrap();
     peer.expect_disconnect().await;
@@ -219,7 +219,7 @@ async fn a_will_goes_to_the_gateway_when_its_client_is_away_and_not_when_the_bro
     let (login, broker_address) = (Some(credentials("right")), broker.address());
     let settings =
         FrontSettings { listen: LOOPBACK, tls: None, broker: broker_address, login, policy, limits };
-    let front = Front::start_with(settings, (Some(inputs), None)).await.unwrap();
+    let front = Front::start_with(settings, (Some(inputs), None), KnownFilters::default()).await.unwrap();
     let connect = |name: &str| {
         let will = LastWill::new(format!("{name}/state"), "away", QoS::AtLeastOnce, false);
         bytes(Packet::Connect(Connect { last_will: Some(will), ..Connect::new(name) }))

@@ -135,7 +135,7 @@ impl SiteBroker {
                 limits,
             };
             // The program that holds the address may release it.
-            let front = Front::start_with(front, (Some(to), passwords))
+            let front = Front::start_with(front, (Some(to), passwords), broker.filters().clone())
                 .await
                 .context("local.listen")
                 .exit_with(Exit::Temporary)?;

@@ -119,6 +119,13 @@ impl SiteSource {
 }
 
 impl Source for SiteSource {
+    fn is_awaited(&self) -> bool {
+        match self {
+            Self::Broker(source) => source.is_awaited(),
+            Self::Guard(source, _) => source.is_awaited(),
+        }
+    }
+
     fn settle(&self, receipts: &[Receipt]) {
         match self {
             Self::Broker(source) => source.settle(receipts),

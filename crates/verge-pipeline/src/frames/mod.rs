@@ -320,6 +320,10 @@ impl<V: Viewer> FrameWorkers<V> {
 pub struct Sources<S>(pub Vec<S>);
 
 impl<S: Source> Source for Sources<S> {
+    fn is_awaited(&self) -> bool {
+        self.0.iter().any(Source::is_awaited)
+    }
+
     fn settle(&self, receipts: &[Receipt]) {
         for source in &self.0 {
             source.settle(receipts);

@@ -72,6 +72,16 @@ pub(super) struct Worker<D, J, S> {
     pub(super) watch: Option<WatchBoard>,
 }
 
+/// What was done at a time.
+struct Burst {
+    /// Messages.
+    taken: usize,
+    /// The end has come.
+    stop: bool,
+    /// Senders wait for what was settled.
+    is_awaited: bool,
+}
+
 impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> {
     pub(super) fn run(&mut self, queue: &Receiver<Item>, orders: &Receiver<Waiting>) {
         let beat = self.counters.beats.join_before_store(self.class.thread_name());
@@ -90,9 +100,9 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
             let stop = match queue.recv_timeout(wait) {
                 Ok(item) => {
                     let close = last_burst.elapsed() < STREAM_GAP;
-                    let (taken, stop) = self.burst(item, queue);
+                    let Burst { taken, stop, is_awaited } = self.burst(item, queue);
                     // GatheredObservations begins where messages follow closely, and continues while enough of them gather.
-                    gathering = !stop && if gathering { taken >= STREAM_BURST } else { close };
+                    gathering = !stop && !is_awaited && if gathering { taken >= STREAM_BURST } else { close };
                     if gathering {
                         // Not on the queue: each message would wake a thread that waits there.
                         std::thread::park_timeout(GATHER);
@@ -100,7 +110,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                     last_burst = Instant::now();
                     stop
                 }
-                Err(RecvTimeoutError::Timeout) if wait.is_zero() => self.burst(Item::Wake, queue).1,
+                Err(RecvTimeoutError::Timeout) if wait.is_zero() => self.burst(Item::Wake, queue).stop,
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
@@ -167,11 +177,10 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
         *if comes_again { unacknowledged } else { lost } += 1;
     }
 
-    /// Judges what waits, up to a burst, then settles what caused nothing. Returns how many messages there were,
-    /// and whether to stop.
-    fn burst(&mut self, first: Item, queue: &Receiver<Item>) -> (usize, bool) {
+    /// Judges what waits, up to a burst, then settles what caused nothing.
+    fn burst(&mut self, first: Item, queue: &Receiver<Item>) -> Burst {
         let mut next = Some(first);
-        let mut stop = false;
+        let (mut stop, mut is_awaited) = (false, false);
         let mut taken = 0;
         let began = Instant::now();
         self.take_arrivals();
@@ -200,6 +209,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
                 }
                 Some(Item::Message(message)) => {
                     self.room.left(message.topic.len() + message.payload.len());
+                    is_awaited |= message.receipt.is_some();
                     self.message(&message, self.clock.now());
                     taken += 1;
                 }
@@ -226,7 +236,7 @@ impl<D: Decoder<Item = Reading>, J: Judge + 'static, S: Source> Worker<D, J, S> 
             self.source.settle(&self.settled);
             self.settled.clear();
         }
-        (taken, stop)
+        Burst { taken, stop, is_awaited: is_awaited && self.source.is_awaited() }
     }
 
     fn is_past_deadline(&self) -> bool {

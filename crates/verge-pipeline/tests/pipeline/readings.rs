@@ -1,7 +1,8 @@
 //! From queued message to durable verdict, over a store in memory.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use verge_domain::finding::{Condition, Expected, Finding, Member, Standing};
@@ -176,6 +177,28 @@ async fn a_message_on_which_a_judge_panics_is_settled_and_judging_goes_on() {
     assert!(ended.is_err(), "judging goes on");
     gateway.stop();
     assert_eq!(shelf.0.lock().unwrap().rows.len(), 400);
+}
+
+#[tokio::test]
+async fn a_sender_that_waits_for_each_acknowledgement_has_it_at_once() {
+    const MESSAGES: usize = 200;
+    let took = |is_awaited: bool| {
+        let gateway = gateway(&Memory::default(), Lane::Alarm);
+        gateway.settled.1.store(is_awaited, Ordering::Relaxed);
+        let began = Instant::now();
+        for sent in 0..MESSAGES {
+            assert!(gateway.send(sent as u64, -1, false));
+            while gateway.settled() <= sent {
+                std::thread::yield_now();
+            }
+        }
+        let took = began.elapsed();
+        gateway.stop();
+        took
+    };
+    // Others may gather for a millisecond, each second one of those that follow closely.
+    let (gathered, awaited) = (took(false), (0..5).map(|_| took(true)).min().unwrap());
+    assert!(awaited * 2 < gathered, "{awaited:?}, and {gathered:?} where nobody waits");
 }
 
 #[tokio::test]

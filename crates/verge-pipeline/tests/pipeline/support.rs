@@ -1,6 +1,7 @@
 //! Shared by the tests: a store in memory, an encoder that writes text, and a source that records what is settled.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -291,9 +292,13 @@ impl Form for Text {
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct Settled(pub(crate) Arc<Mutex<Vec<Receipt>>>);
+pub(crate) struct Settled(pub(crate) Arc<Mutex<Vec<Receipt>>>, pub(crate) Arc<AtomicBool>);
 
 impl Source for Settled {
+    fn is_awaited(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+
     fn settle(&self, receipts: &[Receipt]) {
         self.0.lock().unwrap().extend_from_slice(receipts);
     }

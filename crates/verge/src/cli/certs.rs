@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use verge_broker::passwords::is_name;
 use verge_tls::authority::{AUTHORITY_STEM, Authority, CertificateRequest, Issued, write_identity};
 use verge_tls::{CertificateSummary, TlsError, Usage};
 
@@ -24,8 +25,9 @@ const SECONDS_A_DAY: i64 = 86_400;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   verge certs init                                an authority, in certs/
-  verge certs issue centre.example --usage server for the broker upstream
-  verge certs issue pump-room-1 --usage client    for a gateway
+  verge certs issue upstream centre.example       for the broker upstream
+  verge certs issue gateway pump-room-1           for a gateway
+  verge certs issue device pump-1                 for a device
   verge certs issue broker.local --name 10.0.0.5  with a name and an address
   verge certs show certs/*.pem                    whose, for what, until when
   verge certs renew pump-room-1                   with another key
@@ -76,15 +78,18 @@ struct InitArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(override_usage = "verge certs issue [OPTIONS] [device|gateway|upstream] <NAME>")]
 struct IssueArgs {
-    /// Whose certificate: a gateway's id, a host name or an address; also the name of the files
-    name: String,
+    /// Whose certificate: a device's or a gateway's name, a host name or an address; also the name of the files. In front of it, in
+    /// place of --usage: `device` (client), `gateway` (both), `upstream` (server)
+    #[arg(required = true, num_args = 1..=2)]
+    name: Vec<String>,
     /// Folder with the authority; the files are written there too
     #[arg(long, value_name = "DIR", default_value = "certs")]
     dir: PathBuf,
-    /// What it may be used for
-    #[arg(long, value_enum, default_value_t = UsageArg::Both)]
-    usage: UsageArg,
+    /// What it may be used for [default: both]
+    #[arg(long, value_enum)]
+    usage: Option<UsageArg>,
     /// Another host name or IP address that it is good for; may be repeated
     #[arg(long = "name", value_name = "NAME", id = "names")]
     names: Vec<String>,
@@ -155,19 +160,34 @@ fn init(args: &InitArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exi
     report(&files, &authority.to_issued(), &next, json, out)
 }
 
+impl IssueArgs {
+    /// Whose certificate, and for what.
+    fn wanted(&self) -> anyhow::Result<(&str, UsageArg)> {
+        match (&self.name[..], self.usage) {
+            ([name], usage) => Ok((name, usage.unwrap_or(UsageArg::Both))),
+            ([_, _], Some(_)) => bail!("either device, gateway or upstream in front of the name, or --usage"),
+            ([what, name], None) => match what.as_str() {
+                "device" => Ok((name, UsageArg::Client)),
+                "gateway" => Ok((name, UsageArg::Both)),
+                "upstream" => Ok((name, UsageArg::Server)),
+                _ => bail!("{what:?} in front of the name, expected device, gateway or upstream"),
+            },
+            _ => bail!("expected a name"),
+        }
+    }
+}
+
 fn issue(args: &IssueArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
-    check_stem(&args.name).exit_with(Exit::Usage)?;
+    let (name, usage) = args.wanted().exit_with(Exit::Usage)?;
+    check_stem(name).exit_with(Exit::Usage)?;
+    check_name(name, usage).exit_with(Exit::Usage)?;
     let authority = authority_in(&args.dir)?;
-    let mut names = vec![args.name.clone()];
-    names.extend(args.names.iter().filter(|name| **name != args.name).cloned());
-    let request = CertificateRequest {
-        common_name: args.name.clone(),
-        names,
-        usage: args.usage.into(),
-        days: args.days,
-    };
+    let mut names = vec![name.to_owned()];
+    names.extend(args.names.iter().filter(|other| *other != name).cloned());
+    let request =
+        CertificateRequest { common_name: name.to_owned(), names, usage: usage.into(), days: args.days };
     let issued = authority.issue(&request).exit_with(Exit::Usage)?;
-    let files = write_identity(&args.dir, &args.name, &issued, args.force).map_err(|error| match error {
+    let files = write_identity(&args.dir, name, &issued, args.force).map_err(|error| match error {
         TlsError::Exists { .. } => anyhow::Error::new(error).context("--force replaces it"),
         other => other.into(),
     })?;
@@ -200,6 +220,17 @@ fn check_stem(name: &str) -> anyhow::Result<()> {
     }
     if name.eq_ignore_ascii_case(AUTHORITY_STEM) {
         bail!("{name:?} is the name of the authority's own files");
+    }
+    Ok(())
+}
+
+/// A client's name is a device's: the embedded broker lets nobody else in. Servers may be called by an address.
+fn check_name(name: &str, usage: UsageArg) -> anyhow::Result<()> {
+    if matches!(usage, UsageArg::Client) && !is_name(name) {
+        bail!(
+            "{name:?} cannot be a device's name, expected 128 bytes at most without \"+\", \"#\", \"/\", \"$\", \":\" and control \
+             characters, and no \"@\" in front: it becomes a level of topics"
+        );
     }
     Ok(())
 }

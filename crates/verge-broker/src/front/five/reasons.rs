@@ -8,8 +8,12 @@ pub(in crate::front) const fn for_connection(why: Refusal) -> u8 {
         Refusal::Malformed | Refusal::NotConnect => 0x81,
         Refusal::PacketOrder => 0x82,
         Refusal::ProtocolVersion => 0x84,
-        Refusal::ClientId | Refusal::ForeignClientId => 0x85,
-        Refusal::PublishNotAllowed | Refusal::SubscribeNotAllowed | Refusal::Will | Refusal::Revoked => 0x87,
+        Refusal::ClientId | Refusal::ForeignClientId | Refusal::CertificateName => 0x85,
+        Refusal::PublishNotAllowed
+        | Refusal::SubscribeNotAllowed
+        | Refusal::Will
+        | Refusal::Revoked
+        | Refusal::Expired => 0x87,
         Refusal::Password => 0x86,
         Refusal::NotAccepted => 0x88,
         Refusal::Authentication => 0x8c,

@@ -37,6 +37,14 @@ pub(super) struct Collected {
     complete: Option<Published>,
 }
 
+/// Whether the broker knows a filter that matches the topic that was allowed last.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    /// When it was looked, in filters that were added until then.
+    at: Option<u64>,
+    any: bool,
+}
+
 /// Whether a client has said that it leaves: then its last will is void.
 #[derive(Debug, Clone, Default)]
 pub(in crate::front) struct Leaves(Arc<AtomicBool>);
@@ -80,10 +88,22 @@ impl Delivering {
     }
 }
 
+impl Next {
+    /// The broker is not given them.
+    pub(super) const fn left_out(taken: usize) -> Self {
+        Self::Replace { taken, instead: Vec::new(), answer: ToClient::None }
+    }
+}
+
 impl Guard {
     /// A client whose messages go to sources of the gateway.
     pub(in crate::front) fn delivering(self, to: Option<Delivering>) -> Self {
         Self { delivering: to, ..self }
+    }
+
+    /// Its connection leads to the process of the broker that is the `start`th.
+    pub(in crate::front) fn of_start(self, start: u64) -> Self {
+        Self { start, ..self }
     }
 
     /// Whether it has said that it leaves.
@@ -106,9 +126,8 @@ impl Guard {
         self.collected.complete.take()
     }
 
-    /// Begins to collect the payload that is to come now; gives the head that the broker has of it: the acknowledgement is not
-    /// the broker's affair.
-    pub(super) fn collect(&mut self, header: Header, topic: &[u8], id: Option<u16>) -> Vec<u8> {
+    /// Begins to collect the payload that is to come now.
+    pub(super) fn begin_collecting(&mut self, header: Header, topic: &[u8], id: Option<u16>) {
         // The topic has been judged, so it is text.
         let topic_text = String::from_utf8_lossy(topic).into_owned();
         let (takers, is_retained) = (Arc::clone(&self.takers), header.flags & 1 != 0);
@@ -116,6 +135,12 @@ impl Guard {
         self.begun = self.left;
         self.collected.open = Some((published, BytesMut::with_capacity(self.left.min(FIRST_BYTES))));
         self.note_payload(&[]);
+    }
+
+    /// The same, and gives the head that the broker has of it: the acknowledgement is not
+    /// the broker's affair.
+    pub(super) fn collect(&mut self, header: Header, topic: &[u8], id: Option<u16>) -> Vec<u8> {
+        self.begin_collecting(header, topic, id);
         let mut head = with_length(0x30 | header.flags & 1, 2 + topic.len() + self.left);
         head.extend_from_slice(&(topic.len() as u16).to_be_bytes());
         head.extend_from_slice(topic);
@@ -187,8 +212,29 @@ impl Guard {
         self.delivering.as_ref().map_or_else(|| Arc::from([]), |to| to.inputs.takers(topic))
     }
 
+    /// Whether the broker is to have a message that is collected: it drops what no filter matches, and a message that it does not
+    /// have costs neither time nor memory.
+    pub(super) fn is_for_broker(&mut self, header: Header, topic: &[u8]) -> bool {
+        if header.flags & RETAIN != 0 {
+            return true;
+        }
+        let filters = self.devices.filters();
+        // Asked first: what is added meanwhile is looked at the next time.
+        let version = filters.version();
+        if self.readers.at != Some(version) {
+            let any = str::from_utf8(topic).is_ok_and(|topic| filters.reads(topic));
+            self.readers = Readers { at: Some(version), any };
+        }
+        self.readers.any
+    }
+
     /// A message of 3.1.1 that is collected from here on.
     pub(super) fn begin(&mut self, header: Header, head: usize, topic: &[u8], id: Option<u16>) -> Next {
+        self.is_left_out = !self.is_for_broker(header, topic);
+        if self.is_left_out {
+            self.begin_collecting(header, topic, id);
+            return Next::left_out(head);
+        }
         let (header, mut instead) = self.retainable(header, topic, self.left).unwrap_or((header, Vec::new()));
         instead.extend(self.collect(header, topic, id));
         Next::Replace { taken: head, instead, answer: ToClient::None }

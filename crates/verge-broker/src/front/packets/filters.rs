@@ -65,7 +65,7 @@ impl Guard {
             let allowed = options.and_then(|quality| {
                 self.policy.may(&self.client, Action::Subscribe, text)?;
                 if subscribes {
-                    self.devices.note_filter(&self.device, text)?;
+                    self.devices.note_filter(&self.device, text, self.start)?;
                 }
                 Ok(quality)
             });

@@ -19,7 +19,7 @@ impl Guard {
             self.note_payload(&input[..now]);
             return Ok(match (now, self.is_left_out) {
                 (0, _) => Next::More,
-                (_, true) => Next::Replace { taken: now, instead: Vec::new(), answer: ToClient::None },
+                (_, true) => Next::left_out(now),
                 (_, false) => Next::Pass(now),
             });
         }
@@ -79,8 +79,17 @@ impl Guard {
         self.left = header.packet() - head.bytes;
         let retainable =
             judged.is_ok().then(|| self.retainable(header, &input[head.topic.clone()], self.left));
+        let asked = header;
         let (header, mut before) = retainable.flatten().unwrap_or((header, Vec::new()));
         let (instead, answer) = match (judged, head.id) {
+            (Ok(()), id)
+                if self.taken()
+                    && before.is_empty()
+                    && !self.is_for_broker(asked, &input[head.topic.clone()]) =>
+            {
+                self.begin_collecting(header, &input[head.topic.clone()], id);
+                (Vec::new(), ToClient::None)
+            }
             (Ok(()), id) if self.taken() => {
                 (self.collect(header, &input[head.topic.clone()], id), ToClient::None)
             }

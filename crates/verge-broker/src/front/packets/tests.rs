@@ -260,6 +260,51 @@ async fn what_comes_again_is_handed_on_again_and_every_acknowledgement_has_its_t
     assert_eq!(delivering.acks.take_due(), b"\x40\x02\x00\x05\x40\x02\x00\x07");
 }
 
+#[tokio::test]
+async fn the_broker_is_given_what_a_filter_matches_and_no_other_message_for_the_gateway() {
+    let inputs = crate::SourceInputs::new(false, || Moment::from_wall(UtcMillis(1)));
+    let takes = |_: Inbound| -> Result<(), IntakeFull> { Ok(()) };
+    inputs.add(Some(Session::Readings), vec![(SourceIndex(0), "a/own/#".to_owned())], takes);
+    inputs.open();
+    let delivering = Delivering::new(inputs.opened().await);
+    for (mut guard, is_five) in [(guard(), false), (guard_of_five(), true)] {
+        guard = guard.delivering(Some(delivering.clone()));
+        let sent = |topic: &str, quality: u8, retained: bool, payload: usize| {
+            let mut message = publish(topic, quality, retained, payload);
+            if is_five {
+                // Without properties.
+                let head = 4 + topic.len() + if quality > 0 { 2 } else { 0 };
+                message.insert(head, 0);
+                message[1] += 1;
+            }
+            message
+        };
+        // The gateway has them, whatever pieces they come in.
+        for (piece, payload) in [(1, 50), (1000, 50), (1000, 0)] {
+            let message = sent("a/own/1", 1, false, payload);
+            let (given, ..) = passed(&mut guard, &message, piece).unwrap();
+            let taken = guard.completed().unwrap();
+            assert_eq!((given.as_slice(), taken.payload.len(), taken.id), (&b""[..], payload, Some(7)));
+            assert!(guard.is_between() && guard.left() == 0);
+        }
+        guard.next(&sent("a/own/1", 1, false, 50)[..30]).unwrap();
+        assert!(guard.is_between() && guard.left() > 0, "the broker has nothing of it");
+        let left = guard.left();
+        passed(&mut guard, &vec![9; left], 100).unwrap();
+        guard.completed().unwrap();
+        // What no source takes the broker is to acknowledge.
+        assert_ne!(passed(&mut guard, &sent("a/x", 1, false, 5), 100).unwrap().0, b"");
+        // From the first filter on that matches; another does not.
+        assert!(guard.devices.filters().note("a/other/#", 0));
+        assert_eq!(passed(&mut guard, &sent("a/own/1", 0, false, 5), 100).unwrap().0, b"");
+        guard.completed().unwrap();
+        assert!(guard.devices.filters().note("+/own/+", 0));
+        let given = passed(&mut guard, &sent("a/own/1", 1, false, 5), 100).unwrap().0;
+        assert_eq!(given, publish("a/own/1", 0, false, 5));
+        assert_eq!(guard.completed().unwrap().payload.len(), 5);
+    }
+}
+
 #[test]
 fn packets_of_mqtt_5_reach_the_broker_in_the_form_of_3_1_1() {
     // A message with a property, a subscription with an option of 5 and quality 2, PUBACK with a reason, PINGREQ.

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
+use verge_broker::passwords::is_name;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_tls::authority::{Request, write_identity};
 use verge_tls::enrolment::{Enrolment, EnrolmentToken};
@@ -78,10 +79,10 @@ pub(super) fn token(args: &TokenArgs, json: bool, out: &mut impl Write) -> anyho
     check_stem(&args.name).exit_with(Exit::Usage)?;
     // What stands in a certificate, in a login of HTTP and in a line of the file alike.
     let is_plain = |letter: char| letter.is_ascii_graphic() && !matches!(letter, ':' | '"' | '\'' | '\\');
-    if args.name.len() > MAX_NAME_BYTES || !args.name.chars().all(is_plain) {
+    if args.name.len() > MAX_NAME_BYTES || !args.name.chars().all(is_plain) || !is_name(&args.name) {
         bail!(
             "{:?} cannot be a device's name: expected {MAX_NAME_BYTES} characters at most, letters and digits of ASCII and \
-             signs but no space, colon, quotes or backslash",
+             signs but no space, colon, quotes, backslash, \"+\", \"#\" or \"$\", and no \"@\" in front",
             args.name
         );
     }
@@ -201,6 +202,9 @@ mod tests {
         };
         check("pump-1.plant", true);
         check(&"7".repeat(64), true);
+        for other in ["pump+1", "#", "$1", "@pump"] {
+            check(other, false);
+        }
         for other in
             ["", "pump 1", "pump:1", "d\u{e9}bit", "pump\"1", "pump'1", "pump\\1", "pump\t1", &"7".repeat(65)]
         {

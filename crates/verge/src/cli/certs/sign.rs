@@ -12,7 +12,9 @@ use verge_tls::authority::{CertificateRequest, write_public};
 use verge_tls::{CertificateSummary, TlsError, Usage, finish_replacing, replace_identity};
 
 use super::super::output::json_line;
-use super::{SECONDS_A_DAY, UsageArg, as_json, authority_in, check_stem, in_words, read, report, validity};
+use super::{
+    SECONDS_A_DAY, UsageArg, as_json, authority_in, check_name, check_stem, in_words, read, report, validity,
+};
 
 /// Largest request that is read.
 const MAX_REQUEST_BYTES: u64 = 64 * 1024;
@@ -109,6 +111,7 @@ pub(super) fn left_as_it_is(
 
 pub(super) fn sign(args: &SignArgs, json: bool, out: &mut impl Write) -> anyhow::Result<Exit> {
     check_stem(&args.name).exit_with(Exit::Usage)?;
+    check_name(&args.name, args.usage).exit_with(Exit::Usage)?;
     let authority = authority_in(&args.dir)?;
     let what = args.request.display();
     let size = std::fs::metadata(&args.request).with_context(|| format!("cannot read {what}"))?.len();

@@ -9,9 +9,9 @@ fn run(action: CertsAction, json: bool) -> anyhow::Result<String> {
 fn issue_in(dir: &Path, name: &str, force: bool) -> anyhow::Result<String> {
     let names = vec!["127.0.0.1".to_owned()];
     let args = IssueArgs {
-        name: name.to_owned(),
+        name: vec![name.to_owned()],
         dir: dir.to_owned(),
-        usage: UsageArg::Server,
+        usage: Some(UsageArg::Server),
         names,
         days: 2,
         force,
@@ -45,6 +45,35 @@ fn an_authority_issues_what_show_can_read() {
     let shown = run(CertsAction::Show(CertsShowArgs { files }), false).unwrap();
     assert!(shown.contains("(an authority)") && shown.contains("for centre.example, 127.0.0.1"), "{shown}");
     assert!(shown.contains("(1 day)") || shown.contains("(2 days)"), "{shown}");
+}
+
+#[test]
+fn what_a_certificate_is_for_may_stand_in_front_of_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    run(CertsAction::Init(InitArgs { dir: dir.path().to_owned(), name: "Test".to_owned(), days: 10 }), false)
+        .unwrap();
+    let issue = |name: &[&str], usage| {
+        let name = name.iter().map(|&name| name.to_owned()).collect();
+        let dir = dir.path().to_owned();
+        run(CertsAction::Issue(IssueArgs { name, dir, usage, names: Vec::new(), days: 2, force: true }), true)
+    };
+    let made = |name: &[&str], usage| {
+        let issued: Value = serde_json::from_str(&issue(name, usage).unwrap()).unwrap();
+        issued["certificate"]["usage"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(made(&["device", "pump-1"], None), "client");
+    assert_eq!(made(&["gateway", "plant-1"], None), "server and client");
+    assert_eq!(made(&["upstream", "centre.example"], None), "server");
+    assert_eq!(made(&["device"], None), "server and client", "one word is a name");
+    let refused = |name: &[&str], usage| format!("{:#}", issue(name, usage).unwrap_err());
+    assert!(refused(&["pump", "pump-1"], None).contains("\"pump\" in front of the name, expected device"));
+    assert!(refused(&["device", "pump-1"], Some(UsageArg::Client)).contains("either"));
+    // A name that no device could use, as it becomes a level of topics.
+    for name in ["pump+1", "a#", "$1", "@pump", "pump-1:z", &"7".repeat(129)] {
+        assert!(refused(&["device", name], None).contains("cannot be a device's name"), "{name}");
+        assert!(refused(&[name], Some(UsageArg::Client)).contains("cannot be a device's name"), "{name}");
+    }
+    assert_eq!(made(&["fe80::1"], Some(UsageArg::Server)), "server");
 }
 
 #[test]
