@@ -8,6 +8,7 @@ use ort::session::builder::GraphOptimizationLevel;
 use crate::onnx::{self, OnnxError};
 use crate::quote::quoted;
 use crate::runtime::Runtime;
+use crate::staged::TrialFolder;
 
 /// Why a model was not simplified.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +30,7 @@ pub enum BasicError {
 /// See [`BasicError`].
 pub fn simplified(runtime: &Runtime, bytes: &Bytes) -> Result<Bytes, BasicError> {
     onnx::inspect(bytes)?;
-    let folder = tempfile::tempdir()?;
+    let folder = TrialFolder::new()?;
     let path = folder.path().join("simplified.onnx");
     let commit = || -> ort::Result<Session> {
         let mut builder = Session::builder(runtime.environment())?

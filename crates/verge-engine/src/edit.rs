@@ -280,6 +280,8 @@ impl EditableModel {
         let is_another = known.data_type != tensor.data_type || known.dims != tensor.dims;
         *known = TensorProto { doc_string, metadata_props, ..tensor };
         if is_another {
+            self.let_constants_stand_alone();
+            let graph = self.graph_mut();
             // What is said elsewhere of its type and shape holds no longer; a constant says both itself.
             graph.value_info.retain(|value| value.name() != name);
             graph.input.retain(|input| input.name() != name);
@@ -294,6 +296,7 @@ impl EditableModel {
     pub fn add_initializer(&mut self, name: &str, dims: &[i64], numbers: &Tensor) -> Result<(), EditError> {
         let tensor = constant(name, dims, numbers)?;
         self.names.insert(name.to_owned());
+        self.let_constants_stand_alone();
         self.graph_mut().initializer.push(tensor);
         Ok(())
     }

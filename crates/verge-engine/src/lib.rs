@@ -9,7 +9,7 @@
 //! reads), [`run`] (one runner per worker and model), [`tensor`] (elements), [`runtime`] (where the library comes
 //! from), `onnx` (what is looked at in a file before the library sees it), [`edit`] (a model that is changed and written
 //! again), [`basic`] (one that the library simplified), `refusal` (why the library refuses one), `quote`
-//! (the library's words), `watchdog` (deadlines), [`digest`] (what files hold),
+//! (the library's words), `watchdog` (deadlines), [`digest`] (what files hold), [`staged`] (files on their way to a name),
 //! [`processor`] (what this machine does with 8 bit numbers), [`provider`] (what runs operators).
 
 pub mod basic;
@@ -24,6 +24,7 @@ mod quote;
 mod refusal;
 pub mod run;
 pub mod runtime;
+pub mod staged;
 pub mod tensor;
 mod watchdog;
 

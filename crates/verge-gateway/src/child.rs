@@ -6,7 +6,12 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, getppid, kill_process_group, set_parent_process_death_signal, waitid,
+};
+
+/// The environment variable that tells such a process the number of the one that started it.
+const PARENT: &str = "VERGE_PARENT";
 
 /// How often it is looked whether it has ended.
 const STEP: Duration = Duration::from_millis(10);
@@ -36,6 +41,21 @@ impl Ended {
     }
 }
 
+/// Lets this process, if [`run_within`] has started it, end with the one that did: Ctrl-C and whatever else ends that one does not
+/// reach a group of its own.
+///
+/// # Errors
+/// That one has ended already, or the system refuses.
+pub fn end_with_parent() -> io::Result<()> {
+    let parent = std::env::var(PARENT).ok().and_then(|text| Pid::from_raw(text.parse().ok()?));
+    let Some(parent) = parent else { return Ok(()) };
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if getppid() == Some(parent) {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("process {} that started this one has ended", parent.as_raw_nonzero())))
+}
+
 /// Runs a process to its end, in a group of its own: whatever it has started and left behind is killed with it. `None` where it
 /// was killed after this time.
 ///
@@ -44,7 +64,7 @@ impl Ended {
 pub fn run_within(command: &mut Command, limit: Duration) -> io::Result<Option<Ended>> {
     let began = Instant::now();
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.process_group(0).spawn()?;
+    let mut child = command.env(PARENT, std::process::id().to_string()).process_group(0).spawn()?;
     // Read meanwhile: one who fills a pipe waits for its reader.
     let stdout = child.stdout.take().map(reader);
     let stderr = child.stderr.take().map(reader);

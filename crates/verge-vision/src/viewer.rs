@@ -34,7 +34,7 @@ use crate::picture::Picture;
 use crate::preprocess::Region;
 use crate::snapshot::JudgeSight;
 use crate::trial::ModelTrial;
-use again::KeptView;
+use again::{KeptView, behind};
 pub use error::{InferenceError, ViewerError};
 
 /// One judge over frames.
@@ -380,7 +380,7 @@ impl Viewer for FrameViewer {
     }
 
     fn look_again(&mut self, (camera, _): (&Camera, &[JudgeIndex]), until: Instant) {
-        self.compare_versions(&camera.device, until);
+        behind(|| self.compare_versions(&camera.device, until));
     }
 
     fn rest(&mut self) {

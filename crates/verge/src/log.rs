@@ -41,27 +41,27 @@ pub(crate) struct Log {
 impl Log {
     /// The log of this process, on standard error. Panics are reported there as well: the usual report would block on a
     /// reader that stands still.
-    pub(crate) fn of_process() -> Self {
-        let log = LOG.get_or_init(|| {
-            std::panic::set_hook(Box::new(report_panic));
-            Self::start(io::stderr())
-        });
-        log.clone()
+    ///
+    /// # Errors
+    /// The operating system gives no thread.
+    pub(crate) fn of_process() -> io::Result<Self> {
+        if let Some(log) = LOG.get() {
+            return Ok(log.clone());
+        }
+        let log = Self::start(io::stderr())?;
+        std::panic::set_hook(Box::new(report_panic));
+        Ok(LOG.get_or_init(|| log).clone())
     }
 
     /// A log that writes to `output`.
-    ///
-    /// # Panics
-    /// If the operating system gives no thread.
-    fn start(output: impl Write + Send + 'static) -> Self {
+    fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
         let (queue, lines) = mpsc::sync_channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&lost);
         std::thread::Builder::new()
             .name("verge-log".to_owned())
-            .spawn(move || write_lines(&lines, output, &counted))
-            .expect("the operating system gives a program its few threads");
-        Self { queue, lost }
+            .spawn(move || write_lines(&lines, output, &counted))?;
+        Ok(Self { queue, lost })
     }
 
     /// Queues a line, or counts it as lost; never blocks.
@@ -108,7 +108,8 @@ pub(crate) fn flush() {
 /// Gives the lines that wait the time to be written: the last thing before the end of the program, whose cause may
 /// be one more line.
 pub(crate) fn close(last: Option<&str>) {
-    let log = Log::of_process();
+    // It is there once the program has begun.
+    let Some(log) = LOG.get() else { return };
     if let Some(last) = last {
         log.line(last.as_bytes());
     }
@@ -222,7 +223,7 @@ mod tests {
     fn a_medium_that_fails_loses_lines_and_says_how_many() {
         let medium = Medium::default();
         *medium.fails.lock().unwrap() = true;
-        let log = Log::start(medium.clone());
+        let log = Log::start(medium.clone()).unwrap();
         log.line(b"one\n");
         log.line(b"two");
         log.flush(SOON);
@@ -240,7 +241,7 @@ mod tests {
         let (opener, open) = mpsc::channel();
         let gate = Gate { begun, open };
         let medium = Medium { gate: Some(Arc::new(Mutex::new(gate))), ..Medium::default() };
-        let log = Log::start(medium.clone());
+        let log = Log::start(medium.clone()).unwrap();
         log.line(b"line\n");
         begins.recv_timeout(SOON).unwrap();
         for _ in 0..3 * QUEUE {
@@ -262,7 +263,7 @@ mod tests {
     #[test]
     fn a_long_line_is_cut() {
         let medium = Medium::default();
-        let log = Log::start(medium.clone());
+        let log = Log::start(medium.clone()).unwrap();
         log.line(&[b'x'; 2 * MAX_LINE_BYTES]);
         log.flush(SOON);
         assert_eq!(medium.text().len(), MAX_LINE_BYTES + 1);

@@ -5,7 +5,17 @@ use std::collections::BTreeSet;
 use super::{EditError, EditableModel};
 use crate::onnx::graph::NodeProto;
 
+/// From this version of the file format on, constants need not stand among the inputs as well.
+///
+/// **Source**: `docs/IR.md` of ONNX.
+const CONSTANTS_ALONE: i64 = 4;
+
 impl EditableModel {
+    /// Lets constants stand where they are alone: files of older versions want each of them among the inputs.
+    pub(super) fn let_constants_stand_alone(&mut self) {
+        self.model.ir_version = Some(self.model.ir_version().max(CONSTANTS_ALONE));
+    }
+
     /// Has what makes a tensor make another in its place, under a name of its own, which is given back. Whoever reads the
     /// tensor goes on reading it: something else is to make it.
     ///

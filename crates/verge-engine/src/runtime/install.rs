@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -13,6 +13,7 @@ use super::managed_library;
 use super::pinned::{self, Build};
 use crate::digest::ContentDigest;
 use crate::provider::Provider;
+use crate::staged::StagedFile;
 
 /// The library's place within the wheel.
 const MEMBER: &str = "onnxruntime/capi/libonnxruntime.so.";
@@ -310,24 +311,19 @@ fn unpack(
 
 /// Writes beside and renames: a library that is there is whole.
 fn put(bytes: &[u8], library: &Path) -> Result<(), InstallError> {
+    use std::os::unix::fs::PermissionsExt as _;
     let folder = library.parent().unwrap_or(Path::new(""));
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(at(folder))?;
-    fs::write(file.path(), bytes).map_err(at(file.path()))?;
-    #[cfg(unix)]
-    {
-        // Installed by one user, loaded by another: the folder says who may.
-        use std::os::unix::fs::PermissionsExt as _;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(at(file.path()))?;
-    }
-    file.as_file().sync_all().map_err(at(file.path()))?;
-    file.persist(library).map_err(|error| at(library)(error.error))?;
-    Ok(())
+    let mut staged = StagedFile::beside(library, 0o644).map_err(at(folder))?;
+    let file = staged.file();
+    file.write_all(bytes).map_err(at(library))?;
+    // Installed by one user, loaded by another: the folder says who may.
+    file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(at(library))?;
+    file.sync_all().map_err(at(library))?;
+    staged.name(library).map_err(at(library))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
 

@@ -26,6 +26,7 @@ const FORM: &str = "VERGE__SECTION__KEY or VERGE__SECTION__NAME__KEY";
 /// Variables that are no settings: of the program, of its tests and measurements.
 const NO_SETTINGS: &[&str] = &[
     "VERGE_LOG",
+    "VERGE_PARENT",
     "VERGE_DATA",
     "VERGE_BIN",
     "VERGE_FULL",

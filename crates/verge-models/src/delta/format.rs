@@ -10,8 +10,9 @@
 //! | … | both, one after the other, as one deflate stream |
 //! | 32 | SHA-256 of all that is before |
 //!
-//! Numbers are unsigned and little-endian. A piece is its kind (0 same, 1 xor, 2 new), for the last two the bytes of one number,
-//! then as varints its bytes and, for the first two, where it lies in the old file.
+//! Numbers are unsigned and little-endian. A piece is its kind (0 same, 1 xor, 2 new, 3 difference), for all but the first the bytes
+//! of one number, then as varints its bytes and, for all but new, where it lies in the old file. The mark ends in 2 where pieces
+//! are differences, which the first version of the format does not know, else in 1.
 
 use std::io::{Read as _, Write as _};
 
@@ -22,8 +23,9 @@ use verge_engine::ContentDigest;
 
 use super::DeltaError;
 
-/// How every delta begins.
+/// How every delta begins, by what it holds: the first kinds of pieces alone, or differences, too.
 const MARK: &[u8; 8] = b"VRGDELT1";
+const MARK_OF_DIFFERENCES: &[u8; 8] = b"VRGDELT2";
 const HASH: usize = 32;
 const HEAD: usize = MARK.len() + 2 * HASH + 3 * 8;
 /// The list of pieces at most: some ten bytes each.
@@ -35,12 +37,16 @@ pub(super) enum Piece {
     Same { at: u64, bytes: u64 },
     Xor { at: u64, bytes: u64, width: u8 },
     New { bytes: u64, width: u8 },
+    Difference { at: u64, bytes: u64, width: u8 },
 }
 
 impl Piece {
     pub(super) const fn bytes(self) -> u64 {
         match self {
-            Self::Same { bytes, .. } | Self::Xor { bytes, .. } | Self::New { bytes, .. } => bytes,
+            Self::Same { bytes, .. }
+            | Self::Xor { bytes, .. }
+            | Self::New { bytes, .. }
+            | Self::Difference { bytes, .. } => bytes,
         }
     }
 }
@@ -71,7 +77,7 @@ impl Header {
     /// # Errors
     /// See [`DeltaError`].
     pub fn read(delta: &[u8]) -> Result<Self, DeltaError> {
-        if !delta.starts_with(MARK) {
+        if ![MARK, MARK_OF_DIFFERENCES].iter().any(|mark| delta.starts_with(*mark)) {
             return Err(DeltaError::NotOne);
         }
         let cut = DeltaError::Damaged("it is cut");
@@ -117,9 +123,15 @@ pub(super) fn write(base: &[u8], target: &[u8], pieces: &[Piece], body: &[u8]) -
                 list.extend([2, width]);
                 push(&mut list, bytes);
             }
+            Piece::Difference { at, bytes, width } => {
+                list.extend([3, width]);
+                push(&mut list, bytes);
+                push(&mut list, at);
+            }
         }
     }
-    let mut delta = MARK.to_vec();
+    let has_differences = pieces.iter().any(|piece| matches!(piece, Piece::Difference { .. }));
+    let mut delta = if has_differences { MARK_OF_DIFFERENCES } else { MARK }.to_vec();
     for file in [base, target] {
         delta.extend_from_slice(ContentDigest::of(file).as_bytes());
     }
@@ -184,6 +196,11 @@ fn pieces(mut list: &[u8]) -> Option<Vec<Piece>> {
             2 => {
                 let width = byte()?;
                 Piece::New { width, bytes: pull(&mut list)? }
+            }
+            3 => {
+                let width = byte()?;
+                let bytes = pull(&mut list)?;
+                Piece::Difference { width, bytes, at: pull(&mut list)? }
             }
             _ => return None,
         });

@@ -23,7 +23,7 @@ pub struct MadeDelta {
     pub target: String,
     /// Tensors that are the same.
     pub same: usize,
-    /// Tensors that are sent as the bits that differ.
+    /// Tensors that are sent as what differs: the bits, or how far numbers have moved.
     pub xor: usize,
     /// Tensors that are sent whole.
     pub new: usize,
@@ -123,25 +123,28 @@ impl Writer<'_> {
         self.same(old.end - end..old.end);
     }
 
-    /// A tensor that is not the same; whether the bits that differ were the shorter way.
+    /// A tensor that is not the same; whether what differs was the shorter way.
     fn changed(&mut self, span: &TensorSpan, twin: Option<&TensorSpan>) -> bool {
         let content = &self.target[span.at.clone()];
         let (bytes, width) = (content.len() as u64, span.width);
-        let mut whole = Vec::new();
-        planes::split(content, width, &mut whole);
+        let mut ways = vec![(Piece::New { bytes, width }, content.to_vec())];
         if let Some(twin) = twin {
-            let old = &self.base[twin.at.clone()];
-            let bits: Vec<u8> = content.iter().zip(old).map(|(new, old)| new ^ old).collect();
-            let mut apart = Vec::new();
-            planes::split(&bits, width, &mut apart);
-            if format::deflated(&[&apart]).len() < format::deflated(&[&whole]).len() {
-                self.body.extend(apart);
-                self.pieces.push(Piece::Xor { at: twin.at.start as u64, bytes, width });
-                return true;
-            }
+            let (old, at) = (&self.base[twin.at.clone()], twin.at.start as u64);
+            let bits = content.iter().zip(old).map(|(new, old)| new ^ old).collect();
+            ways.push((Piece::Xor { at, bytes, width }, bits));
+            // Training moves numbers by a little, up or down: of bits that a carry changes the difference knows nothing.
+            let differences = planes::differences(content, old, width);
+            ways.extend(differences.map(|found| (Piece::Difference { at, bytes, width }, found)));
         }
-        self.body.extend(whole);
-        self.pieces.push(Piece::New { bytes, width });
-        false
+        let apart = |(piece, numbers): (Piece, Vec<u8>)| {
+            let mut apart = Vec::new();
+            planes::split(&numbers, width, &mut apart);
+            (planes::bits(&apart, width), piece, apart)
+        };
+        let shortest = ways.into_iter().map(apart).min_by(|(one, ..), (other, ..)| one.total_cmp(other));
+        let (_, piece, apart) = shortest.expect("all of its bytes are one way");
+        self.body.extend(apart);
+        self.pieces.push(piece);
+        !matches!(piece, Piece::New { .. })
     }
 }

@@ -1,8 +1,8 @@
 //! What changed from one model file to the next, tensor by tensor.
 //!
 //! A delta is a list of pieces of the new file: what is *same* is copied out of the old one, what is *xor* holds the bits that
-//! differ from a tensor of the old one, what is *new* holds all of its bytes. Bytes of one significance of a tensor's numbers
-//! stand together, because they are alike, and everything is compressed in one stream. A patch is bit-exact or it is nothing: old
+//! differ from a tensor of the old one, a *difference* how far each of its numbers has moved, what is *new* holds all of its bytes.
+//! Bytes of one significance of a tensor's numbers stand together, because they are alike, and everything is compressed in one stream. A patch is bit-exact or it is nothing: old
 //! and new file are named by their SHA-256, and the delta ends with that of itself.
 //!
 //! Reading order: [`make`], [`apply`], `format` (bytes of a delta), `spans` (where a file keeps its tensors), `planes`.
@@ -99,6 +99,13 @@ pub fn apply(base: &[u8], delta: &[u8], limit: u64) -> Result<Vec<u8>, DeltaErro
                 let begin = target.len();
                 planes::joined(take(bytes)?, width, &mut target);
                 target[begin..].iter_mut().zip(old).for_each(|(new, old)| *new ^= old);
+            }
+            Piece::Difference { at, bytes, width } => {
+                let old = old(at, bytes).ok_or(damaged("a piece lies outside of the old file"))?;
+                let mut differences = Vec::new();
+                planes::joined(take(bytes)?, width, &mut differences);
+                let moved = planes::moved(&differences, old, width);
+                target.extend(moved.ok_or(damaged("a piece is no whole number of numbers"))?);
             }
             Piece::New { bytes, width } => planes::joined(take(bytes)?, width, &mut target),
         }

@@ -1,6 +1,5 @@
 //! How a package is made: the files of a card, flat beside each other, and a manifest over them.
 
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use flate2::write::DeflateEncoder;
 use jiff::Timestamp;
 use toml::de::DeTable;
 use verge_engine::ContentDigest;
+use verge_engine::staged::StagedFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -112,29 +112,21 @@ pub(super) fn zip_up(
     (manifest, signature): (&[u8], &str),
     entries: &[(String, Vec<u8>)],
 ) -> std::io::Result<()> {
-    let beside = to.with_extension("vmodel.part");
-    let write = || -> std::io::Result<()> {
-        // What was given up there, or a link that somebody laid.
-        if beside.symlink_metadata().is_ok() {
-            std::fs::remove_file(&beside)?;
-        }
-        // In memory: a writer that is given up because the disk is full would say so once more on standard error.
-        let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
-        let plain =
-            SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(false);
-        let head = [(MANIFEST, manifest), (SIGNATURE, signature.as_bytes())].into_iter();
-        for (name, bytes) in head.chain(entries.iter().map(|(name, bytes)| (name.as_str(), &bytes[..]))) {
-            zip.start_file(name, plain)?;
-            zip.write_all(bytes)?;
-        }
-        let mut file = File::create_new(&beside)?;
-        file.write_all(zip.finish()?.get_ref())?;
-        file.sync_all()?;
-        std::fs::rename(&beside, to)?;
-        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        sync_folder(folder)
-    };
-    write().inspect_err(|_| drop(std::fs::remove_file(&beside)))
+    // In memory: a writer that is given up because the disk is full would say so once more on standard error.
+    let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let plain =
+        SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(false);
+    let head = [(MANIFEST, manifest), (SIGNATURE, signature.as_bytes())].into_iter();
+    for (name, bytes) in head.chain(entries.iter().map(|(name, bytes)| (name.as_str(), &bytes[..]))) {
+        zip.start_file(name, plain)?;
+        zip.write_all(bytes)?;
+    }
+    let mut staged = StagedFile::beside(to, 0o666)?;
+    staged.file().write_all(zip.finish()?.get_ref())?;
+    staged.file().sync_all()?;
+    staged.name(to)?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    sync_folder(folder)
 }
 
 /// Bytes that a file takes in a package.

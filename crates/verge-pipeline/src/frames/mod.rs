@@ -123,25 +123,25 @@ struct QueuedFrames<M> {
     looking: usize,
     /// One of them looks at a frame once more, for models on trial.
     looking_again: bool,
-    /// With a single worker: when it may do so again.
+    /// When one may do so again.
     again_after: Option<Instant>,
     stopping: bool,
 }
 
-/// A single worker looks once more at frames for so small a share of its time that hardly a frame waits for that.
-const AGAIN_SHARE: u32 = 100;
+/// How many times as long as a look once more took none is taken then. A single worker does so for so small a share of its time that
+/// hardly a frame waits for that; where there are several they still share processors.
+const fn rest_of(workers: usize) -> u32 {
+    if workers > 1 { 3 } else { 100 }
+}
 
 impl<M> QueuedFrames<M> {
-    /// Whether a worker may look at a frame once more: no frame waits, and the next one finds a worker that is free. A single
-    /// worker does so seldom.
+    /// Whether a worker may look at a frame once more: no frame waits, the next one finds a worker that is free, and the last time
+    /// was long enough ago.
     fn may_look_again(&self, workers: usize) -> bool {
-        let is_free = match workers {
-            1 => self.again_after.is_none_or(|after| Instant::now() >= after),
-            workers => self.looking + 1 < workers,
-        };
         !self.stopping
             && !self.looking_again
-            && is_free
+            && (workers == 1 || self.looking + 1 < workers)
+            && self.again_after.is_none_or(|after| Instant::now() >= after)
             && self.wrapped.len() == 0
             && self.schedule.waiting() == 0
     }

@@ -15,7 +15,7 @@ use verge_domain::time::Moment;
 use super::exchange::{Generation, Present, Viewing};
 use super::schedule::{Job, Late};
 use super::snapshots::SnapshotDesk;
-use super::{AGAIN_SHARE, SharedFrames};
+use super::{SharedFrames, rest_of};
 use crate::beats::{BEAT_EVERY, Beat};
 use crate::clock::Clock;
 use crate::intake::Observations;
@@ -205,12 +205,13 @@ impl<V: Viewer> FrameWorker<V> {
         // Another frame of this camera may have waited for this one alone.
         self.shared.changed.notify_one();
         if let Some((camera, judges)) = again {
-            self.look_again((&camera, &judges), limit, beat);
+            self.look_again((&camera, &judges), (limit, rest_of(workers)), beat);
         }
     }
 
-    /// Looks once more at the frame that was looked at last. Until then what was seen of it is with the judges.
-    fn look_again(&mut self, of: (&Camera, &[JudgeIndex]), limit: Duration, beat: &Beat) {
+    /// Looks once more at the frame that was looked at last, then rests from that for some times as long. What was seen of it is
+    /// with the judges before.
+    fn look_again(&mut self, of: (&Camera, &[JudgeIndex]), (limit, rest): (Duration, u32), beat: &Beat) {
         self.observations.hand_on();
         let began = Instant::now();
         beat.allow(limit + OVER_DEADLINE);
@@ -225,7 +226,7 @@ impl<V: Viewer> FrameWorker<V> {
         beat.done();
         let mut line = self.shared.lock();
         line.looking_again = false;
-        line.again_after = Some(Instant::now() + began.elapsed() * AGAIN_SHARE);
+        line.again_after = Some(Instant::now() + began.elapsed() * rest);
     }
 
     fn account(&self, job: &Job<V::Memory>, result: Result<(), Reason>, (now, began): (Moment, Instant)) {

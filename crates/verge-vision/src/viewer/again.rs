@@ -25,6 +25,26 @@ pub(super) struct KeptView {
     pub(super) by_candidate: bool,
 }
 
+/// Niceness of looks that no verdict waits for. Lower ones would take a worker away for too long where others use all processors.
+const BEHIND: i32 = 10;
+
+/// Runs this in a thread of its own, which gives way to those that verdicts wait for: a thread may lower its own priority and not
+/// raise it again. Where the system gives none, nothing is run.
+pub(super) fn behind(work: impl FnOnce() + Send) {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("verge-again".to_owned()).spawn_scoped(scope, || {
+            // Of this thread alone, as Linux has it; where it is refused, nothing is lost but the order.
+            if let Err(error) = rustix::process::nice(BEHIND) {
+                tracing::debug!(%error, "a thread keeps its priority");
+            }
+            work();
+        });
+        if let Err(error) = thread {
+            tracing::debug!(%error, "no thread for a look once more");
+        }
+    });
+}
+
 impl FrameViewer {
     /// Says of each model whether its runs are noted.
     pub(super) fn watch_runs(&mut self) {
@@ -133,5 +153,18 @@ impl FrameViewer {
         for (watched, answers) in self.watched.iter().zip(answers) {
             watched.desk.with(|trial| trial.compare(answers));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_gives_way_does_so_alone() {
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let (before, mut within) = (niceness(), None);
+        behind(|| within = Some(niceness()));
+        assert_eq!((within, niceness()), (Some((before + BEHIND).min(19)), before));
     }
 }

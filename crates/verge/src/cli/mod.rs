@@ -56,6 +56,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::log::{self, Log};
 use output::Output;
+use verge_gateway::child::end_with_parent;
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_gateway::settings::Settings;
 
@@ -175,13 +176,21 @@ impl FileArgs {
 
 /// Runs the program with these arguments (the first is the program's name) and says how it ends.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if let Err(error) = end_with_parent() {
+        return refused_at_once(&error.to_string());
+    }
     verge_tls::install_provider();
     file_limit::survive();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error).into(),
     };
-    start_log(&cli.command);
+    if let Err(error) = start_log(&cli.command) {
+        return refused_at_once(&format!(
+            "cannot start a thread: {error}: this process may have too little memory or too few threads (ulimit -v, ulimit -u, \
+             LimitAS=, TasksMax=)"
+        ));
+    }
     let mut out = Output::new();
     let ended = dispatch(&cli, &mut out).and_then(|exit| {
         out.flush().context("standard output")?;
@@ -194,6 +203,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     log::close(cause.as_deref());
     exit.into()
+}
+
+/// The end of a program that cannot even log.
+fn refused_at_once(why: &str) -> ExitCode {
+    // Where standard error is closed nobody reads it.
+    drop(writeln!(std::io::stderr(), "verge: {}: {why}", Exit::Temporary));
+    Exit::Temporary.into()
 }
 
 fn dispatch(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
@@ -265,7 +281,7 @@ fn tip(error: &clap::Error) -> Option<&'static str> {
 }
 
 /// A gateway logs its work on standard error; the other commands only what is wrong.
-fn start_log(command: &Command) {
+fn start_log(command: &Command) -> std::io::Result<()> {
     let level = match command {
         Command::Run(_) => "info",
         // It cuts its uplink itself, and reports so.
@@ -284,16 +300,18 @@ fn start_log(command: &Command) {
             .parse()
             .expect("levels and targets, separated by commas")
     });
+    let log = Log::of_process()?;
     tracing_subscriber::fmt()
         // The filter decides alone.
         .with_max_level(LevelFilter::TRACE)
-        .with_writer(Log::of_process())
+        .with_writer(log)
         // The layer would report a line that it cannot format with a print that may panic.
         .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .finish()
         .with(filter)
         .init();
+    Ok(())
 }
 
 /// One line for people on standard error.

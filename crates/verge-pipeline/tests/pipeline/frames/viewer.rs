@@ -54,12 +54,21 @@ pub(super) struct Scripted {
     pub(super) trial: bool,
     /// How often it did.
     pub(super) again: Arc<AtomicUsize>,
+    /// How long that takes.
+    pub(super) again_takes: Duration,
 }
 
 impl Scripted {
     /// One of this era.
     pub(super) fn of(era: u32, whole: bool) -> Self {
-        Self { era, whole, shown: Arc::default(), trial: false, again: Arc::default() }
+        Self {
+            era,
+            whole,
+            shown: Arc::default(),
+            trial: false,
+            again: Arc::default(),
+            again_takes: Duration::ZERO,
+        }
     }
 }
 
@@ -84,7 +93,8 @@ impl Viewer for Scripted {
         }
         assert!(self.whole, "a viewer is whole when it looks");
         *memory += 1;
-        self.trial = text == "again";
+        self.trial = text.starts_with("again");
+        self.again_takes = Duration::from_millis(if text == "again slowly" { 700 } else { 0 });
         let number = text.strip_prefix("nr:").and_then(|number| number.parse::<u32>().ok());
         let shown = number.filter(|_| self.era > 0).map_or(*memory, |number| self.era * ERA + number);
         for judge in judges {
@@ -118,6 +128,7 @@ impl Viewer for Scripted {
 
     fn look_again(&mut self, of: (&Camera, &[JudgeIndex]), _until: Instant) {
         assert_eq!(of.0.device.as_str(), "cam");
+        std::thread::park_timeout(self.again_takes);
         self.again.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -23,7 +23,7 @@ Of two packages a package is made with the manifest and the signature of the \
 new one, so that no key is needed; `push` makes it whole again from the \
 weights that it finds in the store.
 
-Each tensor is copied from the old file where it is the same, sent as the bits that differ, or sent whole; what is shorter is taken.")]
+Each tensor is copied from the old file where it is the same, sent as what differs (the bits, or how far its numbers have moved), or sent whole; what is shorter is taken.")]
 pub(super) struct DeltaArgs {
     /// The old ONNX file or package
     #[arg(value_name = "OLD")]
@@ -95,7 +95,7 @@ pub(super) fn delta(args: &DeltaArgs, as_json: bool, out: &mut impl Write) -> an
         let share = bytes as f64 / whole.max(1) as f64 * 100.0;
         writeln!(
             out,
-            "{}: {bytes} bytes, {share:.1} % of {}; tensors: {} same, {} as bits that differ, {} new",
+            "{}: {bytes} bytes, {share:.1} % of {}; tensors: {} same, {} as what differs, {} new",
             args.output.display(),
             args.new.display(),
             made.same,

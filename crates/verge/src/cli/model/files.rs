@@ -1,13 +1,12 @@
 //! The files of a model that a command makes: weights, card, labels, report.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
-use tempfile::NamedTempFile;
+use verge_engine::staged::StagedFile;
 use verge_gateway::exit::{Exit, ExitWith, reason};
 use verge_models::package::PackageError;
 use verge_models::store::slots::is_full;
@@ -84,9 +83,9 @@ impl NewFiles {
         parts.push((&self.card, model.card.clone().into_bytes()));
         // All of them are complete before the first takes its name.
         let staged = parts.iter().map(|(path, bytes)| Ok((stage(path, bytes)?, *path)));
-        let staged: Vec<(NamedTempFile, &Path)> = staged.collect::<anyhow::Result<_>>()?;
+        let staged: Vec<(StagedFile, &Path)> = staged.collect::<anyhow::Result<_>>()?;
         for (file, path) in staged {
-            file.persist(path).map_err(|error| cannot(path, error.error))?;
+            file.name(path).map_err(|error| cannot(path, error))?;
         }
         keep_names(&self.card)
     }
@@ -105,7 +104,7 @@ pub(super) fn can_be_written(path: &Path) -> anyhow::Result<()> {
 
 /// Writes one file in place of another at once; both it and its name are durable then.
 pub(super) fn write_one(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    stage(path, bytes)?.persist(path).map_err(|error| cannot(path, error.error))?;
+    stage(path, bytes)?.name(path).map_err(|error| cannot(path, error))?;
     keep_names(path)
 }
 
@@ -118,14 +117,12 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn stage(path: &Path, bytes: &[u8]) -> anyhow::Result<NamedTempFile> {
-    let write = || -> std::io::Result<NamedTempFile> {
-        let mut file = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder_of(path))?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        Ok(file)
+fn stage(path: &Path, bytes: &[u8]) -> anyhow::Result<StagedFile> {
+    let write = || -> std::io::Result<StagedFile> {
+        let mut staged = StagedFile::beside(path, 0o666)?;
+        staged.file().write_all(bytes)?;
+        staged.file().sync_all()?;
+        Ok(staged)
     };
     write().map_err(|error| cannot(path, error))
 }

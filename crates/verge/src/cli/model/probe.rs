@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use rustix::process::{
-    Resource, Rlimit, Signal, getpid, kill_process, nice, set_parent_process_death_signal, setrlimit,
-};
+use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, nice, setrlimit};
 use serde::{Deserialize, Serialize};
 use verge_engine::runtime::VARIABLE;
 use verge_engine::{ModelLimits, Runtime};
@@ -79,8 +77,6 @@ pub(super) fn probe(args: &ProbeArgs, out: &mut impl Write) -> anyhow::Result<Ex
     if args.idle {
         nice(IDLE).context("a lower priority")?;
     }
-    // Whoever started it may be killed: nobody would end it then.
-    set_parent_process_death_signal(Some(Signal::KILL)).context("signal of the parent's death")?;
     let runtime = Runtime::load(&wiring::user_runtime_search()).exit_with(Exit::Unavailable)?;
     limit(&args.card)?;
     // At the lowest priority the time that passes says little: that of the processor is limited all the same.
@@ -137,15 +133,22 @@ fn limit(card: &Path) -> anyhow::Result<()> {
     let bytes = file.and_then(|file| file.metadata().ok()).map_or(0, |file| file.len());
     if let Some(now) = memory("VmSize") {
         let most = now.saturating_add(FREE).saturating_add(bytes.saturating_mul(TIMES));
-        setrlimit(Resource::As, Rlimit { current: Some(most), maximum: Some(most) })
-            .context("address space")?;
+        restrict(Resource::As, (most, most)).context("address space")?;
     }
     let seconds = LIMIT.as_secs();
     // One second beyond, with which the system ends it for good.
-    setrlimit(Resource::Cpu, Rlimit { current: Some(seconds), maximum: Some(seconds + 1) })
-        .context("time of the processor")?;
+    restrict(Resource::Cpu, (seconds, seconds + 1)).context("time of the processor")?;
     // A library that is brought down by a file leaves nothing behind.
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).context("core files")
+    restrict(Resource::Core, (0, 0)).context("core files")
+}
+
+/// Sets both limits of a resource, or leaves them lower where they are (`ulimit`, `LimitAS=`): to raise them is not permitted.
+fn restrict(resource: Resource, (current, maximum): (u64, u64)) -> anyhow::Result<()> {
+    let known = getrlimit(resource);
+    let lower = |limit: u64, known: Option<u64>| Some(known.map_or(limit, |known| known.min(limit)));
+    let maximum = lower(maximum, known.maximum);
+    let current = lower(current, known.current);
+    Ok(setrlimit(resource, Rlimit { current, maximum })?)
 }
 
 /// A line of what the system says of this process, in bytes.

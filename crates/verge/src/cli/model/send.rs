@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use verge_domain::model_order::PART_BYTES;
+use verge_engine::staged::TrialFolder;
 use verge_engine::{ContentDigest, ModelLimits};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_models::package::changes::{self, open_any, read_at_most};
@@ -125,7 +126,7 @@ fn forms(package: &Path, old: &[PathBuf], most: u64) -> anyhow::Result<(String, 
     }
     let mut forms = Vec::new();
     for old in old {
-        let folder = tempfile::tempdir().context("a folder for what changed").exit_with(Exit::Temporary)?;
+        let folder = TrialFolder::new().context("a folder for what changed").exit_with(Exit::Temporary)?;
         let beside = folder.path().join("changes.vmodel");
         let made = changes::changes(old, package, &beside, most);
         let read =

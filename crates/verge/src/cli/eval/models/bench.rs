@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
-use tempfile::TempDir;
+use verge_engine::staged::TrialFolder;
 
 use crate::cli::say;
 
@@ -26,7 +26,7 @@ pub(super) struct Workbench {
     /// How often pictures are drawn for a mean.
     pub(super) draws: u64,
     cards: PathBuf,
-    folder: TempDir,
+    folder: TrialFolder,
     program: PathBuf,
     began: Instant,
 }
@@ -53,7 +53,7 @@ impl Workbench {
             data: absolute(data)?,
             cards: absolute(cards)?,
             draws,
-            folder: tempfile::tempdir().context("a folder for what is made")?,
+            folder: TrialFolder::new().context("a folder for what is made")?,
             program: std::env::current_exe().context("the name of this program")?,
             began: Instant::now(),
         })

@@ -26,7 +26,7 @@ use verge_gateway::exit::{Exit, ExitWith};
 the marks that this version is to reach. Ends with 1 where a mark is missed or not measured. What runs is shown on standard error; \
 a command that takes ten minutes is ended.
 
-round-trip takes a second, delta a few, bench a minute, finetune two, quantize three, prices five, on two cores that are free.
+round-trip takes a second, delta a few, bench a minute, finetune two, quantize three, prices seven, on two cores that are free.
 
 Examples:
   verge eval models --data ../shared/data

@@ -21,7 +21,7 @@ use super::super::super::output::{Progress, json_line};
 use super::super::super::say;
 use super::super::files::{NewFiles, can_be_written, no_model, write_one};
 use super::super::measure::Subject;
-use super::super::proof::{check_max_drop, costs};
+use super::super::proof::{check_max_drop, costs, folder};
 use super::FinetuneArgs;
 use super::data::{self, Dropped, Kept, Labelled};
 use super::features::{Features, Taps};
@@ -165,7 +165,7 @@ fn made_of(
     let output = append(&mut graph, &tapped, &head).context("the new graph").exit_with(Exit::BadInput)?;
     let weights = graph.write();
     let mut made = made(args, &old, &runtime, &training, &folds);
-    let trial = tempfile::tempdir().context("a folder for what is tried").exit_with(Exit::Temporary)?;
+    let trial = folder()?;
     let tried = files.within(trial.path());
     // Of its own: the old model looks at pictures meanwhile.
     let model = old.model.clone();

@@ -18,7 +18,7 @@ use verge_models::taps::Tap;
 use super::super::super::output::{Progress, json_line};
 use super::super::files::{NewFiles, no_model};
 use super::super::measure::Subject;
-use super::super::proof::{check_max_drop, costs};
+use super::super::proof::{check_max_drop, costs, folder};
 use super::command::{can_be_tuned, choose, made_here};
 use super::features::Taps;
 use super::gate::{Answer, Answers};
@@ -172,7 +172,7 @@ fn made_of(
     let (top1, low, high) = folds.shown().share();
     made.figures.insert(format!("{} %", folds.what()), top1);
     made.bounds.insert(format!("{} %", folds.what()), [low, high]);
-    let trial = tempfile::tempdir().context("a folder for what is tried").exit_with(Exit::Temporary)?;
+    let trial = folder()?;
     let tried = files.within(trial.path());
     // Of its own: the old model looks at pictures meanwhile.
     let model = old.model.clone();

@@ -13,6 +13,7 @@ use verge_models::head::{Sums, append};
 use super::super::super::output::{Progress, json_line};
 use super::super::files::NewFiles;
 use super::super::measure::Subject;
+use super::super::proof::folder;
 use super::FinetuneArgs;
 use super::command::made_here;
 use super::features::Taps;
@@ -57,7 +58,7 @@ pub(super) fn from(
     if let Some(reason) = guesses((right, pictures), chance, 1, "in the places' own cross-validation") {
         return refused(reason, report, as_json, out);
     }
-    let trial = tempfile::tempdir().context("a folder for what is tried").exit_with(Exit::Temporary)?;
+    let trial = folder()?;
     let tried = files.within(trial.path());
     // Of its own: the old model looks at pictures meanwhile.
     let model = old.model.clone();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use tempfile::TempDir;
+use verge_engine::staged::TrialFolder;
 use verge_engine::{ModelLimits, Runtime};
 use verge_gateway::exit::{Exit, ExitWith};
 use verge_models::card::{ModelTask, Provenance};
@@ -35,7 +35,7 @@ pub(in crate::cli::model) enum Pays {
 /// With what candidates are tried.
 pub(in crate::cli::model) struct Proving<'a> {
     pub(in crate::cli::model) runtime: &'a Runtime,
-    pub(in crate::cli::model) folder: TempDir,
+    pub(in crate::cli::model) folder: TrialFolder,
     /// The file of the old model.
     pub(in crate::cli::model) source: &'a Path,
     /// The text of the old card.
@@ -188,8 +188,8 @@ impl Proving<'_> {
 }
 
 /// A folder for what is tried.
-pub(in crate::cli::model) fn folder() -> anyhow::Result<TempDir> {
-    tempfile::tempdir().context("a folder for what is tried").exit_with(Exit::Temporary)
+pub(in crate::cli::model) fn folder() -> anyhow::Result<TrialFolder> {
+    TrialFolder::new().context("a folder for what is tried").exit_with(Exit::Temporary)
 }
 
 /// How far a step is.
