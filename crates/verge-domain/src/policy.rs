@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Condition, Strand};
+use crate::finding::{Condition, Member, Strand};
 use crate::id::{EventId, Lane, SignalId};
 use crate::time::{Moment, Monotonic, UtcMillis};
 use crate::verdict::{AlarmHandling, Event, EventChange, EventState, Severity};
@@ -32,7 +32,8 @@ pub struct EventPolicy {
     pub raise_after: Duration,
     /// A condition must be normal for this long before it is cleared; zero clears at once.
     pub clear_after: Duration,
-    /// While it continues, an event is reported again after this long; `None` never, zero at every observation.
+    /// While it continues, an event is reported again after this long, one of which nothing changes (`silent`, `stuck`) then each
+    /// time after as long as it has lasted, once a day at least; `None` never, zero at every observation.
     pub update_every: Option<Duration>,
 }
 
@@ -110,6 +111,8 @@ struct HeldParts(Vec<SignalId>);
 /// An event that was reported a shorter while ago is not yet reported as suspended: a contact that chatters must not
 /// cause two verdicts with each change.
 const SUSPENDED_AFTER: Duration = Duration::from_secs(10);
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Two clocks read one after the other, and roundings.
 const CLOCKS_AGREE: Duration = Duration::from_secs(2);
@@ -240,7 +243,16 @@ impl EventLife {
                 let was_critical = event.course.critical;
                 let change = event.course.note(condition);
                 let escalated = change.is_some_and(EventChange::is_escalation) && !holding;
-                let is_due = || policy.update_every.is_some_and(|every| now.since(reported) >= every);
+                let is_due = move || {
+                    let passed = now.since(reported);
+                    let lasted = || {
+                        let now = event.report(EventState::Updated, observed, begun).lasted_ms;
+                        Duration::from_millis(now).saturating_sub(passed)
+                    };
+                    policy
+                        .update_every
+                        .is_some_and(|every| passed >= every && passed >= pause(every, condition, lasted))
+                };
                 // Reported once: later reports say it by themselves.
                 let critical = |event: &mut OpenEvent| {
                     let rule = policy.critical_when.filter(|_| !event.course.critical && !holding);
@@ -291,6 +303,13 @@ impl EventLife {
         self.phases.push((strand, Phase::Quiet));
         self.phases.len() - 1
     }
+}
+
+/// How long after it was reported an event that goes on is reported again. Of a silence, and of a value that stays the same,
+/// there is nothing new but how long it has lasted: it is reported each time after as long as it had `lasted` by then, once a day at least.
+fn pause(every: Duration, condition: &Condition, lasted: impl FnOnce() -> Duration) -> Duration {
+    let is_same = matches!(condition.member, Member::Silent | Member::Stuck);
+    if is_same && !every.is_zero() { lasted().min(DAY).max(every) } else { every }
 }
 
 fn rise(

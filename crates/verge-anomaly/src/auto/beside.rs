@@ -5,16 +5,19 @@
 
 use serde::{Deserialize, Serialize};
 use verge_domain::finding::{Expected, Member, Standing};
+use verge_domain::id::DeviceId;
 use verge_domain::stage::RestoreError;
 use verge_domain::time::UtcMillis;
 
+use super::departures::{Departures, EXPLAINED_MS, QUICK_S};
 use super::jumps::{Jump, Jumps};
-use super::places::KnownPlaces;
+use super::places::{self, KnownPlaces};
 use super::steps::{self, Steps};
 use super::tails::MemberScores;
 use super::views::Views;
 use super::{AutoDetector, EFFECTIVE_MEMBERS, MEAN, MEMBERS, VOLATILITY, combined};
 use crate::alarm::AlarmOutcome;
+use crate::pool::PoolMember;
 use crate::tail::LEAST_P;
 
 /// No probability is worth a look where so few nats are reached.
@@ -35,6 +38,9 @@ pub(super) struct BesideMembers {
     /// The greatest step that counts, learnt or not. Saved behind the rest.
     #[serde(skip, default)]
     greatest: f64,
+    /// Saved behind the rest.
+    #[serde(skip, default)]
+    departures: Option<Box<Departures>>,
 }
 
 /// What there is to see in one reading.
@@ -63,6 +69,8 @@ pub(super) struct SeenBeside {
     /// It jumped, beyond doubt, and how probable that is. Only while learning: no record of many signals stands behind it.
     pub(super) jump: Option<Jump>,
     pub(super) by_jump: f64,
+    /// The signal comes to rest or leaves it: its machine stops or starts.
+    turns: bool,
     /// Where the signal stays was looked at anew.
     moved: bool,
     sight: Sight,
@@ -70,7 +78,13 @@ pub(super) struct SeenBeside {
 
 impl BesideMembers {
     pub(super) fn new() -> Self {
-        Self { steps: Steps::new(), places: KnownPlaces::new(), jumps: Jumps::default(), greatest: 0.0 }
+        Self {
+            steps: Steps::new(),
+            places: KnownPlaces::new(),
+            jumps: Jumps::default(),
+            greatest: 0.0,
+            departures: None,
+        }
     }
 
     /// With the range that an earlier version knew, where it did.
@@ -79,8 +93,9 @@ impl BesideMembers {
         Self { places: places.unwrap_or_else(KnownPlaces::new), ..Self::new() }
     }
 
-    /// `block`: number of the block of time, which only some readings ask for.
-    pub(super) fn look(&mut self, sight: Sight, block: impl FnOnce() -> i64) -> SeenBeside {
+    /// `pool`: knows the block of time, and what the machine does, for which only some readings ask.
+    pub(super) fn look(&mut self, at: UtcMillis, sight: Sight, pool: &PoolMember) -> SeenBeside {
+        let block = || pool.block_of(at);
         let moved = self.places.note(block, sight.mean, sight.deviation);
         let nats = if moved { self.places.surprise(sight.deviation) } else { 0.0 };
         let by_place = if nats >= LEAST_NATS { (-nats).exp().max(LEAST_P) } else { 1.0 };
@@ -91,12 +106,25 @@ impl BesideMembers {
             step > AGAIN * self.greatest && self.steps.is_beyond_doubt(step, sight.width)
         });
         self.greatest = (self.greatest * (1.0 - FORGOTTEN)).max(sight.step.unwrap_or_default());
+        // Only of quick signals, and only until places are known.
+        let (departure, turns) = if sight.seconds > QUICK_S || self.places.are_known() {
+            self.departures = None;
+            (None, false)
+        } else {
+            self.departures.get_or_insert_with(|| Box::new(Departures::new())).look(at, sight)
+        };
+        let departure = departure.filter(|_| !turns && !pool.machine_turned(at, EXPLAINED_MS));
         let jump = self.jumps.look(sight, is_strange);
-        let by_jump = jump.map_or(1.0, |jump| {
-            combined(steps::by_width((jump.to - jump.from).abs(), sight.width).max(LEAST_P))
-        });
+        let by_jump = match (jump, departure) {
+            (Some(Jump { from, to, .. }), _) => {
+                combined(steps::by_width((to - from).abs(), sight.width).max(LEAST_P))
+            }
+            (None, Some(departure)) => places::by_length(departure),
+            (None, None) => 1.0,
+        };
+        let jump = jump.or(departure);
         let p = by_step.min(by_place);
-        SeenBeside { p, by_step: by_step <= by_place, jump, by_jump, moved, sight }
+        SeenBeside { p, by_step: by_step <= by_place, jump, by_jump, turns, moved, sight }
     }
 
     /// Which member says it, what it observes, and what it expected up to this probability.
@@ -126,6 +154,9 @@ impl BesideMembers {
         if let Some(step) = seen.sight.step {
             self.steps.learn(step, level / EFFECTIVE_MEMBERS);
         }
+        if let Some(departures) = &mut self.departures {
+            departures.learn(is_usual_place);
+        }
         if seen.moved && is_usual_place {
             self.places.learn();
         }
@@ -134,7 +165,23 @@ impl BesideMembers {
     /// The last event was no fault.
     pub(super) fn was_false(&mut self) {
         self.steps.was_false();
+        self.accept();
+    }
+
+    /// Where the signal is counts from now on.
+    fn accept(&mut self) {
         self.places.accept();
+        if let Some(departures) = &mut self.departures {
+            departures.accept();
+        }
+    }
+
+    /// An alarm was raised: where it leads to needs none of its own.
+    fn announce(&mut self) {
+        self.places.announce();
+        if let Some(departures) = &mut self.departures {
+            departures.announce();
+        }
     }
 
     /// The last event was a fault.
@@ -143,7 +190,7 @@ impl BesideMembers {
     }
 
     pub(super) fn check(&self) -> Result<(), RestoreError> {
-        if !self.places.fits() {
+        if !(self.places.fits() && self.departures.as_ref().is_none_or(|departures| departures.fits())) {
             return Err(RestoreError::Misfit { part: "its places" });
         }
         if !(self.greatest.is_finite() && self.greatest >= 0.0) {
@@ -161,13 +208,24 @@ impl BesideMembers {
         self.greatest
     }
 
+    pub(super) fn departures(&self) -> Option<&Departures> {
+        self.departures.as_deref()
+    }
+
     /// Takes up what was saved behind the rest.
-    pub(super) fn with_jumps(self: Box<Self>, jumps: Jumps, greatest: f64) -> Box<Self> {
-        Box::new(Self { jumps, greatest, ..*self })
+    pub(super) fn with(
+        self: Box<Self>,
+        jumps: Jumps,
+        greatest: f64,
+        departures: Option<Departures>,
+    ) -> Box<Self> {
+        let departures = departures.map(Box::new);
+        Box::new(Self { jumps, greatest, departures, ..*self })
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of::<Self>() + self.places.heap_bytes()
+        let departures = self.departures.as_ref().map_or(0, |departures| departures.heap_bytes());
+        size_of::<Self>() + self.places.heap_bytes() + departures
     }
 }
 
@@ -184,6 +242,11 @@ impl SeenBeside {
 }
 
 impl AutoDetector {
+    /// Whose signal it is: what the others of the machine do explains some of what it does.
+    pub(super) fn belongs_to(&mut self, device: &DeviceId) {
+        self.pool.belongs_to(device);
+    }
+
     /// Score and mean step of the volatility. A machine that starts or stops is not restless.
     pub(super) fn restlessness(&mut self, value: f64, step: Option<f64>) -> (f64, f64) {
         if step.is_none() && self.pool.is_shared() {
@@ -200,8 +263,11 @@ impl AutoDetector {
         let (mean, deviation) = (views.observed[MEAN].0, self.deviation);
         let (step, value, seconds) = (views.step, self.last, self.pace.seconds());
         let sight = Sight { step, value, seconds, mean, deviation, width, low };
-        let (beside, pool) = (&mut self.beside, &self.pool);
-        beside.as_mut().map(|beside| beside.look(sight, || pool.block_of(at)))
+        let seen = self.beside.as_mut()?.look(at, sight, &self.pool);
+        if seen.turns {
+            self.pool.machine_turns(at);
+        }
+        Some(seen)
     }
 
     /// The strangest, what it observed, and what it expected up to this probability.
@@ -236,10 +302,10 @@ impl AutoDetector {
             beside.steps.note_event(seen.sight.step.unwrap_or_default(), begins);
         }
         if outcome.standing == Standing::Adapted {
-            beside.places.accept();
+            beside.accept();
         }
         if outcome.alarm && !outcome.learning {
-            beside.places.announce();
+            beside.announce();
         }
         beside.learn(seen, level, is_usual_place);
     }

@@ -49,6 +49,7 @@ impl AutoJudge {
             return;
         }
         let detector = self.detector();
+        detector.belongs_to(&reading.device);
         let assessment = detector.observe(at, reading.value);
         let (member, standing) = (assessment.member, assessment.standing);
         findings.push(Finding::Condition(Condition {

@@ -21,6 +21,7 @@
 
 mod beside;
 mod cause;
+mod departures;
 mod judge;
 mod jumps;
 mod novelty;
@@ -50,7 +51,7 @@ use crate::lessons::{LessonStep, Lessons};
 use crate::pool::{AlarmPool, Level, Odds, PoolMember, SeenReading};
 use crate::tail::{HALF_LIFE, MAX_HALF_LIFE};
 use beside::{BesideMembers, SeenBeside};
-use cause::EventCause;
+use cause::{EventCause, UsualBefore};
 pub use judge::AutoJudge;
 use novelty::{Predictor, Quantiser};
 use residual::{DayProfile, RecentValues, SLOW, Volatility, mean, mean_f32, median5};
@@ -137,6 +138,9 @@ pub struct AutoDetector {
     cause: EventCause,
     /// Saved behind the rest.
     #[serde(skip, default)]
+    usual_before: UsualBefore,
+    /// Saved behind the rest.
+    #[serde(skip, default)]
     excursions: Excursions,
     /// Where signals share a budget. Saved behind the rest.
     #[serde(skip, default)]
@@ -175,6 +179,7 @@ impl AutoDetector {
             feedback: Feedback::default(),
             lessons: Lessons::new(),
             cause: EventCause::NONE,
+            usual_before: UsualBefore::default(),
             excursions: Excursions::default(),
             beside: pool.map(|_| Box::new(BesideMembers::new())),
         }
@@ -193,7 +198,8 @@ impl AutoDetector {
         self.pool.begin(at, &self.pace, self.remembered());
         let (p_members, seen_beside) = (self.compared(&judged), self.look_beside(at, &views));
         let (p_beside, at_least) = seen_beside.map_or((1.0, 1.0), |seen| (seen.p, seen.p.min(seen.by_jump)));
-        let (still_off, was_open) = (self.cause.still_off(&views), self.alarms.is_open());
+        let was_open = self.alarms.is_open();
+        let still_off = self.still_off(&views, was_open);
         // The usual needs no level, unless it ends an alarm or what was held back goes on: it costs logarithms.
         let needs_level = judged.without_labels < 1.0 || at_least < 1.0 || was_open || still_off;
         let judging = if needs_level { self.pool.level(|| self.rate()) } else { Level::OF_THE_USUAL };
@@ -226,6 +232,7 @@ impl AutoDetector {
         let begins = outcome.standing == Standing::Renewed || (!still_off && !was_open);
         if outcome.abnormal && begins {
             self.cause = EventCause::new(strangest, by_beside.as_ref(), expected, p_value);
+            self.usual_before = UsualBefore::of(self.usual_by(&views.range), self.profile.now().0);
         } else if (was_open && !self.alarms.is_open()) || !(self.alarms.is_open() || still_off) {
             self.cause = EventCause::NONE;
         }
@@ -356,25 +363,6 @@ impl AutoDetector {
 
     fn remembered(&self) -> f64 {
         self.tails.weight()
-    }
-
-    fn expected(&self, member: usize, centre: Centre, level: f64) -> Expected {
-        let p = level / EFFECTIVE_MEMBERS;
-        let Some(score) = self.tails.quantile(member, p, self.pool.is_shared()) else {
-            return Expected::default();
-        };
-        match centre {
-            Centre::Around(centre) => Expected { low: Some(centre - score), high: Some(centre + score) },
-            Centre::Times => Expected { low: None, high: Some(self.volatility.step_at(score)) },
-            Centre::Itself => Expected { low: None, high: Some(score) },
-        }
-    }
-
-    /// Range in which the next value is expected by its level alone; `None` while that is not known.
-    #[must_use]
-    pub fn band(&self) -> Option<Expected> {
-        let expected = self.expected(0, Centre::Around(self.level), self.rate().p);
-        expected.low.is_some().then_some(expected)
     }
 
     /// The probability of what the last alarm is about, when that was first seen.

@@ -7,8 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::jumps::Jump;
 use super::residual::{RecentValues, median5};
+use super::steps::Steps;
 use crate::pool::LAG;
+use crate::tail::LEAST_P;
 
 /// Blocks before places are known: a whole budget's time and the lag, a week and a day.
 const KNOWN: u32 = 8 * LAG as u32;
@@ -27,6 +30,11 @@ const NATS_PER_LENGTH: f64 = 48.0;
 const LENGTH_IN_DEVIATIONS: f64 = 2.0;
 /// First and least width of a cell, in the same.
 const CELL_IN_DEVIATIONS: f64 = 1.0 / 16.0;
+
+/// The probability of a way as long as this part of all places.
+pub(super) fn by_length(Jump { from, to, least: length }: Jump) -> f64 {
+    (-NATS_PER_LENGTH * (to - from).abs() / length).exp().max(LEAST_P)
+}
 
 /// A bit for each cell in which the signal stayed.
 type Cells = u64;
@@ -169,6 +177,42 @@ impl KnownPlaces {
             return 0.0;
         }
         NATS_PER_LENGTH * away / length
+    }
+
+    /// Whether they were watched for long enough to count.
+    pub(super) const fn are_known(&self) -> bool {
+        self.blocks >= KNOWN
+    }
+
+    /// Where the signal was, at the nearest, and the length of all places, where it now stays away from all of them by that
+    /// length at least. Between a place and one where it is at rest beside that, machines stop and start: none is left.
+    pub(super) fn left(&self, deviation: f64) -> Option<(f64, f64)> {
+        let away = self.away.all().iter().copied().fold(f64::INFINITY, f64::min);
+        let length = self.length(deviation);
+        if self.blocks < KNOWN
+            || !self.away.is_full()
+            || !(length > 0.0 && length.is_finite())
+            || away < length
+        {
+            return None;
+        }
+        let (lower, upper) = self.nearest(self.middle);
+        let ends = [lower.map(|cell| self.edge(cell + 1)), upper.map(|cell| self.edge(cell))];
+        let ends = ends.into_iter().flatten();
+        if ends.clone().any(|end| Steps::between(end, self.middle).is_none()) {
+            return None;
+        }
+        let distance = |end: &f64| (self.middle - end).abs();
+        let nearest = ends.min_by(|one, other| distance(one).total_cmp(&distance(other)))?;
+        Some((nearest, length))
+    }
+
+    /// Whether the signal came to rest within the newest means, or left it, by more than this.
+    pub(super) fn turns(&self, least: f64) -> bool {
+        let ends =
+            |pick: fn(f64, f64) -> f64| self.means.all().iter().copied().reduce(pick).unwrap_or_default();
+        let (low, high) = (ends(f64::min), ends(f64::max));
+        high - low > least && Steps::between(low, high).is_none()
     }
 
     /// An event has begun: where it leads to needs no event of its own.

@@ -5,6 +5,8 @@ use verge_domain::stage::RestoreError;
 use verge_domain::time::UtcMillis;
 
 use super::beside::BesideMembers;
+use super::cause::UsualBefore;
+use super::departures::Departures;
 use super::jumps::Jumps;
 use super::{AutoDetector, AutoSettings, DayProfile, EventCause, MEMBERS, Quantiser, Shift, mean, median5};
 use crate::excursions::Excursions;
@@ -98,7 +100,9 @@ impl AutoDetector {
         let beside = self.beside.as_ref().map(|beside| (self.pool.saved_beside(), beside));
         let jumps = self.beside.as_ref().map(|beside| (Some(beside.jumps()), beside.greatest()));
         let (jumps, greatest) = jumps.unwrap_or_default();
-        let newest = (self.pool.running(&self.alarms), beside, jumps, greatest);
+        let departures = self.beside.as_ref().and_then(|beside| beside.departures());
+        let newest =
+            (self.pool.running(&self.alarms), beside, jumps, greatest, departures, self.usual_before);
         state::seal_with(StateKind::Auto, self, &behind, &newest)
     }
 
@@ -114,7 +118,12 @@ impl AutoDetector {
         let beside: Option<(SavedBeside, Box<BesideMembers>)> = parts.next()?;
         let jumps: Option<Jumps> = parts.next()?;
         let greatest: f64 = parts.next()?;
+        let departures: Option<Departures> = parts.next()?;
+        let usual_before: UsualBefore = parts.next()?;
         restored.check()?;
+        if !usual_before.is_sound() {
+            return Err(RestoreError::Misfit { part: "what was usual before its event" });
+        }
         excursions.check(MEMBERS.len())?;
         let mut pool = self.pool.clone();
         let former = shared.take_former_range();
@@ -122,14 +131,14 @@ impl AutoDetector {
         // Of a budget of its own to one of the judge, and back.
         let beside = match beside.filter(|_| pool.is_shared()) {
             Some((saved, beside)) => {
-                let beside = beside.with_jumps(jumps.unwrap_or_default(), greatest);
+                let beside = beside.with(jumps.unwrap_or_default(), greatest, departures);
                 beside.check()?;
                 pool.restore_beside(saved)?;
                 Some(beside)
             }
             None => pool.is_shared().then(|| Box::new(BesideMembers::of_former(former))),
         };
-        *self = Self { settings: self.settings, pool, excursions, beside, ..restored };
+        *self = Self { settings: self.settings, pool, excursions, beside, usual_before, ..restored };
         Ok(())
     }
 

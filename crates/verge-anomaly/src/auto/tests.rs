@@ -1,4 +1,5 @@
 mod beside;
+mod departures;
 mod events;
 mod lessons;
 mod usual;

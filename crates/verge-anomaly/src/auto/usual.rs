@@ -6,7 +6,7 @@ use super::beside::SeenBeside;
 use super::novelty::Quantiser;
 use super::residual::{Volatility, mean};
 use super::views::{Centre, MemberView, Views};
-use super::{AutoDetector, MEMBERS};
+use super::{AutoDetector, EFFECTIVE_MEMBERS, MEMBERS};
 
 /// Two ranges narrow each other where they share at least this part of the narrower one.
 const LEAST_SHARED: f64 = 0.5;
@@ -27,7 +27,7 @@ impl AutoDetector {
 
     /// The same by a range of values: that from before a reading, which may have widened it beyond all that its symbols stood
     /// for so far.
-    fn usual_by(&self, quantiser: &Quantiser) -> Option<Expected> {
+    pub(super) fn usual_by(&self, quantiser: &Quantiser) -> Option<Expected> {
         let all = overlap(self.shift.usual()?, quantiser.range())?;
         let (hour, middle) = self.profile.now();
         let symbols = self.hourly.usual(1 + hour, quantiser.place(middle));
@@ -35,6 +35,25 @@ impl AutoDetector {
         let both = overlap(all, hour);
         let least = LEAST_SHARED * width(all).min(width(hour));
         Some(both.filter(|both| width(*both) >= least).unwrap_or_else(|| hull(all, hour)))
+    }
+
+    pub(super) fn expected(&self, member: usize, centre: Centre, level: f64) -> Expected {
+        let p = level / EFFECTIVE_MEMBERS;
+        let Some(score) = self.tails.quantile(member, p, self.pool.is_shared()) else {
+            return Expected::default();
+        };
+        match centre {
+            Centre::Around(centre) => Expected { low: Some(centre - score), high: Some(centre + score) },
+            Centre::Times => Expected { low: None, high: Some(self.volatility.step_at(score)) },
+            Centre::Itself => Expected { low: None, high: Some(score) },
+        }
+    }
+
+    /// Range in which the next value is expected by its level alone; `None` while that is not known.
+    #[must_use]
+    pub fn band(&self) -> Option<Expected> {
+        let expected = self.expected(0, Centre::Around(self.level), self.rate().p);
+        expected.low.is_some().then_some(expected)
     }
 
     /// How a reading is reported.

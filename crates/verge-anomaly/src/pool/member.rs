@@ -8,6 +8,7 @@ use verge_domain::stage::{AlarmRate, RestoreError};
 use verge_domain::time::UtcMillis;
 
 use super::former::FormerRange;
+use super::machine::Machine;
 use super::odds::{Level, Odds, SeenReading, USUAL};
 use super::own::{BEYOND, OwnPeaks, OwnRange};
 use super::{AlarmPool, HALF_LIFE_ALARMS, PeriodLevel, SUPPORT, Share, law};
@@ -30,7 +31,8 @@ const EVENT: (u32, u32) = (10, 2_000);
 /// One instance in the pool of its judge, or alone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PoolMember {
-    pool: Option<Arc<AlarmPool>>,
+    pub(super) pool: Option<Arc<AlarmPool>>,
+    pub(super) machine: Option<Arc<Machine>>,
     holds: Option<PeriodLevel>,
     /// When that period began, in UTC milliseconds.
     holds_from_ms: i64,
@@ -329,7 +331,8 @@ impl PoolMember {
         }
         alarms.set_quiet(running.quiet);
         let members = PeakWatch { event: running.peak, p: 0.0 };
-        *self = Self { pool: self.pool.take(), saved, members, ..Self::default() };
+        let (pool, machine) = (self.pool.take(), self.machine.take());
+        *self = Self { pool, machine, saved, members, ..Self::default() };
         Ok(())
     }
 
@@ -366,7 +369,8 @@ impl PeakEvent {
         if p >= USUAL && self.length == 0 {
             return None;
         }
-        let surprise = -p.ln();
+        // Most readings of an event are among the usual: they need no logarithm.
+        let surprise = if p >= USUAL { 0.0 } else { -p.ln() };
         let is_strange = surprise >= law::LEAST;
         if self.length == 0 && !is_strange {
             return None;

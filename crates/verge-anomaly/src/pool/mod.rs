@@ -13,6 +13,7 @@
 
 mod former;
 mod law;
+mod machine;
 mod member;
 mod odds;
 mod own;
@@ -27,6 +28,7 @@ use crate::alarm::{AlarmSettings, BudgetOf};
 use crate::budget::AlarmBudget;
 use crate::state::{self, StateKind};
 use law::{BINS, PeakLaw, WHOLE};
+use machine::Machines;
 pub(crate) use member::{PoolMember, RunningEvent, SavedBeside, SavedMember};
 pub(crate) use odds::{Level, Odds, SeenReading};
 
@@ -56,6 +58,7 @@ pub struct AlarmPool {
     /// Part of the record that is kept over one period.
     kept: f64,
     book: Mutex<Book>,
+    machines: Machines,
 }
 
 /// What is known of a judge.
@@ -152,7 +155,7 @@ impl AlarmPool {
         let period_ms = (period * 1e3) as i64;
         let kept = (-period_ms as f64 / 1e3 * budget.per_second() / HALF_LIFE_ALARMS).exp2();
         let book = Mutex::new(Book::new());
-        Some(Arc::new(Self { budget, period_ms, block_ms, kept, book }))
+        Some(Arc::new(Self { budget, period_ms, block_ms, kept, book, machines: Machines::default() }))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

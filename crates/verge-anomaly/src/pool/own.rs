@@ -8,7 +8,7 @@ const HIGHEST: usize = 10;
 pub(super) const BEYOND: f64 = 1.25;
 /// What is this many times as surprising as an ordinary alarm is one, whatever its signal has shown: a fault that comes back
 /// is a fault, and false alarms hardly lie so far out.
-const DOUBTLESS: f64 = 2.0;
+const DOUBTLESS: f64 = 4.0;
 /// Ordinary signals that one with many peaks counts for at most.
 const MOST_SHARES: f64 = 3.0;
 /// Peaks that a signal must have before it is held to be another than the rest.

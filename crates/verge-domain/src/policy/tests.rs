@@ -1,3 +1,5 @@
+mod updates;
+
 use super::*;
 use crate::finding::{Expected, Member, Standing};
 use crate::id::SignalId;

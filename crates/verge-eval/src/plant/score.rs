@@ -87,6 +87,8 @@ pub struct FaultOutcome {
     pub to_s: i64,
     /// Seconds from its begin to the first alarm, and who raised that; `None` where it was missed.
     pub found: Option<(i64, RaisedBy)>,
+    /// Seconds from its begin to the first event of its tag that was noted while a judge still learned, which is no alarm.
+    pub noted: Option<i64>,
 }
 
 /// All alarms of one plant.
@@ -141,7 +143,7 @@ impl PlantScore {
     fn of_faults(faults: &[PlantFault], begin_s: i64, run: PlantRun, alarms: &[PlantAlarm]) -> Self {
         let outcome = |fault: &PlantFault| {
             let PlantFault { kind, tag, from_s, to_s, .. } = *fault;
-            FaultOutcome { kind, tag, from_s, to_s, found: None }
+            FaultOutcome { kind, tag, from_s, to_s, found: None, noted: None }
         };
         let mut score = Self {
             false_alarms: FalseAlarms::default(),
@@ -170,6 +172,23 @@ impl PlantScore {
             }
         }
         score
+    }
+
+    /// Takes events into account that were noted while a judge still learned, by time and position of their tag.
+    pub fn note(&mut self, (at_s, tag): (i64, usize), run: PlantRun) {
+        let grace_s = GRACE_READINGS * run.interval_s();
+        let during = |fault: &&mut FaultOutcome| {
+            fault.tag == tag && (fault.from_s..=fault.to_s + grace_s).contains(&at_s)
+        };
+        if let Some(fault) = self.faults.iter_mut().find(during) {
+            fault.noted.get_or_insert(at_s - fault.from_s);
+        }
+    }
+
+    /// Faults that no alarm found, and that were noted while a judge still learned.
+    #[must_use]
+    pub fn only_noted(&self) -> usize {
+        self.faults.iter().filter(|fault| fault.found.is_none() && fault.noted.is_some()).count()
     }
 
     /// Faults that were found.
@@ -214,6 +233,18 @@ mod tests {
         assert_eq!(found.by_member.values().map(|member| member.found).sum::<u32>(), 1);
         let missed = score(&[(800_060, 4), (799_999, 3), (896_401, 3)]);
         assert_eq!((missed.found(), missed.false_alarms.second_week), (0, 3));
+    }
+
+    #[test]
+    fn what_is_noted_while_learning_finds_no_fault_and_is_counted_apart() {
+        let mut missed = score(&[]);
+        for noted in [(799_999, 3), (800_500, 4), (800_060, 3), (800_600, 3), (811_801, 3)] {
+            missed.note(noted, PlantRun::Minutes);
+        }
+        assert_eq!((missed.found(), missed.only_noted(), missed.faults[0].noted), (0, 1, Some(60)));
+        let mut found = score(&[(800_060, 3)]);
+        found.note((800_060, 3), PlantRun::Minutes);
+        assert_eq!((found.found(), found.only_noted()), (1, 0));
     }
 
     #[test]

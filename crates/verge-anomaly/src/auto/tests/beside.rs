@@ -17,7 +17,7 @@ fn of_judge() -> AutoDetector {
 }
 
 /// Alarms that are not raised while learning, with their readings.
-fn alarms(
+pub(super) fn alarms(
     detector: &mut AutoDetector,
     every_ms: i64,
     readings: std::ops::Range<usize>,

@@ -21,6 +21,29 @@ fn an_event_ends_when_what_raised_it_does_whatever_it_has_taught() {
 }
 
 #[test]
+fn an_event_goes_on_while_the_signal_stays_off_though_its_hour_has_learnt_it() {
+    const DAY: usize = 1_440;
+    for off in [3.0, 4.0, 6.0, -6.0] {
+        let (mut detector, mut noise) = (detector(), Noise::new(5));
+        let fault = 6 * DAY + 600..6 * DAY + 780;
+        let (mut raised, mut ended) = (None, None);
+        for minute in 0..fault.end + DAY {
+            let off = if fault.contains(&minute) { off } else { 0.0 };
+            let value = 5.0 * (TAU * minute as f64 / DAY as f64).sin() + off + 0.5 * noise.normal();
+            let assessment = detector.observe(UtcMillis(minute as i64 * 60_000), value);
+            if minute >= fault.start && assessment.alarm && raised.is_none() {
+                raised = Some((minute, assessment.member));
+            }
+            if raised.is_some() && ended.is_none() && assessment.standing == Standing::Normal {
+                ended = Some(minute);
+            }
+        }
+        assert!(raised.is_some_and(|(minute, member)| minute < fault.start + 5 && member == Member::Profile));
+        assert!(ended.is_some_and(|ended| (fault.end..fault.end + 60).contains(&ended)), "{off}: {ended:?}");
+    }
+}
+
+#[test]
 fn what_raises_an_alarm_lies_beyond_what_was_expected() {
     let mut alarms = 0;
     for seed in 0..40 {

@@ -288,7 +288,7 @@ impl NoAlarms {
         });
         let info = (self.info > 0).then(|| format!("{} of severity info", counted(self.info, "event")));
         let words: Vec<String> = learning.into_iter().chain(info).collect();
-        (!words.is_empty()).then(|| format!("no alarms: {}", words.join("; ")))
+        (!words.is_empty()).then(|| format!("events that are no alarms: {}", words.join("; ")))
     }
 }
 

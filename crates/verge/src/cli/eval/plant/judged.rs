@@ -51,7 +51,9 @@ pub(super) fn judge(settings: &Settings, run: PlantRun, mut plant: Plant) -> any
         decision.verdicts.drain(..).for_each(|verdict| alarms.take(&verdict));
         decision.checkpoints.clear();
     }
-    Ok(PlantScore::of(&plant, &alarms.all))
+    let mut score = PlantScore::of(&plant, &alarms.all);
+    alarms.noted.into_iter().for_each(|noted| score.note(noted, run));
+    Ok(score)
 }
 
 /// One reading of each tag, in the order of the tags.
@@ -70,17 +72,28 @@ struct PlantAlarms {
     /// Events that were counted.
     counted: HashSet<EventId>,
     all: Vec<PlantAlarm>,
+    /// Events that began while learning: when, and the position of the tag.
+    noted: Vec<(i64, usize)>,
 }
 
 impl PlantAlarms {
     fn new() -> Self {
         let tags = TAGS.iter().enumerate().map(|(index, tag)| ((tag.device, tag.signal), index));
-        Self { tags: tags.collect(), counted: HashSet::new(), all: Vec::new() }
+        Self { tags: tags.collect(), counted: HashSet::new(), all: Vec::new(), noted: Vec::new() }
     }
 
     /// An event counts when it first asks for a person, and again with each escalation.
     fn take(&mut self, verdict: &Verdict) {
         let Some(event) = &verdict.event else { return };
+        let at_s = verdict.times.decided.0 / 1000;
+        let name = |device: &DeviceId, signal: &SignalId| {
+            self.tags.get(&(device.as_str(), signal.as_str())).copied()
+        };
+        if event.learning && event.state == EventState::Raised {
+            let signal = verdict.subject.signal.as_ref();
+            let tag = signal.and_then(|signal| name(&verdict.subject.device, signal));
+            self.noted.extend(tag.map(|tag| (at_s, tag)));
+        }
         let asks = verdict.lane == Lane::Alarm || verdict.severity > Severity::Info;
         let escalates = event.change.is_some_and(EventChange::is_escalation);
         if !asks || event.state == EventState::Cleared {
@@ -105,7 +118,7 @@ impl PlantAlarms {
             listed.iter().filter_map(|one| Some((one.device.as_str(), one.signal.as_ref()?.as_str())));
         let tags = own.chain(listed).filter_map(|name| self.tags.get(&name).copied());
         self.all.push(PlantAlarm {
-            at_s: verdict.times.decided.0 / 1000,
+            at_s,
             tags: tags.collect(),
             again,
             raised_by: RaisedBy { judge: verdict.judge.to_string(), member: member.as_str().to_owned() },

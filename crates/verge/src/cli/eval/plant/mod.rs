@@ -26,7 +26,8 @@ drift, step, spike, silent. Each seed is another plant.
 
 The judges `auto` (alarm_budget = \"1/week\"), `health` and `silence` watch all tags, in simulated time. An alarm is what a \
 control room gets: an event in lane alarm, or with severity warning or critical. It is false where nothing is wrong with \
-its tag; within a day after a fault of its tag it counts neither way.
+its tag; within a day after a fault of its tag it counts neither way. What is noted as info while a judge learns is no \
+alarm: faults of which no more was said are counted apart, as only noted.
 
 Examples:
   verge eval plant

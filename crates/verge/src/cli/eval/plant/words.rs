@@ -42,21 +42,31 @@ pub(super) fn print(out: &mut impl Write, plants: &[Judged], list: bool) -> std:
 fn by_seed(out: &mut impl Write, plants: &[Judged]) -> std::io::Result<()> {
     writeln!(
         out,
-        "{:>6}  {:>9}  {:>6}  {:>6}  {:>6}  {:>5}  {:>12}  {:>13}",
-        "seed", "first day", "week 1", "week 2", "week 3", "found", "median delay", "meets marks"
+        "{:>6}  {:>9}  {:>6}  {:>6}  {:>6}  {:>5}  {:>10}  {:>12}  {:>13}",
+        "seed",
+        "first day",
+        "week 1",
+        "week 2",
+        "week 3",
+        "found",
+        "only noted",
+        "median delay",
+        "meets marks"
     )?;
     for Judged { run, seed, score } in plants {
         let cells = cells(*run, &score.false_alarms, score.found());
         let delay = median_delay(score.faults.iter());
         let meets = yes_or_no(score.meets_marks());
-        writeln!(out, "{seed:>6}  {cells}  {delay:>12}  {meets:>13}")?;
+        writeln!(out, "{seed:>6}  {cells}  {:>10}  {delay:>12}  {meets:>13}", score.only_noted())?;
     }
     let sum = plants.iter().fold(FalseAlarms::default(), |sum, one| add(sum, one.score.false_alarms));
     let found = plants.iter().map(|one| one.score.found()).sum();
     let delay = median_delay(plants.iter().flat_map(|one| &one.score.faults));
     let meet = plants.iter().filter(|one| one.score.meets_marks()).count();
     let meet = format!("{meet} of {}", plants.len());
-    writeln!(out, "{:>6}  {}  {delay:>12}  {meet:>13}", "all", cells(plants[0].run, &sum, found))?;
+    let noted: usize = plants.iter().map(|one| one.score.only_noted()).sum();
+    let cells = cells(plants[0].run, &sum, found);
+    writeln!(out, "{:>6}  {cells}  {noted:>10}  {delay:>12}  {meet:>13}", "all")?;
     writeln!(
         out,
         "{:>6}  {:>9}  {:>6}  {:>6}  {:>6}  {:>5}",
@@ -154,7 +164,10 @@ fn one_by_one(out: &mut impl Write, plants: &[Judged]) -> std::io::Result<()> {
             let (tag, kind) = (name(fault.tag), fault.kind.as_str());
             let found = match &fault.found {
                 Some((delay, by)) => format!("found after {} by {} {}", span(*delay), by.judge, by.member),
-                None => "missed".to_owned(),
+                None => match fault.noted {
+                    Some(delay) => format!("missed, noted while learning after {}", span(delay)),
+                    None => "missed".to_owned(),
+                },
             };
             writeln!(out, "seed {seed}, {at}: {kind}, {tag}, for {lasts}: {found}")?;
         }
@@ -196,6 +209,7 @@ fn plant_value(Judged { seed, score, .. }: &Judged) -> Value {
         json!({
             "kind": fault.kind.as_str(), "device": TAGS[fault.tag].device, "signal": TAGS[fault.tag].signal,
             "from": describe::stamp(UtcMillis(fault.from_s * 1000)), "to": describe::stamp(UtcMillis(fault.to_s * 1000)),
+            "noted_s": fault.noted,
             "delay_s": fault.found.as_ref().map(|found| found.0),
             "judge": fault.found.as_ref().map(|found| &found.1.judge),
             "member": fault.found.as_ref().map(|found| &found.1.member),
@@ -203,7 +217,7 @@ fn plant_value(Judged { seed, score, .. }: &Judged) -> Value {
     });
     json!({
         "seed": seed, "false_alarms": alarms_value(false_alarms), "aftermath": aftermath, "found": score.found(),
-        "meets_marks": score.meets_marks(), "faults": faults.collect::<Vec<_>>(),
+        "only_noted": score.only_noted(), "meets_marks": score.meets_marks(), "faults": faults.collect::<Vec<_>>(),
     })
 }
 
