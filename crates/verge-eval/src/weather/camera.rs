@@ -18,8 +18,6 @@ pub enum CameraFault {
     Blurred(usize),
     /// Something hides this share of the picture, from the left; it returns this much light.
     Covered(f32, f32),
-    /// Something hides this share of the picture, from the left, that is as bright as what is behind it, row by row.
-    Veiled(f32),
     /// Dense fog, or dirt.
     Fog,
     /// It has been turned by some pixels, across and down.
@@ -78,10 +76,7 @@ impl WeatherCamera {
             }
             Some(CameraFault::Dark) => self.light.fill(0.0),
             Some(CameraFault::Bright) => self.light.fill(1.4),
-            Some(CameraFault::Covered(share, light)) => self.cover(share, |_| light),
-            Some(CameraFault::Veiled(share)) => {
-                self.cover(share, |hidden| hidden.iter().sum::<f32>() / hidden.len().max(1) as f32);
-            }
+            Some(CameraFault::Covered(share, light)) => self.cover(share, light),
             _ => {}
         }
         if fault == Some(CameraFault::Flicker) && self.frames.is_multiple_of(2) {
@@ -91,11 +86,9 @@ impl WeatherCamera {
         self.frozen.clone_from(rgb);
     }
 
-    /// Covers the left of each row; `light` is what that returns in the place of what it hides.
-    fn cover(&mut self, share: f32, light: impl Fn(&[f32]) -> f32) {
+    fn cover(&mut self, share: f32, light: f32) {
         let width = (share * WIDTH as f32) as usize;
         for row in self.light.chunks_exact_mut(WIDTH) {
-            let light = light(&row[..width]);
             row[..width].fill(light);
         }
     }

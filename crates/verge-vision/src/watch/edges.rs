@@ -1,8 +1,6 @@
 //! The edges that a camera usually sees: where they are and which way they face, whatever the light.
 
-use std::time::Duration;
-
-use verge_domain::frame::{EdgeLook, EdgeParts};
+use verge_domain::frame::EdgeLook;
 use verge_domain::motion::Blob;
 
 use super::gradients::{Gradients, square as square_of};
@@ -19,11 +17,6 @@ const LEAST_IN_PART: u32 = 5;
 const LEAST_PARTS: usize = 8;
 /// What moves is passed over up to this share of the picture each: more may be a hand on the lens.
 const LARGEST_MOVING: f32 = 0.25;
-/// A part is bare where it lacks this share of its usual edges, and shows fewer than this share of as many.
-const GONE: f32 = 0.7;
-const FEW: f32 = 0.5;
-/// What leaves a part bare for so long does not pass: a vehicle that stands before it has edges of its own.
-const STANDS: Duration = Duration::from_secs(2);
 
 /// The mean direction of each pixel's edge, over the frames that were learnt.
 #[derive(Debug, Default)]
@@ -31,53 +24,12 @@ pub(super) struct EdgeMap {
     size: (usize, usize),
     x: Vec<f32>,
     y: Vec<f32>,
-    /// For how long each part has been bare.
-    bare: BareParts,
-}
-
-/// What the parts of a frame show of their usual edges.
-#[derive(Debug, Clone, Copy, Default)]
-struct PartEdges {
-    /// Usual edges, and those of them that are missing where nothing moves.
-    counted: u32,
-    missing: u32,
-    /// Missing ones where something moves.
-    passed_over: u32,
-}
-
-/// For how long each part of the picture has been bare.
-#[derive(Debug)]
-struct BareParts([Duration; PARTS.0 * PARTS.1]);
-
-impl Default for BareParts {
-    fn default() -> Self {
-        Self([Duration::ZERO; PARTS.0 * PARTS.1])
-    }
-}
-
-impl BareParts {
-    /// Counts what is missing in parts that have been bare for long, whether something seems to move there or not: what hides
-    /// them differs from the background, which absorbs it in a minute.
-    fn count(&mut self, parts: &mut [PartEdges], shown: EdgeParts, pixels: usize, step: Duration) {
-        let pixels = pixels as f32 / (255 * PARTS.0 * PARTS.1) as f32;
-        for ((part, bare), shown) in parts.iter_mut().zip(&mut self.0).zip(shown.0) {
-            let usual = (part.counted + part.passed_over) as f32;
-            let gone = (part.missing + part.passed_over) as f32;
-            let is_bare = gone > GONE * usual && f32::from(shown) * pixels < FEW * usual;
-            *bare = if is_bare { *bare + step } else { Duration::ZERO };
-            if is_bare && *bare >= STANDS {
-                part.counted += part.passed_over;
-                part.missing += part.passed_over;
-            }
-        }
-    }
 }
 
 impl EdgeMap {
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.size = (0, 0);
-        self.bare = BareParts::default();
     }
 
     /// Forgets what is hidden from now on.
@@ -113,21 +65,15 @@ impl EdgeMap {
         }
     }
 
-    /// How many of the usual edges a frame lacks that has `shown` so many in its parts for `step`, and whose layout correlates
-    /// with the usual one so much; `None` where too few are known.
-    pub(super) fn look(
-        &mut self,
-        gradients: &Gradients,
-        (shown, step): (EdgeParts, Duration),
-        moving: &[Blob],
-        layout: f32,
-    ) -> Option<EdgeLook> {
+    /// How many of the usual edges a frame lacks, whose layout correlates with the usual one so much; `None` where too few
+    /// are known.
+    pub(super) fn look(&self, gradients: &Gradients, moving: &[Blob], layout: f32) -> Option<EdgeLook> {
         if self.size != gradients.size() || self.x.is_empty() {
             return None;
         }
         let (width, height) = self.size;
-        let mut parts = [PartEdges::default(); PARTS.0 * PARTS.1];
-        let mut usual = 0_u32;
+        let mut parts = [(0_u32, 0_u32); PARTS.0 * PARTS.1];
+        let (mut usual, mut counted, mut missing) = (0_u32, 0_u32, 0_u32);
         for y in 1..height.saturating_sub(1) {
             let row = y * PARTS.1 / height * PARTS.0;
             for x in 1..width.saturating_sub(1) {
@@ -138,28 +84,26 @@ impl EdgeMap {
                 }
                 usual += 1;
                 let is_missing = !self.is_shown(gradients, at, edge);
-                let part = &mut parts[row + x * PARTS.0 / width];
                 if is_missing && is_within(moving, x as f32 / width as f32, y as f32 / height as f32) {
-                    part.passed_over += 1;
                     continue;
                 }
-                part.counted += 1;
-                part.missing += u32::from(is_missing);
+                counted += 1;
+                missing += u32::from(is_missing);
+                let part = &mut parts[row + x * PARTS.0 / width];
+                part.0 += 1;
+                part.1 += u32::from(is_missing);
             }
         }
-        self.bare.count(&mut parts, shown, width * height, step);
-        let of = |count: fn(&PartEdges) -> u32| parts.iter().map(count).sum::<u32>();
-        let (counted, missing) = (of(|part| part.counted), of(|part| part.missing));
-        let usual_share = usual as f32 / gradients.visible().max(1) as f32;
-        if usual_share < LEAST_USUAL || counted == 0 {
+        let share = usual as f32 / gradients.visible().max(1) as f32;
+        if share < LEAST_USUAL || counted == 0 {
             return None;
         }
         let missing = missing as f32 / counted as f32;
-        let parts = parts.iter().filter(|part| part.counted >= LEAST_IN_PART);
-        let share = |part: &PartEdges| part.missing as f32 / part.counted as f32;
-        let (count, sum) = parts.fold((0, 0.0), |(count, sum), part| (count + 1, sum + share(part)));
+        let parts = parts.iter().filter(|part| part.0 >= LEAST_IN_PART);
+        let (count, sum) =
+            parts.fold((0, 0.0), |(count, sum), part| (count + 1, sum + part.1 as f32 / part.0 as f32));
         let missing_area = if count >= LEAST_PARTS { sum / count as f32 } else { missing };
-        Some(EdgeLook { usual: usual_share, missing, missing_area, layout })
+        Some(EdgeLook { usual: share, missing, missing_area, layout })
     }
 
     /// Whether a usual edge shows in a frame, there or one pixel beside: a gradient within 45° of its direction.

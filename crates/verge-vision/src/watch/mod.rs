@@ -73,7 +73,7 @@ impl CameraWatch {
         self.noise.enter((self.grey.fine(), self.hidden.cells()), levels.mean, equal, step);
         let noise = self.noise.deviation();
         self.gradients.fill(&self.grey, noise, &self.hidden);
-        let (edges, parts) = (self.gradients.edges(), self.gradients.parts());
+        let edges = self.gradients.edges();
         let motion = self.background.look(
             self.grey.pixels(),
             (self.grey.width(), self.grey.height()),
@@ -81,7 +81,7 @@ impl CameraWatch {
         );
         let layout = PictureLayout::of(&self.grey, self.hidden.cells());
         let (known, shift) =
-            self.usual.look((layout, &self.gradients), (contrast, edges, parts), &motion.blobs, step);
+            self.usual.look((layout, &self.gradients), (contrast, edges), &motion.blobs, step);
         CameraLook {
             width: picture.width(),
             height: picture.height(),
@@ -92,7 +92,7 @@ impl CameraWatch {
             equal,
             sharpness: levels::sharpness(&self.grey, (contrast, noise), self.hidden.around()),
             edges,
-            parts,
+            parts: self.gradients.parts(),
             known,
             shift,
             motion,

@@ -67,33 +67,3 @@ fn a_hidden_part_is_no_picture_that_stands_still_is_bright_or_dark() {
     let nothing = watch.look_past(&whole, &picture(43, 1.0, &whole), at(43));
     assert!(nothing.equal.is_none() && nothing.known.is_none() && nothing.mean > 100.0, "{nothing:?}");
 }
-
-/// Plates on a wall, each a blob of its own where it is hidden; `left` of the width is covered by what is as bright as the wall.
-fn plates(frame: u32, left: f32) -> Picture {
-    let mut noise = frame.wrapping_mul(7_919) + 1;
-    let mut rgb = Vec::new();
-    for y in 0..SIZE.1 {
-        for x in 0..SIZE.0 {
-            let is_plate = x % 54 >= 14 && x % 54 < 40 && y % 46 >= 10 && y % 46 < 36;
-            let is_covered = (x as f32) < left * SIZE.0 as f32;
-            let shade = if is_plate && !is_covered { 60 + (x / 5 * 31 + y / 5 * 17) % 90 } else { 100 };
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            rgb.extend([(shade as f32 + (noise >> 24) as f32 / 64.0) as u8; SAMPLES]);
-        }
-    }
-    Picture::from_rgb(SIZE.0, SIZE.1, rgb)
-}
-
-/// Each plate that it hides differs from the background for a minute, as what moves does.
-#[test]
-fn a_cover_as_bright_as_the_scene_hides_its_edges_within_seconds() {
-    let mut watch = CameraWatch::default();
-    (0..100).for_each(|frame| _ = watch.look(&plates(frame, 0.0), at(frame)));
-    let missing = |look: CameraLook| look.known.map_or(0.0, |known| known.missing.max(known.missing_area));
-    for frame in 100..200 {
-        let look = watch.look(&plates(frame, 0.55), at(frame));
-        assert!(look.motion.blobs.iter().all(|blob| blob.area < 0.2), "{look:?}");
-        assert!(frame < 113 || missing(look) > 0.45, "{frame}: {look:?}");
-    }
-    assert!(missing(watch.look(&plates(200, 0.0), at(200))) < 0.05, "taken off");
-}

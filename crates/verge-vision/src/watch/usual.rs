@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use verge_domain::frame::{EdgeLook, EdgeParts, PictureShift};
+use verge_domain::frame::{EdgeLook, PictureShift};
 use verge_domain::motion::Blob;
 
 use super::edges::EdgeMap;
@@ -49,12 +49,12 @@ impl UsualPicture {
     pub(super) fn look(
         &mut self,
         (layout, gradients): (PictureLayout, &Gradients),
-        (contrast, edges, parts): (f32, f32, EdgeParts),
+        (contrast, edges): (f32, f32),
         moving: &[Blob],
         step: Duration,
     ) -> (Option<EdgeLook>, Option<PictureShift>) {
         self.age += step;
-        let known = self.known((&layout, gradients), (parts, step), moving);
+        let known = self.known(gradients, &layout, moving);
         let missing = known.map_or(0.0, |known| known.missing.max(known.missing_area));
         self.look_for_shift(gradients, missing, step);
         let is_other = self.shift.is_some() || (missing > OTHER_SCENE && edges >= AS_MANY * self.density);
@@ -68,17 +68,12 @@ impl UsualPicture {
         (known, self.shift)
     }
 
-    fn known(
-        &mut self,
-        (layout, gradients): (&PictureLayout, &Gradients),
-        shown: (EdgeParts, Duration),
-        moving: &[Blob],
-    ) -> Option<EdgeLook> {
+    fn known(&self, gradients: &Gradients, layout: &PictureLayout, moving: &[Blob]) -> Option<EdgeLook> {
         if self.frames < LEAST_FRAMES || self.age < LEAST_AGE {
             return None;
         }
         let correlation = self.layout.as_ref().map_or(0.0, |usual| usual.correlation(layout));
-        self.edges.look(gradients, shown, moving, correlation)
+        self.edges.look(gradients, moving, correlation)
     }
 
     fn look_for_shift(&mut self, gradients: &Gradients, missing: f32, step: Duration) {

@@ -61,7 +61,7 @@ const RUN: u64 = 2_500;
 const HOURS: [&str; 3] = ["noon", "night", "wet night"];
 
 /// A fault, the cause that it should be found as, and the seconds within which.
-const FAULTS: [(&str, CameraFault, Member, f64); 17] = [
+const FAULTS: [(&str, CameraFault, Member, f64); 16] = [
     ("frozen", CameraFault::Frozen, Member::Frozen, 5.0),
     ("dark", CameraFault::Dark, Member::Dark, 8.0),
     ("bright", CameraFault::Bright, Member::Bright, 8.0),
@@ -71,7 +71,6 @@ const FAULTS: [(&str, CameraFault, Member, f64); 17] = [
     ("covered, dark", CameraFault::Covered(1.0, 0.03), Member::Covered, 8.0),
     ("half covered, grey", CameraFault::Covered(0.5, 0.3), Member::Covered, 35.0),
     ("half covered, dark", CameraFault::Covered(0.5, 0.0), Member::Covered, 35.0),
-    ("half covered, as bright", CameraFault::Veiled(0.5), Member::Covered, 35.0),
     ("fog", CameraFault::Fog, Member::LowContrast, 35.0),
     ("moved a little", CameraFault::Moved(9, 0), Member::Moved, 15.0),
     ("moved", CameraFault::Moved(-40, 20), Member::Moved, 15.0),
@@ -81,7 +80,7 @@ const FAULTS: [(&str, CameraFault, Member, f64); 17] = [
     ("moved while off", CameraFault::Moved(-40, 20), Member::Moved, 15.0),
 ];
 /// From this one on they are brought about while the gateway does not run, after it has watched for so long, in seconds.
-const WHILE_OFF: usize = 15;
+const WHILE_OFF: usize = 14;
 const WELL_BEFORE: f64 = 120.0;
 
 /// One camera, with what is known of it.
@@ -296,7 +295,7 @@ fn write(clean: &[Clean], found: &[FaultFound], out: &mut impl Write) -> std::io
             writeln!(out, "  {cause} after {at:.0} s")?;
         }
     }
-    writeln!(out, "\n{:<23} {:<9} {:<13} {:>8} {:>9}", "fault", "by", "cause", "within s", "found s")?;
+    writeln!(out, "\n{:<20} {:<9} {:<13} {:>8} {:>9}", "fault", "by", "cause", "within s", "found s")?;
     for one in found {
         let after = super::number(one.after, 1);
         let late = if one.is_in_time() { "" } else { "  late" };
@@ -305,7 +304,7 @@ fn write(clean: &[Clean], found: &[FaultFound], out: &mut impl Write) -> std::io
             if others.is_empty() { String::new() } else { format!("  beside {}", others.join(", ")) };
         writeln!(
             out,
-            "{:<23} {:<9} {:<13} {:>8} {after:>9}{late}{others}",
+            "{:<20} {:<9} {:<13} {:>8} {after:>9}{late}{others}",
             one.name,
             one.hour,
             one.cause.as_str(),
