@@ -293,8 +293,11 @@ async fn a_broker_that_takes_too_much_memory_is_started_again_with_smaller_logs(
         || (0..16).map(|number| format!("{}#", ["+/", "many/"][number % 2].repeat(number / 2))).collect();
     let flood = async |until_restarted: bool| {
         let mut reader = Subscriber::spawn(through(front.address(), &unique("reader")), filters());
-        assert_eq!(within("subscribed", reader.next()).await, Some(SubscriberEvent::Subscribed));
-        let writer = Publisher::connect(through(front.address(), &unique("writer"))).await.unwrap();
+        // Both are refused while one process has ended and the next is not there yet.
+        let Some(SubscriberEvent::Subscribed) = within("an answer", reader.next()).await else { return };
+        let Ok(writer) = Publisher::connect(through(front.address(), &unique("writer"))).await else {
+            return;
+        };
         let topic = "many/".repeat(7) + "1";
         for number in 0..400 {
             for _ in 0..50 {
